@@ -1,0 +1,1 @@
+//! The controllers a Watson Assistant relies on.

@@ -1,0 +1,1 @@
+//! The node: containers, the kubelet's life cycle of pods, logs and processes.

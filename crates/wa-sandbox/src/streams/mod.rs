@@ -1,0 +1,1 @@
+//! The exec, attach and log endpoints.
