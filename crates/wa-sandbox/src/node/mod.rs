@@ -1,1 +1,14 @@
-//! The node: containers, the kubelet's life cycle of pods, logs and processes.
+//! The cluster's only node: it runs pods as real processes on this machine.
+
+mod container;
+mod exec;
+mod launcher;
+mod programs;
+mod terminal;
+
+#[cfg(test)]
+mod container_tests;
+
+pub use container::Mount;
+pub use exec::{ExecError, ExecRequest, Process, Resizer};
+pub use programs::MissingProgram;
