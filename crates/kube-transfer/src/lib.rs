@@ -1,1 +1,27 @@
-//! stub
+//! Remote commands and files in Kubernetes pods that cannot be lost in silence.
+//!
+//! `kubectl exec pod -- command > file` cannot tell a finished stream from a broken one. Here it can be told, always:
+//!
+//! - [`exec`] runs a command over the API server's WebSocket and says how it ended: with an exit code, with a status of
+//!   the API server or the kubelet, or lost, and then why.
+//! - [`download`](mod@download) streams a command's standard output into a [`Sink`], and returns [`Delivered`] only when
+//!   the pod reported an exit code of zero and the byte count and SHA-256 that were written here.
+//! - [`run`] does the same for a short command whose output fits in memory.
+//!
+//! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
+//! The client handed in must have no read or write time-outs and repeat nothing: see [`stream_config`].
+
+mod digest;
+pub mod download;
+pub mod exec;
+mod remote_command;
+mod run;
+mod secret;
+mod text;
+
+pub use digest::Sha256Digest;
+pub use download::{Delivered, DownloadError, Sink, TransferOptions, download};
+pub use exec::{PodContainer, stream_config};
+pub use remote_command::{InvalidVariable, RemoteCommand};
+pub use run::{CAPTURE_LIMIT_BYTES, Captured, run};
+pub use secret::{InvalidSecret, Secret};

@@ -1,0 +1,96 @@
+//! Why a download did not deliver.
+
+use std::{io, time::Duration};
+
+use crate::{
+    digest::Sha256Digest,
+    exec::{Failure, Lost, OpenError},
+};
+
+/// Why a download did not deliver. Whatever the sink was given so far is not to be trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The command was not started.
+    #[error(transparent)]
+    Refused(#[from] OpenError),
+    /// The stream broke.
+    #[error("the connection to the pod was lost after {received} bytes; try again")]
+    Lost {
+        /// Bytes of the command's output that had arrived.
+        received: u64,
+        /// What happened to the stream.
+        #[source]
+        why: Lost,
+    },
+    /// The kubelet could not run the shell in the container.
+    #[error("the pod could not start a shell")]
+    NotRun(#[source] Failure),
+    /// The command itself failed.
+    #[error("the command in the pod failed with exit code {code}{}", .stderr.is_empty().then(String::new).unwrap_or_else(|| format!(": {stderr}")))]
+    Command {
+        /// Its exit code; 128 + n when signal n killed it, 126 or 127 when it could not be executed.
+        code: i32,
+        /// The end of its standard error, control characters escaped.
+        stderr: String,
+    },
+    /// The container lacks what it takes to account for the output.
+    #[error(
+        "the container has no {tool}, which is needed to verify the transfer; use a container that has it"
+    )]
+    MissingTool {
+        /// The program looked for; for `sha256sum`, `openssl` would do as well.
+        tool: String,
+    },
+    /// The shell in the pod ended without a usable report, killed perhaps.
+    #[error("the pod did not account for the command's output ({detail}); try again")]
+    Unaccounted {
+        /// What is known about it.
+        detail: String,
+    },
+    /// Not all, or more than, what the command put out arrived.
+    #[error("{received} bytes arrived of the {reported} that the command put out; try again")]
+    CountDiffers {
+        /// Bytes counted in the pod.
+        reported: u64,
+        /// Bytes that arrived.
+        received: u64,
+    },
+    /// What arrived is not what the command put out.
+    #[error(
+        "the data changed on its way: SHA-256 {reported} in the pod, {computed} here; try again"
+    )]
+    HashDiffers {
+        /// Computed in the pod.
+        reported: Sha256Digest,
+        /// Computed here.
+        computed: Sha256Digest,
+    },
+    /// The connection lives, but nothing came.
+    #[error("the command in the pod sent nothing for {} s, after {received} bytes", .after.as_secs())]
+    Stalled {
+        /// How long was waited.
+        after: Duration,
+        /// Bytes that had arrived.
+        received: u64,
+    },
+    /// The sink could not take the data.
+    #[error("writing the received data failed")]
+    Sink(#[source] io::Error),
+}
+
+impl DownloadError {
+    /// Whether the same download, from its beginning, may succeed without anything being changed first.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Refused(error) => error.is_temporary(),
+            Self::Lost { .. }
+            | Self::Unaccounted { .. }
+            | Self::CountDiffers { .. }
+            | Self::HashDiffers { .. }
+            | Self::Stalled { .. } => true,
+            Self::NotRun(_) | Self::Command { .. } | Self::MissingTool { .. } | Self::Sink(_) => {
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A command's standard output, delivered whole or not at all.
+//!
+//! The command runs under a small POSIX shell script, which counts and hashes its output on the way out. When the
+//! command has ended, the script reports exit code, count and SHA-256 on standard error, in a line that begins with a
+//! random word that only this side and the script know. It then waits until this side has everything, because a node
+//! may drop what was not read of a process that has exited. When this side dies instead, the script kills the command.
+//!
+//! Hashing and writing happen on a thread of their own, with at most 4 MiB waiting for it; a slow sink slows down the
+//! sender. The container needs `sh`, `tee`, `wc`, and `sha256sum` or `openssl`; no file is written in it.
+
+mod error;
+mod report;
+mod worker;
+
+use std::{io, ops::ControlFlow, time::Duration};
+
+use kube::Client;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::{
+    digest::Sha256Digest,
+    exec::{End, Output, PodContainer, Session, StreamOptions},
+    remote_command::RemoteCommand,
+};
+pub use error::DownloadError;
+use report::{Report, Stderr};
+use worker::{Batch, Worker, WorkerError};
+
+/// Where downloaded data goes. Used on a thread of its own, so it may block.
+pub trait Sink: Send + 'static {
+    /// What a finished sink becomes.
+    type Finished: Send + 'static;
+
+    /// Takes the next bytes, all of them.
+    fn write(&mut self, data: &[u8]) -> io::Result<()>;
+
+    /// Called once, after everything was verified: the place to sync and rename. Dropped without it, the data is
+    /// incomplete or wrong.
+    fn finish(self) -> io::Result<Self::Finished>;
+}
+
+/// Limits of a transfer.
+#[derive(Debug, Clone)]
+pub struct TransferOptions {
+    /// Of the stream below.
+    pub stream: StreamOptions,
+    /// How long the command may put out nothing while the connection lives.
+    pub stall_limit: Duration,
+    /// How long the rest may take once the pod has reported: data under way, and the exit of the shell.
+    pub settle_limit: Duration,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self {
+            stream: StreamOptions::default(),
+            stall_limit: Duration::from_mins(10),
+            settle_limit: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Proof of a complete transfer: exists only when pod and this side agree on every byte.
+#[derive(Debug)]
+pub struct Delivered<T> {
+    bytes: u64,
+    sha256: Sha256Digest,
+    stderr: String,
+    output: T,
+}
+
+impl<T> Delivered<T> {
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Their SHA-256.
+    pub fn sha256(&self) -> Sha256Digest {
+        self.sha256
+    }
+
+    /// The last 16 KiB of what the command printed on standard error, control characters escaped.
+    pub fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
+    /// What the sink became.
+    pub fn output(&self) -> &T {
+        &self.output
+    }
+
+    /// What the sink became, by value.
+    pub fn into_output(self) -> T {
+        self.output
+    }
+}
+
+/// Runs `command` in `target` and streams its standard output into `sink`.
+///
+/// `progress` is called with the number of bytes received so far, for every frame: it must be cheap. Dropping the
+/// future ends the connection, upon which the pod kills the command. Nothing is tried again: that is the caller's
+/// decision, for which [`DownloadError::is_temporary`] helps.
+pub async fn download<S: Sink>(
+    client: &Client,
+    target: &PodContainer,
+    command: &RemoteCommand,
+    sink: S,
+    options: &TransferOptions,
+    progress: impl FnMut(u64),
+) -> Result<Delivered<S::Finished>, DownloadError> {
+    let nonce = Uuid::new_v4().simple().to_string();
+    let session = Session::open(client, target, command.exec_argv(), &options.stream).await?;
+    // When the stream is gone already, reading from it tells why.
+    let _ = session.write_stdin(&command.preface(&nonce)).await;
+    let transfer = Transfer {
+        session,
+        worker: Worker::start(sink).map_err(DownloadError::Sink)?,
+        batch: Batch::default(),
+        stderr: Stderr::new(nonce.clone()),
+        received: 0,
+        options,
+    };
+    transfer.complete(&nonce, progress).await
+}
+
+struct Transfer<'a, T> {
+    session: Session,
+    worker: Worker<T>,
+    batch: Batch,
+    stderr: Stderr,
+    received: u64,
+    options: &'a TransferOptions,
+}
+
+/// What the pod counted and hashed.
+struct Account {
+    bytes: u64,
+    sha256: Sha256Digest,
+}
+
+/// Why receiving stopped; the whole error needs the transfer's parts.
+enum Stop {
+    Error(DownloadError),
+    CommandFailed { code: i32 },
+    WorkerGone,
+}
+
+impl<T: Send + 'static> Transfer<'_, T> {
+    async fn complete(
+        mut self,
+        nonce: &str,
+        progress: impl FnMut(u64),
+    ) -> Result<Delivered<T>, DownloadError> {
+        let account = match self.receive(nonce, progress).await {
+            Ok(account) => account,
+            Err(Stop::Error(error)) => return Err(error),
+            Err(Stop::CommandFailed { code }) => {
+                return Err(DownloadError::Command {
+                    code,
+                    stderr: self.stderr.into_tail(),
+                });
+            }
+            Err(Stop::WorkerGone) => return Err(DownloadError::Sink(self.worker.failure().await)),
+        };
+        let output = self
+            .worker
+            .finish(account.sha256)
+            .await
+            .map_err(|error| match error {
+                WorkerError::Sink(error) => DownloadError::Sink(error),
+                WorkerError::HashDiffers { computed } => DownloadError::HashDiffers {
+                    reported: account.sha256,
+                    computed,
+                },
+            })?;
+        Ok(Delivered {
+            bytes: account.bytes,
+            sha256: account.sha256,
+            stderr: self.stderr.into_tail(),
+            output,
+        })
+    }
+
+    /// Receives until the pod's account is met and the shell has exited.
+    async fn receive(
+        &mut self,
+        nonce: &str,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Account, Stop> {
+        let account = loop {
+            match self.account()? {
+                Some(account) if account.bytes <= self.received => break account,
+                _ => self.step(&mut progress).await?,
+            }
+        };
+        let batch = std::mem::take(&mut self.batch);
+        self.worker
+            .write(batch)
+            .await
+            .map_err(|_| Stop::WorkerGone)?;
+        let _ = self
+            .session
+            .write_stdin(format!("{nonce}\n").as_bytes())
+            .await;
+        self.await_exit(&account).await?;
+        Ok(account)
+    }
+
+    /// Takes one piece of output.
+    async fn step(&mut self, progress: &mut impl FnMut(u64)) -> Result<(), Stop> {
+        match self.next().await? {
+            ControlFlow::Continue(Output::Stdout(data)) => {
+                self.received += data.len() as u64;
+                progress(self.received);
+                self.batch.push(data);
+                if self.batch.is_full() {
+                    let batch = std::mem::take(&mut self.batch);
+                    self.worker
+                        .write(batch)
+                        .await
+                        .map_err(|_| Stop::WorkerGone)?;
+                }
+                Ok(())
+            }
+            ControlFlow::Continue(Output::Stderr(data)) => {
+                self.stderr.push(&data);
+                Ok(())
+            }
+            ControlFlow::Break(end) => Err(Stop::Error(self.premature(end))),
+        }
+    }
+
+    /// Waits for the exit of the shell, which has nothing more to say.
+    async fn await_exit(&mut self, account: &Account) -> Result<(), Stop> {
+        loop {
+            match self.next().await? {
+                ControlFlow::Continue(Output::Stdout(data)) => self.received += data.len() as u64,
+                ControlFlow::Continue(Output::Stderr(data)) => self.stderr.push(&data),
+                ControlFlow::Break(End::Exited { code: 0 }) if self.received == account.bytes => {
+                    return Ok(());
+                }
+                ControlFlow::Break(end) => return Err(Stop::Error(self.premature(end))),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<ControlFlow<End, Output>, Stop> {
+        let limit = match self.stderr.report() {
+            None => self.options.stall_limit,
+            Some(_) => self.options.settle_limit,
+        };
+        timeout(limit, self.session.next()).await.map_err(|_| {
+            Stop::Error(match self.count_differs() {
+                Some(error) => error,
+                None => DownloadError::Stalled {
+                    after: limit,
+                    received: self.received,
+                },
+            })
+        })
+    }
+
+    /// What the pod reported, if it has; an error when it reported a failure.
+    fn account(&self) -> Result<Option<Account>, Stop> {
+        match self.stderr.report() {
+            None => Ok(None),
+            Some(Report::Ran {
+                code: 0,
+                bytes,
+                sha256,
+            }) => Ok(Some(Account {
+                bytes: *bytes,
+                sha256: *sha256,
+            })),
+            Some(Report::Ran { code, .. }) => Err(Stop::CommandFailed { code: *code }),
+            Some(Report::Missing(tool)) => Err(Stop::Error(DownloadError::MissingTool {
+                tool: tool.clone(),
+            })),
+            Some(Report::Unusable(line)) => Err(Stop::Error(DownloadError::Unaccounted {
+                detail: format!("its report is {line:?}"),
+            })),
+        }
+    }
+
+    fn count_differs(&self) -> Option<DownloadError> {
+        match self.stderr.report() {
+            Some(Report::Ran { bytes, .. }) if *bytes != self.received => {
+                Some(DownloadError::CountDiffers {
+                    reported: *bytes,
+                    received: self.received,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The error for an end that came before everything was accounted for.
+    fn premature(&mut self, end: End) -> DownloadError {
+        match end {
+            End::Lost(why) => DownloadError::Lost {
+                received: self.received,
+                why,
+            },
+            End::Failed(failure) => DownloadError::NotRun(failure),
+            End::Exited { code } => {
+                self.count_differs()
+                    .unwrap_or_else(|| DownloadError::Unaccounted {
+                        detail: format!("its shell exited with code {code}"),
+                    })
+            }
+        }
+    }
+}

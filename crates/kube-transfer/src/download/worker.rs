@@ -1,0 +1,138 @@
+//! The thread that hashes and writes, so that neither takes time from the network.
+
+use std::{io, sync::Arc, thread};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::Sink;
+use crate::digest::Sha256Digest;
+
+/// How much may wait for the thread. More would not make anything faster.
+const QUEUE_BYTES: usize = 4 << 20;
+/// What crosses to the thread at once: frames are often 4 KiB, and waking a thread for each costs more than hashing it.
+const BATCH_BYTES: usize = 256 << 10;
+/// What a frame costs beside its payload, so that a flood of tiny frames is bounded too.
+const FRAME_OVERHEAD_BYTES: usize = size_of::<Bytes>();
+
+/// Frames collected for the thread.
+#[derive(Default)]
+pub(super) struct Batch {
+    frames: Vec<Bytes>,
+    cost_bytes: usize,
+}
+
+impl Batch {
+    pub(super) fn push(&mut self, frame: Bytes) {
+        self.cost_bytes += frame.len() + FRAME_OVERHEAD_BYTES;
+        self.frames.push(frame);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.cost_bytes >= BATCH_BYTES
+    }
+}
+
+enum Work {
+    Write(Batch, OwnedSemaphorePermit),
+    Finish { expected: Sha256Digest },
+}
+
+/// Why the thread did not finish the sink.
+#[derive(Debug)]
+pub(super) enum WorkerError {
+    Sink(io::Error),
+    HashDiffers { computed: Sha256Digest },
+}
+
+/// A handle of the thread. When it is dropped, the thread drops the sink unfinished.
+pub(super) struct Worker<T> {
+    queue: mpsc::UnboundedSender<Work>,
+    budget: Arc<Semaphore>,
+    outcome: oneshot::Receiver<Result<T, WorkerError>>,
+}
+
+/// The thread has ended; [`Worker::finish`] or [`Worker::failure`] says why.
+pub(super) struct WorkerGone;
+
+impl<T: Send + 'static> Worker<T> {
+    pub(super) fn start(sink: impl Sink<Finished = T>) -> io::Result<Self> {
+        let (queue, work) = mpsc::unbounded_channel();
+        let (report, outcome) = oneshot::channel();
+        thread::Builder::new()
+            .name("download".to_owned())
+            .spawn(move || {
+                if let Some(result) = process(work, sink) {
+                    let _ = report.send(result);
+                }
+            })?;
+        Ok(Self {
+            queue,
+            budget: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            outcome,
+        })
+    }
+
+    /// Hands over a batch; waits while the thread has [`QUEUE_BYTES`] to do.
+    pub(super) async fn write(&self, batch: Batch) -> Result<(), WorkerGone> {
+        let cost = u32::try_from(batch.cost_bytes.min(QUEUE_BYTES)).map_err(|_| WorkerGone)?;
+        let permit = Arc::clone(&self.budget)
+            .acquire_many_owned(cost)
+            .await
+            .map_err(|_| WorkerGone)?;
+        self.queue
+            .send(Work::Write(batch, permit))
+            .map_err(|_| WorkerGone)
+    }
+
+    /// Finishes the sink, provided that everything written hashes to `expected`.
+    pub(super) async fn finish(self, expected: Sha256Digest) -> Result<T, WorkerError> {
+        // When the thread is gone already, its outcome is waiting.
+        let _ = self.queue.send(Work::Finish { expected });
+        self.outcome
+            .await
+            .unwrap_or_else(|_| Err(WorkerError::Sink(panicked())))
+    }
+
+    /// Why the thread ended early.
+    pub(super) async fn failure(self) -> io::Error {
+        drop(self.queue);
+        match self.outcome.await {
+            Ok(Err(WorkerError::Sink(error))) => error,
+            _ => panicked(),
+        }
+    }
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the writing thread panicked")
+}
+
+/// `None` when the transfer was given up.
+fn process<S: Sink>(
+    mut work: mpsc::UnboundedReceiver<Work>,
+    mut sink: S,
+) -> Option<Result<S::Finished, WorkerError>> {
+    let mut hasher = Sha256::new();
+    loop {
+        match work.blocking_recv()? {
+            Work::Write(batch, _permit) => {
+                for frame in batch.frames {
+                    hasher.update(&frame);
+                    if let Err(error) = sink.write(&frame) {
+                        return Some(Err(WorkerError::Sink(error)));
+                    }
+                }
+            }
+            Work::Finish { expected } => {
+                let computed = Sha256Digest::from(<[u8; 32]>::from(hasher.finalize()));
+                return Some(if computed == expected {
+                    sink.finish().map_err(WorkerError::Sink)
+                } else {
+                    Err(WorkerError::HashDiffers { computed })
+                });
+            }
+        }
+    }
+}

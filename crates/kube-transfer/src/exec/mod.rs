@@ -1,0 +1,331 @@
+//! Remote commands over the API server's exec WebSocket, with an end that cannot be mistaken.
+//!
+//! A [`Session`] is read by whoever calls [`Session::next`]; a task of its own sends standard input and pings, so that
+//! neither direction can hold up the other. Subprotocols v5 and v4 are offered; the difference is that only v5 can
+//! close standard input while the command runs.
+//!
+//! A peer is dead when no byte at all came from it for [`StreamOptions::silence_limit`], pongs included. That clock
+//! runs only inside `next`: a caller that is busy writing to a slow disk does not make the peer look dead, because the
+//! pongs wait in the socket meanwhile.
+//!
+//! Memory per session is bounded by [`MESSAGE_LIMIT_BYTES`] for the largest message, 32 KiB of read buffer, and at most
+//! eight frames of 32 KiB of unsent standard input.
+
+mod end;
+mod liveness;
+mod writer;
+
+use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Client, Config, Resource,
+    api::{AttachParams, Request},
+};
+use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+use zeroize::Zeroizing;
+
+pub use end::{End, Failure, Lost};
+use liveness::{Liveness, Watched};
+
+/// The largest message accepted. Servers send at most 32 KiB; the rest is margin.
+pub const MESSAGE_LIMIT_BYTES: usize = 1 << 20;
+
+/// One TLS record and a half: larger buffers cost more to clear before each read than they save in reads.
+const READ_BUFFER_BYTES: usize = 32 << 10;
+const STDIN_FRAME_BYTES: usize = 32 << 10;
+const STDIN_FRAMES_QUEUED: usize = 8;
+
+/// The channel is the first byte of each message.
+mod channel {
+    pub(super) const STDIN: u8 = 0;
+    pub(super) const STDOUT: u8 = 1;
+    pub(super) const STDERR: u8 = 2;
+    pub(super) const STATUS: u8 = 3;
+    /// Only in v5: the second byte names the channel that ends.
+    pub(super) const CLOSE: u8 = 255;
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodContainer {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The container's name.
+    pub container: String,
+}
+
+impl fmt::Display for PodContainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "container {} of pod {}/{}",
+            self.container, self.namespace, self.pod
+        )
+    }
+}
+
+/// Time limits of a session.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// How long connecting, authenticating and the handshake may take together.
+    pub open_timeout: Duration,
+    /// How often a ping is sent; often enough to keep proxies from closing an idle stream.
+    pub ping_every: Duration,
+    /// How long the peer may send no byte at all before it counts as dead.
+    pub silence_limit: Duration,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self {
+            open_timeout: Duration::from_secs(30),
+            ping_every: Duration::from_secs(5),
+            silence_limit: Duration::from_secs(15),
+        }
+    }
+}
+
+/// `config` without what breaks long streams: socket time-outs, which also hold after the upgrade, and the silent
+/// repetition of requests, which would run a command twice. Build the [`Client`] for this crate from the result.
+pub fn stream_config(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.read_timeout = None;
+    config.write_timeout = None;
+    config.default_retry = false;
+    config
+}
+
+/// Why a session could not be opened. The command did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The API server was not reached, or refused; [`kube::Error::Api`] holds its own words.
+    #[error("cannot run a command in {target}")]
+    Refused {
+        /// Where it should have run.
+        target: PodContainer,
+        /// What the API server or the connection said.
+        source: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("cannot run a command in {target}: the API server did not answer within {} s", .limit.as_secs())]
+    TimedOut {
+        /// Where it should have run.
+        target: PodContainer,
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+impl OpenError {
+    /// Whether the same request may succeed later: an overloaded or unreachable server, not a refusal.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            Self::Refused { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => matches!(status.code, 408 | 429 | 500..),
+                kube::Error::Service(_)
+                | kube::Error::HyperError(_)
+                | kube::Error::UpgradeConnection(_) => true,
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Standard input cannot be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StdinError {
+    /// The connection is gone; [`Session::next`] says why.
+    #[error("the stream to the pod has ended")]
+    Ended,
+    /// The server speaks v4, in which standard input stays open until the command ends.
+    #[error(
+        "this API server cannot close standard input while the command runs; let the command count what it reads"
+    )]
+    NoHalfClose,
+}
+
+/// What a running command printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// On standard output.
+    Stdout(Bytes),
+    /// On standard error.
+    Stderr(Bytes),
+}
+
+/// A command running in a pod. Dropping it closes the connection, which ends the command's standard input; the
+/// command itself is not killed by that.
+pub struct Session {
+    incoming: BoxStream<'static, Result<Message, tungstenite::Error>>,
+    outgoing: mpsc::Sender<Message>,
+    writer: AbortHandle,
+    liveness: Arc<Liveness>,
+    silence_limit: Duration,
+    half_close: bool,
+}
+
+impl Session {
+    /// Starts `command` with standard input, output and error attached.
+    ///
+    /// The arguments become part of the URL, which API servers write to their audit log: nothing secret in them.
+    pub async fn open(
+        client: &Client,
+        target: &PodContainer,
+        command: impl IntoIterator<Item = String>,
+        options: &StreamOptions,
+    ) -> Result<Self, OpenError> {
+        let refused = |source: kube::Error| OpenError::Refused {
+            target: target.clone(),
+            source: Box::new(source),
+        };
+        let attach = AttachParams::default()
+            .container(&target.container)
+            .stdin(true)
+            .stdout(true)
+            .stderr(true);
+        let request = Request::new(Pod::url_path(&(), Some(&target.namespace)))
+            .exec(&target.pod, command, &attach)
+            .map_err(|error| refused(kube::Error::BuildRequest(error)))?;
+        let connection = timeout(options.open_timeout, client.connect(request))
+            .await
+            .map_err(|_| OpenError::TimedOut {
+                target: target.clone(),
+                limit: options.open_timeout,
+            })?
+            .map_err(refused)?;
+        let half_close = connection.supports_stream_close();
+
+        // Nothing has been read yet, so the socket can be taken out and wrapped anew with this module's limits.
+        let liveness = Liveness::new();
+        let socket = Watched::new(connection.into_stream().into_inner(), Arc::clone(&liveness));
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_frame_size(Some(MESSAGE_LIMIT_BYTES))
+            .max_message_size(Some(MESSAGE_LIMIT_BYTES));
+        let (sending, receiving) =
+            WebSocketStream::from_raw_socket(socket, Role::Client, Some(limits))
+                .await
+                .split();
+
+        let (outgoing, messages) = mpsc::channel(STDIN_FRAMES_QUEUED);
+        let writer =
+            tokio::spawn(writer::write(sending, messages, options.ping_every)).abort_handle();
+        Ok(Self {
+            incoming: receiving.boxed(),
+            outgoing,
+            writer,
+            liveness,
+            silence_limit: options.silence_limit,
+            half_close,
+        })
+    }
+
+    /// The next piece of output, never empty, or the end. After the end, every further call says that the stream is lost.
+    ///
+    /// Dropping the future loses nothing, but the clock of the peer's silence starts anew with the next call.
+    pub async fn next(&mut self) -> ControlFlow<End, Output> {
+        self.liveness.hear();
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = self.incoming.next() => message,
+                () = self.liveness.silence(self.silence_limit) => {
+                    return ControlFlow::Break(End::Lost(Lost::Silent { limit: self.silence_limit }));
+                }
+            };
+            let interpreted = match message {
+                Some(Ok(message)) => self.interpret(message),
+                Some(Err(error)) => Err(End::Lost(Lost::from_websocket(error))),
+                None => Err(End::Lost(Lost::Eof)),
+            };
+            match interpreted {
+                Ok(Some(output)) => return ControlFlow::Continue(output),
+                Ok(None) => {}
+                Err(end) => return ControlFlow::Break(end),
+            }
+        }
+    }
+
+    /// `None` for messages without output: pongs, and the empty frame that opens each stream.
+    fn interpret(&self, message: Message) -> Result<Option<Output>, End> {
+        let mut payload = match message {
+            Message::Binary(payload) => payload,
+            Message::Ping(_) | Message::Pong(_) => return Ok(None),
+            Message::Close(frame) => {
+                let (code, reason) = frame.map_or((1005, String::new()), |frame| {
+                    (
+                        frame.code.into(),
+                        crate::text::printable(frame.reason.as_bytes()),
+                    )
+                });
+                return Err(End::Lost(Lost::Closed { code, reason }));
+            }
+            Message::Text(_) | Message::Frame(_) => {
+                return Err(End::Lost(Lost::Unexpected("a message that is not binary")));
+            }
+        };
+        if payload.is_empty() {
+            return Err(End::Lost(Lost::Unexpected("a message without a channel")));
+        }
+        let channel = payload.split_to(1)[0];
+        match channel {
+            channel::STDOUT | channel::STDERR | channel::STATUS if payload.is_empty() => Ok(None),
+            channel::STDOUT => Ok(Some(Output::Stdout(payload))),
+            channel::STDERR => Ok(Some(Output::Stderr(payload))),
+            channel::STATUS => Err(End::from_status(&payload)),
+            channel::CLOSE if self.half_close && payload.len() == 1 => Ok(None),
+            unknown => Err(End::Lost(Lost::UnknownChannel(unknown))),
+        }
+    }
+
+    /// Sends `data` to the command's standard input; returns when it is queued.
+    ///
+    /// A server stops answering pings while the command does not read its input: send no more than a pipe holds to a
+    /// command that may not read.
+    pub async fn write_stdin(&self, data: &[u8]) -> Result<(), StdinError> {
+        for chunk in data.chunks(STDIN_FRAME_BYTES) {
+            let mut frame = Zeroizing::new(Vec::with_capacity(chunk.len() + 1));
+            frame.push(channel::STDIN);
+            frame.extend_from_slice(chunk);
+            self.send(Bytes::from_owner(frame)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the command's standard input.
+    pub async fn close_stdin(&self) -> Result<(), StdinError> {
+        if !self.half_close {
+            return Err(StdinError::NoHalfClose);
+        }
+        self.send(Bytes::from_static(&[channel::CLOSE, channel::STDIN]))
+            .await
+    }
+
+    async fn send(&self, frame: Bytes) -> Result<(), StdinError> {
+        self.outgoing
+            .send(Message::Binary(frame))
+            .await
+            .map_err(|_| StdinError::Ended)
+    }
+}
+
+impl Drop for Session {
+    /// A writer that waits for a peer that does not read would keep the connection open.
+    fn drop(&mut self) {
+        self.writer.abort();
+    }
+}
