@@ -1,1 +1,93 @@
-//! stub
+//! Reads and verifies the custom-format archives of `pg_dump -Fc`, without PostgreSQL.
+//!
+//! [`Archive::open`] reads the header and the table of contents from any [`Read`](std::io::Read), a pipe included.
+//! From there an archive is read once, forward, in one of two ways: [`Archive::verify`] walks all of it and reports what
+//! is in it, or where it is damaged; [`Archive::rows`] yields the rows of one table. [`Archive::verify_with`] does both
+//! in one pass.
+//!
+//! ```no_run
+//! use std::fs::File;
+//! use pg_archive::Archive;
+//!
+//! let archive = Archive::open(File::open("store.dump")?)?;
+//! println!("{} of {}", archive.header().version, archive.header().created);
+//! for table in archive.verify()?.tables {
+//!     println!("{}: {} bytes", table.name, table.bytes);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What verification finds
+//!
+//! - **Truncation**, at whichever byte: each block has an end mark, and each entry that promises data must have a block.
+//! - **Damage to the structure**: versions, lengths, types, ids, recorded offsets, the end-of-data line of each table,
+//!   bytes behind the end.
+//! - **Damage to data compressed with gzip**: an Adler-32 checksum covers every block.
+//!
+//! pg_dump asks lz4 and zstd for no checksum and adds none of its own, so a flipped bit in an lz4, zstd or uncompressed
+//! block can yield other data that is just as sound; names in the table of contents are not covered at all. Only a
+//! checksum kept beside the archive finds those.
+//!
+//! # Memory
+//!
+//! The archive is not trusted: nothing is allocated because a length in it says so. At most are held: 64 MiB of table of
+//! contents, of which a usual one takes some kilobytes; two buffers of 64 KiB; the state of one decompressor, which is
+//! 64 KiB for gzip, 12 MiB for lz4, and for zstd twice the window of the frame (2 MiB at the default level, at most
+//! 128 MiB, the largest that pg_restore accepts); and, only where rows are asked for, one row twice (16 MiB
+//! each unless [set](Archive::with_row_limit)). Counting rows holds none.
+//!
+//! # The format
+//!
+//! Written by `pg_backup_archiver.c`, `pg_backup_custom.c` and `compress_*.c` of PostgreSQL's `src/bin/pg_dump`.
+//!
+//! An *integer* is a sign byte (0 or 1) and a magnitude of 4 bytes, least significant first (8 if the header says so). A
+//! *string* is an integer, its length, and its bytes, without a terminator; the length -1 means NULL.
+//!
+//! | part | content |
+//! |---|---|
+//! | header | `PGDMP`; version: major, minor, revision, a byte each; bytes in an integer; bytes in a file offset; format (1) |
+//! | | until 1.14 the compression level, an integer; from 1.15 the method, a byte: 0 none, 1 gzip, 2 lz4, 3 zstd |
+//! | | creation time as integers: second, minute, hour, day, month from 0, year from 1900, daylight saving |
+//! | | strings: database, server version, pg_dump version |
+//! | contents | number of entries, then for each: |
+//! | | integers: dump id, whether it has data; strings, decimal: oid of its catalog, oid |
+//! | | strings: tag, kind; integer: section |
+//! | | strings: definition, drop statement, COPY statement, schema, tablespace, from 1.14 table access method |
+//! | | from 1.16 an integer, the relation kind; strings: owner, whether it has oids |
+//! | | dependencies: decimal strings up to a NULL |
+//! | | data state, a byte: 1 offset not recorded, 2 recorded, 3 no data; then the file offset of its block |
+//! | blocks | for each entry with data, up to the end of the file: type, a byte; dump id, an integer |
+//! | | type 1, data: chunks |
+//! | | type 3, large objects: for each its oid, an integer, and chunks; then the integer 0 |
+//! | chunks | length, an integer, and as many bytes; then the integer 0. Together one compressed stream (zlib, an LZ4 frame, a Zstandard frame), or the data itself |
+//!
+//! | version | written by pg_dump |
+//! |---|---|
+//! | 1.12 | 9.0 to 10.2 and minor releases of the time |
+//! | 1.13 | 10.3 to 11: names in definitions are qualified |
+//! | 1.14 | 12 to 15: table access methods |
+//! | 1.15 | 16: lz4 and zstd |
+//! | 1.16 | 17 and 18: relation kinds; several blocks of large objects instead of one |
+//!
+//! Rows are COPY text: fields separated by tabs, `\N` for NULL, backslash escapes, a newline behind each row; then `\.`
+//! and three newlines. A dump to a file has offsets of its blocks, a dump to a pipe has none.
+
+mod archive;
+mod blocks;
+mod chunks;
+mod content;
+mod copy;
+mod decompress;
+mod error;
+mod header;
+mod rows;
+mod source;
+mod summary;
+mod toc;
+
+pub use archive::{Archive, Rows, Visitor};
+pub use copy::{Field, Row};
+pub use error::{ArchiveError, Corruption, ErrorKind, Lookalike, Place};
+pub use header::{Compression, CreationTime, Header, Version};
+pub use summary::{Contents, LargeObjects, TableData};
+pub use toc::TocEntry;

@@ -1,0 +1,276 @@
+//! An archive from its first byte to its last.
+
+use std::io::Read;
+
+use crate::{
+    blocks::{Block, Blocks},
+    chunks::Chunks,
+    content::Content,
+    copy::Row,
+    error::{ArchiveError, ErrorKind, Place},
+    header::{Compression, Header},
+    rows::{self, RowReader},
+    source::Source,
+    summary::{Contents, LargeObjects, TableData},
+    toc::{Toc, TocEntry},
+};
+
+const DEFAULT_ROW_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
+/// An archive whose header and table of contents have been read. The data blocks come next, and can be walked once:
+/// the file is never rewound, so that it can be a pipe.
+pub struct Archive<R> {
+    source: Source<R>,
+    header: Header,
+    toc: Toc,
+    row_limit_bytes: usize,
+}
+
+/// Takes rows out of an archive that is being verified.
+///
+/// `()` is the visitor that wants none.
+pub trait Visitor {
+    /// Whether [`row`](Self::row) is to be called for the rows of this table. Asked once a table, when its data begins;
+    /// not for tables that were dumped as INSERTs.
+    fn wants(&mut self, table: &TocEntry) -> bool;
+
+    /// Takes a row of a table that is wanted.
+    fn row(&mut self, table: &TocEntry, row: &Row);
+}
+
+impl Visitor for () {
+    fn wants(&mut self, _: &TocEntry) -> bool {
+        false
+    }
+
+    fn row(&mut self, _: &TocEntry, _: &Row) {}
+}
+
+impl<R: Read> Archive<R> {
+    /// Reads the header and the table of contents. The reader is read in pieces of 64 KiB and needs no buffer of its own.
+    pub fn open(reader: R) -> Result<Self, ArchiveError> {
+        let mut source = Source::new(reader);
+        let header = Header::read(&mut source).map_err(|error| error.in_place(|| Place::Header))?;
+        let toc = Toc::read(&mut source, &header)
+            .map_err(|error| error.in_place(|| Place::TableOfContents))?;
+        Ok(Self {
+            source,
+            header,
+            toc,
+            row_limit_bytes: DEFAULT_ROW_LIMIT_BYTES,
+        })
+    }
+
+    /// Sets how long a row may be, as it stands in the archive, that is given to a visitor or by [`rows`](Self::rows).
+    /// A longer one is an error. 16 MiB unless set. Rows that nobody asks for have no limit.
+    #[must_use]
+    pub fn with_row_limit(mut self, bytes: usize) -> Self {
+        self.row_limit_bytes = bytes;
+        self
+    }
+
+    /// What the header says.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The objects in the archive, in the order in which pg_restore creates them.
+    pub fn entries(&self) -> &[TocEntry] {
+        &self.toc.entries
+    }
+
+    /// Reads the archive to its end, and tells what is in it if all of it is sound.
+    pub fn verify(self) -> Result<Contents, ArchiveError> {
+        self.verify_with(&mut ())
+    }
+
+    /// Like [`verify`](Self::verify), and gives the rows of the tables it wants to a visitor on the way. What the
+    /// visitor got counts only if the result is `Ok`.
+    pub fn verify_with(self, visitor: &mut impl Visitor) -> Result<Contents, ArchiveError> {
+        let Self {
+            mut source,
+            header,
+            toc,
+            row_limit_bytes,
+        } = self;
+        let mut blocks = Blocks::new(&toc);
+        let mut tables = Vec::new();
+        let mut large_objects = LargeObjects::default();
+        while let Some(block) = blocks.next(&mut source)? {
+            source = match block {
+                Block::Data(entry) => {
+                    let content = Content::new(source, header.compression);
+                    let (source, table) = read_table(content, entry, row_limit_bytes, visitor)
+                        .map_err(|error| error.in_place(|| Place::Data(entry.label())))?;
+                    tables.push(table);
+                    source
+                }
+                Block::LargeObjects(entry) => {
+                    read_large_objects(source, header.compression, &mut large_objects)
+                        .map_err(|error| error.in_place(|| Place::Data(entry.label())))?
+                }
+            };
+        }
+        Ok(Contents {
+            header,
+            tables,
+            large_objects,
+            archive_bytes: source.offset(),
+        })
+    }
+
+    /// Yields the rows of one table without verifying the rest of the archive. The schema is needed only if several
+    /// have a table of that name.
+    pub fn rows(self, schema: Option<&str>, table: &str) -> Result<Rows<R>, ArchiveError> {
+        let Self {
+            mut source,
+            header,
+            toc,
+            row_limit_bytes,
+        } = self;
+        let wanted = find_table(&toc, schema, table).map_err(|kind| source.error(kind))?;
+        let columns = wanted
+            .columns()
+            .ok_or_else(|| source.error(ErrorKind::NoSuchTable(format!("{table} as COPY rows"))))?;
+        let mut blocks = Blocks::new(&toc);
+        while let Some(block) = blocks.next(&mut source)? {
+            source = match block {
+                Block::Data(entry) if entry.dump_id == wanted.dump_id => {
+                    return Ok(Rows {
+                        content: Some(Content::new(source, header.compression)),
+                        reader: RowReader::new(columns, row_limit_bytes),
+                        table: wanted.label(),
+                    });
+                }
+                Block::Data(entry) => Chunks::new(source)
+                    .skip()
+                    .map_err(|error| error.in_place(|| Place::Data(entry.label())))?,
+                Block::LargeObjects(entry) => skip_large_objects(source)
+                    .map_err(|error| error.in_place(|| Place::Data(entry.label())))?,
+            };
+        }
+        Err(source.error(ErrorKind::NoSuchTable(wanted.label())))
+    }
+}
+
+/// The rows of one table; see [`Archive::rows`]. Behind the first error there is nothing more.
+pub struct Rows<R: Read> {
+    content: Option<Content<R>>,
+    reader: RowReader,
+    table: String,
+}
+
+impl<R: Read> Rows<R> {
+    /// The names of the columns, in their order.
+    pub fn columns(&self) -> &[String] {
+        self.reader.columns()
+    }
+}
+
+impl<R: Read> Iterator for Rows<R> {
+    type Item = Result<Row, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.reader.next(self.content.as_mut()?);
+        if let Ok(Some(row)) = row {
+            return Some(Ok(row.clone()));
+        }
+        let end = row.map(drop);
+        self.content = None;
+        end.err()
+            .map(|error| Err(error.in_place(|| Place::Data(self.table.clone()))))
+    }
+}
+
+fn find_table<'t>(
+    toc: &'t Toc,
+    schema: Option<&str>,
+    table: &str,
+) -> Result<&'t TocEntry, ErrorKind> {
+    let mut found = toc.entries.iter().filter(|entry| {
+        entry.is_table_data()
+            && entry.tag == table
+            && (schema.is_none() || entry.schema.as_deref() == schema)
+    });
+    let first = found.next().ok_or_else(|| {
+        ErrorKind::NoSuchTable(
+            schema.map_or(table.to_owned(), |schema| format!("{schema}.{table}")),
+        )
+    })?;
+    let others: Vec<_> = found.collect();
+    if others.is_empty() {
+        return Ok(first);
+    }
+    let schemas = [first]
+        .into_iter()
+        .chain(others)
+        .filter_map(|entry| entry.schema.clone())
+        .collect();
+    Err(ErrorKind::AmbiguousTable {
+        table: table.to_owned(),
+        schemas,
+    })
+}
+
+fn read_table<R: Read>(
+    mut content: Content<R>,
+    entry: &TocEntry,
+    row_limit_bytes: usize,
+    visitor: &mut impl Visitor,
+) -> Result<(Source<R>, TableData), ArchiveError> {
+    let rows = match (&entry.copy_statement, entry.columns()) {
+        (Some(_), Some(columns)) if visitor.wants(entry) => {
+            let mut reader = RowReader::new(columns, row_limit_bytes);
+            let mut rows = 0;
+            while let Some(row) = reader.next(&mut content)? {
+                visitor.row(entry, row);
+                rows += 1;
+            }
+            Some(rows)
+        }
+        (Some(_), _) => Some(rows::count(&mut content)?),
+        (None, _) => None,
+    };
+    let (source, size) = content.finish()?;
+    let table = TableData {
+        schema: entry.schema.clone(),
+        name: entry.tag.clone(),
+        rows,
+        bytes: size.bytes,
+        stored_bytes: size.stored_bytes,
+    };
+    Ok((source, table))
+}
+
+fn read_large_objects<R: Read>(
+    mut source: Source<R>,
+    compression: Compression,
+    total: &mut LargeObjects,
+) -> Result<Source<R>, ArchiveError> {
+    while let Some(oid) = next_large_object(&mut source)? {
+        let (behind, size) = Content::new(source, compression)
+            .finish()
+            .map_err(|error| error.in_place(|| Place::LargeObject(oid)))?;
+        total.count += 1;
+        total.bytes += size.bytes;
+        total.stored_bytes += size.stored_bytes;
+        source = behind;
+    }
+    Ok(source)
+}
+
+fn skip_large_objects<R: Read>(mut source: Source<R>) -> Result<Source<R>, ArchiveError> {
+    while let Some(oid) = next_large_object(&mut source)? {
+        source = Chunks::new(source)
+            .skip()
+            .map_err(|error| error.in_place(|| Place::LargeObject(oid)))?;
+    }
+    Ok(source)
+}
+
+/// The oid of the large object that follows, or none at the end of the block. An oid is unsigned, but written as a
+/// signed integer.
+fn next_large_object<R: Read>(source: &mut Source<R>) -> Result<Option<u32>, ArchiveError> {
+    let oid = source.int("the oid of a large object")?.cast_unsigned();
+    Ok((oid != 0).then_some(oid))
+}

@@ -1,0 +1,284 @@
+//! The header: what kind of archive this is, who made it, when, from which database.
+
+use std::{fmt, io::Read};
+
+use crate::{
+    error::{ArchiveError, ErrorKind, Lookalike, field},
+    source::{Source, Width},
+};
+
+const MAGIC: &[u8; 5] = b"PGDMP";
+
+/// The format code of `pg_dump -Fc`; tar and directory dumps have a similar `toc.dat` with another code.
+const FORMAT_CUSTOM: u8 = 1;
+
+/// Enough to recognize a tar file, whose magic is at byte 257.
+const SNIFFED_BYTES: usize = 264;
+
+/// Names and version strings are short; a longer one is a damaged length.
+const STRING_LIMIT_BYTES: u32 = 64 * 1024;
+
+/// What the header says about the whole archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Version of the archive format, which is not a version of PostgreSQL.
+    pub version: Version,
+    /// How the data blocks are compressed.
+    pub compression: Compression,
+    /// When the dump began.
+    pub created: CreationTime,
+    /// Name of the dumped database.
+    pub database: Option<String>,
+    /// Version of the server that was dumped, e.g. `15.18 (Debian 15.18-0+deb12u1)`.
+    pub server_version: Option<String>,
+    /// Version of the pg_dump that wrote the archive.
+    pub pg_dump_version: Option<String>,
+    pub(crate) offset_width: Width,
+}
+
+/// Version of the archive format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Always 1 so far.
+    pub major: u8,
+    /// Which fields there are.
+    pub minor: u8,
+}
+
+impl Version {
+    /// The oldest version this crate reads: pg_dump 9.0 to 10.2.
+    pub const OLDEST: Self = Self {
+        major: 1,
+        minor: 12,
+    };
+    /// The newest version this crate reads: pg_dump 17 and 18.
+    pub const NEWEST: Self = Self {
+        major: 1,
+        minor: 16,
+    };
+
+    /// Table access methods in the table of contents: pg_dump 12.
+    pub(crate) const TABLE_AM: Self = Self {
+        major: 1,
+        minor: 14,
+    };
+    /// The compression method in the header: pg_dump 16.
+    pub(crate) const COMPRESSION_METHOD: Self = Self {
+        major: 1,
+        minor: 15,
+    };
+    /// Kinds of relation in the table of contents, large objects in several blocks: pg_dump 17.
+    pub(crate) const RELATION_KIND: Self = Self {
+        major: 1,
+        minor: 16,
+    };
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// How the data blocks of an archive are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// A zlib stream a block, with an Adler-32 checksum.
+    Gzip,
+    /// An LZ4 frame a block.
+    Lz4,
+    /// A Zstandard frame a block.
+    Zstd,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// When a dump began, on the clock and in the time zone of the machine that pg_dump ran on. The archive does not say
+/// which zone that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CreationTime {
+    /// Year, e.g. 2024.
+    pub year: i32,
+    /// Month, 1 to 12.
+    pub month: u8,
+    /// Day of the month, 1 to 31.
+    pub day: u8,
+    /// Hour, 0 to 23.
+    pub hour: u8,
+    /// Minute, 0 to 59.
+    pub minute: u8,
+    /// Second, 0 to 60.
+    pub second: u8,
+}
+
+impl fmt::Display for CreationTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        } = self;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+        )
+    }
+}
+
+impl Header {
+    pub(crate) fn read<R: Read>(source: &mut Source<R>) -> Result<Self, ArchiveError> {
+        read_magic(source)?;
+        let [major, minor, _revision] = source.array("the archive version")?;
+        let version = Version { major, minor };
+        if !(Version::OLDEST..=Version::NEWEST).contains(&version) {
+            return Err(source.error(ErrorKind::UnsupportedVersion(version)));
+        }
+        let int_width = read_width(source, "the size of an integer")?;
+        source.set_int_width(int_width);
+        let offset_width = read_width(source, "the size of a file offset")?;
+        match source.byte("the format code")? {
+            FORMAT_CUSTOM => {}
+            3 | 5 => return Err(source.error(ErrorKind::NotAnArchive(Lookalike::TocOnly))),
+            code => return Err(source.error(field("the format code", code, "1 (custom format)"))),
+        }
+        Ok(Self {
+            version,
+            compression: read_compression(source, version)?,
+            created: read_creation_time(source)?,
+            database: source.string("the name of the database", STRING_LIMIT_BYTES)?,
+            server_version: source.string("the version of the server", STRING_LIMIT_BYTES)?,
+            pg_dump_version: source.string("the version of pg_dump", STRING_LIMIT_BYTES)?,
+            offset_width,
+        })
+    }
+}
+
+fn read_magic<R: Read>(source: &mut Source<R>) -> Result<(), ArchiveError> {
+    let mut magic = [0; MAGIC.len()];
+    let read = source.read_up_to(&mut magic)?;
+    if &magic == MAGIC {
+        return Ok(());
+    }
+    if read > 0 && MAGIC.starts_with(&magic[..read]) {
+        return Err(source.error(ErrorKind::Truncated {
+            expected: "the magic PGDMP",
+        }));
+    }
+    let mut start = [0; SNIFFED_BYTES];
+    start[..read].copy_from_slice(&magic[..read]);
+    let rest = source.read_up_to(&mut start[read..])?;
+    Err(ArchiveError::new(
+        ErrorKind::NotAnArchive(Lookalike::of(&start[..read + rest])),
+        0,
+    ))
+}
+
+impl Lookalike {
+    fn of(start: &[u8]) -> Self {
+        match start {
+            [] => Self::Empty,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Self::Utf16,
+            _ if start.starts_with(b"age-encryption.org/")
+                || start.starts_with(b"-----BEGIN AGE") =>
+            {
+                Self::Age
+            }
+            _ if start.get(257..262) == Some(b"ustar") => Self::Tar,
+            _ if start
+                .trim_ascii_start()
+                .starts_with(b"--\n-- PostgreSQL database") =>
+            {
+                Self::PlainSql
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn read_width<R: Read>(source: &mut Source<R>, what: &'static str) -> Result<Width, ArchiveError> {
+    let byte = source.byte(what)?;
+    Width::from_byte(byte).ok_or_else(|| source.error(field(what, byte, "4 or 8")))
+}
+
+/// Until 1.14 the header has the level that was asked for: 0 for none, -1 for zlib's default.
+fn read_compression<R: Read>(
+    source: &mut Source<R>,
+    version: Version,
+) -> Result<Compression, ArchiveError> {
+    if version < Version::COMPRESSION_METHOD {
+        return match source.int("the compression level")? {
+            0 => Ok(Compression::None),
+            -1 | 1..=9 => Ok(Compression::Gzip),
+            level => Err(source.error(field("the compression level", level, "-1 to 9"))),
+        };
+    }
+    match source.byte("the compression method")? {
+        0 => Ok(Compression::None),
+        1 => Ok(Compression::Gzip),
+        2 => Ok(Compression::Lz4),
+        3 => Ok(Compression::Zstd),
+        method => Err(source.error(ErrorKind::UnsupportedCompression(method))),
+    }
+}
+
+/// The fields of a C `struct tm`, months counted from 0 and years from 1900.
+fn read_creation_time<R: Read>(source: &mut Source<R>) -> Result<CreationTime, ArchiveError> {
+    let second = read_ranged(source, "the second of the creation time", 0, 60)?;
+    let minute = read_ranged(source, "the minute of the creation time", 0, 59)?;
+    let hour = read_ranged(source, "the hour of the creation time", 0, 23)?;
+    let day = read_ranged(source, "the day of the creation time", 1, 31)?;
+    let month = read_ranged(source, "the month of the creation time", 0, 11)? + 1;
+    let year = source.int("the year of the creation time")?;
+    let year = year.checked_add(1900).ok_or_else(|| {
+        source.error(field(
+            "the year of the creation time",
+            year,
+            "years since 1900",
+        ))
+    })?;
+    let daylight_saving = source.int("the daylight saving flag")?;
+    if !(-1..=1).contains(&daylight_saving) {
+        return Err(source.error(field(
+            "the daylight saving flag",
+            daylight_saving,
+            "-1, 0 or 1",
+        )));
+    }
+    Ok(CreationTime {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    })
+}
+
+fn read_ranged<R: Read>(
+    source: &mut Source<R>,
+    what: &'static str,
+    low: u8,
+    high: u8,
+) -> Result<u8, ArchiveError> {
+    let value = source.int(what)?;
+    u8::try_from(value)
+        .ok()
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| source.error(field(what, value, "a date and time of day")))
+}
