@@ -111,7 +111,7 @@ pub async fn download<S: Sink>(
     progress: impl FnMut(u64),
 ) -> Result<Delivered<S::Finished>, DownloadError> {
     let nonce = Uuid::new_v4().simple().to_string();
-    let session = Session::open(client, target, command.exec_argv(), &options.stream).await?;
+    let mut session = Session::open(client, target, command.exec_argv(), &options.stream).await?;
     // When the stream is gone already, reading from it tells why.
     let _ = session.write_stdin(&command.preface(&nonce)).await;
     let transfer = Transfer {

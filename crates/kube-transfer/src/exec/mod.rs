@@ -296,7 +296,7 @@ impl Session {
     ///
     /// A server stops answering pings while the command does not read its input: send no more than a pipe holds to a
     /// command that may not read.
-    pub async fn write_stdin(&self, data: &[u8]) -> Result<(), StdinError> {
+    pub async fn write_stdin(&mut self, data: &[u8]) -> Result<(), StdinError> {
         for chunk in data.chunks(STDIN_FRAME_BYTES) {
             let mut frame = Zeroizing::new(Vec::with_capacity(chunk.len() + 1));
             frame.push(channel::STDIN);
@@ -307,7 +307,7 @@ impl Session {
     }
 
     /// Ends the command's standard input.
-    pub async fn close_stdin(&self) -> Result<(), StdinError> {
+    pub async fn close_stdin(&mut self) -> Result<(), StdinError> {
         if !self.half_close {
             return Err(StdinError::NoHalfClose);
         }
@@ -315,7 +315,7 @@ impl Session {
             .await
     }
 
-    async fn send(&self, frame: Bytes) -> Result<(), StdinError> {
+    async fn send(&mut self, frame: Bytes) -> Result<(), StdinError> {
         self.outgoing
             .send(Message::Binary(frame))
             .await
