@@ -17,6 +17,7 @@ pub use deletion::{DeleteOptions, Deletion, Propagation};
 use history::History;
 pub use history::{EventType, WatchEvent};
 pub use object::Object;
+pub(crate) use write::Part;
 
 use crate::api::{Resource, Status, resources};
 

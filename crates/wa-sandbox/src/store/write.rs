@@ -35,7 +35,7 @@ pub(crate) enum Part {
 impl Store {
     /// Adds an object; name, uid and the like are filled in. 404 when its namespace is missing, 409 when the name is taken.
     pub fn create(&self, resource: &Resource, object: Value) -> Result<Object, Status> {
-        self.create_or_try(resource, object, false)
+        self.create_or_try(resource, object, false, |_| {})
     }
 
     /// Replaces an object as a whole. 409 when its resourceVersion is outdated (none: not checked).
@@ -64,12 +64,13 @@ impl Store {
         })
     }
 
-    /// As [`Store::create`]; with `dry_run` only the answer is made.
+    /// As [`Store::create`]; with `dry_run` only the answer is made. `finish` has the last word on the object.
     pub(crate) fn create_or_try(
         &self,
         resource: &Resource,
         mut object: Value,
         dry_run: bool,
+        finish: impl FnOnce(&mut Value),
     ) -> Result<Object, Status> {
         let mut state = self.lock();
         name_it(&mut object)?;
@@ -100,6 +101,7 @@ impl Store {
         if resource.has_generation {
             metadata.insert("generation".into(), json!(1));
         }
+        finish(&mut object);
         if dry_run {
             return Ok(Arc::new(object));
         }
