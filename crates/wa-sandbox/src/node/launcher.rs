@@ -4,7 +4,11 @@
 //! thread that lives exactly as long as the node makes that a promise: when the node is dropped, or the whole program
 //! is killed, no container outlives it, and none dies early because a runtime retired a worker thread.
 
-use std::{io, sync::mpsc, thread};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
 
 use tokio::{
     process::{Child, Command},
@@ -17,10 +21,11 @@ struct Job {
     reply: oneshot::Sender<io::Result<Child>>,
 }
 
-/// Handle to the launching thread; the thread, and with it every container, ends when the last handle is dropped.
+/// Handle to the launching thread; the thread, and with it every container, ends when the last handle is dropped or
+/// [`Launcher::close`] is called.
 #[derive(Clone, Debug)]
 pub(crate) struct Launcher {
-    jobs: mpsc::Sender<Job>,
+    jobs: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
 }
 
 impl Launcher {
@@ -37,14 +42,31 @@ impl Launcher {
                     let _ = reply.send(command.spawn());
                 }
             })?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs: Arc::new(Mutex::new(Some(jobs))),
+        })
+    }
+
+    /// Ends the thread, and with it every container. Nothing can be spawned afterwards.
+    pub(crate) fn close(&self) {
+        self.jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Spawns `command` on the launching thread.
     pub(crate) async fn spawn(&self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the node is shutting down");
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { command, reply }).map_err(|_| gone())?;
+        let jobs = self
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        jobs.ok_or_else(gone)?
+            .send(Job { command, reply })
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }

@@ -1,14 +1,434 @@
 //! The cluster's only node: it runs pods as real processes on this machine.
+//!
+//! [`Node`] watches the store for pods, as a kubelet watches the API, and gives each a worker (`kubelet`) that has it
+//! scheduled, makes its volumes, runs its containers (`container`) and reports its status. [`Node::exec`] and
+//! [`Node::log`] are what a kubelet serves for `kubectl exec` and `kubectl logs`.
 
 mod container;
+mod environment;
+mod events;
 mod exec;
+mod image;
+mod kubelet;
 mod launcher;
+mod logs;
 mod programs;
+mod scheduler;
+mod spec;
+mod state;
+mod status;
 mod terminal;
+mod volumes;
 
 #[cfg(test)]
 mod container_tests;
+#[cfg(test)]
+mod kubelet_tests;
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use futures::StreamExt;
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
 
 pub use container::Mount;
 pub use exec::{ExecError, ExecRequest, Process, Resizer};
+pub use image::Image;
+use launcher::Launcher;
+pub use logs::LogOptions;
+pub(crate) use logs::LogReader;
 pub use programs::MissingProgram;
+use programs::Programs;
+use spec::Pod;
+use state::{ContainerPhase, PodRuntime, Record};
+
+use crate::{
+    api::{Status, resources},
+    store::{EventType, Object, Store, object},
+};
+
+/// Name of the node in the API.
+pub const NODE_NAME: &str = "node1";
+/// Address of the node in the API.
+const HOST_IP: &str = "127.0.0.1";
+
+/// What a node needs to start.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// A directory of this node alone; it is created, and removed by whoever owns the sandbox.
+    pub directory: PathBuf,
+    /// The images pods may name; any other one cannot be pulled.
+    pub images: Vec<Image>,
+}
+
+/// Why the node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A program containers are run with is not installed.
+    #[error(transparent)]
+    MissingProgram(#[from] MissingProgram),
+    /// The node's directory cannot be made, or its launching thread not be started.
+    #[error("failed to set up the node in {directory:?}: check that it is writable and has space")]
+    Setup {
+        /// The node's directory.
+        directory: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The API refused the node's own object.
+    #[error("failed to register the node")]
+    Register(#[source] Status),
+}
+
+/// The running node; clones share it. Everything it runs is killed when it is stopped or the last clone is dropped.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+    kubelet: Arc<AbortOnDrop>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Inner {
+    store: Store,
+    launcher: Launcher,
+    programs: Programs,
+    /// Holds a directory for each pod.
+    pod_directories: PathBuf,
+    /// Holds a directory for each persistent volume.
+    volumes: PathBuf,
+    images: Vec<Image>,
+    /// Second and third byte of the pods' loopback addresses, random so that sandboxes do not meet.
+    network: (u8, u8),
+    next_host: AtomicU8,
+    pods: Mutex<HashMap<(String, String), Arc<PodRuntime>>>,
+}
+
+impl Node {
+    /// Registers the node in the API and begins to run the pods there are.
+    pub fn start(store: Store, config: NodeConfig) -> Result<Self, NodeError> {
+        let programs = Programs::find()?;
+        let setup = |source| NodeError::Setup {
+            directory: config.directory.clone(),
+            source,
+        };
+        let pod_directories = config.directory.join("pods");
+        let volumes = config.directory.join("volumes");
+        for directory in [&pod_directories, &volumes] {
+            std::fs::create_dir_all(directory).map_err(setup)?;
+        }
+        let launcher = Launcher::start().map_err(setup)?;
+        register(&store).map_err(NodeError::Register)?;
+        let inner = Arc::new(Inner {
+            store,
+            launcher,
+            programs,
+            pod_directories,
+            volumes,
+            images: config.images,
+            network: (64 | rand::random::<u8>() & 0x3f, rand::random()),
+            next_host: AtomicU8::new(1),
+            pods: Mutex::default(),
+        });
+        let kubelet = tokio::spawn(watch_pods(Arc::clone(&inner))).abort_handle();
+        Ok(Self {
+            inner,
+            kubelet: Arc::new(AbortOnDrop(kubelet)),
+        })
+    }
+
+    /// The directory that is a persistent volume's content.
+    pub fn volume_directory(&self, volume: &str) -> PathBuf {
+        self.inner.volumes.join(volume)
+    }
+
+    /// Kills everything at once and waits until it is dead.
+    pub async fn stop(&self) {
+        self.kubelet.0.abort();
+        self.inner.launcher.close();
+        let pods: Vec<_> = self.inner.pods().values().cloned().collect();
+        for runtime in pods {
+            let containers: Vec<_> = runtime
+                .state()
+                .records()
+                .filter_map(|record| record.container.clone())
+                .collect();
+            for container in containers {
+                container.wait().await;
+            }
+        }
+    }
+
+    /// Whether the node can start a process in the container at all; 404 and 400 as the API server answers, before
+    /// the kubelet is asked.
+    pub fn check_target(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: Option<&str>,
+    ) -> Result<Target, Status> {
+        let object = self.inner.store.get(&resources::PODS, namespace, pod)?;
+        let container = choose_container(&object, pod, container)?;
+        Ok(Target {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            container,
+            is_scheduled: object["spec"]["nodeName"].is_string(),
+        })
+    }
+
+    /// Starts a process in a running container.
+    pub async fn exec(&self, target: &Target, request: &ExecRequest) -> Result<Process, ExecError> {
+        let record = self.record(target).ok_or(ExecError::NotRunning)?;
+        let container = record
+            .container
+            .filter(|_| matches!(record.phase, ContainerPhase::Running { .. }));
+        let container = container.ok_or(ExecError::NotRunning)?;
+        exec::start(
+            &self.inner.launcher,
+            &self.inner.programs,
+            &container,
+            request,
+        )
+        .await
+    }
+
+    /// Whether the container runs at this moment.
+    pub fn is_running(&self, target: &Target) -> bool {
+        self.record(target)
+            .is_some_and(|record| record.is_running())
+    }
+
+    /// Opens a container's log, of its present run or of the one before.
+    pub(crate) async fn log(
+        &self,
+        target: &Target,
+        previous: bool,
+        options: LogOptions,
+    ) -> Result<LogReader, Status> {
+        let (pod, container) = (&target.pod, &target.container);
+        let record = self.record(target);
+        let log =
+            record.and_then(|record| choose_log(record, previous, pod, container).transpose());
+        let log = log.unwrap_or_else(|| {
+            let message = format!("container {container:?} in pod {pod:?} is not available");
+            Err(Status::bad_request(message))
+        })?;
+        log.read(options)
+            .await
+            .map_err(|error| Status::internal(format!("failed to open the log: {error}")))
+    }
+
+    fn record(&self, target: &Target) -> Option<Record> {
+        let runtime = self
+            .inner
+            .pods()
+            .get(&(target.namespace.clone(), target.pod.clone()))
+            .cloned()?;
+        runtime.record(&target.container)
+    }
+}
+
+/// A container that a request is about; it exists in its pod's manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Name of the container.
+    pub container: String,
+    /// Whether the pod has a node already.
+    pub is_scheduled: bool,
+}
+
+/// The rules of the API server's `validateContainer`.
+fn choose_container(object: &Object, pod: &str, wanted: Option<&str>) -> Result<String, Status> {
+    let names = |field: &str| -> Vec<String> {
+        let containers = object["spec"][field].as_array().into_iter().flatten();
+        containers
+            .filter_map(|container| container["name"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let (main, init) = (names("containers"), names("initContainers"));
+    match wanted {
+        Some(wanted) if main.iter().chain(&init).any(|name| name == wanted) => {
+            Ok(wanted.to_owned())
+        }
+        Some(wanted) => Err(Status::bad_request(format!(
+            "container {wanted} is not valid for pod {pod}"
+        ))),
+        None => match main.as_slice() {
+            [only] => Ok(only.clone()),
+            several => {
+                let mut message = format!(
+                    "a container name must be specified for pod {pod}, choose one of: [{}]",
+                    several.join(" ")
+                );
+                if !init.is_empty() {
+                    message.push_str(&format!(
+                        " or one of the init containers: [{}]",
+                        init.join(" ")
+                    ));
+                }
+                Err(Status::bad_request(message))
+            }
+        },
+    }
+}
+
+/// The rules of the kubelet's `validateContainerLogStatus`.
+fn choose_log(
+    record: Record,
+    previous: bool,
+    pod: &str,
+    container: &str,
+) -> Result<Option<logs::LogFile>, Status> {
+    if previous {
+        let log = if matches!(record.phase, ContainerPhase::Waiting { .. }) {
+            record.log
+        } else {
+            record.previous_log
+        };
+        return match record.last.and(log) {
+            Some(log) => Ok(Some(log)),
+            None => Err(Status::bad_request(format!(
+                "previous terminated container {container:?} in pod {pod:?} not found"
+            ))),
+        };
+    }
+    match (record.log, record.phase) {
+        (Some(log), _) => Ok(Some(log)),
+        (None, ContainerPhase::Waiting { reason, .. }) => {
+            let why = match reason {
+                "ErrImagePull" => "image can't be pulled",
+                "ImagePullBackOff" => "trying and failing to pull image",
+                other => other,
+            };
+            Err(Status::bad_request(format!(
+                "container {container:?} in pod {pod:?} is waiting to start: {why}"
+            )))
+        }
+        (None, ContainerPhase::Terminated(_)) => Err(Status::bad_request(format!(
+            "container {container:?} in pod {pod:?} is terminated"
+        ))),
+        (None, ContainerPhase::Running { .. }) => Ok(None),
+    }
+}
+
+impl Inner {
+    fn pods(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<PodRuntime>>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn image(&self, reference: &str) -> Option<Image> {
+        self.images
+            .iter()
+            .find(|image| image.reference == reference)
+            .cloned()
+    }
+
+    fn next_pod_ip(&self) -> String {
+        let host = self.next_host.fetch_add(1, Ordering::Relaxed).max(1);
+        format!("127.{}.{}.{host}", self.network.0, self.network.1)
+    }
+
+    fn pod_directory(&self, pod: &Pod) -> PathBuf {
+        self.pod_directories.join(&pod.metadata.uid)
+    }
+
+    fn register(&self, runtime: &Arc<PodRuntime>) {
+        self.pods().insert(key(&runtime.pod), Arc::clone(runtime));
+    }
+
+    fn forget(&self, runtime: &Arc<PodRuntime>) {
+        let mut pods = self.pods();
+        if pods
+            .get(&key(&runtime.pod))
+            .is_some_and(|known| Arc::ptr_eq(known, runtime))
+        {
+            pods.remove(&key(&runtime.pod));
+        }
+    }
+}
+
+fn key(pod: &Pod) -> (String, String) {
+    (pod.metadata.namespace.clone(), pod.metadata.name.clone())
+}
+
+/// Gives each pod a worker and tells it of every change of its object.
+async fn watch_pods(node: Arc<Inner>) {
+    let mut workers = JoinSet::new();
+    let mut senders: HashMap<String, watch::Sender<Option<Object>>> = HashMap::new();
+    loop {
+        let mut events = pin!(node.store.watch(&resources::PODS, None, None));
+        // An error means that the watch fell behind; a new one starts with everything there is.
+        while let Some(Ok(event)) = events.next().await {
+            while workers.try_join_next().is_some() {}
+            let uid = object::uid(&event.object).to_owned();
+            if event.event == EventType::Deleted {
+                if let Some(sender) = senders.remove(&uid) {
+                    sender.send_replace(None);
+                }
+            } else if let Some(sender) = senders.get(&uid) {
+                sender.send_replace(Some(event.object));
+            } else if let Some(pod) = read(&event.object) {
+                let (sender, changes) = watch::channel(Some(event.object));
+                senders.insert(uid, sender);
+                workers.spawn(kubelet::run(Arc::clone(&node), pod, changes));
+            }
+        }
+    }
+}
+
+fn read(object: &Object) -> Option<Pod> {
+    Pod::read(object)
+        .inspect_err(|error| tracing::warn!(pod = object::name(object), %error, "a pod's manifest makes no sense"))
+        .ok()
+}
+
+fn register(store: &Store) -> Result<(), Status> {
+    let now = object::now();
+    let ready = json!({
+        "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
+        "lastHeartbeatTime": now, "lastTransitionTime": now,
+    });
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": NODE_NAME,
+            "labels": {
+                "kubernetes.io/hostname": NODE_NAME, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+                "node-role.kubernetes.io/worker": "",
+            },
+        },
+        "spec": {},
+        "status": {
+            "conditions": [ready],
+            "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": NODE_NAME}],
+            "nodeInfo": {
+                "kubeletVersion": "v1.36.0", "operatingSystem": "linux", "architecture": "amd64",
+                "containerRuntimeVersion": "bubblewrap", "osImage": "wa-sandbox", "kernelVersion": "",
+            },
+        },
+    });
+    store.create(&resources::NODES, node).map(|_| ())
+}

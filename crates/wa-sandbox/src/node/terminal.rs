@@ -37,7 +37,7 @@ impl Terminal {
         )?;
         let (second, third) = (far.try_clone()?, far.try_clone()?);
         rustix::io::ioctl_fionbio(&near, true)?;
-        let near = Arc::new(AsyncFd::new(near)?);
+        let near = Arc::new(watched(near)?);
         Ok((Self { near }, [far.into(), second.into(), third.into()]))
     }
 
@@ -51,6 +51,14 @@ impl Terminal {
         };
         Ok(tcsetwinsize(&*self.near, size)?)
     }
+}
+
+#[expect(
+    deprecated,
+    reason = "its replacement is unsafe for the sake of types that are not I/O-safe; an `OwnedFd` is"
+)]
+fn watched(near: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(near)
 }
 
 impl AsyncRead for Terminal {

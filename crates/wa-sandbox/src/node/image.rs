@@ -1,0 +1,66 @@
+//! Images the node "has pulled": all share this machine's software as their root and differ in user, environment,
+//! default command and a few extra files.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+};
+
+use super::Mount;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A container image.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// As pods name it, such as `icr.io/cpopen/edb/postgresql:15`.
+    pub reference: String,
+    /// User and group of processes unless the pod says otherwise.
+    pub user: u32,
+    /// Environment of every process.
+    pub environment: Vec<(String, String)>,
+    /// The command of a container that names none.
+    pub entrypoint: Vec<String>,
+    /// Files of this machine that the image has in addition to `/usr`.
+    pub mounts: Vec<Mount>,
+}
+
+impl Image {
+    /// An image of this machine's software, with the newest PostgreSQL's programs first on PATH, that sleeps.
+    pub fn of_this_machine(reference: impl Into<String>) -> Self {
+        let path = match newest_postgresql() {
+            Some(programs) => format!("{}:{PATH}", programs.display()),
+            None => PATH.to_owned(),
+        };
+        Self {
+            reference: reference.into(),
+            user: 1000,
+            environment: vec![("PATH".to_owned(), path)],
+            entrypoint: ["sleep", "infinity"].map(str::to_owned).to_vec(),
+            mounts: Vec::new(),
+        }
+    }
+
+    /// A digest as the container runtime reports it, the same for the same reference.
+    pub(super) fn digest(&self) -> String {
+        let part = |number: u8| {
+            let mut hasher = DefaultHasher::new();
+            (number, &self.reference).hash(&mut hasher);
+            format!("{:016x}", hasher.finish())
+        };
+        format!("sha256:{}", (0..4).map(part).collect::<String>())
+    }
+}
+
+/// Directory of the newest PostgreSQL's programs where Debian puts them; elsewhere they are on PATH.
+fn newest_postgresql() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .max()
+        .map(|version| {
+            Path::new("/usr/lib/postgresql")
+                .join(version.to_string())
+                .join("bin")
+        })
+}
