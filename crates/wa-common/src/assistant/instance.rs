@@ -1,0 +1,138 @@
+//! Finding the Watson Assistant instance a command is about.
+
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use super::{AssistantError, names};
+use crate::cluster::{Cluster, ClusterError};
+
+/// One WatsonAssistant in one namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name, usually `wa`.
+    pub name: String,
+    /// The operands' namespace.
+    pub namespace: String,
+    /// The product release the operator has reconciled, such as `4.8.8`; absent where the custom resource does not say.
+    pub release: Option<String>,
+}
+
+impl Instance {
+    /// The instance named, else the only one in the namespace.
+    ///
+    /// With a name and without the permission to read WatsonAssistants, the name is believed: everything else is
+    /// looked up by it, and fails clearly where there is no such instance.
+    pub async fn find(cluster: &Cluster, name: Option<&str>) -> Result<Self, AssistantError> {
+        let namespace = cluster.namespace().to_owned();
+        let found = match (
+            cluster.list_custom(&names::watson_assistant(), false).await,
+            name,
+        ) {
+            (Ok(found), _) => found,
+            (Err(error), Some(name)) if error.code() == Some(403) => {
+                return Ok(Self {
+                    name: name.to_owned(),
+                    namespace,
+                    release: None,
+                });
+            }
+            // Without the custom resource definition the API server does not know the path.
+            (Err(error), _) if error.code() == Some(404) => Vec::new(),
+            (Err(error), _) => return Err(error.into()),
+        };
+        let available = || found.iter().map(kube::ResourceExt::name_any).collect();
+        match (name, found.as_slice()) {
+            (Some(name), several) => {
+                if let Some(one) = several.iter().find(|one| one.name_any() == name) {
+                    return Ok(Self::of(one, namespace));
+                }
+                require_namespace(cluster).await?;
+                Err(AssistantError::NoSuchInstance {
+                    instance: name.to_owned(),
+                    namespace,
+                    available: available(),
+                })
+            }
+            (None, [only]) => Ok(Self::of(only, namespace)),
+            (None, []) => {
+                require_namespace(cluster).await?;
+                let found = elsewhere(cluster).await?;
+                Err(AssistantError::NoInstance { namespace, found })
+            }
+            (None, _) => Err(AssistantError::SeveralInstances {
+                namespace,
+                available: available(),
+            }),
+        }
+    }
+
+    fn of(resource: &DynamicObject, namespace: String) -> Self {
+        Self {
+            name: resource.name_any(),
+            namespace,
+            release: release(&resource.data),
+        }
+    }
+}
+
+async fn require_namespace(cluster: &Cluster) -> Result<(), AssistantError> {
+    if cluster.namespace_exists().await? {
+        return Ok(());
+    }
+    Err(AssistantError::NoNamespace {
+        namespace: cluster.namespace().to_owned(),
+    })
+}
+
+/// The instances of all namespaces, or `None` where the user may not list them.
+async fn elsewhere(cluster: &Cluster) -> Result<Option<Vec<String>>, ClusterError> {
+    match cluster.list_custom(&names::watson_assistant(), true).await {
+        Ok(found) => Ok(Some(
+            found
+                .iter()
+                .map(|one| {
+                    format!(
+                        "{} in {}",
+                        one.name_any(),
+                        one.namespace().unwrap_or_default()
+                    )
+                })
+                .collect(),
+        )),
+        Err(error) if error.code() == Some(403) => Ok(None),
+        Err(error) if error.code() == Some(404) => Ok(Some(Vec::new())),
+        Err(error) => Err(error),
+    }
+}
+
+/// What runs, rather than what is wanted: the status's version before the spec's.
+fn release(resource: &Value) -> Option<String> {
+    [
+        "/status/versions/reconciled",
+        "/status/version",
+        "/spec/version",
+    ]
+    .into_iter()
+    .find_map(|path| resource.pointer(path)?.as_str())
+    .filter(|version| !version.is_empty())
+    .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_release_is_the_one_that_runs() {
+        let upgrading =
+            json!({"spec": {"version": "5.1.0"}, "status": {"versions": {"reconciled": "4.8.8"}}});
+        assert_eq!(release(&upgrading).as_deref(), Some("4.8.8"));
+        assert_eq!(
+            release(&json!({"spec": {"version": "5.1.0"}})).as_deref(),
+            Some("5.1.0")
+        );
+        assert_eq!(release(&json!({"spec": {"version": 5}})), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! Watson Assistant as an administrator's tool meets it.
+//!
+//! Names differ between releases, and not in order of their numbers, so nothing here compares versions: each object is
+//! looked for under the names it has had, newest first. The release number only appears in messages and manifests.
+
+mod datastore;
+mod error;
+mod instance;
+mod names;
+mod postgres;
+
+pub use datastore::{AUTH_ENCRYPTION_KEY, Datastore};
+pub use error::AssistantError;
+pub use instance::Instance;
+pub use postgres::{POSTGRES_CONTAINER, PostgresPod};

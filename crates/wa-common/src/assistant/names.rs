@@ -1,0 +1,51 @@
+//! The names Watson Assistant's objects have had, release by release; newest form first.
+
+use kube::api::{ApiResource, GroupVersionKind};
+
+/// The WatsonAssistant custom resource, the same since 4.0.
+pub(super) fn watson_assistant() -> ApiResource {
+    let kind = GroupVersionKind::gvk("assistant.watson.ibm.com", "v1", "WatsonAssistant");
+    ApiResource::from_gvk_with_plural(&kind, "watsonassistants")
+}
+
+/// The EDB PostgreSQL operator's cluster.
+pub(super) fn postgres_cluster() -> ApiResource {
+    let kind = GroupVersionKind::gvk("postgresql.k8s.enterprisedb.io", "v1", "Cluster");
+    ApiResource::from_gvk_with_plural(&kind, "clusters")
+}
+
+/// Secrets that describe the store database, with the key that holds the JSON.
+pub(super) fn store_secrets(instance: &str) -> [(String, &'static str); 2] {
+    [
+        (
+            format!("{instance}-store-datastore-connection-strings"),
+            "store_vcap_services",
+        ),
+        (format!("{instance}-store-vcap"), "vcap_services"),
+    ]
+}
+
+/// The secret with the key that restored data is read with; releases before about 4.8.6 have none.
+pub(super) fn auth_encryption_secret(instance: &str) -> String {
+    format!("{instance}-auth-encryption")
+}
+
+/// PostgreSQL clusters: 16 came with 4.8.8 and 5.1.
+pub(super) fn postgres_clusters(instance: &str) -> [String; 2] {
+    [
+        format!("{instance}-postgres-16"),
+        format!("{instance}-postgres"),
+    ]
+}
+
+/// Label selectors for the pods of the store's PostgreSQL, by exact equality, in the order to try them.
+pub(super) fn postgres_selectors(instance: &str) -> [(String, String); 5] {
+    let [newer, older] = postgres_clusters(instance);
+    [
+        ("k8s.enterprisedb.io/cluster".to_owned(), newer.clone()),
+        ("k8s.enterprisedb.io/cluster".to_owned(), older.clone()),
+        ("app".to_owned(), newer),
+        ("app".to_owned(), older.clone()),
+        ("postgresql".to_owned(), older),
+    ]
+}

@@ -1,0 +1,111 @@
+//! The sets in a directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::names::PARTIAL_SUFFIX;
+use super::read::glance;
+use super::{BackupError, DUMP_FILE, MANIFEST_FILE, Manifest};
+
+/// One directory that is, or was to become, a backup set.
+#[derive(Debug)]
+pub struct CatalogEntry {
+    /// Its path.
+    pub path: PathBuf,
+    /// When the backup was begun.
+    pub time: Option<Timestamp>,
+    /// The size of its files in bytes, finished or not.
+    pub bytes: u64,
+    /// What there is of it.
+    pub state: SetState,
+}
+
+/// What a glance at a set tells: the manifest and the sizes, not the content.
+#[derive(Debug)]
+pub enum SetState {
+    /// Every file is there with its size.
+    Complete(Box<Manifest>),
+    /// It has no manifest: it was interrupted, or is being written.
+    Incomplete,
+    /// It has a manifest, and is not what that says.
+    Corrupt {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The sets in `directory`, newest first. Other files and directories are passed over.
+pub fn catalog(directory: &Path) -> Result<Vec<CatalogEntry>, BackupError> {
+    let read = |source| BackupError::Io {
+        path: directory.to_owned(),
+        source,
+    };
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(directory).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if is_set(&path) {
+            entries.push(look(path));
+        }
+    }
+    entries.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.path.cmp(&b.path)));
+    Ok(entries)
+}
+
+/// A directory counts as a set when it has one of a set's files in it, or such a name that it was to become one.
+fn is_set(path: &Path) -> bool {
+    let partial_dump = format!("{DUMP_FILE}{PARTIAL_SUFFIX}");
+    let has = |name: &str| path.join(name).symlink_metadata().is_ok();
+    path.is_dir()
+        && (has(MANIFEST_FILE)
+            || has(DUMP_FILE)
+            || has(&partial_dump)
+            || time_in_name(path).is_some())
+}
+
+fn look(path: PathBuf) -> CatalogEntry {
+    let state = if path.join(MANIFEST_FILE).symlink_metadata().is_err() {
+        SetState::Incomplete
+    } else {
+        match glance(&path) {
+            Ok(Ok(manifest)) => SetState::Complete(Box::new(manifest)),
+            Ok(Err(reason)) => SetState::Corrupt { reason },
+            // One unreadable set must not hide the others.
+            Err(error) => SetState::Corrupt {
+                reason: error.to_string(),
+            },
+        }
+    };
+    let time = match &state {
+        SetState::Complete(manifest) => Some(manifest.started_at),
+        _ => time_in_name(&path),
+    };
+    CatalogEntry {
+        bytes: size_of_files(&path),
+        path,
+        time,
+        state,
+    }
+}
+
+fn time_in_name(path: &Path) -> Option<Timestamp> {
+    let name = path.file_name()?.to_str()?;
+    let (_, stamp) = name.rsplit_once('-')?;
+    let time = DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+fn size_of_files(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(fs::Metadata::is_file)
+        .map(|metadata| metadata.len())
+        .sum()
+}

@@ -1,0 +1,94 @@
+//! The service instances in a dump: the rows of the store's `tenant` table.
+
+use std::borrow::Cow;
+
+use pg_archive::{Row, TocEntry, Visitor};
+use serde::{Deserialize, Serialize};
+
+/// The region of tenants that belong to the product itself.
+const SYSTEM_REGION: &str = "System";
+/// More tenants than any installation has; a hostile dump must not fill the memory.
+const MOST_TENANTS: usize = 100_000;
+
+/// A service instance, as a dump tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceInstance {
+    /// The instance id.
+    pub id: String,
+    /// Its display name, where there is one.
+    pub name: Option<String>,
+    /// Its region, where there is one.
+    pub region: Option<String>,
+    /// Whether it was deleted; its data may still be in the dump.
+    pub deleted: bool,
+}
+
+impl ServiceInstance {
+    /// Whether this is the product's own and no user's.
+    pub fn is_system(&self) -> bool {
+        self.region
+            .as_deref()
+            .is_some_and(|region| region.eq_ignore_ascii_case(SYSTEM_REGION))
+    }
+
+    /// Whether a restore needs a target for it.
+    pub fn is_live(&self) -> bool {
+        !self.deleted && !self.is_system()
+    }
+
+    /// The schema of the store is not published and changes with releases, so columns are recognised by the names they
+    /// are known to have had; a tenant without an id is nothing that can be mapped.
+    fn from_row(row: &Row) -> Option<Self> {
+        let first = |names: &[&str]| {
+            names
+                .iter()
+                .find_map(|name| row.get(name)?.to_text())
+                .map(Cow::into_owned)
+        };
+        let deleted_flag = first(&["deleted", "is_deleted"])
+            .is_some_and(|value| !matches!(value.as_str(), "f" | "false" | "0" | ""));
+        let deleted_time =
+            first(&["deleted_at", "deleted_time", "deletion_time", "deleted_on"]).is_some();
+        let deleted_status = first(&["status", "state"])
+            .is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
+        Some(Self {
+            id: first(&["tenant_id", "instance_id", "id"])?,
+            name: first(&["name", "display_name", "instance_name"]),
+            region: first(&["region", "region_id"]),
+            deleted: deleted_flag || deleted_time || deleted_status,
+        })
+    }
+}
+
+/// Collects the tenants while a dump is verified, in the same pass.
+#[derive(Debug, Default)]
+pub struct TenantRows {
+    instances: Vec<ServiceInstance>,
+}
+
+impl TenantRows {
+    /// The instances found, live ones first, then by name.
+    pub fn into_instances(mut self) -> Vec<ServiceInstance> {
+        self.instances.sort_by(|a, b| {
+            (!a.is_live(), a.is_system(), &a.name, &a.id).cmp(&(
+                !b.is_live(),
+                b.is_system(),
+                &b.name,
+                &b.id,
+            ))
+        });
+        self.instances
+    }
+}
+
+impl Visitor for TenantRows {
+    fn wants(&mut self, entry: &TocEntry) -> bool {
+        entry.tag == "tenant"
+    }
+
+    fn row(&mut self, _entry: &TocEntry, row: &Row) {
+        if self.instances.len() < MOST_TENANTS {
+            self.instances.extend(ServiceInstance::from_row(row));
+        }
+    }
+}

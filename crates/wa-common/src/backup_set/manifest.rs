@@ -1,0 +1,136 @@
+//! `backup.json`: what a set holds, where it came from, and how to know that it is whole.
+
+use jiff::Timestamp;
+use pg_archive::Contents;
+use serde::{Deserialize, Serialize};
+
+use super::ServiceInstance;
+
+/// The version of the manifest's format that this code writes, and the newest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The manifest of a backup set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`] of the tool that wrote it.
+    pub format_version: u32,
+    /// The tool that made the backup.
+    pub tool: ToolRecord,
+    /// The cluster it came from.
+    pub cluster: ClusterRecord,
+    /// The namespace of the operands.
+    pub namespace: String,
+    /// The Watson Assistant instance.
+    pub instance: String,
+    /// The product release, where the installation told it.
+    pub release: Option<String>,
+    /// How the dump was taken: `pg_dump`.
+    pub method: String,
+    /// When the dump began.
+    pub started_at: Timestamp,
+    /// When its last byte was stored.
+    pub finished_at: Timestamp,
+    /// When the dump was verified; absent where that was declined.
+    pub verified_at: Option<Timestamp>,
+    /// PostgreSQL's side.
+    pub pg_dump: PgDumpRecord,
+    /// The files of the set, this one aside.
+    pub files: Vec<FileRecord>,
+    /// The tables in the dump; empty where it was not verified.
+    pub tables: Vec<TableRecord>,
+    /// The service instances in the dump; empty where it was not verified.
+    pub instances: Vec<ServiceInstance>,
+}
+
+/// A program and its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// A cluster, as the kubeconfig knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    /// The API server's URL.
+    pub server: String,
+    /// The kubeconfig context, where there was one.
+    pub context: Option<String>,
+}
+
+/// What PostgreSQL said about itself and the dump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PgDumpRecord {
+    /// The pod whose client was used.
+    pub pod: String,
+    /// The version of `pg_dump`.
+    pub version: String,
+    /// The version of the server.
+    pub server_version: String,
+    /// The database.
+    pub database: String,
+}
+
+/// One file of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name within the set.
+    pub name: String,
+    /// What it is.
+    pub role: FileRole,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// What a file of a set is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileRole {
+    /// The database dump.
+    StoreDump,
+    /// The auth-encryption secret.
+    AuthEncryption,
+}
+
+/// A table in the dump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// Its schema.
+    pub schema: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its rows; unknown where it was dumped as INSERTs.
+    pub rows: Option<u64>,
+    /// The size of its rows in bytes, uncompressed, as COPY writes them.
+    pub bytes: u64,
+}
+
+impl TableRecord {
+    /// Schema and name, as SQL writes them.
+    pub fn qualified_name(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{schema}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The tables that a verification counted.
+    pub fn of(contents: &Contents) -> Vec<Self> {
+        contents
+            .tables
+            .iter()
+            .map(|table| Self {
+                schema: table.schema.clone(),
+                name: table.name.clone(),
+                rows: table.rows,
+                bytes: table.bytes,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,27 @@
+//! A backup at rest.
+//!
+//! A *backup set* is a directory `<instance>-<namespace>-<UTC yyyymmddThhmmssZ>` with the database dump, the
+//! auth-encryption secret where the release has one, and [`Manifest`] `backup.json`, which is written last: a set
+//! without it is incomplete. A dump that stands alone, made by hand or by the CronJob, is read everywhere a set is.
+//!
+//! The order of writing is enforced by types: a [`SetWriter`] only becomes a set through [`SetWriter::seal`], which takes
+//! the [`StoredFile`] of a complete transfer; everything else ends in the removal of what was written.
+
+mod auth_encryption;
+mod catalog;
+mod instances;
+mod manifest;
+mod names;
+mod read;
+mod writer;
+
+pub use auth_encryption::auth_encryption_yaml;
+pub use catalog::{CatalogEntry, SetState, catalog};
+pub use instances::{ServiceInstance, TenantRows};
+pub use manifest::{
+    ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, PgDumpRecord, TableRecord,
+    ToolRecord,
+};
+pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
+pub use read::{Backup, BackupError, Intact, VerificationFailed};
+pub use writer::{PartialFile, SetError, SetWriter, StoredFile};

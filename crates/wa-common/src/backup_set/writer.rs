@@ -1,0 +1,284 @@
+//! Writing a set so that it is either whole or not there.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::names::PARTIAL_SUFFIX;
+use super::{FileRecord, FileRole, MANIFEST_FILE, Manifest};
+
+/// Why a set cannot be written.
+#[derive(Debug, Error)]
+pub enum SetError {
+    /// The set's directory exists.
+    #[error("{} already exists; nothing was changed: wait a second, or choose another directory with --to", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was tried: `create`, `write`, …
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, or choose another directory with --to"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose a directory you can write to with --to"
+        }
+        _ => "",
+    }
+}
+
+trait OnPath<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, SetError>;
+}
+
+impl<T> OnPath<T> for io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, SetError> {
+        self.map_err(|source| SetError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// A set that is being written. Dropped before [`SetWriter::seal`], it removes itself.
+#[derive(Debug)]
+pub struct SetWriter {
+    directory: PathBuf,
+    /// Directories made for this set, outermost first: removed again, where empty, if it is not sealed.
+    parents: Vec<PathBuf>,
+    keep_partial: bool,
+    sealed: bool,
+}
+
+/// A file of a set that is being written, under a name that ends in `.partial`.
+#[derive(Debug)]
+pub struct PartialFile {
+    file: File,
+    partial: PathBuf,
+    name: &'static str,
+    role: FileRole,
+}
+
+/// A file of a set that is complete, synced and under its own name.
+#[derive(Debug, Clone)]
+pub struct StoredFile(FileRecord);
+
+impl StoredFile {
+    /// Its name, size and hash.
+    pub fn record(&self) -> &FileRecord {
+        &self.0
+    }
+}
+
+impl SetWriter {
+    /// Makes the directory `name` in `parent`, which is made as well where it is missing. Only the owner can read it: a
+    /// dump holds what the assistants' users said.
+    pub fn create(parent: &Path, name: &str) -> Result<Self, SetError> {
+        let parents = missing_directories(parent);
+        let directory = parent.join(name);
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        for path in &parents {
+            builder.create(path).on("create directory", path)?;
+        }
+        let writer = Self {
+            directory: directory.clone(),
+            parents,
+            keep_partial: false,
+            sealed: false,
+        };
+        match builder.create(&directory) {
+            Ok(()) => Ok(writer),
+            Err(error) => {
+                // What is there is not this writer's to remove.
+                writer.forget_directory();
+                Err(match error.kind() {
+                    io::ErrorKind::AlreadyExists => SetError::Exists { path: directory },
+                    _ => SetError::Io {
+                        action: "create directory",
+                        path: directory,
+                        source: error,
+                    },
+                })
+            }
+        }
+    }
+
+    fn forget_directory(mut self) {
+        self.sealed = true;
+        remove_empty(&self.parents);
+    }
+
+    /// Leaves what was written so far in place if the set is not sealed, for a look at it.
+    pub fn keep_partial(&mut self) {
+        self.keep_partial = true;
+    }
+
+    /// The set's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Opens a file of the set for writing; what an earlier attempt wrote is discarded.
+    pub fn file(&self, name: &'static str, role: FileRole) -> Result<PartialFile, SetError> {
+        let partial = self.directory.join(format!("{name}{PARTIAL_SUFFIX}"));
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)
+            .on("create", &partial)?;
+        Ok(PartialFile {
+            file,
+            partial,
+            name,
+            role,
+        })
+    }
+
+    /// Writes a small file in one go.
+    pub fn write(
+        &self,
+        name: &'static str,
+        role: FileRole,
+        content: &[u8],
+    ) -> Result<StoredFile, SetError> {
+        let mut file = self.file(name, role)?;
+        file.write_all(content).on("write", &file.partial)?;
+        let bytes = content.len() as u64;
+        file.complete(bytes, hex(&Sha256::digest(content)))
+    }
+
+    /// Writes the manifest and syncs the directory: from here on the set is complete.
+    pub fn seal(mut self, manifest: &Manifest) -> Result<PathBuf, SetError> {
+        let path = self.directory.join(MANIFEST_FILE);
+        let partial = self
+            .directory
+            .join(format!("{MANIFEST_FILE}{PARTIAL_SUFFIX}"));
+        let mut json = serde_json::to_vec_pretty(manifest)
+            .map_err(io::Error::from)
+            .on("write", &path)?;
+        json.push(b'\n');
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)
+            .on("create", &partial)?;
+        file.write_all(&json).on("write", &partial)?;
+        file.sync_all().on("sync", &partial)?;
+        // The files before the manifest that vouches for them.
+        sync_directory(&self.directory)?;
+        fs::rename(&partial, &path).on("rename", &partial)?;
+        sync_directory(&self.directory)?;
+        self.sealed = true;
+        if let Some(parent) = self
+            .directory
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            // The name of the set itself; a failure here leaves a complete set.
+            let _ = sync_directory(parent);
+        }
+        Ok(self.directory.clone())
+    }
+}
+
+impl Drop for SetWriter {
+    fn drop(&mut self) {
+        if self.sealed || self.keep_partial {
+            return;
+        }
+        // Nothing to be done if it fails: the set has no manifest, and `list` calls it incomplete.
+        let _ = fs::remove_dir_all(&self.directory);
+        remove_empty(&self.parents);
+    }
+}
+
+impl PartialFile {
+    /// Syncs the file and gives it its own name. `bytes` and `sha256` are those of what was written.
+    pub fn complete(self, bytes: u64, sha256: String) -> Result<StoredFile, SetError> {
+        self.file.sync_all().on("sync", &self.partial)?;
+        let path = self.partial.with_file_name(self.name);
+        fs::rename(&self.partial, &path).on("rename", &self.partial)?;
+        Ok(StoredFile(FileRecord {
+            name: self.name.to_owned(),
+            role: self.role,
+            bytes,
+            sha256,
+        }))
+    }
+
+    /// The path it is written under.
+    pub fn path(&self) -> &Path {
+        &self.partial
+    }
+}
+
+impl Write for PartialFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The directories on the way to `path`, itself included, that do not exist yet; outermost first.
+fn missing_directories(path: &Path) -> Vec<PathBuf> {
+    let mut missing: Vec<PathBuf> = path
+        .ancestors()
+        .filter(|ancestor| !ancestor.as_os_str().is_empty())
+        .take_while(|ancestor| !ancestor.exists())
+        .map(Path::to_owned)
+        .collect();
+    missing.reverse();
+    missing
+}
+
+fn remove_empty(directories: &[PathBuf]) {
+    for directory in directories.iter().rev() {
+        // Fails where someone else has put something in it, which is right.
+        let _ = fs::remove_dir(directory);
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), SetError> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .on("sync", path)
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,0 +1,114 @@
+//! kubectl's connection flags, by kubectl's names.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use kube_transfer::{InvalidSecret, Secret};
+
+/// How to reach the cluster, and as whom: the flags of `kubectl options`.
+///
+/// What is not given comes from the kubeconfig: `--kubeconfig`, else the files of `KUBECONFIG`, else `~/.kube/config`,
+/// else, inside a pod, its service account.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Connection options, as kubectl's")]
+pub struct ConnectionArgs {
+    /// Namespace of the Watson Assistant operands
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
+    /// Path of the kubeconfig file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Kubeconfig context to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Kubeconfig cluster to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Kubeconfig user to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Address and port of the API server
+    #[arg(short, long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Bearer token (other users of this machine can read arguments: prefer the kubeconfig)
+    #[arg(long, global = true, hide_env_values = true, value_parser = parse_token)]
+    pub token: Option<Secret>,
+    /// User to impersonate
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// Group to impersonate, repeatable
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub impersonate_groups: Vec<String>,
+    /// CA certificate file of the API server
+    #[arg(long, global = true, value_name = "FILE")]
+    pub certificate_authority: Option<PathBuf>,
+    /// Client certificate file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_certificate: Option<PathBuf>,
+    /// Client key file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key: Option<PathBuf>,
+    /// Name to expect in the API server's certificate
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// Do not check the API server's certificate
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub insecure_skip_tls_verify: Option<bool>,
+    /// Longest wait for one answer, e.g. 10s or 2m; 0 waits forever [default: 30s]
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub request_timeout: Option<RequestTimeout>,
+}
+
+fn parse_token(text: &str) -> Result<Secret, InvalidSecret> {
+    Secret::new(text)
+}
+
+/// A `--request-timeout`: kubectl's notation, a number of seconds or `1h2m3s`; `0` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestTimeout(pub Option<Duration>);
+
+impl Default for RequestTimeout {
+    /// 30 s: a slow API server must not look like a hanging tool.
+    fn default() -> Self {
+        Self(Some(Duration::from_secs(30)))
+    }
+}
+
+impl FromStr for RequestTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let duration = match text.parse::<u64>() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => parse_duration(text).ok_or_else(|| {
+                format!("`{text}` is not a duration: write 30s, 2m, 1h30m or a number of seconds")
+            })?,
+        };
+        Ok(Self((!duration.is_zero()).then_some(duration)))
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    // jiff's friendly notation is a superset of Go's for the units kubectl documents.
+    let span: jiff::SignedDuration = text.parse().ok()?;
+    Duration::try_from(span).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_timeouts_are_read_as_kubectl_reads_them() {
+        let read = |text: &str| text.parse::<RequestTimeout>().map(|timeout| timeout.0);
+        assert_eq!(read("5"), Ok(Some(Duration::from_secs(5))));
+        assert_eq!(read("1m30s"), Ok(Some(Duration::from_secs(90))));
+        assert_eq!(read("250ms"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(read("0"), Ok(None));
+        assert_eq!(read("0s"), Ok(None));
+        assert!(read("soon").unwrap_err().contains("not a duration"));
+        assert!(read("-3s").is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! The one `main` of every plugin: set-up, signals, errors, exit codes.
+
+use std::io::{self, Write, stderr, stdout};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::error::ErrorKind;
+use owo_colors::OwoColorize as _;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, GlobalArgs, OutputFormat, Render};
+use crate::cluster::{Cluster, ClusterError};
+use crate::report::{HumanReporter, JsonReporter, Reporter, Styles};
+
+/// A plugin's command line.
+pub trait Plugin: Parser {
+    /// The flags it shares with the other plugins.
+    fn global(&self) -> &GlobalArgs;
+
+    /// Does what was asked. Dropped in the middle when a signal arrives, so whatever must be undone is undone by `Drop`.
+    fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
+}
+
+/// What a command runs with.
+pub struct Context {
+    /// The flags every plugin has.
+    pub global: GlobalArgs,
+    /// Who is told of the steps.
+    pub reporter: Arc<dyn Reporter>,
+    styles: Styles,
+}
+
+impl Context {
+    fn new(global: GlobalArgs) -> Self {
+        let reporter: Arc<dyn Reporter> = if global.output.is_structured() {
+            Arc::new(JsonReporter::new(stderr()))
+        } else {
+            let styles = Styles::for_stream(global.color, &stderr());
+            Arc::new(HumanReporter::new(styles, !global.no_progress))
+        };
+        Self {
+            styles: Styles::for_stream(global.color, &stdout()),
+            reporter,
+            global,
+        }
+    }
+
+    /// Prints a result on standard output in the format asked for.
+    pub fn print(&self, result: &impl Render) -> anyhow::Result<()> {
+        match result.render(&mut stdout().lock(), &self.global.output, &self.styles) {
+            // `… | head` has seen enough; that is no failure.
+            Err(error) if is_broken_pipe(&error) => Ok(()),
+            printed => printed.context("cannot write to standard output"),
+        }
+    }
+
+    /// The format of results.
+    pub fn output(&self) -> &OutputFormat {
+        &self.global.output
+    }
+
+    /// A connection to the cluster the flags name.
+    pub async fn connect(&self) -> Result<Cluster, ClusterError> {
+        Cluster::connect(&self.global.connection, Arc::clone(&self.reporter)).await
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Parses the arguments, runs the plugin, and says what became of it. Only this function decides how the process ends.
+pub fn main<P: Plugin>() -> ExitCode {
+    forbid_core_files();
+    // Before any TLS: without a choice rustls panics where two providers are compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let plugin = match P::try_parse() {
+        Ok(plugin) => plugin,
+        Err(error) => return usage(&error).into(),
+    };
+    let global = plugin.global().clone();
+    log_to_stderr(global.verbosity);
+    let styles = Styles::for_stream(global.color, &stderr());
+    let context = Context::new(global);
+    match run(plugin, context) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let _ = writeln!(stderr(), "{}", describe(&error, &styles));
+            Exit::of(&error).into()
+        }
+    }
+}
+
+/// A core file would hold the database password and the token.
+fn forbid_core_files() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // Lowering one's own limit cannot be refused.
+    let _ = setrlimit(Resource::Core, none);
+}
+
+/// clap's own exit code for wrong usage is 2; the table says 1.
+fn usage(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Error,
+    }
+}
+
+fn log_to_stderr(verbosity: u8) {
+    let level = match verbosity {
+        0..=3 => "warn",
+        4..=5 => "info",
+        6..=8 => "debug",
+        _ => "trace",
+    };
+    // kube logs the body of an answer it cannot parse, which may be a Secret; and the bodies and headers of hyper and
+    // rustls are nobody's business at any level.
+    let filter = EnvFilter::new(format!(
+        "error,wa_common={level},kube_transfer={level},kubectl_wa_backup={level},kube_client::client::builder={level},kube_client::client=error"
+    ));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .try_init();
+}
+
+fn run<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        tokio::select! {
+            outcome = plugin.run(context) => outcome,
+            name = signals.next() => {
+                let _ = writeln!(stderr(), "\ninterrupted by {name}: nothing was left behind");
+                Ok(Exit::Interrupted)
+            }
+        }
+    });
+    // A thread that still waits for a disk must not keep a finished command from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The signals that end a command in good order.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hang_up.recv() => "SIGHUP",
+        }
+    }
+}
+
+/// The error as kubectl writes one: `error: …`, or the API server's own words.
+fn describe(error: &anyhow::Error, styles: &Styles) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Typed errors tell their cause in their own sentence; telling it twice helps nobody.
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    let text = parts.join(": ");
+    match text.strip_prefix("Error from server") {
+        Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
+        None => format!("{} {text}", "error:".style(styles.bad)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_once_with_their_causes() {
+        let disk = io::Error::other("disk on fire");
+        let error = anyhow::Error::new(disk).context("cannot write store.dump");
+        assert_eq!(
+            describe(&error, &Styles::default()),
+            "error: cannot write store.dump: disk on fire"
+        );
+        let twice = anyhow::anyhow!("disk on fire").context("cannot write: disk on fire");
+        assert_eq!(
+            describe(&twice, &Styles::default()),
+            "error: cannot write: disk on fire"
+        );
+    }
+
+    #[test]
+    fn the_servers_own_errors_start_as_kubectls_do() {
+        let error = anyhow::anyhow!("Error from server (Forbidden): no");
+        assert_eq!(
+            describe(&error, &Styles::default()),
+            "Error from server (Forbidden): no"
+        );
+    }
+}

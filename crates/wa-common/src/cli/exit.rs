@@ -1,0 +1,91 @@
+//! Exit codes: the one table of what a plugin's exit status means.
+
+use std::process::ExitCode;
+
+use crate::backup_set::VerificationFailed;
+
+/// What a plugin reports to the shell that ran it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for is done.
+    Done,
+    /// An error, or wrong usage.
+    Error,
+    /// A backup was read and is not intact.
+    VerificationFailed,
+    /// Refused or declined; nothing was changed.
+    Refused,
+    /// The deadline passed; the work is still running in the cluster.
+    TimedOut,
+    /// The cluster was left degraded; `resume` or `rollback` is needed.
+    Degraded,
+    /// Interrupted by a signal, and cleaned up.
+    Interrupted,
+}
+
+/// The table of exit codes, as `--help` shows it.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    error, or wrong usage
+  3    verification failed
+  4    refused or declined
+  5    timed out, still running
+  6    left degraded: resume or rollback needed
+  130  interrupted and cleaned up";
+
+impl Exit {
+    /// The number the process exits with.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Error => 1,
+            Self::VerificationFailed => 3,
+            Self::Refused => 4,
+            Self::TimedOut => 5,
+            Self::Degraded => 6,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The exit code an error asks for: that of the first error in its chain that has an own one, else [`Exit::Error`].
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error
+            .chain()
+            .any(<dyn std::error::Error>::is::<VerificationFailed>)
+        {
+            return Self::VerificationFailed;
+        }
+        Self::Error
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_table_names_every_exit_code_once() {
+        let all = [
+            Exit::Done,
+            Exit::Error,
+            Exit::VerificationFailed,
+            Exit::Refused,
+            Exit::TimedOut,
+            Exit::Degraded,
+            Exit::Interrupted,
+        ];
+        let listed: Vec<u8> = EXIT_CODES
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(listed, all.map(Exit::code));
+    }
+}

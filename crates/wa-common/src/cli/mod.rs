@@ -1,0 +1,13 @@
+//! The command line every plugin has: connection flags, output formats, exit codes, and the one `main`.
+
+mod connection;
+mod entry;
+mod exit;
+mod global;
+mod output;
+
+pub use connection::{ConnectionArgs, RequestTimeout};
+pub use entry::{Context, Plugin, main};
+pub use exit::{EXIT_CODES, Exit};
+pub use global::{ColorChoice, GlobalArgs};
+pub use output::{OutputFormat, Render};

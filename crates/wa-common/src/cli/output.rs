@@ -1,0 +1,224 @@
+//! Results on standard output, in the format asked for with `-o`.
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use jsonpath_rust::JsonPath as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::report::Styles;
+
+/// The format of a result, `-o/--output`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// Lines and tables for a person.
+    Human,
+    /// As [`OutputFormat::Human`], with more columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// Only the names of what the result is about, one a line.
+    Name,
+    /// kubectl's JSONPath template over the JSON document: text with `{.path}` in it.
+    JsonPath(JsonPathTemplate),
+}
+
+impl OutputFormat {
+    /// Whether a program reads the output, so that what is reported on the way should be JSON too.
+    pub fn is_structured(&self) -> bool {
+        matches!(self, Self::Json | Self::Yaml | Self::JsonPath(_))
+    }
+}
+
+impl FromStr for OutputFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "human" | "table" => Ok(Self::Human),
+            "wide" => Ok(Self::Wide),
+            "json" => Ok(Self::Json),
+            "yaml" => Ok(Self::Yaml),
+            "name" => Ok(Self::Name),
+            _ => match text.strip_prefix("jsonpath=") {
+                Some(template) => Ok(Self::JsonPath(template.parse()?)),
+                None => {
+                    Err("expected human, wide, json, yaml, name or jsonpath=TEMPLATE".to_owned())
+                }
+            },
+        }
+    }
+}
+
+/// A result that can be shown in every [`OutputFormat`].
+pub trait Render: Serialize {
+    /// Writes the human form; `wide` asks for more columns.
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()>;
+
+    /// What `-o name` prints, one a line.
+    fn names(&self) -> Vec<String>;
+
+    /// Writes this result in `format`.
+    fn render(
+        &self,
+        out: &mut dyn Write,
+        format: &OutputFormat,
+        styles: &Styles,
+    ) -> anyhow::Result<()>
+    where
+        Self: Sized,
+    {
+        match format {
+            OutputFormat::Human => self.human(out, styles, false)?,
+            OutputFormat::Wide => self.human(out, styles, true)?,
+            OutputFormat::Name => {
+                for name in self.names() {
+                    writeln!(out, "{name}")?;
+                }
+            }
+            OutputFormat::Json => {
+                serde_json::to_writer_pretty(&mut *out, self)?;
+                writeln!(out)?;
+            }
+            OutputFormat::Yaml => {
+                let yaml =
+                    serde_saphyr::to_string(self).context("cannot write the result as YAML")?;
+                writeln!(out, "{}", yaml.trim_end())?;
+            }
+            OutputFormat::JsonPath(template) => {
+                let text = template.apply(&serde_json::to_value(self)?)?;
+                writeln!(out, "{text}")?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// A parsed `jsonpath=` template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonPathTemplate(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Path(String),
+}
+
+impl FromStr for JsonPathTemplate {
+    type Err = String;
+
+    fn from_str(template: &str) -> Result<Self, Self::Err> {
+        let mut pieces = Vec::new();
+        let mut rest = template;
+        while let Some((text, after)) = rest.split_once('{') {
+            if !text.is_empty() {
+                pieces.push(Piece::Text(text.to_owned()));
+            }
+            let (expression, after) = after
+                .split_once('}')
+                .ok_or_else(|| format!("`{template}` has a `{{` without `}}`"))?;
+            pieces.push(expression.trim().parse()?);
+            rest = after;
+        }
+        if pieces.is_empty() {
+            // kubectl accepts a bare path: jsonpath=.files[0].name
+            pieces.push(rest.parse()?);
+        } else if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+}
+
+impl FromStr for Piece {
+    type Err = String;
+
+    fn from_str(expression: &str) -> Result<Self, Self::Err> {
+        if let Some(quoted) = expression
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'))
+        {
+            return Ok(Self::Text(quoted.replace("\\n", "\n").replace("\\t", "\t")));
+        }
+        if expression.starts_with("range") || expression == "end" {
+            return Err(
+                "`range` is not supported in templates: use -o json with jq, or a path with [*]"
+                    .to_owned(),
+            );
+        }
+        let path = expression.trim_start_matches('$');
+        let path = if path.is_empty() || path.starts_with(['.', '[']) {
+            format!("${path}")
+        } else {
+            format!("$.{path}")
+        };
+        jsonpath_rust::parser::parse_json_path(&path)
+            .map_err(|error| format!("`{expression}`: {error}"))?;
+        Ok(Self::Path(path))
+    }
+}
+
+impl JsonPathTemplate {
+    /// The template with every path replaced by what it selects in `document`, several values separated by a space.
+    pub fn apply(&self, document: &Value) -> anyhow::Result<String> {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(literal) => text.push_str(literal),
+                Piece::Path(path) => {
+                    let selected = document
+                        .query(path)
+                        .with_context(|| format!("JSONPath {path}"))?;
+                    let words: Vec<String> = selected.into_iter().map(plain).collect();
+                    text.push_str(&words.join(" "));
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// Strings without their quotes, as kubectl prints them; everything else as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn apply(template: &str) -> String {
+        let document =
+            json!({"files": [{"name": "a", "bytes": 1}, {"name": "b", "bytes": 2}], "ok": true});
+        template
+            .parse::<JsonPathTemplate>()
+            .unwrap()
+            .apply(&document)
+            .unwrap()
+    }
+
+    #[test]
+    fn jsonpath_templates_select_as_kubectl_does() {
+        assert_eq!(apply("{.files[0].name}"), "a");
+        assert_eq!(apply("{.files[*].bytes}"), "1 2");
+        assert_eq!(apply("{.ok}{\"\\n\"}n={.files[1].bytes}"), "true\nn=2");
+        assert_eq!(apply(".files[1].name"), "b");
+        assert_eq!(apply("{.missing}"), "");
+    }
+
+    #[test]
+    fn templates_that_cannot_work_are_refused_when_parsed() {
+        for template in ["{.files", "{range .files[*]}{.name}{end}", "{.files[}"] {
+            assert!(template.parse::<JsonPathTemplate>().is_err(), "{template}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A connection to one cluster, and reads that end.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+
+use super::{ClusterError, config};
+use crate::cli::{ConnectionArgs, RequestTimeout};
+use crate::report::{Event, Reporter};
+
+/// How often a read that failed for a passing reason is made again.
+const READ_RETRIES: u32 = 3;
+/// Objects asked for at once: as kubectl's `--chunk-size`.
+const PAGE: u32 = 500;
+
+/// One cluster, as one user, in one namespace.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    server: String,
+    namespace: String,
+    context: Option<String>,
+    timeout: Option<Duration>,
+    reporter: Arc<dyn Reporter>,
+}
+
+impl Cluster {
+    /// Prepares a client from kubectl's flags. Nothing is sent yet.
+    pub async fn connect(
+        args: &ConnectionArgs,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, ClusterError> {
+        let source = config::load(args).await?;
+        let server = source
+            .config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
+        let namespace = source.config.default_namespace.clone();
+        let RequestTimeout(timeout) = args.request_timeout.unwrap_or_default();
+        let mut config = source.config;
+        config.connect_timeout = timeout;
+        let client = Client::try_from(config).map_err(|source| ClusterError::Setup {
+            server: server.clone(),
+            source,
+        })?;
+        Ok(Self {
+            client,
+            server,
+            namespace,
+            context: source.context,
+            timeout,
+            reporter,
+        })
+    }
+
+    /// The client, for what is not a read: it has no time-outs and no retries of its own.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The API server's URL.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The namespace of `-n`, else of the context.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The kubeconfig context, absent inside a pod.
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    /// The server's version, as `v1.29.4`.
+    pub async fn version(&self) -> Result<String, ClusterError> {
+        let info = self
+            .read("get /version", || self.client.apiserver_version())
+            .await?;
+        Ok(info.git_version)
+    }
+
+    /// One object of this namespace, or `None` where there is none of that name.
+    pub async fn find<K>(&self, name: &str) -> Result<Option<K>, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.read(&format!("get {} {name}", K::plural(&())), || {
+            api.get_opt(name)
+        })
+        .await
+    }
+
+    /// Objects of this namespace with `labels` (a label selector).
+    pub async fn list<K>(&self, labels: &str) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.pages(&api, &format!("list {}", K::plural(&())), labels)
+            .await
+    }
+
+    /// One custom resource of this namespace, or `None` where there is no such object or no such kind.
+    pub async fn find_custom(
+        &self,
+        kind: &ApiResource,
+        name: &str,
+    ) -> Result<Option<DynamicObject>, ClusterError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, kind);
+        self.read(&format!("get {} {name}", kind.plural), || api.get_opt(name))
+            .await
+    }
+
+    /// All custom resources of a kind, in this namespace or, with `everywhere`, in all.
+    pub async fn list_custom(
+        &self,
+        kind: &ApiResource,
+        everywhere: bool,
+    ) -> Result<Vec<DynamicObject>, ClusterError> {
+        let api: Api<DynamicObject> = if everywhere {
+            Api::all_with(self.client.clone(), kind)
+        } else {
+            Api::namespaced_with(self.client.clone(), &self.namespace, kind)
+        };
+        self.pages(&api, &format!("list {}", kind.plural), "").await
+    }
+
+    /// Whether this cluster's namespace exists; `true` where the user may not know.
+    ///
+    /// Kubernetes answers a list in a namespace that does not exist with an empty list.
+    pub async fn namespace_exists(&self) -> Result<bool, ClusterError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        match self
+            .read(&format!("get namespace {}", self.namespace), || {
+                api.get_opt(&self.namespace)
+            })
+            .await
+        {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) if error.code() == Some(403) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a request that changes nothing, with the deadline of `--request-timeout` for each attempt and a few
+    /// attempts the user is told of.
+    pub async fn read<T, F>(&self, what: &str, request: impl Fn() -> F) -> Result<T, ClusterError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let mut retry = 0;
+        loop {
+            let error = match self.once(what, request()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if retry == READ_RETRIES || !error.is_temporary() {
+                return Err(error);
+            }
+            let wait = Duration::from_millis(250 << retry);
+            retry += 1;
+            self.reporter.report(&Event::Retry {
+                step: "request",
+                retry,
+                retries: READ_RETRIES,
+                wait,
+                why: error.to_string(),
+            });
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends a request once, with the deadline of `--request-timeout`: for what must not be repeated.
+    pub async fn once<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ClusterError> {
+        let answer =
+            match self.timeout {
+                None => request.await,
+                Some(after) => tokio::time::timeout(after, request).await.map_err(|_| {
+                    ClusterError::TimedOut {
+                        server: self.server.clone(),
+                        what: what.to_owned(),
+                        after,
+                    }
+                })?,
+            };
+        answer.map_err(|error| ClusterError::of(error, &self.server, what))
+    }
+
+    async fn pages<K>(&self, api: &Api<K>, what: &str, labels: &str) -> Result<Vec<K>, ClusterError>
+    where
+        K: Clone + Debug + DeserializeOwned,
+    {
+        let mut parameters = ListParams::default().labels(labels).limit(PAGE);
+        let mut items = Vec::new();
+        loop {
+            let page = self.read(what, || api.list(&parameters)).await?;
+            items.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(items),
+            }
+        }
+    }
+}

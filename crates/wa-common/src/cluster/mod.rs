@@ -1,0 +1,14 @@
+//! The Kubernetes API as the plugins use it.
+//!
+//! [`Cluster::connect`] makes a client from kubectl's flags; its reads carry a deadline and a retry policy the user can
+//! see; [`ClusterError`] says what went wrong in kubectl's words, and what to do about it.
+
+mod access;
+mod client;
+mod config;
+mod error;
+mod proxy;
+
+pub use access::Permission;
+pub use client::Cluster;
+pub use error::ClusterError;

@@ -1,0 +1,120 @@
+//! Which proxy leads to the API server.
+//!
+//! kube 5.0 compares `NO_PROXY` with the proxy's own address; the rules here are those of Go's `httpproxy`, which
+//! kubectl follows: a kubeconfig's `proxy-url` always applies, the environment's proxy not to hosts `NO_PROXY` names.
+
+use std::net::IpAddr;
+
+use http::Uri;
+
+use super::ClusterError;
+
+/// The proxy for requests to `server`, if any.
+pub(super) fn for_server(
+    server: &Uri,
+    from_kubeconfig: Option<&str>,
+) -> Result<Option<Uri>, ClusterError> {
+    let variable = |upper: &str, lower: &str| {
+        [upper, lower]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    };
+    let proxy = match from_kubeconfig.filter(|url| !url.is_empty()) {
+        Some(url) => Some(url.to_owned()),
+        None if is_excluded(
+            server,
+            &variable("NO_PROXY", "no_proxy").unwrap_or_default(),
+        ) =>
+        {
+            None
+        }
+        None => variable("HTTPS_PROXY", "https_proxy"),
+    };
+    proxy
+        .map(|url| {
+            let with_scheme = if url.contains("://") {
+                url
+            } else {
+                format!("http://{url}")
+            };
+            with_scheme.parse().map_err(ClusterError::Proxy)
+        })
+        .transpose()
+}
+
+fn is_excluded(server: &Uri, no_proxy: &str) -> bool {
+    let Some(host) = server.host() else {
+        return false;
+    };
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
+    let address: Option<IpAddr> = host.parse().ok();
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        return true;
+    }
+    no_proxy
+        .split(',')
+        .map(|rule| rule.trim().to_ascii_lowercase())
+        .filter(|rule| !rule.is_empty())
+        .any(|rule| rule == "*" || matches(&rule, &host, address, server.port_u16().unwrap_or(443)))
+}
+
+fn matches(rule: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
+    if let (Some(address), Ok(network)) = (address, rule.parse::<ipnet::IpNet>()) {
+        return network.contains(&address);
+    }
+    let (name, wanted_port) = match rule.rsplit_once(':') {
+        Some((name, digits)) if !name.contains(':') => (name, digits.parse::<u16>().ok()),
+        _ => (rule, None),
+    };
+    if wanted_port.is_some_and(|wanted| wanted != port) {
+        return false;
+    }
+    if let (Some(address), Ok(wanted)) = (address, name.parse::<IpAddr>()) {
+        return address == wanted;
+    }
+    let domain = name.trim_start_matches('*').trim_start_matches('.');
+    let leading_dot = domain.len() != name.len();
+    (!leading_dot && host == domain)
+        || host
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excluded(server: &str, no_proxy: &str) -> bool {
+        is_excluded(&server.parse().unwrap(), no_proxy)
+    }
+
+    #[test]
+    fn no_proxy_follows_the_rules_kubectl_follows() {
+        assert!(excluded("https://api.ocp.example:6443", "example"));
+        assert!(excluded("https://api.ocp.example:6443", ".ocp.example"));
+        assert!(excluded("https://api.ocp.example:6443", "x, *"));
+        assert!(excluded(
+            "https://api.ocp.example:6443",
+            "api.ocp.example:6443"
+        ));
+        assert!(!excluded(
+            "https://api.ocp.example:6443",
+            "api.ocp.example:443"
+        ));
+        assert!(!excluded("https://ocp.example:6443", ".ocp.example"));
+        assert!(!excluded("https://notocp.example", "ocp.example"));
+        assert!(excluded("https://10.1.2.3:6443", "10.0.0.0/8"));
+        assert!(!excluded("https://11.1.2.3:6443", "10.0.0.0/8"));
+        assert!(excluded("https://10.1.2.3:6443", "10.1.2.3"));
+    }
+
+    #[test]
+    fn this_machine_is_never_reached_through_a_proxy() {
+        assert!(excluded("https://127.0.0.1:6443", ""));
+        assert!(excluded("https://localhost:6443", ""));
+        assert!(excluded("https://[::1]:6443", ""));
+    }
+}

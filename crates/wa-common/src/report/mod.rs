@@ -1,0 +1,74 @@
+//! Events of running work, and what shows them.
+//!
+//! Work emits an [`Event`] for each step; a [`Reporter`] shows it: as a line and a progress bar for a person
+//! ([`HumanReporter`]), as a JSON object a line for a program ([`JsonReporter`]). Both write to standard error, which
+//! leaves standard output to the result.
+
+mod human;
+mod json;
+mod style;
+mod text;
+
+pub use human::HumanReporter;
+pub use json::JsonReporter;
+pub use style::Styles;
+pub use text::{age, bytes, count, elapsed, printable, table};
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Something that happened, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(
+    tag = "event",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Event {
+    /// One step is done.
+    Step {
+        /// The step, a word or two.
+        step: &'static str,
+        /// What came of it.
+        detail: String,
+    },
+    /// Something the user should know that does not stop the work.
+    Warning {
+        /// The whole sentence.
+        message: String,
+    },
+    /// An attempt failed and another follows.
+    Retry {
+        /// What is tried again.
+        step: &'static str,
+        /// The retry about to be made, from 1.
+        retry: u32,
+        /// How many retries there are in all.
+        retries: u32,
+        /// How long until it is made.
+        #[serde(serialize_with = "seconds", rename = "waitSeconds")]
+        wait: Duration,
+        /// Why the attempt failed.
+        why: String,
+    },
+    /// Bytes have arrived; sent often, and thinned out by the reporter.
+    Received {
+        /// The file they belong to.
+        file: &'static str,
+        /// Bytes of it so far.
+        bytes: u64,
+    },
+    /// The transfer that [`Event::Received`] told of has ended, one way or the other.
+    TransferEnded,
+}
+
+fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+/// Shows events.
+pub trait Reporter: Send + Sync {
+    /// Shows one event. Must not fail: losing a line must not stop a backup.
+    fn report(&self, event: &Event);
+}

@@ -1,0 +1,53 @@
+//! Colours, decided once: plain by default, so that a pipe never sees an escape code.
+
+use std::io::IsTerminal;
+
+use owo_colors::Style;
+
+use crate::cli::ColorChoice;
+
+/// The styles of what a plugin writes; all plain unless colours were chosen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Styles {
+    /// Something is as it should be.
+    pub good: Style,
+    /// Something deserves a look.
+    pub warning: Style,
+    /// Something is wrong.
+    pub bad: Style,
+    /// A heading, or a table's column names.
+    pub heading: Style,
+    /// What is there for completeness.
+    pub faint: Style,
+}
+
+impl Styles {
+    /// Styles for text that goes to `stream`.
+    pub fn for_stream(choice: ColorChoice, stream: &impl IsTerminal) -> Self {
+        let colored = match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                // https://no-color.org: set and not empty
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                stream.is_terminal() && !refused && !dumb
+            }
+        };
+        if colored {
+            Self::colored()
+        } else {
+            Self::default()
+        }
+    }
+
+    fn colored() -> Self {
+        Self {
+            good: Style::new().green(),
+            warning: Style::new().yellow(),
+            bad: Style::new().red().bold(),
+            heading: Style::new().bold(),
+            faint: Style::new().dimmed(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Numbers, times and foreign text as a person reads them.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+
+/// `text` with every control character made visible, so that names and log lines from a cluster cannot drive the
+/// terminal they are shown on.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| !is_control(c)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(
+        text.chars()
+            .flat_map(|c| {
+                let (shown, escaped) = if is_control(c) {
+                    (None, Some(c.escape_default()))
+                } else {
+                    (Some(c), None)
+                };
+                shown.into_iter().chain(escaped.into_iter().flatten())
+            })
+            .collect(),
+    )
+}
+
+/// Control characters, and those that reorder the text around them (Unicode bidirectional controls).
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A size in bytes, in binary units: `1023 B`, `1.5 MiB`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut scaled = bytes;
+    let mut unit = 0;
+    while scaled >= 1024 * 1024 && unit + 1 < UNITS.len() {
+        scaled /= 1024;
+        unit += 1;
+    }
+    // Rounded down: a size must never look larger than it is.
+    format!(
+        "{}.{} {}",
+        scaled / 1024,
+        scaled % 1024 * 10 / 1024,
+        UNITS[unit]
+    )
+}
+
+/// A count with its noun: `1 table`, `12 tables`.
+pub fn count(number: impl Into<u64>, noun: &str) -> String {
+    let number = number.into();
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// How long something took: `350ms`, `4.2s`, `3m12s`, `2h5m`.
+pub fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..60 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// How long ago `then` was, as kubectl's AGE column: `45s`, `12m`, `5h`, `3d`.
+pub fn age(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A table as kubectl prints one: column names in capitals, columns parted by spaces, no lines, cells never cut.
+pub fn table<Row, Cell>(header: &[&str], rows: impl IntoIterator<Item = Row>) -> String
+where
+    Row: IntoIterator<Item = Cell>,
+    Cell: Display,
+{
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(
+            row.into_iter()
+                .map(|cell| printable(&cell.to_string()).into_owned()),
+        );
+    }
+    let last = header.len().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if index == last { 0 } else { 3 }));
+    }
+    table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_codes_from_the_cluster_are_shown_not_obeyed() {
+        assert_eq!(printable("plain – ünï"), "plain – ünï");
+        assert_eq!(
+            printable("a\x1b[2Jb\r\n\u{202e}"),
+            "a\\u{1b}[2Jb\\r\\n\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn sizes_are_rounded_down() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B");
+        assert_eq!(bytes(1024), "1.0 KiB");
+        assert_eq!(bytes(1_048_575), "1023.9 KiB");
+        assert_eq!(bytes(1_610_612_736), "1.5 GiB");
+        assert!(bytes(u64::MAX).ends_with("PiB"));
+    }
+
+    #[test]
+    fn durations_and_ages_keep_two_units_at_most() {
+        assert_eq!(elapsed(Duration::from_millis(350)), "350ms");
+        assert_eq!(elapsed(Duration::from_millis(4250)), "4.2s");
+        assert_eq!(elapsed(Duration::from_secs(192)), "3m12s");
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let ago = |seconds: i64| age(Timestamp::from_second(1_000_000 - seconds).unwrap(), now);
+        assert_eq!(
+            [ago(-5), ago(45), ago(7199), ago(7200), ago(172_800)],
+            ["0s", "45s", "119m", "2h", "2d"]
+        );
+    }
+
+    #[test]
+    fn tables_have_no_trailing_blanks_and_no_lines() {
+        let text = table(&["NAME", "SIZE"], [["a", "1 B"], ["longer", "2 B"]]);
+        assert_eq!(text, "NAME     SIZE\na        1 B\nlonger   2 B");
+    }
+}
