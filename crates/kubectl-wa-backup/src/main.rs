@@ -1,2 +1,11 @@
-//! stub
-fn main() {}
+//! `kubectl wa-backup`: verified backups of Watson Assistant's store database.
+
+mod commands;
+mod dump;
+mod preflight;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wa_common::cli::main::<commands::Cli>()
+}

@@ -1,0 +1,457 @@
+//! `create`: one verified backup.
+
+use std::io::{self, IsTerminal as _, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use jiff::Timestamp;
+use kube_transfer::{Delivered, DownloadError, RemoteCommand, TransferOptions};
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use wa_common::backup_set::{
+    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest,
+    PgDumpRecord, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
+    auth_encryption_yaml, set_name,
+};
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::cluster::Cluster;
+use wa_common::report::{Event, Styles, bytes, count, elapsed};
+
+use crate::dump::{self, DumpSink, Received, Verified};
+use crate::preflight::{self, Ready};
+
+/// Where backups go unless told otherwise.
+pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Directory that the backup set is made in
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
+    to: PathBuf,
+
+    /// Write only the dump, to standard output
+    #[arg(long, conflicts_with_all = ["to", "keep_partial"])]
+    stdout: bool,
+
+    /// pg_dump's compression: none, a level 0-9; from PostgreSQL 16 also gzip, lz4 or zstd, with :LEVEL
+    #[arg(long, value_name = "METHOD", value_parser = parse_compression)]
+    compress: Option<String>,
+
+    /// Look and say what would be done, but take no backup
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    dry_run: Option<DryRun>,
+
+    /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
+    #[arg(long)]
+    no_verify: bool,
+
+    /// Leave what was written when the backup fails, for a look at it
+    #[arg(long)]
+    keep_partial: bool,
+
+    /// How often a dump that the connection broke is begun again
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+}
+
+/// kubectl's `--dry-run`. A backup changes nothing in the cluster, so client and server mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    None,
+    Client,
+    Server,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.stdout && stdout().is_terminal() {
+        bail!(
+            "refusing to write a binary dump to the terminal; redirect standard output to a file or a program"
+        );
+    }
+    let cluster = context.connect().await?;
+    let preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
+    let checks = preflight.checks.len() as u64;
+    let ready = preflight.ready()?;
+    if let Some(method) = &args.compress {
+        ready.versions.require_compression(method)?;
+    }
+    let step = |step, detail| context.reporter.report(&Event::Step { step, detail });
+    let release = ready.instance.release.as_deref().unwrap_or("unknown");
+    step(
+        "preflight",
+        format!(
+            "{} passed: {} in {}, release {release}",
+            count(checks, "check"),
+            ready.instance.name,
+            ready.instance.namespace
+        ),
+    );
+    step(
+        "pg_dump",
+        format!("{} through pod {}", ready.versions, ready.pod.name),
+    );
+
+    let backup = Backup {
+        args: &args,
+        context,
+        cluster: &cluster,
+        ready: &ready,
+        started_at: Timestamp::now(),
+    };
+    if matches!(args.dry_run, Some(DryRun::Client | DryRun::Server)) {
+        return backup.describe();
+    }
+    if args.stdout {
+        backup.to_stdout().await
+    } else {
+        backup.to_set().await
+    }
+}
+
+fn parse_compression(text: &str) -> Result<String, String> {
+    let (method, level) = text.split_once(':').unwrap_or((text, ""));
+    let known = match method {
+        "none" => level.is_empty(),
+        "gzip" | "lz4" | "zstd" => {
+            level.is_empty() && !text.ends_with(':') || level.parse::<u8>().is_ok()
+        }
+        digits => level.is_empty() && digits.parse::<u8>().is_ok_and(|level| level <= 9),
+    };
+    known.then(|| text.to_owned()).ok_or_else(|| {
+        "expected none, a level from 0 to 9, or gzip, lz4 or zstd with an optional :LEVEL"
+            .to_owned()
+    })
+}
+
+/// One backup that everything is ready for.
+struct Backup<'a> {
+    args: &'a Args,
+    context: &'a Context,
+    cluster: &'a Cluster,
+    ready: &'a Ready,
+    started_at: Timestamp,
+}
+
+impl Backup<'_> {
+    fn set_name(&self) -> String {
+        set_name(
+            &self.ready.instance.name,
+            &self.ready.instance.namespace,
+            self.started_at,
+        )
+    }
+
+    fn step(&self, step: &'static str, detail: String) {
+        self.context.reporter.report(&Event::Step { step, detail });
+    }
+
+    fn describe(&self) -> anyhow::Result<Exit> {
+        let path = self.args.to.join(self.set_name());
+        let mut files = vec![DUMP_FILE];
+        files.extend(
+            self.ready
+                .auth_encryption
+                .is_some()
+                .then_some(AUTH_ENCRYPTION_FILE),
+        );
+        self.context.print(&Plan {
+            path: (!self.args.stdout).then_some(path),
+            files,
+            database_bytes: self.ready.versions.database_bytes,
+        })?;
+        Ok(Exit::Done)
+    }
+
+    async fn to_stdout(&self) -> anyhow::Result<Exit> {
+        // A retry would write a second beginning behind the first.
+        let open = || {
+            DumpSink::new(stdout(), !self.args.no_verify).context("cannot start the verification")
+        };
+        let delivered = self.download(open, |received| received == 0).await?;
+        let (bytes, sha256) = (delivered.bytes(), delivered.sha256());
+        self.say_arrived(bytes, &sha256.to_string());
+        if let Some(verified) = verified(delivered.into_output(), Path::new("standard output"))?.1 {
+            self.say_verified(&verified);
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn to_set(&self) -> anyhow::Result<Exit> {
+        let mut set = SetWriter::create(&self.args.to, &self.set_name())?;
+        if self.args.keep_partial {
+            set.keep_partial();
+        }
+        let open = || {
+            let file = set.file(DUMP_FILE, FileRole::StoreDump)?;
+            DumpSink::new(file, !self.args.no_verify).context("cannot start the verification")
+        };
+        let delivered = self.download(open, |_| true).await?;
+        let (bytes, sha256) = (delivered.bytes(), delivered.sha256().to_string());
+        self.say_arrived(bytes, &sha256);
+        let (file, verified) = verified(delivered.into_output(), &set.directory().join(DUMP_FILE))?;
+        if let Some(verified) = &verified {
+            self.say_verified(verified);
+        }
+        let mut files = vec![file.complete(bytes, sha256)?];
+        files.extend(self.store_auth_encryption(&set)?);
+        let manifest = self.manifest(&files, verified.as_ref());
+        let path = set.seal(&manifest)?;
+        let took = Duration::try_from(Timestamp::now().duration_since(self.started_at))
+            .unwrap_or_default();
+        self.context.print(&Created {
+            path,
+            took,
+            manifest,
+        })?;
+        Ok(Exit::Done)
+    }
+
+    /// The dump, begun again as often as allowed when the connection broke and `may_retry` (told how many bytes had
+    /// arrived) says so.
+    async fn download<W: Write + Send + 'static>(
+        &self,
+        open: impl Fn() -> anyhow::Result<DumpSink<W>>,
+        may_retry: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<Delivered<Received<W>>> {
+        let command = dump::pg_dump_command(&self.ready.datastore, self.args.compress.as_deref())?;
+        let mut retry = 0;
+        loop {
+            let mut received = 0;
+            let attempt = self.attempt(&command, open()?, &mut received).await;
+            self.context.reporter.report(&Event::TransferEnded);
+            let error = match attempt {
+                Ok(delivered) => return Ok(delivered),
+                Err(error) => error,
+            };
+            if retry == self.args.retries || !error.is_temporary() || !may_retry(received) {
+                let tried = if retry > 0 {
+                    format!(", after {}", count(retry + 1, "attempt"))
+                } else {
+                    String::new()
+                };
+                return Err(anyhow::Error::new(error)
+                    .context(format!("the dump failed{tried}; no backup was kept")));
+            }
+            retry += 1;
+            let wait = Duration::from_secs(1 << retry.min(5));
+            self.context.reporter.report(&Event::Retry {
+                step: "dump",
+                retry,
+                retries: self.args.retries,
+                wait,
+                why: format!("{:#}", anyhow::Error::new(error)),
+            });
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt<W: Write + Send + 'static>(
+        &self,
+        command: &RemoteCommand,
+        sink: DumpSink<W>,
+        received: &mut u64,
+    ) -> Result<Delivered<Received<W>>, DownloadError> {
+        let pod = self.ready.pod.container();
+        let progress = |bytes| {
+            *received = bytes;
+            self.context.reporter.report(&Event::Received {
+                file: DUMP_FILE,
+                bytes,
+            });
+        };
+        kube_transfer::download(
+            self.cluster.client(),
+            &pod,
+            command,
+            sink,
+            &TransferOptions::default(),
+            progress,
+        )
+        .await
+    }
+
+    fn store_auth_encryption(&self, set: &SetWriter) -> anyhow::Result<Option<StoredFile>> {
+        let Some(secret) = &self.ready.auth_encryption else {
+            return Ok(None);
+        };
+        let yaml = auth_encryption_yaml(secret)?;
+        let file = set.write(
+            AUTH_ENCRYPTION_FILE,
+            FileRole::AuthEncryption,
+            yaml.as_bytes(),
+        )?;
+        self.step(
+            AUTH_ENCRYPTION_FILE,
+            format!(
+                "{}, needed to read restored data: keep it secret",
+                bytes(file.record().bytes)
+            ),
+        );
+        Ok(Some(file))
+    }
+
+    fn manifest(&self, files: &[StoredFile], verified: Option<&Verified>) -> Manifest {
+        let now = Timestamp::now();
+        Manifest {
+            format_version: FORMAT_VERSION,
+            tool: ToolRecord {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            cluster: ClusterRecord {
+                server: self.cluster.server().to_owned(),
+                context: self.cluster.context().map(str::to_owned),
+            },
+            namespace: self.ready.instance.namespace.clone(),
+            instance: self.ready.instance.name.clone(),
+            release: self.ready.instance.release.clone(),
+            method: "pg_dump".to_owned(),
+            started_at: self.started_at,
+            finished_at: now,
+            verified_at: verified.map(|_| now),
+            pg_dump: PgDumpRecord {
+                pod: self.ready.pod.name.clone(),
+                version: self.ready.versions.pg_dump.clone(),
+                server_version: self.ready.versions.server.clone(),
+                database: self.ready.datastore.database.clone(),
+            },
+            files: files.iter().map(|file| file.record().clone()).collect(),
+            tables: verified
+                .map(|verified| TableRecord::of(&verified.contents))
+                .unwrap_or_default(),
+            instances: verified
+                .map(|verified| verified.instances.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn say_arrived(&self, size: u64, sha256: &str) {
+        self.step(
+            DUMP_FILE,
+            format!("{}, SHA-256 {sha256}, as counted in the pod", bytes(size)),
+        );
+    }
+
+    fn say_verified(&self, verified: &Verified) {
+        let tables = &verified.contents.tables;
+        let live = verified
+            .instances
+            .iter()
+            .filter(|instance| instance.is_live())
+            .count();
+        self.step(
+            "verified",
+            format!(
+                "{}, {}, {}",
+                count(tables.len() as u64, "table"),
+                count(
+                    tables.iter().filter_map(|table| table.rows).sum::<u64>(),
+                    "row"
+                ),
+                count(live as u64, "service instance")
+            ),
+        );
+    }
+}
+
+/// A dump that arrived whole and is nevertheless no archive was broken where it was made.
+fn verified<W>(received: Received<W>, path: &Path) -> anyhow::Result<(W, Option<Verified>)> {
+    let verified = received
+        .verification
+        .transpose()
+        .map_err(|error| VerificationFailed::of_dump(path, &error))
+        .context("the dump arrived as the pod sent it, but cannot be verified; no backup was kept (--no-verify keeps one unverified)")?;
+    Ok((received.out, verified))
+}
+
+/// What `--dry-run` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Plan {
+    path: Option<PathBuf>,
+    files: Vec<&'static str>,
+    database_bytes: u64,
+}
+
+impl Render for Plan {
+    fn human(&self, out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
+        let size = bytes(self.database_bytes);
+        match &self.path {
+            Some(path) => writeln!(
+                out,
+                "backup {} would be created: {} (database: {size}) (dry run)",
+                path.display(),
+                self.files.join(", ")
+            ),
+            None => writeln!(
+                out,
+                "{DUMP_FILE} would be written to standard output (database: {size}) (dry run)"
+            ),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.path
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
+    }
+}
+
+/// What a finished backup prints.
+#[derive(Serialize)]
+struct Created {
+    path: PathBuf,
+    #[serde(skip)]
+    took: Duration,
+    #[serde(flatten)]
+    manifest: Manifest,
+}
+
+impl Render for Created {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        let size = self.manifest.files.iter().map(|file| file.bytes).sum();
+        let verified = if self.manifest.verified_at.is_some() {
+            "verified"
+        } else {
+            "not verified"
+        };
+        writeln!(
+            out,
+            "backup {} {}: {}, {verified}, in {}",
+            self.path.display(),
+            "created".style(styles.good),
+            bytes(size),
+            elapsed(self.took)
+        )
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.path.display().to_string()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressions_are_checked_before_anything_runs() {
+        for good in ["none", "0", "9", "gzip", "gzip:9", "lz4", "zstd:12"] {
+            assert_eq!(parse_compression(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "10",
+            "none:1",
+            "bzip2",
+            "gzip:",
+            "gzip:x",
+            "9; rm -rf /",
+        ] {
+            assert!(parse_compression(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `inspect`: what is in a backup.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use wa_common::backup_set::{Backup, Manifest, ServiceInstance, TableRecord};
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::report::{Styles, bytes, count, printable, table};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Works without a cluster. The dump is read from end to end: what is shown is what is in it."
+)]
+pub(super) struct Args {
+    /// Directory of a backup set, or a dump file
+    path: PathBuf,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Inspection {
+    path: PathBuf,
+    archive: ArchiveRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<Manifest>,
+    tables: Vec<TableRecord>,
+    instances: Vec<ServiceInstance>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ArchiveRecord {
+    version: String,
+    compression: String,
+    created: String,
+    database: Option<String>,
+    server_version: Option<String>,
+    pg_dump_version: Option<String>,
+    bytes: u64,
+    sha256: String,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let backup = Backup::open(&args.path)?;
+    let intact = backup.verify()?;
+    let header = &intact.contents.header;
+    let inspection = Inspection {
+        path: args.path.clone(),
+        archive: ArchiveRecord {
+            version: header.version.to_string(),
+            compression: header.compression.to_string(),
+            created: header.created.to_string(),
+            database: header.database.clone(),
+            server_version: header.server_version.clone(),
+            pg_dump_version: header.pg_dump_version.clone(),
+            bytes: intact.bytes,
+            sha256: intact.sha256,
+        },
+        manifest: backup.manifest().cloned(),
+        tables: TableRecord::of(&intact.contents),
+        instances: intact.instances,
+    };
+    context.print(&inspection)?;
+    Ok(Exit::Done)
+}
+
+impl Inspection {
+    fn origin(&self) -> Option<String> {
+        let manifest = self.manifest.as_ref()?;
+        let release = manifest.release.as_deref().unwrap_or("unknown release");
+        Some(format!(
+            "{} in {} ({release}) on {}",
+            manifest.instance, manifest.namespace, manifest.cluster.server
+        ))
+    }
+
+    fn header_lines(&self) -> Vec<(&'static str, String)> {
+        let archive = &self.archive;
+        let unknown = || "unknown".to_owned();
+        let mut lines = vec![("Backup", self.path.display().to_string())];
+        lines.extend(self.origin().map(|origin| ("Taken from", origin)));
+        lines.extend([
+            ("Created", archive.created.clone()),
+            ("Database", archive.database.clone().unwrap_or_else(unknown)),
+            (
+                "PostgreSQL",
+                format!(
+                    "server {}, pg_dump {}",
+                    archive.server_version.clone().unwrap_or_else(unknown),
+                    archive.pg_dump_version.clone().unwrap_or_else(unknown)
+                ),
+            ),
+            (
+                "Archive",
+                format!(
+                    "version {}, compression {}, {}",
+                    archive.version,
+                    archive.compression,
+                    bytes(archive.bytes)
+                ),
+            ),
+            ("SHA-256", archive.sha256.clone()),
+        ]);
+        lines
+    }
+}
+
+impl Render for Inspection {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        for (label, value) in self.header_lines() {
+            writeln!(
+                out,
+                "{} {}",
+                format_args!("{:<12}", format!("{label}:")).style(styles.faint),
+                printable(&value)
+            )?;
+        }
+        let rows = self.tables.iter().map(|table| {
+            [
+                table.qualified_name(),
+                table
+                    .rows
+                    .map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+                bytes(table.bytes),
+            ]
+        });
+        writeln!(out, "\n{}", table(&["TABLE", "ROWS", "SIZE"], rows))?;
+        let (live, others): (Vec<_>, Vec<_>) = self
+            .instances
+            .iter()
+            .partition(|instance| instance.is_live());
+        writeln!(
+            out,
+            "\n{}",
+            count(live.len() as u64, "service instance").style(styles.heading)
+        )?;
+        write_instances(out, &live)?;
+        let (system, deleted): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|instance| instance.is_system());
+        for (title, instances) in [
+            ("deleted", deleted),
+            ("of the product itself (region System)", system),
+        ] {
+            if !instances.is_empty() {
+                writeln!(out, "\n{} {title}", instances.len())?;
+                write_instances(out, &instances)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let live = self.instances.iter().filter(|instance| instance.is_live());
+        live.map(|instance| instance.id.clone()).collect()
+    }
+}
+
+fn write_instances(out: &mut dyn Write, instances: &[&ServiceInstance]) -> io::Result<()> {
+    if instances.is_empty() {
+        return Ok(());
+    }
+    let rows = instances.iter().map(|instance| {
+        [
+            instance.id.as_str(),
+            instance.name.as_deref().unwrap_or("-"),
+            instance.region.as_deref().unwrap_or("-"),
+        ]
+    });
+    writeln!(out, "{}", table(&["ID", "NAME", "REGION"], rows))
+}

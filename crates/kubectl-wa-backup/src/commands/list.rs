@@ -1,0 +1,127 @@
+//! `list`: the backups in a directory.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use wa_common::backup_set::{CatalogEntry, SetState, catalog};
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::report::{Styles, age, bytes, table};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Directory to look in
+    #[arg(default_value = super::create::DEFAULT_DIRECTORY)]
+    directory: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Listing {
+    directory: PathBuf,
+    backups: Vec<Entry>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    name: String,
+    path: PathBuf,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    time: Option<Timestamp>,
+    bytes: u64,
+    release: Option<String>,
+    /// Live service instances; unknown where the set is not complete or was not verified.
+    instances: Option<usize>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let listing = Listing {
+        directory: args.directory.clone(),
+        backups: catalog(&args.directory)?
+            .into_iter()
+            .map(Entry::of)
+            .collect(),
+        now: Timestamp::now(),
+    };
+    context.print(&listing)?;
+    Ok(Exit::Done)
+}
+
+impl Entry {
+    fn of(entry: CatalogEntry) -> Self {
+        let (state, reason, manifest) = match entry.state {
+            SetState::Complete(manifest) => ("complete", None, Some(manifest)),
+            SetState::Incomplete => ("incomplete", None, None),
+            SetState::Corrupt { reason } => ("corrupt", Some(reason), None),
+        };
+        let instances = manifest
+            .as_ref()
+            .filter(|manifest| manifest.verified_at.is_some());
+        Self {
+            name: file_name(&entry.path),
+            path: entry.path,
+            state,
+            reason,
+            time: entry.time,
+            bytes: entry.bytes,
+            instances: instances.map(|manifest| {
+                manifest
+                    .instances
+                    .iter()
+                    .filter(|instance| instance.is_live())
+                    .count()
+            }),
+            release: manifest.and_then(|manifest| manifest.release),
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+impl Render for Listing {
+    fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
+        if self.backups.is_empty() {
+            return writeln!(out, "No backups in {}.", self.directory.display());
+        }
+        let dash = || "-".to_owned();
+        let rows = self.backups.iter().map(|entry| {
+            let mut row = vec![
+                entry.name.clone(),
+                entry.time.map_or_else(dash, |time| age(time, self.now)),
+                bytes(entry.bytes),
+                entry.release.clone().unwrap_or_else(dash),
+                entry.instances.map_or_else(dash, |count| count.to_string()),
+                entry.state.to_owned(),
+            ];
+            if wide {
+                row.push(
+                    entry
+                        .reason
+                        .clone()
+                        .unwrap_or_else(|| entry.path.display().to_string()),
+                );
+            }
+            row
+        });
+        let mut header = vec!["NAME", "AGE", "SIZE", "RELEASE", "INSTANCES", "STATE"];
+        header.extend(wide.then_some("PATH OR REASON"));
+        writeln!(out, "{}", table(&header, rows))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.backups
+            .iter()
+            .map(|entry| entry.path.display().to_string())
+            .collect()
+    }
+}

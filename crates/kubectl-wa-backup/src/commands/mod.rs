@@ -1,0 +1,72 @@
+//! The command line: one file a command.
+
+mod check;
+mod create;
+mod inspect;
+mod list;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+
+const EXAMPLES: &str = "\
+Examples:
+  kubectl wa-backup                          back up the namespace's Watson Assistant into ./wa-backups
+  kubectl wa-backup check -n cpd             would a backup work? one line for each condition
+  kubectl wa-backup create -i wa --to /mnt/backups
+  kubectl wa-backup create --stdout | age -r KEY > store.dump.age
+  kubectl wa-backup verify wa-backups/wa-cpd-20261122T230000Z
+  kubectl wa-backup list";
+
+/// Backs up Watson Assistant's store database, and proves that the backup is whole.
+///
+/// `create` runs pg_dump in a PostgreSQL pod of the instance, streams the dump here through the Kubernetes API, and
+/// keeps it only when the pod's byte count, SHA-256 and exit code agree and every data block of the dump can be read.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-wa_backup",
+    bin_name = "kubectl wa-backup",
+    version,
+    propagate_version = true
+)]
+#[command(args_conflicts_with_subcommands = false, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The options of `create`, which is done when no command is named.
+    #[command(flatten)]
+    create: create::Args,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take a backup (also when no command is named)
+    Create(create::Args),
+    /// Say whether a backup would work, without taking one
+    Check,
+    /// Read a backup from end to end and say whether it is intact
+    Verify(verify::Args),
+    /// Show what is in a backup: tables and service instances
+    Inspect(inspect::Args),
+    /// List the backups in a directory, newest first
+    List(list::Args),
+}
+
+impl Plugin for Cli {
+    fn global(&self) -> &GlobalArgs {
+        &self.global
+    }
+
+    async fn run(self, context: Context) -> anyhow::Result<Exit> {
+        match self.command {
+            None => create::run(self.create, &context).await,
+            Some(Command::Create(args)) => create::run(args, &context).await,
+            Some(Command::Check) => check::run(&context).await,
+            Some(Command::Verify(args)) => verify::run(&args, &context),
+            Some(Command::Inspect(args)) => inspect::run(&args, &context),
+            Some(Command::List(args)) => list::run(&args, &context),
+        }
+    }
+}

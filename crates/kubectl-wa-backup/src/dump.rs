@@ -1,0 +1,328 @@
+//! `pg_dump` in a pod: its command line, its versions, and the sink that stores and verifies what it writes.
+
+use std::io::{self, Read, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, bail};
+use kube_transfer::{RemoteCommand, Secret, Sink};
+use pg_archive::{Archive, ArchiveError, Contents};
+use wa_common::assistant::Datastore;
+use wa_common::backup_set::{ServiceInstance, TenantRows};
+
+/// How much is handed to the verifying thread at a time, and how many of those may wait: 1 MiB in all.
+const CHUNK_BYTES: usize = 128 * 1024;
+const CHUNKS_WAITING: usize = 8;
+
+/// The command that writes the dump to standard output. Everything about the connection is in the environment.
+pub(crate) fn pg_dump_command(
+    datastore: &Datastore,
+    compress: Option<&str>,
+) -> anyhow::Result<RemoteCommand> {
+    let mut command = RemoteCommand::new("pg_dump").args(["--format=custom", "--no-password"]);
+    if let Some(method) = compress {
+        // Before PostgreSQL 16 pg_dump takes only a level, which later ones still do.
+        let method = if method == "none" { "0" } else { method };
+        command = command.arg(format!("--compress={method}"));
+    }
+    with_environment(command, datastore)
+}
+
+/// The command that prints the versions of `pg_dump` and the server, and the size of the database, a line each.
+pub(crate) fn versions_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
+    let script = "pg_dump --version && psql --no-psqlrc --no-password --quiet --no-align --tuples-only \
+                  --command='show server_version' --command='select pg_database_size(current_database())'";
+    with_environment(RemoteCommand::new("sh").args(["-c", script]), datastore)
+}
+
+fn with_environment(
+    command: RemoteCommand,
+    datastore: &Datastore,
+) -> anyhow::Result<RemoteCommand> {
+    // Messages in English, whatever the image's locale: users search the web for them.
+    let command = command.env("LC_ALL", Secret::new("C")?)?;
+    let environment = datastore
+        .environment()
+        .context("cannot hand the database's address to the pod")?;
+    let command = environment
+        .into_iter()
+        .try_fold(command, |command, (name, value)| command.env(name, value))?;
+    Ok(command)
+}
+
+/// What PostgreSQL says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Versions {
+    /// `pg_dump`'s version, such as `15.18`.
+    pub(crate) pg_dump: String,
+    /// The server's.
+    pub(crate) server: String,
+    /// The size of the database on the server's disk, in bytes.
+    pub(crate) database_bytes: u64,
+}
+
+impl Versions {
+    /// Reads what [`versions_command`] prints.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let lines: Vec<&str> = text.lines().collect();
+        let [client, server, size] = lines[..] else {
+            bail!(
+                "expected three lines from pg_dump and psql, got {}",
+                lines.len()
+            );
+        };
+        // "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "pg_dump (EnterpriseDB) 16.2.0"
+        let version = client
+            .split_whitespace()
+            .find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        Ok(Self {
+            pg_dump: version
+                .context("pg_dump did not print a version")?
+                .to_owned(),
+            server: server
+                .split_whitespace()
+                .next()
+                .context("the server has no version")?
+                .to_owned(),
+            database_bytes: size
+                .trim()
+                .parse()
+                .context("the database's size is not a number")?,
+        })
+    }
+
+    /// pg_dump's own rule, told before it is started.
+    pub(crate) fn require_compatible(&self) -> anyhow::Result<()> {
+        let (Some(client), Some(server)) = (major(&self.pg_dump), major(&self.server)) else {
+            return Ok(());
+        };
+        if server > client {
+            bail!(
+                "pg_dump {} in the pod cannot dump a PostgreSQL {} server (server version mismatch): wait until all PostgreSQL pods run the newer image",
+                self.pg_dump,
+                self.server
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses a compression that this `pg_dump` does not have.
+    pub(crate) fn require_compression(&self, method: &str) -> anyhow::Result<()> {
+        let only_levels = major(&self.pg_dump).is_some_and(|major| major < 16);
+        if only_levels && method != "none" && method.parse::<u8>().is_err() {
+            bail!(
+                "pg_dump {} in the pod does not know --compress {method}: give none or a level from 0 to 9",
+                self.pg_dump
+            );
+        }
+        Ok(())
+    }
+}
+
+fn major(version: &str) -> Option<u32> {
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// Writes the dump and verifies it while it arrives, in one pass.
+pub(crate) struct DumpSink<W> {
+    out: W,
+    verifier: Option<Verifier>,
+}
+
+/// A dump that has arrived whole.
+pub(crate) struct Received<W> {
+    /// Where it was written.
+    pub(crate) out: W,
+    /// What the verification found; `None` where it was declined.
+    pub(crate) verification: Option<Result<Verified, ArchiveError>>,
+}
+
+/// Proof that every data block of a dump was read.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) contents: Contents,
+    pub(crate) instances: Vec<ServiceInstance>,
+}
+
+impl<W: Write> DumpSink<W> {
+    /// A sink that writes to `out`.
+    pub(crate) fn new(out: W, verify: bool) -> io::Result<Self> {
+        let verifier = verify.then(Verifier::start).transpose()?;
+        Ok(Self { out, verifier })
+    }
+}
+
+impl<W: Write + Send + 'static> Sink for DumpSink<W> {
+    type Finished = Received<W>;
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        self.out.write_all(data)?;
+        if let Some(verifier) = &mut self.verifier {
+            verifier.feed(data);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Received<W>> {
+        self.out.flush()?;
+        Ok(Received {
+            out: self.out,
+            verification: self.verifier.map(Verifier::finish).transpose()?,
+        })
+    }
+}
+
+/// A thread that walks the archive while it arrives.
+struct Verifier {
+    chunks: SyncSender<Vec<u8>>,
+    next: Vec<u8>,
+    thread: JoinHandle<Result<Verified, ArchiveError>>,
+}
+
+impl Verifier {
+    fn start() -> io::Result<Self> {
+        let (chunks, arriving) = sync_channel(CHUNKS_WAITING);
+        let thread = thread::Builder::new()
+            .name("verify".to_owned())
+            .spawn(move || {
+                let mut tenants = TenantRows::default();
+                let contents = Archive::open(Arriving::new(arriving))?.verify_with(&mut tenants)?;
+                Ok(Verified {
+                    contents,
+                    instances: tenants.into_instances(),
+                })
+            })?;
+        Ok(Self {
+            chunks,
+            next: Vec::with_capacity(CHUNK_BYTES),
+            thread,
+        })
+    }
+
+    /// A verifier that has found the dump broken takes no more; the transfer goes on, because pg_dump's own error, if it
+    /// has one to tell, explains more than a broken archive does.
+    fn feed(&mut self, data: &[u8]) {
+        self.next.extend_from_slice(data);
+        if self.next.len() >= CHUNK_BYTES {
+            let full = std::mem::replace(&mut self.next, Vec::with_capacity(CHUNK_BYTES));
+            let _ = self.chunks.send(full);
+        }
+    }
+
+    fn finish(self) -> io::Result<Result<Verified, ArchiveError>> {
+        let Self {
+            chunks,
+            next,
+            thread,
+        } = self;
+        let _ = chunks.send(next);
+        drop(chunks);
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the verification broke down; this is a bug"))
+    }
+}
+
+/// The reading end of the chunks.
+struct Arriving {
+    chunks: Receiver<Vec<u8>>,
+    current: io::Cursor<Vec<u8>>,
+}
+
+impl Arriving {
+    fn new(chunks: Receiver<Vec<u8>>) -> Self {
+        Self {
+            chunks,
+            current: io::Cursor::default(),
+        }
+    }
+}
+
+impl Read for Arriving {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.current.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            match self.chunks.recv() {
+                Ok(chunk) => self.current = io::Cursor::new(chunk),
+                // The sender is gone: that was all.
+                Err(_) => return Ok(0),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_the_distributions_print() {
+        for (line, version) in [
+            (
+                "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)",
+                "15.18",
+            ),
+            ("pg_dump (PostgreSQL) 12.11", "12.11"),
+            ("pg_dump (EnterpriseDB) 16.2.0", "16.2.0"),
+            ("pg_dump (PostgreSQL) 17beta1", "17beta1"),
+        ] {
+            let versions = Versions::parse(&format!("{line}\n16.4 (Debian)\n1048576\n")).unwrap();
+            assert_eq!(
+                (versions.pg_dump.as_str(), versions.server.as_str()),
+                (version, "16.4")
+            );
+            assert_eq!(versions.database_bytes, 1_048_576);
+        }
+        assert!(Versions::parse("pg_dump (PostgreSQL) 15.18\n").is_err());
+    }
+
+    #[test]
+    fn a_server_newer_than_pg_dump_is_refused_before_the_dump() {
+        let versions = |pg_dump: &str, server: &str| Versions {
+            pg_dump: pg_dump.to_owned(),
+            server: server.to_owned(),
+            database_bytes: 0,
+        };
+        assert!(versions("15.18", "16.1").require_compatible().is_err());
+        assert!(versions("16.1", "15.18").require_compatible().is_ok());
+        assert!(versions("15.2", "15.18").require_compatible().is_ok());
+    }
+
+    #[test]
+    fn compression_methods_need_a_pg_dump_that_has_them() {
+        let versions = |pg_dump: &str| Versions {
+            pg_dump: pg_dump.to_owned(),
+            server: String::new(),
+            database_bytes: 0,
+        };
+        assert!(versions("15.18").require_compression("zstd").is_err());
+        assert!(versions("15.18").require_compression("none").is_ok());
+        assert!(versions("15.18").require_compression("9").is_ok());
+        assert!(versions("16.2").require_compression("zstd:3").is_ok());
+    }
+
+    #[test]
+    fn a_stream_that_is_no_archive_is_written_but_not_verified() {
+        let mut sink = DumpSink::new(Vec::new(), true).unwrap();
+        sink.write(b"plain text, not an archive").unwrap();
+        let received = sink.finish().unwrap();
+        assert_eq!(received.out, b"plain text, not an archive");
+        assert!(received.verification.unwrap().is_err());
+    }
+
+    #[test]
+    fn chunks_arrive_as_one_stream_of_bytes() {
+        let (sender, receiver) = sync_channel(4);
+        for chunk in [b"abc".to_vec(), Vec::new(), b"de".to_vec()] {
+            sender.send(chunk).unwrap();
+        }
+        drop(sender);
+        let mut text = String::new();
+        Arriving::new(receiver).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abcde");
+    }
+}

@@ -1,0 +1,332 @@
+//! Everything a backup needs, looked at before anything is done, and all problems at once.
+
+use std::fmt;
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Secret as SecretObject;
+use kube_transfer::TransferOptions;
+use serde::Serialize;
+use wa_common::assistant::{Datastore, Instance, PostgresPod};
+use wa_common::cluster::{Cluster, Permission};
+use wa_common::report::bytes;
+
+use crate::dump::{self, Versions};
+
+/// A finished preflight.
+pub(crate) struct Preflight {
+    /// One line for each condition, in the order they were looked at.
+    pub(crate) checks: Vec<Check>,
+    findings: Findings,
+}
+
+/// One condition and how it stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    pub(crate) name: &'static str,
+    pub(crate) result: CheckResult,
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CheckResult {
+    Ok,
+    Failed,
+    /// Depends on one that failed.
+    Skipped,
+}
+
+/// Everything that a backup needs to know.
+pub(crate) struct Ready {
+    pub(crate) instance: Instance,
+    pub(crate) datastore: Datastore,
+    pub(crate) auth_encryption: Option<SecretObject>,
+    pub(crate) pod: PostgresPod,
+    pub(crate) versions: Versions,
+}
+
+#[derive(Default)]
+struct Findings {
+    instance: Option<Instance>,
+    datastore: Option<Datastore>,
+    auth_encryption: Option<AuthEncryption>,
+    pod: Option<PostgresPod>,
+    versions: Option<Versions>,
+    problems: Vec<anyhow::Error>,
+}
+
+/// The auth-encryption secret, which some releases do not have.
+struct AuthEncryption(Option<SecretObject>);
+
+/// Several problems, told together.
+#[derive(Debug)]
+struct Problems(Vec<anyhow::Error>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} problems stand in the way; nothing was changed:",
+            self.0.len()
+        )?;
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {problem:#}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Looks at every condition, as far as those it depends on hold.
+pub(crate) async fn run(cluster: &Cluster, instance: Option<&str>) -> Preflight {
+    let mut preflight = Preflight {
+        checks: Vec::new(),
+        findings: Findings::default(),
+    };
+    if preflight.connection(cluster).await {
+        preflight.installation(cluster, instance).await;
+    } else {
+        for name in [
+            "instance",
+            "release",
+            "permissions",
+            "store secret",
+            "auth-encryption",
+            "postgres pod",
+            "pg_dump",
+        ] {
+            preflight.skip(name, "connection");
+        }
+    }
+    preflight
+}
+
+impl Preflight {
+    /// What a backup needs, or all that stands in its way.
+    pub(crate) fn ready(self) -> anyhow::Result<Ready> {
+        let Findings {
+            instance: Some(instance),
+            datastore: Some(datastore),
+            auth_encryption: Some(AuthEncryption(auth_encryption)),
+            pod: Some(pod),
+            versions: Some(versions),
+            problems,
+        } = self.findings
+        else {
+            return Err(together(self.findings.problems));
+        };
+        if !problems.is_empty() {
+            return Err(together(problems));
+        }
+        Ok(Ready {
+            instance,
+            datastore,
+            auth_encryption,
+            pod,
+            versions,
+        })
+    }
+
+    /// Whether everything a backup needs is there.
+    pub(crate) fn passed(&self) -> bool {
+        self.findings.problems.is_empty()
+    }
+
+    async fn connection(&mut self, cluster: &Cluster) -> bool {
+        let answer = cluster.version().await;
+        let detail = |version: &String| format!("{}, Kubernetes {version}", cluster.server());
+        self.record("connection", answer.map_err(anyhow::Error::from), detail)
+            .is_some()
+    }
+
+    async fn installation(&mut self, cluster: &Cluster, wanted: Option<&str>) {
+        let found = Instance::find(cluster, wanted)
+            .await
+            .map_err(anyhow::Error::from);
+        let instance = self.record("instance", found, |instance| {
+            format!("{} in namespace {}", instance.name, instance.namespace)
+        });
+        let Some(instance) = instance else {
+            self.skip("release", "instance");
+            self.permissions(cluster).await;
+            for name in ["store secret", "auth-encryption", "postgres pod", "pg_dump"] {
+                self.skip(name, "instance");
+            }
+            return;
+        };
+        let release = instance
+            .release
+            .clone()
+            .unwrap_or_else(|| "not told by the WatsonAssistant resource".to_owned());
+        self.passed_check("release", release);
+        self.permissions(cluster).await;
+
+        let datastore = Datastore::read(cluster, &instance)
+            .await
+            .map_err(anyhow::Error::from);
+        let datastore = self.record("store secret", datastore, |datastore| {
+            format!(
+                "{}: database {} at {}",
+                datastore.secret, datastore.database, datastore.host
+            )
+        });
+        let secret = instance
+            .auth_encryption(cluster)
+            .await
+            .map(AuthEncryption)
+            .map_err(anyhow::Error::from);
+        self.findings.auth_encryption = self.record(
+            "auth-encryption",
+            secret,
+            |AuthEncryption(secret)| match secret {
+                Some(secret) => secret.metadata.name.clone().unwrap_or_default(),
+                None => "none; this release has no such secret".to_owned(),
+            },
+        );
+        let pod = PostgresPod::find(cluster, &instance)
+            .await
+            .map_err(anyhow::Error::from);
+        let pod = self.record("postgres pod", pod, |pod| {
+            let role = if pod.primary { "primary" } else { "replica" };
+            format!("{}, Ready, {role}", pod.name)
+        });
+        match (&datastore, &pod) {
+            (Some(datastore), Some(pod)) => {
+                let versions = versions(cluster, pod, datastore).await;
+                self.findings.versions = self.record("pg_dump", versions, Versions::to_string);
+            }
+            _ => self.skip(
+                "pg_dump",
+                if datastore.is_none() {
+                    "store secret"
+                } else {
+                    "postgres pod"
+                },
+            ),
+        }
+        self.findings.instance = Some(instance);
+        self.findings.datastore = datastore;
+        self.findings.pod = pod;
+    }
+
+    async fn permissions(&mut self, cluster: &Cluster) {
+        let needed = needed_permissions();
+        let answers = try_join_all(needed.iter().map(|permission| cluster.may(permission))).await;
+        let answers = answers.map_err(anyhow::Error::from).and_then(|allowed| {
+            let missing: Vec<String> = needed
+                .iter()
+                .zip(allowed)
+                .filter(|(_, allowed)| !allowed)
+                .map(|(permission, _)| permission.to_string())
+                .collect();
+            anyhow::ensure!(
+                missing.is_empty(),
+                "you may not {} in namespace {:?}; ask a cluster administrator for a role that allows it",
+                missing.join(", "),
+                cluster.namespace()
+            );
+            Ok(())
+        });
+        self.record("permissions", answers, |()| {
+            let verbs: Vec<String> = needed.iter().map(Permission::to_string).collect();
+            verbs.join(", ")
+        });
+    }
+
+    /// Adds a line for `outcome` and keeps what it holds.
+    fn record<T>(
+        &mut self,
+        name: &'static str,
+        outcome: anyhow::Result<T>,
+        detail: impl FnOnce(&T) -> String,
+    ) -> Option<T> {
+        match outcome {
+            Ok(found) => {
+                self.passed_check(name, detail(&found));
+                Some(found)
+            }
+            Err(problem) => {
+                self.checks.push(Check {
+                    name,
+                    result: CheckResult::Failed,
+                    detail: format!("{problem:#}"),
+                });
+                self.findings.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn passed_check(&mut self, name: &'static str, detail: String) {
+        self.checks.push(Check {
+            name,
+            result: CheckResult::Ok,
+            detail,
+        });
+    }
+
+    fn skip(&mut self, name: &'static str, because: &str) {
+        self.checks.push(Check {
+            name,
+            result: CheckResult::Skipped,
+            detail: format!("needs: {because}"),
+        });
+    }
+}
+
+fn together(mut problems: Vec<anyhow::Error>) -> anyhow::Error {
+    if problems.len() == 1 {
+        return problems.remove(0);
+    }
+    anyhow::Error::new(Problems(problems))
+}
+
+/// The verbs `create` uses. An exec over WebSocket is a GET request: API servers ask for `get` on `pods/exec`, and since
+/// Kubernetes 1.35 for `create` as well.
+fn needed_permissions() -> [Permission; 5] {
+    [
+        Permission::new("list", "assistant.watson.ibm.com", "watsonassistants"),
+        Permission::new("get", "", "secrets"),
+        Permission::new("list", "", "pods"),
+        Permission::new("get", "", "pods").on_subresource("exec"),
+        Permission::new("create", "", "pods").on_subresource("exec"),
+    ]
+}
+
+async fn versions(
+    cluster: &Cluster,
+    pod: &PostgresPod,
+    datastore: &Datastore,
+) -> anyhow::Result<Versions> {
+    let command = dump::versions_command(datastore)?;
+    let printed = kube_transfer::run(
+        cluster.client(),
+        &pod.container(),
+        &command,
+        &TransferOptions::default(),
+    )
+    .await
+    .with_context(|| {
+        format!(
+            "cannot ask PostgreSQL for its version through pod {}",
+            pod.name
+        )
+    })?;
+    let versions = Versions::parse(&String::from_utf8_lossy(&printed.stdout))
+        .context("cannot read PostgreSQL's versions")?;
+    versions.require_compatible()?;
+    Ok(versions)
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "pg_dump {}, server {}, database {}",
+            self.pg_dump,
+            self.server,
+            bytes(self.database_bytes)
+        )
+    }
+}
