@@ -2,9 +2,15 @@
 
 // The attribute tells clippy that helpers outside of test functions may unwrap as well.
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod listing;
+#[cfg(test)]
+mod pg_dump;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use pg_archive::{
     Archive, ArchiveError, Compression, Contents, ErrorKind, Field, Row, TocEntry, Version, Visitor,
 };
 
-use crate::fixtures;
+use crate::{fixtures, listing};
 
 fn open(name: &str) -> Archive<std::io::Cursor<Vec<u8>>> {
     Archive::open(std::io::Cursor::new(fixtures::load(name))).unwrap()
@@ -97,6 +97,13 @@ fn the_header_names_version_compression_and_database() {
             *"2026-11-22 21:",
             "{name}"
         );
+    }
+}
+
+#[test]
+fn entries_are_those_that_pg_restore_listed() {
+    for name in ["pg16-gzip", "pg17-zstd"] {
+        listing::assert_listed(&open(name), &fixtures::load_list(name));
     }
 }
 
