@@ -24,44 +24,35 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// Reads method, path and query of a request.
     pub fn parse(method: &Method, path: &str, query: &str) -> Self {
-        let mut info = Self {
-            verb: method.as_str().to_ascii_lowercase(),
-            ..Self::default()
-        };
         let segments: Vec<&str> = path
             .split('/')
             .filter(|segment| !segment.is_empty())
             .collect();
-        let rest = match segments.as_slice() {
-            ["api", version, rest @ ..] => {
-                info.version = (*version).to_owned();
-                rest
-            }
-            ["apis", group, version, rest @ ..] => {
-                info.group = (*group).to_owned();
-                info.version = (*version).to_owned();
-                rest
-            }
-            _ => return info,
+        let (group, version, below) = match segments.as_slice() {
+            ["api", version, below @ ..] => ("", *version, below),
+            ["apis", group, version, below @ ..] => (*group, *version, below),
+            _ => ("", "", &[][..]),
         };
-        let rest = match rest {
-            [] => return info,
-            // `namespaces/x` and its own subresources are about the namespace, anything further is in it.
-            ["namespaces", name] | ["namespaces", name, "status" | "finalize"] => {
-                info.namespace = (*name).to_owned();
-                rest
-            }
-            ["namespaces", namespace, inner @ ..] => {
-                info.namespace = (*namespace).to_owned();
-                inner
-            }
-            other => other,
+        // `namespaces/x` and its own subresources are about the namespace, anything further is in it.
+        let (namespace, place) = match below {
+            ["namespaces", name] | ["namespaces", name, "status" | "finalize"] => (*name, below),
+            ["namespaces", namespace, inner @ ..] => (*namespace, inner),
+            other => ("", other),
         };
-        info.resource = rest.first().copied().unwrap_or_default().to_owned();
-        info.name = rest.get(1).copied().unwrap_or_default().to_owned();
-        info.subresource = rest.get(2).copied().unwrap_or_default().to_owned();
-        info.verb = verb(method, info.name.is_empty(), query).to_owned();
-        info
+        let part = |index: usize| place.get(index).copied().unwrap_or_default().to_owned();
+        let verb = match place {
+            [] => method.as_str().to_ascii_lowercase(),
+            [_, rest @ ..] => verb(method, rest.is_empty(), query).to_owned(),
+        };
+        Self {
+            verb,
+            group: group.to_owned(),
+            version: version.to_owned(),
+            namespace: namespace.to_owned(),
+            resource: part(0),
+            name: part(1),
+            subresource: part(2),
+        }
     }
 
     /// Whether the request is about a resource (and not discovery, health or the like).

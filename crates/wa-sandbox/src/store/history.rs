@@ -129,12 +129,11 @@ impl Store {
         namespace: Option<&str>,
         from: Option<u64>,
     ) -> impl Stream<Item = Result<WatchEvent, Status>> + Send + use<> {
-        let (initial, from) = match from {
-            Some(revision) => (Vec::new(), revision),
-            None => {
-                let list = self.list(resource, namespace);
-                (list.items, list.revision)
-            }
+        let (initial, from) = if let Some(revision) = from {
+            (Vec::new(), revision)
+        } else {
+            let list = self.list(resource, namespace);
+            (list.items, list.revision)
         };
         let initial = initial.into_iter().map(|object| {
             Ok(WatchEvent {

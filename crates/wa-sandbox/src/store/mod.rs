@@ -6,6 +6,7 @@
 mod deletion;
 mod history;
 pub mod object;
+mod strategy;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};

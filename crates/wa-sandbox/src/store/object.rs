@@ -52,7 +52,10 @@ pub fn map_mut(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    value.as_object_mut().expect("made an object above")
+    match value {
+        Value::Object(map) => map,
+        _ => unreachable!("it was made an object above"),
+    }
 }
 
 /// The current time as objects hold it: RFC 3339, UTC, whole seconds.

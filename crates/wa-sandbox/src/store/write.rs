@@ -6,7 +6,7 @@ use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::history::{EventType, WatchEvent};
-use super::{Object, State, Store, object};
+use super::{Object, State, Store, object, strategy};
 use crate::api::{Resource, Status, resources};
 
 /// Metadata that only the store sets; a writer's own values are ignored.
@@ -101,7 +101,9 @@ impl Store {
         if resource.has_generation {
             metadata.insert("generation".into(), json!(1));
         }
+        strategy::prepare_create(resource, &mut object)?;
         finish(&mut object);
+        strategy::admit(resource, &mut object);
         if dry_run {
             return Ok(Arc::new(object));
         }
@@ -131,6 +133,9 @@ impl Store {
         let current = Arc::clone(state.get(resource, namespace, name)?);
         let mut object = next(&current)?;
         check_revision(resource, &current, &object)?;
+        if part == Part::Main {
+            strategy::prepare_update(resource, &current, &mut object)?;
+        }
         keep(resource, part, &current, &mut object);
         if object == *current {
             return Ok(current);

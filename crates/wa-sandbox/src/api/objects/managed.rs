@@ -367,9 +367,7 @@ impl Collector {
     ) {
         match value {
             Value::Null => {}
-            Value::Object(map)
-                if !map.is_empty() && (self.custom || !is_atomic_map(parent, field)) =>
-            {
+            Value::Object(map) if !map.is_empty() && (self.custom || !is_atomic_map(field)) => {
                 if self.with_maps && (self.custom || !is_embedded(field)) {
                     mark(path, into);
                 }
@@ -485,7 +483,7 @@ fn merge(
 /// Removes the field at a path, if it is there.
 fn remove(object: &mut Value, path: &[String]) {
     let path = path.strip_suffix(&[".".to_owned()]).unwrap_or(path);
-    let Some((last, steps)) = path.split_last() else {
+    let Some((end, steps)) = path.split_last() else {
         return;
     };
     let Some(place) = steps
@@ -500,12 +498,12 @@ fn remove(object: &mut Value, path: &[String]) {
     else {
         return;
     };
-    match (last.split_once(':'), place) {
+    match (end.split_once(':'), place) {
         (Some(("f", field)), Value::Object(map)) => {
             map.remove(field);
         }
         (Some(("k", key)), Value::Array(list)) => list.retain(|item| !is_item(item, key)),
-        (Some(("v", value)), Value::Array(list)) => list.retain(|item| item.to_string() != value),
+        (Some(("v", value)), Value::Array(list)) => list.retain(|item| *item.to_string() != *value),
         _ => {}
     }
 }

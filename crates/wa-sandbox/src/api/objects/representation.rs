@@ -101,7 +101,7 @@ impl Representation {
         let (api_version, kind, items): (_, _, Vec<Value>) = match self {
             Self::Table(version, rows) => {
                 let objects: Vec<&Value> = items.iter().map(|item| &**item).collect();
-                return tables::table(resource, version, &metadata, &objects, true, rows);
+                return tables::table(resource, version, metadata, &objects, true, rows);
             }
             Self::Metadata => {
                 let items = items

@@ -24,11 +24,11 @@ pub(super) fn list_type(parent: &str, field: &str) -> ListType {
             | "ephemeralContainers"
             | "env"
             | "volumes"
-            | "imagePullSecrets",
+            | "imagePullSecrets"
+            | "secrets",
         ) => ListType::Map(&["name"]),
         ("metadata", "finalizers") => ListType::Set,
         ("metadata", "ownerReferences") => ListType::Map(&["uid"]),
-        (_, "secrets") => ListType::Map(&["name"]),
         (_, "conditions" | "addresses") => ListType::Map(&["type"]),
         (_, "volumeMounts") => ListType::Map(&["mountPath"]),
         (_, "volumeDevices") => ListType::Map(&["devicePath"]),
@@ -40,14 +40,15 @@ pub(super) fn list_type(parent: &str, field: &str) -> ListType {
 }
 
 /// Whether a map is one value, replaced as a whole.
-pub(super) fn is_atomic_map(parent: &str, field: &str) -> bool {
+pub(super) fn is_atomic_map(field: &str) -> bool {
     matches!(
-        (parent, field),
-        (_, "selector" | "nodeSelector")
-            | (
-                _,
-                "secretKeyRef" | "configMapKeyRef" | "fieldRef" | "resourceFieldRef"
-            )
+        field,
+        "selector"
+            | "nodeSelector"
+            | "secretKeyRef"
+            | "configMapKeyRef"
+            | "fieldRef"
+            | "resourceFieldRef"
     )
 }
 

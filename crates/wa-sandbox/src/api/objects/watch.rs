@@ -18,7 +18,7 @@ use crate::api::{Resource, Status, respond};
 use crate::store::{EventType, Object, WatchEvent, object};
 
 /// How often a client that wants bookmarks gets one.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// A watch whose client sets no end lasts between one and two of these, as on a real server.
 const SHORTEST_WATCH_SECONDS: u64 = 30 * 60;
 
@@ -61,8 +61,8 @@ impl ObjectRequest<'_> {
         let end = Instant::now() + self.duration()?;
         let body = messages
             .scan(false, |ended, message| {
-                let last = matches!(message, Message::Error(_));
-                std::future::ready((!std::mem::replace(ended, last)).then_some(message))
+                let is_end = matches!(message, Message::Error(_));
+                std::future::ready((!std::mem::replace(ended, is_end)).then_some(message))
             })
             .take_until(sleep_until(end))
             .map(move |message| Ok::<_, Infallible>(lines.write(message)));

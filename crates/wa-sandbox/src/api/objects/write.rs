@@ -16,6 +16,7 @@ impl ObjectRequest<'_> {
         }
         let mut sent = body::object(self.resource, request).await?;
         self.check_place(&mut sent)?;
+        self.drop_status(&mut sent);
         let warning = finalizer_warning(self.resource, &sent);
         let created =
             self.api
@@ -56,6 +57,13 @@ impl ObjectRequest<'_> {
             },
         )?;
         Ok(self.representation.respond(200, self.resource, &updated))
+    }
+
+    /// A new object has no status but what the server gives it.
+    pub(super) fn drop_status(&self, sent: &mut Value) {
+        if self.resource.subresource("status").is_some() {
+            object::map_mut(sent).remove("status");
+        }
     }
 
     /// Which half of the object this request may write.

@@ -135,6 +135,7 @@ impl ObjectRequest<'_> {
         match written {
             Ok(object) => Ok(self.representation.respond(200, self.resource, &object)),
             Err(status) if status.code == 404 && self.info.subresource.is_empty() => {
+                self.drop_status(&mut configuration);
                 object::metadata_mut(&mut configuration)
                     .insert("name".into(), name.as_str().into());
                 let object = managed::applied(self.resource, &writer, None, &configuration, force)?;

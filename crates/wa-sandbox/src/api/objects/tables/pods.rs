@@ -75,11 +75,11 @@ fn reason(pod: &Value) -> String {
         let ready = ready
             .into_iter()
             .any(|one| one["type"] == "Ready" && one["status"] == "True");
-        reason = if ready { "Running" } else { "NotReady" }.to_owned();
+        reason = String::from(if ready { "Running" } else { "NotReady" });
     }
     let ended = matches!(phase, "Succeeded" | "Failed");
     if pod["metadata"]["deletionTimestamp"].is_string() && !ended {
-        reason = "Terminating".to_owned();
+        reason = String::from("Terminating");
     }
     reason
 }
