@@ -8,6 +8,7 @@
 
 mod admin;
 mod discovery;
+pub mod kubeconfig;
 mod log;
 mod objects;
 mod openapi;
