@@ -44,6 +44,8 @@ exec 3>&1 7<&0 </dev/null
 # Hears the client's last word, or its death: then nothing of ours may stay. The container runtime made this shell the
 # leader of a process group; where it is none, no group has its number.
 guard() {
+    # Not as redirections of the call: shells keep the files open that they put back afterwards.
+    exec >/dev/null 2>&1 3>&- 4>&- 5>&-
     IFS= read -r word <&7 && [ "$word" = "$nonce" ] && return
     trap '' TERM
     kill -s TERM -- -$$ || kill -s TERM $child
@@ -59,12 +61,9 @@ produce() {
         exec "$@"
     ) 3>&- 4>&- 5>&- 6>&- 7<&- &
     child=$!
-    guard >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- &
-    guard=$!
+    guard &
     wait $child
     echo "code $?" >&6
-    exec >&- 4>&- 5>&- 6>&-
-    wait $guard
 }
 copy() {
     tee $fd/4 $fd/5 >&3
@@ -82,9 +81,14 @@ count() {
         echo "bytes $value" >&6
     }
 }
+# Ends with the guard, which keeps file 6 open.
 report() {
     report=
-    while read -r line; do report="$report $line"; done
+    for part in code tee sha256 bytes; do
+        read -r line
+        report="$report $line"
+    done
     printf '\n%s%s\n' "$nonce" "$report" >&2
+    read -r line || exit 0
 }
 { { { produce "$@" | copy; } 4>&1 | digest; } 5>&1 | count; } 6>&1 | report
