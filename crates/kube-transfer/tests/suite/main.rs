@@ -1,0 +1,10 @@
+//! Sessions and downloads against an API server in this process.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "tests say which seed they use and what they leave out"
+)]
+
+mod download;
+mod exec;
+mod support;

@@ -1,0 +1,152 @@
+//! An API server that knows one request, exec: it plays a script, or really runs the command with a local shell.
+
+mod pod;
+mod script;
+
+use std::sync::{Arc, Mutex};
+
+use kube::{Client, Config};
+use kube_transfer::{PodContainer, stream_config};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async,
+    tungstenite::handshake::server::{ErrorResponse, Request, Response},
+};
+
+pub(crate) use pod::{Fault, Pod};
+pub(crate) use script::{Step, close, frame, play, recorded, refusal};
+
+/// Which subprotocol the server agrees to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subprotocol {
+    V5,
+    V4,
+}
+
+impl Subprotocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::V5 => "v5.channel.k8s.io",
+            Self::V4 => "v4.channel.k8s.io",
+        }
+    }
+}
+
+/// What the server does with each exec request.
+#[derive(Clone)]
+pub(crate) enum Behaviour {
+    /// Answers the handshake with this status and body.
+    Refuse { status: u16, body: String },
+    /// Accepts the connection and never answers.
+    Ignore,
+    /// Plays these steps.
+    Play(Subprotocol, Vec<Step>),
+    /// Runs the command.
+    Run(Subprotocol, Pod),
+}
+
+pub(crate) struct ApiServer {
+    url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl ApiServer {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, behaviour.clone(), Arc::clone(&seen)));
+            }
+        });
+        Self { url, requests }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let config = Config::new(self.url.parse().expect("a URL"));
+        Client::try_from(stream_config(&config)).expect("a client")
+    }
+
+    /// The path and query of every request so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().expect("not poisoned").clone()
+    }
+}
+
+pub(crate) fn target() -> PodContainer {
+    PodContainer {
+        namespace: "default".to_owned(),
+        pod: "t".to_owned(),
+        container: "c".to_owned(),
+    }
+}
+
+async fn serve(mut socket: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<Vec<String>>>) {
+    socket.set_nodelay(true).expect("a TCP socket");
+    match behaviour {
+        Behaviour::Refuse { status, body } => refuse(&mut socket, status, &body).await,
+        Behaviour::Ignore => std::future::pending().await,
+        Behaviour::Play(subprotocol, steps) => {
+            let (socket, _) = accept(socket, subprotocol, &seen).await;
+            play(socket, steps).await;
+        }
+        Behaviour::Run(subprotocol, pod) => {
+            let (socket, argv) = accept(socket, subprotocol, &seen).await;
+            pod.run(socket, argv).await;
+        }
+    }
+}
+
+async fn refuse(socket: &mut TcpStream, status: u16, body: &str) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(socket.read_u8().await.expect("a whole request"));
+    }
+    let answer = format!(
+        "HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket
+        .write_all(answer.as_bytes())
+        .await
+        .expect("a client that listens");
+}
+
+/// The handshake; returns the command of the request too.
+async fn accept(
+    socket: TcpStream,
+    subprotocol: Subprotocol,
+    seen: &Mutex<Vec<String>>,
+) -> (WebSocketStream<TcpStream>, Vec<String>) {
+    let mut argv = Vec::new();
+    #[expect(clippy::result_large_err, reason = "the signature is the library's")]
+    let callback = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+        let offered = request
+            .headers()
+            .get("sec-websocket-protocol")
+            .and_then(|value| value.to_str().ok());
+        assert_eq!(offered, Some("v5.channel.k8s.io, v4.channel.k8s.io"));
+        seen.lock()
+            .expect("not poisoned")
+            .push(request.uri().to_string());
+        let query = request.uri().query().unwrap_or_default();
+        argv = form_urlencoded::parse(query.as_bytes())
+            .filter(|(key, _)| key == "command")
+            .map(|(_, value)| value.into_owned())
+            .collect();
+        let chosen = subprotocol.name().parse().expect("a header value");
+        response
+            .headers_mut()
+            .insert("sec-websocket-protocol", chosen);
+        Ok(response)
+    };
+    let socket = accept_hdr_async(socket, callback)
+        .await
+        .expect("a WebSocket handshake");
+    (socket, argv)
+}

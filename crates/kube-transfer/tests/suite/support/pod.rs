@@ -1,0 +1,259 @@
+//! Runs the command of an exec request for real, wires its channels, and breaks what the test wants broken.
+
+use std::process::Stdio;
+
+use futures::{SinkExt as _, StreamExt as _};
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::{ChildStdin, Command},
+    sync::mpsc,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Bytes, Message, protocol::CloseFrame},
+};
+
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
+
+/// What goes wrong, after how many payload bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// The connection is cut after this many bytes on all channels together.
+    Cut(usize),
+    /// A close frame without a status, after this many bytes on all channels together.
+    Close(usize),
+    /// Nothing is sent or read any more, after this many bytes on all channels together.
+    Freeze(usize),
+    /// The rest of standard output does not arrive; everything else goes on.
+    StallStdout(usize),
+    /// The rest of standard output does not arrive, and success is reported at once.
+    DropTail(usize),
+    /// One bit of this byte of standard output flips.
+    Corrupt(usize),
+}
+
+/// A container with a shell.
+#[derive(Debug, Clone)]
+pub(crate) struct Pod {
+    /// Takes the place of `sh`.
+    pub(crate) shell: Vec<String>,
+    /// The only directories with programs.
+    pub(crate) path: String,
+    pub(crate) fault: Fault,
+    /// Decides the sizes of frames.
+    pub(crate) seed: u64,
+}
+
+impl Pod {
+    pub(crate) fn new() -> Self {
+        Self {
+            shell: vec!["sh".to_owned()],
+            path: "/usr/bin:/bin".to_owned(),
+            fault: Fault::None,
+            seed: 1,
+        }
+    }
+
+    pub(crate) fn with_fault(fault: Fault) -> Self {
+        Self {
+            fault,
+            ..Self::new()
+        }
+    }
+
+    pub(crate) async fn run(self, mut socket: WebSocketStream<TcpStream>, argv: Vec<String>) {
+        assert_eq!(argv[0], "sh", "the container has nothing but a shell");
+        let mut child = Command::new(&self.shell[0])
+            .args(&self.shell[1..])
+            .args(&argv[1..])
+            .env("PATH", &self.path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // As container runtimes do.
+            .process_group(0)
+            .spawn()
+            .expect("the shell starts");
+        let mut stdin = child.stdin.take();
+        let (sender, mut output) = mpsc::channel(4);
+        tokio::spawn(pump(
+            STDOUT,
+            child.stdout.take().expect("piped"),
+            sender.clone(),
+            self.seed,
+        ));
+        tokio::spawn(pump(
+            STDERR,
+            child.stderr.take().expect("piped"),
+            sender,
+            self.seed + 1,
+        ));
+        let mut line = Line {
+            fault: self.fault,
+            sent: 0,
+            stdout: 0,
+        };
+        let _ = line.send(&mut socket, STDOUT, Bytes::new()).await;
+        loop {
+            let sent = tokio::select! {
+                message = socket.next() => match message {
+                    Some(Ok(Message::Binary(message))) => {
+                        write_stdin(&mut stdin, &message).await;
+                        Sent::On
+                    }
+                    Some(Ok(Message::Ping(_))) => Sent::On,
+                    _ => Sent::Cut,
+                },
+                piece = output.recv() => if let Some((channel, data)) = piece {
+                    line.send(&mut socket, channel, data).await
+                } else {
+                    let status = status(child.wait().await.expect("a child"));
+                    line.send(&mut socket, STATUS, status.into()).await;
+                    Sent::Last
+                },
+            };
+            match sent {
+                Sent::On => {}
+                Sent::Cut => break,
+                Sent::Frozen => std::future::pending().await,
+                Sent::Last => {
+                    let _ = socket.send(Message::Close(None)).await;
+                    return;
+                }
+            }
+        }
+        drop(socket);
+        // The command must end by itself: the end of its standard input is all that a real kubelet gives it.
+        drop(stdin);
+        output.close();
+        let _ = child.wait().await;
+    }
+}
+
+async fn pump(
+    channel: u8,
+    mut source: impl AsyncRead + Unpin,
+    sender: mpsc::Sender<(u8, Bytes)>,
+    seed: u64,
+) {
+    let mut random = SmallRng::seed_from_u64(seed);
+    loop {
+        let mut data = vec![0; random.random_range(1..=8) * 4096];
+        match source.read(&mut data).await {
+            Ok(length @ 1..) => data.truncate(length),
+            _ => return,
+        }
+        if sender.send((channel, data.into())).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write_stdin(stdin: &mut Option<ChildStdin>, message: &[u8]) {
+    match message {
+        [0, data @ ..] => {
+            if let Some(stdin) = stdin {
+                let _ = stdin.write_all(data).await;
+            }
+        }
+        [255, 0] => *stdin = None,
+        _ => panic!("the client sent {message:?}"),
+    }
+}
+
+enum Sent {
+    On,
+    Cut,
+    Frozen,
+    Last,
+}
+
+/// The way from the pod to the client, with its fault.
+struct Line {
+    fault: Fault,
+    sent: usize,
+    stdout: usize,
+}
+
+impl Line {
+    async fn send(
+        &mut self,
+        socket: &mut WebSocketStream<TcpStream>,
+        channel: u8,
+        data: Bytes,
+    ) -> Sent {
+        let mut data = data.to_vec();
+        let rest = |limit: usize, sent: usize| limit.saturating_sub(sent);
+        let after = match self.fault {
+            Fault::Cut(limit) | Fault::Close(limit) | Fault::Freeze(limit)
+                if self.sent + data.len() > limit =>
+            {
+                data.truncate(rest(limit, self.sent));
+                match self.fault {
+                    Fault::Freeze(_) => Sent::Frozen,
+                    _ => Sent::Cut,
+                }
+            }
+            Fault::StallStdout(limit) | Fault::DropTail(limit)
+                if channel == STDOUT && self.stdout + data.len() > limit =>
+            {
+                data.truncate(rest(limit, self.stdout));
+                match self.fault {
+                    Fault::DropTail(_) => Sent::Last,
+                    _ => Sent::On,
+                }
+            }
+            Fault::Corrupt(at)
+                if channel == STDOUT && (self.stdout..self.stdout + data.len()).contains(&at) =>
+            {
+                data[at - self.stdout] ^= 1;
+                Sent::On
+            }
+            _ => Sent::On,
+        };
+        self.sent += data.len();
+        if channel == STDOUT {
+            self.stdout += data.len();
+        }
+        if socket.send(message(channel, &data)).await.is_err() {
+            return Sent::Cut;
+        }
+        if let (Sent::Cut, Fault::Close(_)) = (&after, self.fault) {
+            let frame = CloseFrame {
+                code: 1000.into(),
+                reason: "".into(),
+            };
+            let _ = socket.send(Message::Close(Some(frame))).await;
+        }
+        if let (Sent::Last, Fault::DropTail(_)) = (&after, self.fault) {
+            let _ = socket
+                .send(message(STATUS, br#"{"metadata":{},"status":"Success"}"#))
+                .await;
+        }
+        after
+    }
+}
+
+fn message(channel: u8, data: &[u8]) -> Message {
+    let mut message = Vec::with_capacity(data.len() + 1);
+    message.push(channel);
+    message.extend_from_slice(data);
+    Message::Binary(message.into())
+}
+
+fn status(exit: std::process::ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match exit.code().or_else(|| exit.signal().map(|signal| 128 + signal)) {
+        Some(0) => r#"{"metadata":{},"status":"Success"}"#.to_owned(),
+        code => serde_json::json!({
+            "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+            "details": {"causes": [{"reason": "ExitCode", "message": code.unwrap_or(255).to_string()}]},
+        })
+        .to_string(),
+    }
+}
