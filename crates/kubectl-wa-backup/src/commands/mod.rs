@@ -9,19 +9,19 @@ mod verify;
 use clap::{Parser, Subcommand};
 use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
 
-const EXAMPLES: &str = "\
+const EXPLANATION: &str = "\
+`create` runs pg_dump in a PostgreSQL pod of the instance and streams the dump here through the Kubernetes API. It is kept \
+only when the pod's exit code, byte count and SHA-256 agree and every data block of the dump can be read.
+
 Examples:
-  kubectl wa-backup                          back up the namespace's Watson Assistant into ./wa-backups
-  kubectl wa-backup check -n cpd             would a backup work? one line for each condition
+  kubectl wa-backup
+  kubectl wa-backup check -n cpd
   kubectl wa-backup create -i wa --to /mnt/backups
   kubectl wa-backup create --stdout | age -r KEY > store.dump.age
   kubectl wa-backup verify wa-backups/wa-cpd-20261122T230000Z
   kubectl wa-backup list";
 
 /// Backs up Watson Assistant's store database, and proves that the backup is whole.
-///
-/// `create` runs pg_dump in a PostgreSQL pod of the instance, streams the dump here through the Kubernetes API, and
-/// keeps it only when the pod's byte count, SHA-256 and exit code agree and every data block of the dump can be read.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-wa_backup",
@@ -29,7 +29,7 @@ Examples:
     version,
     propagate_version = true
 )]
-#[command(args_conflicts_with_subcommands = false, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(args_conflicts_with_subcommands = false, after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}"))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -118,16 +118,16 @@ fn usage(error: &clap::Error) -> Exit {
 }
 
 fn log_to_stderr(verbosity: u8) {
-    let level = match verbosity {
-        0..=3 => "warn",
-        4..=5 => "info",
-        6..=8 => "debug",
-        _ => "trace",
+    let (ours, requests) = match verbosity {
+        0..=3 => ("warn", "off"),
+        4..=5 => ("info", "off"),
+        6..=8 => ("debug", "debug"),
+        _ => ("trace", "trace"),
     };
-    // kube logs the body of an answer it cannot parse, which may be a Secret; and the bodies and headers of hyper and
-    // rustls are nobody's business at any level.
+    // Of kube, only the lines about requests: elsewhere it logs the body of an answer it cannot parse, which may be a
+    // Secret. Of hyper and rustls nothing, whose buffers hold tokens.
     let filter = EnvFilter::new(format!(
-        "error,wa_common={level},kube_transfer={level},kubectl_wa_backup={level},kube_client::client::builder={level},kube_client::client=error"
+        "off,wa_common={ours},kube_transfer={ours},kubectl_wa_backup={ours},kube_client::client::builder={requests}"
     ));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,5 +1,6 @@
 //! What can go wrong between this machine and the API server, said as kubectl says it.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ pub enum ClusterError {
     #[error("the proxy URL is not valid: {0}; check proxy-url in the kubeconfig and HTTPS_PROXY")]
     Proxy(#[source] http::uri::InvalidUri),
     /// The client cannot be set up: certificates, keys, credential plugins.
-    #[error("cannot set up the connection to {server}: {}", chain(source))]
+    #[error("cannot set up the connection to {server}: {}", innermost(source))]
     Setup {
         /// The API server.
         server: String,
@@ -111,6 +112,8 @@ pub enum ClusterError {
         server: String,
         /// The innermost reason.
         why: String,
+        /// Whether a connection that stood broke, rather than none being made: then a new one may hold.
+        broke: bool,
     },
     /// The API server did not answer in time.
     #[error(
@@ -148,6 +151,7 @@ impl ClusterError {
             error @ (kube::Error::HyperError(_) | kube::Error::Service(_)) => Self::Unreachable {
                 server,
                 why: innermost(&error),
+                broke: broke(&error),
             },
             source => Self::Setup { server, source },
         }
@@ -166,7 +170,7 @@ impl ClusterError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Api { status } => matches!(status.code, 429 | 500 | 502..=504),
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { broke, .. } => *broke,
             _ => false,
         }
     }
@@ -209,8 +213,22 @@ fn innermost(error: &dyn std::error::Error) -> String {
     printable(&cause.to_string()).into_owned()
 }
 
-fn chain(error: &kube::Error) -> String {
-    innermost(error)
+fn broke(error: &kube::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof
+            );
+        }
+        cause = error.source();
+    }
+    // hyper's own: the server closed the connection before it answered.
+    true
 }
 
 #[cfg(test)]
