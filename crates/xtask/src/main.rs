@@ -1,2 +1,70 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: what a developer, the continuous integration and a first-time user run.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `setup` | installs the programs that the practice cluster and the tests need |
+//! | `demo` | takes and checks a backup on the practice cluster, showing every command |
+//! | `test` | formatting, lints and every test |
+//! | `bench` | compares a backup with `kubectl exec … pg_dump > file` |
+//! | `docs` | regenerates the output shown in README.md and docs/ |
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool talks to the terminal"
+)]
+
+mod bench;
+mod cluster;
+mod demo;
+mod docs;
+mod process;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of this workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the programs that the practice cluster and the tests need
+    Setup,
+    /// Take and check a backup on the practice cluster, showing every command and its output
+    Demo,
+    /// Run formatting, lints and every test
+    Test,
+    /// Compare a backup with `kubectl exec … pg_dump > file`, in time, CPU and memory
+    Bench(bench::Args),
+    /// Regenerate the output shown in README.md and docs/
+    Docs,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup => setup::run(),
+        Task::Demo => demo::run(),
+        Task::Test => test::run(),
+        Task::Bench(args) => bench::run(&args),
+        Task::Docs => docs::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<process::Interrupted>() => {
+            eprintln!("\n{error}");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Time, CPU and peak memory of one process.
+
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+/// How often the peak is read; the kernel keeps the maximum, so only growth in the last interval is missed.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What a process used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usage {
+    pub(super) elapsed: Duration,
+    /// In user space and in the kernel.
+    pub(super) cpu: Duration,
+    pub(super) peak_bytes: u64,
+}
+
+/// Runs a program to its successful end.
+pub(super) fn measure(command: &mut Command) -> anyhow::Result<Usage> {
+    let started = Instant::now();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let pid = child.id();
+    let done = AtomicBool::new(false);
+    let (elapsed, cpu, peak_bytes) = thread::scope(|scope| {
+        let sampler = scope.spawn(|| {
+            let mut peak = 0;
+            while !done.load(Ordering::Relaxed) {
+                peak = peak.max(peak_bytes(pid).unwrap_or(0));
+                thread::sleep(SAMPLE_INTERVAL);
+            }
+            peak
+        });
+        // Without reaping it: /proc still tells what an ended process used.
+        let ended = wait_without_reaping(pid);
+        let elapsed = started.elapsed();
+        let cpu = cpu_time(pid);
+        done.store(true, Ordering::Relaxed);
+        let peak = sampler.join().unwrap_or(0);
+        ended.and(cpu).map(|cpu| (elapsed, cpu, peak))
+    })?;
+    let status = child.wait()?;
+    ensure!(
+        status.success(),
+        "{} failed: {status}",
+        command.get_program().display()
+    );
+    Ok(Usage {
+        elapsed,
+        cpu,
+        peak_bytes,
+    })
+}
+
+/// The median of each quantity.
+pub(super) fn median(runs: &[Usage]) -> Usage {
+    fn middle<T: Ord + Copy>(runs: &[Usage], quantity: impl Fn(&Usage) -> T) -> T {
+        let mut values: Vec<T> = runs.iter().map(quantity).collect();
+        values.sort_unstable();
+        values[values.len() / 2]
+    }
+    Usage {
+        elapsed: middle(runs, |run| run.elapsed),
+        cpu: middle(runs, |run| run.cpu),
+        peak_bytes: middle(runs, |run| run.peak_bytes),
+    }
+}
+
+fn wait_without_reaping(pid: u32) -> anyhow::Result<()> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("not a process id")?;
+    waitid(
+        WaitId::Pid(pid),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    )?;
+    Ok(())
+}
+
+fn peak_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Fields 14 and 15, counted behind the program's name in parentheses, which may contain anything.
+    let (_, fields) = stat
+        .rsplit_once(") ")
+        .context("cannot read /proc/PID/stat")?;
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().unwrap_or(0))
+        .sum();
+    let per_second = rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_millis(ticks * 1000 / per_second))
+}

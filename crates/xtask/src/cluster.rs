@@ -1,0 +1,105 @@
+//! A practice cluster that lives as long as a task.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use crate::process::{self, target_directory};
+
+/// A running practice cluster; dropped, it is stopped and everything of it removed.
+pub(crate) struct PracticeCluster {
+    sandbox: PathBuf,
+    directory: PathBuf,
+    plugins: PathBuf,
+    /// Held while the cluster runs, so that a second task says so instead of taking it over.
+    _lock: File,
+}
+
+impl PracticeCluster {
+    /// Starts a cluster from the binaries in `binaries` (a cargo profile's directory).
+    pub(crate) fn start(binaries: &Path, task: &str, seed: &str) -> anyhow::Result<Self> {
+        let home = target_directory().join(task);
+        fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+        let lock = lock(&home, task)?;
+        let cluster = Self {
+            sandbox: binaries.join("wa-sandbox"),
+            directory: home.join("cluster"),
+            plugins: home.join("plugins"),
+            _lock: lock,
+        };
+        // What a task that was killed left running.
+        cluster.down();
+        cluster.install_plugin(&binaries.join("kubectl-wa-backup"))?;
+        process::run(
+            Command::new(&cluster.sandbox)
+                .args(["up", "--detach", "--seed", seed, "--directory"])
+                .arg(&cluster.directory)
+                .arg("--kubeconfig")
+                .arg(cluster.kubeconfig())
+                .stdout(Stdio::null()),
+        )
+        .context("cannot start the practice cluster")?;
+        Ok(cluster)
+    }
+
+    /// The kubeconfig that leads to it.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.directory.with_file_name("kubeconfig")
+    }
+
+    /// A program that sees the cluster and, through kubectl, the plugins.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(self.plugins.clone()).chain(std::env::split_paths(&path));
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.kubeconfig());
+        if let Ok(paths) = std::env::join_paths(paths) {
+            command.env("PATH", paths);
+        }
+        command
+    }
+
+    /// Under the names that kubectl looks for: `kubectl wa-backup` and `kubectl wa backup`.
+    fn install_plugin(&self, binary: &Path) -> anyhow::Result<()> {
+        let _ = fs::remove_dir_all(&self.plugins);
+        fs::create_dir_all(&self.plugins)?;
+        for name in ["kubectl-wa_backup", "kubectl-wa-backup"] {
+            symlink(binary, self.plugins.join(name))
+                .with_context(|| format!("cannot link {name}"))?;
+        }
+        Ok(())
+    }
+
+    fn down(&self) {
+        // Nothing can be done about a failure here; the next `up` names what is in its way.
+        let _ = Command::new(&self.sandbox)
+            .args(["down", "--directory"])
+            .arg(&self.directory)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+impl Drop for PracticeCluster {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
+
+fn lock(home: &Path, task: &str) -> anyhow::Result<File> {
+    let path = home.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another `cargo xtask {task}` is running; wait for it, or stop it with Ctrl-C there"
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}

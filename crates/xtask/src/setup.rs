@@ -1,0 +1,126 @@
+//! The programs that are no Rust crates: found, or installed where that is possible without asking.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::process;
+
+/// A program and the Debian package that has it.
+struct Program {
+    name: &'static str,
+    package: &'static str,
+}
+
+const PROGRAMS: [Program; 6] = [
+    Program {
+        name: "postgres",
+        package: "postgresql",
+    },
+    Program {
+        name: "etcd",
+        package: "etcd-server",
+    },
+    Program {
+        name: "etcdctl",
+        package: "etcd-client",
+    },
+    Program {
+        name: "bwrap",
+        package: "bubblewrap",
+    },
+    Program {
+        name: "kubectl",
+        package: "kubernetes-client",
+    },
+    // A container image's shell is often busybox: the scripts that run in pods are tested with it.
+    Program {
+        name: "busybox",
+        package: "busybox",
+    },
+];
+
+/// Makes sure that every program is there: installs what is missing as root on Debian, names it elsewhere.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs = list(&missing, |program| program.name);
+    let packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
+    let by_hand = format!(
+        "apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if find("apt-get").is_none() {
+        bail!(
+            "missing programs: {programs}; install what provides them (on Debian: {})",
+            packages.join(" ")
+        );
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("missing programs: {programs}; install them and try again:\n  sudo {by_hand}");
+    }
+    println!("installing {}", packages.join(" "));
+    process::run(apt_get().arg("update"))?;
+    process::run(
+        apt_get()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&packages),
+    )?;
+    match self::missing().as_slice() {
+        [] => Ok(()),
+        still => bail!(
+            "{} still missing after `{by_hand}`",
+            list(still, |program| program.name)
+        ),
+    }
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .arg("-qq")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // Debian's scripts do not start services in single-user mode: the programs are wanted, not daemons.
+        .env("RUNLEVEL", "1");
+    command
+}
+
+fn missing() -> Vec<&'static Program> {
+    PROGRAMS
+        .iter()
+        .filter(|program| find(program.name).is_none())
+        .collect()
+}
+
+fn list(programs: &[&Program], word: impl Fn(&Program) -> &'static str) -> String {
+    programs
+        .iter()
+        .map(|program| word(program))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A program on PATH, or where Debian keeps those of PostgreSQL and of administrators.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let postgres = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(postgres)
+        .map(|directory| directory.join(name))
+        .find(|candidate| is_program(candidate))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
