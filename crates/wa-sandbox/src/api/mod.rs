@@ -14,7 +14,7 @@ mod objects;
 mod openapi;
 pub mod request;
 pub mod resources;
-mod respond;
+pub(crate) mod respond;
 mod server;
 mod status;
 mod tls;

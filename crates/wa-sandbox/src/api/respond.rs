@@ -13,7 +13,7 @@ pub(super) fn json(code: u16, body: &Value) -> Response {
 }
 
 /// An error as a `Status`, with `Retry-After` when it asks for a delay.
-pub(super) fn error(status: &Status) -> Response {
+pub(crate) fn error(status: &Status) -> Response {
     let mut response = json(status.code, &status.to_json());
     let delay = status
         .details

@@ -155,6 +155,11 @@ impl Node {
         })
     }
 
+    /// The objects of the cluster the node belongs to.
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     /// The directory that is a persistent volume's content.
     pub fn volume_directory(&self, volume: &str) -> PathBuf {
         self.inner.volumes.join(volume)
@@ -278,21 +283,23 @@ fn choose_container(object: &Object, pod: &str, wanted: Option<&str>) -> Result<
         ))),
         None => match main.as_slice() {
             [only] => Ok(only.clone()),
-            several => {
-                let mut message = format!(
-                    "a container name must be specified for pod {pod}, choose one of: [{}]",
-                    several.join(" ")
-                );
-                if !init.is_empty() {
-                    message.push_str(&format!(
-                        " or one of the init containers: [{}]",
-                        init.join(" ")
-                    ));
-                }
-                Err(Status::bad_request(message))
-            }
+            several => Err(Status::bad_request(name_one(pod, several, &init))),
         },
     }
+}
+
+fn name_one(pod: &str, main: &[String], init: &[String]) -> String {
+    let choice = format!(
+        "a container name must be specified for pod {pod}, choose one of: [{}]",
+        main.join(" ")
+    );
+    if init.is_empty() {
+        return choice;
+    }
+    format!(
+        "{choice} or one of the init containers: [{}]",
+        init.join(" ")
+    )
 }
 
 /// The rules of the kubelet's `validateContainerLogStatus`.

@@ -22,10 +22,7 @@ use crate::{
 pub(super) async fn place(store: &Store, pod: &Pod) {
     let mut claims = pin!(store.watch(&resources::CLAIMS, Some(&pod.metadata.namespace), None));
     let mut reported = String::new();
-    loop {
-        let Some(obstacle) = obstacle(store, pod) else {
-            break;
-        };
+    while let Some(obstacle) = obstacle(store, pod) {
         if let Obstacle::Unschedulable(message) = obstacle
             && message != reported
         {
