@@ -25,3 +25,6 @@ pub use manifest::{
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
 pub use read::{Backup, BackupError, Intact, VerificationFailed};
 pub use writer::{PartialFile, SetError, SetWriter, StoredFile};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! Sets written, damaged in every way there is a check for, and read again.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::writer::hex;
+use super::*;
+
+/// A real archive, written by pg_dump 15.
+const DUMP: &[u8] = include_bytes!("../../../pg-archive/tests/fixtures/pg15-gzip.dump");
+
+fn manifest(files: Vec<FileRecord>) -> Manifest {
+    let time: Timestamp = "2026-11-22T20:55:00Z".parse().unwrap();
+    Manifest {
+        format_version: FORMAT_VERSION,
+        tool: ToolRecord {
+            name: "test".into(),
+            version: "0".into(),
+        },
+        cluster: ClusterRecord {
+            server: "https://api.example:6443".into(),
+            context: None,
+        },
+        namespace: "cpd".into(),
+        instance: "wa".into(),
+        release: Some("4.8.8".into()),
+        method: "pg_dump".into(),
+        started_at: time,
+        finished_at: time,
+        verified_at: Some(time),
+        pg_dump: PgDumpRecord {
+            pod: "wa-postgres-16-1".into(),
+            version: "15.18".into(),
+            server_version: "15.18".into(),
+            database: "conversation_pprd_wa".into(),
+        },
+        files,
+        tables: Vec::new(),
+        instances: Vec::new(),
+    }
+}
+
+/// A complete set in a directory of its own.
+fn complete_set() -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let set = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap();
+    let dump = store_dump(&set, DUMP);
+    let key = set
+        .write(
+            AUTH_ENCRYPTION_FILE,
+            FileRole::AuthEncryption,
+            b"kind: Secret\n",
+        )
+        .unwrap();
+    let files = [dump, key].map(|file| file.record().clone()).to_vec();
+    let path = set.seal(&manifest(files)).unwrap();
+    (parent, path)
+}
+
+fn store_dump(set: &SetWriter, content: &[u8]) -> StoredFile {
+    let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    file.write_all(content).unwrap();
+    file.complete(content.len() as u64, hex(&Sha256::digest(content)))
+        .unwrap()
+}
+
+/// Changes the manifest's JSON.
+fn edit_manifest(set: &Path, edit: impl FnOnce(&mut serde_json::Value)) {
+    let path = set.join(MANIFEST_FILE);
+    let mut json = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut json);
+    fs::write(path, serde_json::to_vec(&json).unwrap()).unwrap();
+}
+
+fn problem(path: &Path) -> String {
+    match Backup::open(path).and_then(|backup| backup.verify()) {
+        Ok(_) => panic!("{} was found intact", path.display()),
+        Err(BackupError::Failed(failed)) => failed.to_string(),
+        Err(other) => panic!("not a verdict on the backup: {other}"),
+    }
+}
+
+#[test]
+fn a_complete_set_is_intact_and_a_bare_dump_too() {
+    let (_parent, path) = complete_set();
+    let intact = Backup::open(&path).unwrap().verify().unwrap();
+    assert_eq!(intact.bytes, DUMP.len() as u64);
+    assert_eq!(intact.sha256, hex(&Sha256::digest(DUMP)));
+    let bare = Backup::open(&path.join(DUMP_FILE)).unwrap();
+    assert!(bare.manifest().is_none());
+    assert_eq!(bare.verify().unwrap().contents, intact.contents);
+}
+
+#[test]
+fn only_the_owner_can_read_a_set() {
+    let (_parent, path) = complete_set();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    for file in [DUMP_FILE, AUTH_ENCRYPTION_FILE, MANIFEST_FILE] {
+        assert_eq!(mode(&path.join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn a_set_that_is_not_sealed_removes_itself_and_the_directories_made_for_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let target = parent.path().join("new/backups");
+    let set = SetWriter::create(&target, "wa-cpd-x").unwrap();
+    store_dump(&set, DUMP);
+    drop(set);
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn directories_that_were_there_before_stay() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::write(parent.path().join("other"), "").unwrap();
+    drop(SetWriter::create(parent.path(), "wa-cpd-x").unwrap());
+    assert!(parent.path().join("other").exists());
+}
+
+#[test]
+fn what_was_written_can_be_kept_and_is_then_listed_as_incomplete() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut set = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap();
+    set.keep_partial();
+    set.file(DUMP_FILE, FileRole::StoreDump)
+        .unwrap()
+        .write_all(b"PGDMP")
+        .unwrap();
+    drop(set);
+    let listed = catalog(parent.path()).unwrap();
+    assert!(matches!(listed[0].state, SetState::Incomplete));
+    assert_eq!(listed[0].bytes, 5);
+    assert!(problem(&listed[0].path).contains("incomplete"));
+}
+
+#[test]
+fn an_existing_set_is_neither_overwritten_nor_removed() {
+    let (parent, path) = complete_set();
+    let error = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap_err();
+    assert!(matches!(error, SetError::Exists { .. }), "{error}");
+    Backup::open(&path).unwrap().verify().unwrap();
+}
+
+#[test]
+fn a_second_attempt_discards_what_the_first_wrote() {
+    let parent = tempfile::tempdir().unwrap();
+    let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
+    let mut first = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    first.write_all(&[b'x'; 100_000]).unwrap();
+    drop(first);
+    store_dump(&set, DUMP);
+    assert_eq!(fs::read(set.directory().join(DUMP_FILE)).unwrap(), DUMP);
+}
+
+#[test]
+fn every_kind_of_damage_is_named() {
+    type Damage = fn(&Path);
+    let cases: [(Damage, &str); 14] = [
+        (
+            |set| fs::remove_file(set.join(MANIFEST_FILE)).unwrap(),
+            "backup.json: is missing",
+        ),
+        (
+            |set| fs::write(set.join(MANIFEST_FILE), "{").unwrap(),
+            "backup.json: cannot be read",
+        ),
+        (
+            |set| edit_manifest(set, |json| json["formatVersion"] = 99.into()),
+            "format version 99, newer than this tool knows",
+        ),
+        (
+            |set| edit_manifest(set, |json| json["files"] = serde_json::json!([])),
+            "does not list store.dump",
+        ),
+        (
+            |set| {
+                edit_manifest(set, |json| {
+                    json["files"][1]["name"] = "../../etc/passwd".into()
+                })
+            },
+            "no plain name",
+        ),
+        (
+            |set| fs::remove_file(set.join(DUMP_FILE)).unwrap(),
+            "store.dump: is missing",
+        ),
+        (
+            |set| fs::write(set.join(DUMP_FILE), "").unwrap(),
+            "the file is empty",
+        ),
+        (
+            |set| fs::write(set.join(DUMP_FILE), "-- PostgreSQL database dump\n").unwrap(),
+            "not a pg_dump custom-format archive",
+        ),
+        (
+            |set| fs::write(set.join(DUMP_FILE), &DUMP[..DUMP.len() - 7]).unwrap(),
+            "store.dump: is truncated: it ends at byte",
+        ),
+        (
+            |set| fs::write(set.join(DUMP_FILE), [DUMP, b"more"].concat()).unwrap(),
+            "something was added behind byte",
+        ),
+        (
+            |set| {
+                let mut unknown = DUMP.to_vec();
+                unknown[6] = 99;
+                fs::write(set.join(DUMP_FILE), unknown).unwrap();
+            },
+            "archive version 1.99",
+        ),
+        (
+            |set| {
+                let mut changed = DUMP.to_vec();
+                changed[DUMP.len() / 2] ^= 1;
+                fs::write(set.join(DUMP_FILE), changed).unwrap();
+            },
+            "its content has changed",
+        ),
+        (
+            |set| {
+                fs::rename(set.join(DUMP_FILE), set.join("elsewhere")).unwrap();
+                symlink("elsewhere", set.join(DUMP_FILE)).unwrap();
+            },
+            "is not a regular file",
+        ),
+        (
+            |set| fs::write(set.join(AUTH_ENCRYPTION_FILE), "kind: Sekret\n").unwrap(),
+            "auth-encryption.yaml: its SHA-256 is",
+        ),
+    ];
+    for (damage, expected) in cases {
+        let (_parent, set) = complete_set();
+        damage(&set);
+        let text = problem(&set);
+        assert!(text.contains(expected), "expected {expected:?} in:\n{text}");
+    }
+}
+
+#[test]
+fn the_catalog_is_newest_first_and_tells_the_states_apart() {
+    let (parent, complete) = complete_set();
+    let named = |name: &str| parent.path().join(name);
+    fs::create_dir(named("wa-cpd-20261123T000000Z")).unwrap();
+    fs::create_dir(named("not-a-set")).unwrap();
+    fs::write(named("file"), "").unwrap();
+    let corrupt = named("wa-cpd-20261121T000000Z");
+    fs::create_dir(&corrupt).unwrap();
+    fs::copy(complete.join(MANIFEST_FILE), corrupt.join(MANIFEST_FILE)).unwrap();
+    edit_manifest(&corrupt, |json| {
+        json["startedAt"] = "2026-11-21T00:00:00Z".into()
+    });
+
+    let listed = catalog(parent.path()).unwrap();
+    let states: Vec<String> = listed
+        .iter()
+        .map(|entry| match &entry.state {
+            SetState::Complete(manifest) => format!("complete {}", manifest.instance),
+            SetState::Incomplete => "incomplete".to_owned(),
+            SetState::Corrupt { reason } => format!("corrupt: {reason}"),
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "incomplete",
+            "complete wa",
+            "corrupt: store.dump is missing"
+        ]
+    );
+}
+
+#[test]
+fn a_path_that_is_not_there_is_no_verdict() {
+    let error = Backup::open(Path::new("/nowhere/at/all")).unwrap_err();
+    assert!(matches!(error, BackupError::Io { .. }));
+    assert!(
+        error
+            .to_string()
+            .contains("give the directory of a backup set"),
+        "{error}"
+    );
+}
