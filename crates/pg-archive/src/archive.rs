@@ -99,7 +99,7 @@ impl<R: Read> Archive<R> {
         while let Some(block) = blocks.next(&mut source)? {
             source = match block {
                 Block::Data(entry) => {
-                    let content = Content::new(source, header.compression);
+                    let content = Content::new(source, header.compression)?;
                     let (source, table) = read_table(content, entry, row_limit_bytes, visitor)
                         .map_err(|error| error.in_place(|| Place::Data(entry.label())))?;
                     tables.push(table);
@@ -137,7 +137,7 @@ impl<R: Read> Archive<R> {
             source = match block {
                 Block::Data(entry) if entry.dump_id == wanted.dump_id => {
                     return Ok(Rows {
-                        content: Some(Content::new(source, header.compression)),
+                        content: Some(Content::new(source, header.compression)?),
                         reader: RowReader::new(columns, row_limit_bytes),
                         table: wanted.label(),
                     });
@@ -248,7 +248,7 @@ fn read_large_objects<R: Read>(
     total: &mut LargeObjects,
 ) -> Result<Source<R>, ArchiveError> {
     while let Some(oid) = next_large_object(&mut source)? {
-        let (behind, size) = Content::new(source, compression)
+        let (behind, size) = Content::new(source, compression)?
             .finish()
             .map_err(|error| error.in_place(|| Place::LargeObject(oid)))?;
         total.count += 1;

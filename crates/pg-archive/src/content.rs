@@ -24,6 +24,12 @@ enum Reader<R: Read> {
     Compressed(BufReader<Decompressor<R>>),
 }
 
+impl<R: Read> Reader<R> {
+    fn compressed(decompressor: Decompressor<R>) -> Self {
+        Self::Compressed(BufReader::with_capacity(BUFFER_BYTES, decompressor))
+    }
+}
+
 /// How large a block turned out to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Size {
@@ -32,19 +38,23 @@ pub(crate) struct Size {
 }
 
 impl<R: Read> Content<R> {
-    pub(crate) fn new(source: Source<R>, compression: Compression) -> Self {
+    pub(crate) fn new(source: Source<R>, compression: Compression) -> Result<Self, ArchiveError> {
+        let begin = source.offset();
         let chunks = Chunks::new(source);
-        let reader = match Decompressor::new(chunks, compression) {
-            Ok(decompressor) => {
-                Reader::Compressed(BufReader::with_capacity(BUFFER_BYTES, decompressor))
-            }
-            Err(chunks) => Reader::Stored(chunks),
+        let reader = match compression {
+            Compression::None => Reader::Stored(chunks),
+            Compression::Gzip => Reader::compressed(Decompressor::gzip(chunks)),
+            Compression::Lz4 => Reader::compressed(Decompressor::lz4(chunks)),
+            Compression::Zstd => Reader::compressed(
+                Decompressor::zstd(chunks)
+                    .map_err(|error| ArchiveError::new(ErrorKind::Io(error), begin))?,
+            ),
         };
-        Self {
+        Ok(Self {
             reader,
             ended: false,
             bytes: 0,
-        }
+        })
     }
 
     /// The next bytes; none at the end of the block.

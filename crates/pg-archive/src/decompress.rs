@@ -4,13 +4,13 @@ use std::io::{self, BufRead, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use lz4_flex::frame::FrameDecoder as Lz4Decoder;
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
+use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
-use crate::{chunks::Chunks, header::Compression};
+use crate::chunks::Chunks;
 
-/// The largest Zstandard window that is decoded, which is what pg_restore decodes too: `zstd:level=22` and `zstd:long`
-/// need this much, the default level a 64th of it.
-const ZSTD_WINDOW_LIMIT_BYTES: u64 = 128 * 1024 * 1024;
+/// The largest Zstandard window that is decoded, which is what pg_restore decodes too, 128 MiB: `zstd:level=22` and
+/// `zstd:long` need this much, the default level a 64th of it.
+const ZSTD_WINDOW_LIMIT_LOG2: u32 = 27;
 
 /// Decompresses the chunks of one block. It reads nothing behind the end of the compressed stream, so that
 /// [`Chunks::starved`] tells whether that end was there.
@@ -21,14 +21,27 @@ pub(crate) enum Decompressor<R: Read> {
 }
 
 impl<R: Read> Decompressor<R> {
-    /// Gives the chunks back if there is nothing to decompress.
-    pub(crate) fn new(chunks: Chunks<R>, compression: Compression) -> Result<Self, Chunks<R>> {
-        match compression {
-            Compression::None => Err(chunks),
-            Compression::Gzip => Ok(Self::Gzip(Inflate::new(chunks))),
-            Compression::Lz4 => Ok(Self::Lz4(Box::new(Lz4Decoder::new(chunks)))),
-            Compression::Zstd => Ok(Self::Zstd(Zstd::new(chunks))),
-        }
+    pub(crate) fn gzip(chunks: Chunks<R>) -> Self {
+        Self::Gzip(Inflate {
+            chunks,
+            state: Decompress::new(true),
+            ended: false,
+        })
+    }
+
+    pub(crate) fn lz4(chunks: Chunks<R>) -> Self {
+        Self::Lz4(Box::new(Lz4Decoder::new(chunks)))
+    }
+
+    pub(crate) fn zstd(chunks: Chunks<R>) -> io::Result<Self> {
+        let mut state = ZstdDecoder::new()?;
+        state.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LIMIT_LOG2))?;
+        Ok(Self::Zstd(Zstd {
+            chunks,
+            state,
+            output_pending: false,
+            ended: false,
+        }))
     }
 
     pub(crate) fn chunks(&mut self) -> &mut Chunks<R> {
@@ -66,14 +79,6 @@ pub(crate) struct Inflate<R> {
 }
 
 impl<R: Read> Inflate<R> {
-    fn new(chunks: Chunks<R>) -> Self {
-        Self {
-            chunks,
-            state: Decompress::new(true),
-            ended: false,
-        }
-    }
-
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         while !self.ended {
             let (read_before, written_before) = (self.state.total_in(), self.state.total_out());
@@ -96,53 +101,34 @@ impl<R: Read> Inflate<R> {
     }
 }
 
-/// A Zstandard frame.
+/// A Zstandard frame. The library's own reader asks for more input when all it has to do is to write its output.
 pub(crate) struct Zstd<R> {
     chunks: Chunks<R>,
-    frame: Box<ZstdDecoder>,
-    opened: bool,
+    state: ZstdDecoder<'static>,
+    output_pending: bool,
+    ended: bool,
 }
 
 impl<R: Read> Zstd<R> {
-    fn new(chunks: Chunks<R>) -> Self {
-        let mut frame = Box::new(ZstdDecoder::new());
-        frame.set_max_window_size(ZSTD_WINDOW_LIMIT_BYTES);
-        Self {
-            chunks,
-            frame,
-            opened: false,
-        }
-    }
-
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if !self.opened {
-            self.frame
-                .init(&mut self.chunks)
-                .map_err(io::Error::other)?;
-            self.opened = true;
-        }
-        while self.frame.can_collect() == 0 && !self.frame.is_finished() {
-            self.frame
-                .decode_blocks(&mut self.chunks, BlockDecodingStrategy::UptoBlocks(1))
-                .map_err(io::Error::other)?;
-        }
-        let read = self.frame.read(target)?;
-        if read == 0 {
-            self.check_sum()?;
-        }
-        Ok(read)
-    }
-
-    /// pg_dump asks for no checksum, but a frame may have one.
-    fn check_sum(&self) -> io::Result<()> {
-        match self.frame.get_checksum_from_data() {
-            Some(recorded) if Some(recorded) != self.frame.get_calculated_checksum() => {
-                Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the checksum of the Zstandard frame does not match",
-                ))
+        while !self.ended {
+            let input = if self.output_pending {
+                &[]
+            } else {
+                self.chunks.fill_buf()?
+            };
+            let starved = input.is_empty() && !self.output_pending;
+            let mut input = InBuffer::around(input);
+            let mut output = OutBuffer::around(target);
+            let missing = self.state.run(&mut input, &mut output)?;
+            let (read, written) = (input.pos(), output.pos());
+            self.chunks.consume(read);
+            self.ended = missing == 0;
+            self.output_pending = written == target.len();
+            if written > 0 || starved {
+                return Ok(written);
             }
-            _ => Ok(()),
         }
+        Ok(0)
     }
 }

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use flate2::write::ZlibEncoder;
 use pg_archive::Compression;
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 pub(crate) const DATA: u8 = 1;
 pub(crate) const LARGE_OBJECTS: u8 = 3;
@@ -244,7 +243,7 @@ pub(crate) fn compress(compression: Compression, data: &[u8]) -> Vec<u8> {
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
         }
-        Compression::Zstd => compress_to_vec(data, CompressionLevel::Fastest),
+        Compression::Zstd => zstd::encode_all(data, 3).unwrap(),
     }
 }
 
