@@ -4,7 +4,7 @@
 //! ([`users`]), allowed or refused, and then answered by [`discovery`], by `streams` (exec, attach, log), or by
 //! [`objects`].
 //!
-//! Left out: admission webhooks, priority and fairness, protobuf and CBOR bodies, aggregation.
+//! Left out: admission webhooks, priority and fairness, CBOR, answers in protobuf, aggregation.
 
 mod admin;
 mod discovery;
@@ -12,6 +12,7 @@ pub mod kubeconfig;
 mod log;
 mod objects;
 mod openapi;
+mod protobuf;
 pub mod request;
 pub mod resources;
 pub(crate) mod respond;

@@ -33,7 +33,9 @@ impl Cluster {
             store.create(&resources::NAMESPACES, object).unwrap();
         }
         for resource in resources::ALL.iter().filter(|resource| resource.custom) {
-            store.create(&resources::DEFINITIONS, resource.definition()).unwrap();
+            store
+                .create(&resources::DEFINITIONS, resource.definition())
+                .unwrap();
         }
         let faults = Faults::default();
         let requests = RequestLog::default();
@@ -47,9 +49,21 @@ impl Cluster {
         let server = Server::start(api, None).await.unwrap();
         let directory = TempDir::new().unwrap();
         for user in users() {
-            kubeconfig::write(&directory.path().join(&user.name), &server, &user, NAMESPACE).unwrap();
+            kubeconfig::write(
+                &directory.path().join(&user.name),
+                &server,
+                &user,
+                NAMESPACE,
+            )
+            .unwrap();
         }
-        Self { store, faults, requests, server, directory }
+        Self {
+            store,
+            faults,
+            requests,
+            server,
+            directory,
+        }
     }
 
     /// The kubeconfig of a user.
@@ -64,7 +78,10 @@ impl Cluster {
 
     /// A real kubectl, as `admin`.
     pub fn kubectl(&self, program: &Path, arguments: &[&str]) -> Output {
-        self.command(program, "admin").args(arguments).output().unwrap()
+        self.command(program, "admin")
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// A kubectl that is not yet started.
@@ -89,8 +106,12 @@ fn users() -> Vec<User> {
         namespaces: words(&[NAMESPACE]),
         ..Rule::default()
     };
-    let auditor =
-        User { name: "auditor".into(), groups: Vec::new(), token: Some("auditors-token".into()), rules: vec![reader] };
+    let auditor = User {
+        name: "auditor".into(),
+        groups: Vec::new(),
+        token: Some("auditors-token".into()),
+        rules: vec![reader],
+    };
     vec![User::administrator("admin", "admins-token".into()), auditor]
 }
 
@@ -100,8 +121,18 @@ pub fn redacted(value: &Value) -> Value {
         Value::Object(map) => map
             .iter()
             .map(|(field, value)| {
-                let volatile = matches!(field.as_str(), "uid" | "resourceVersion" | "time" | "creationTimestamp" | "deletionTimestamp");
-                (field.clone(), if volatile { json!(format!("<{field}>")) } else { redacted(value) })
+                let volatile = matches!(
+                    field.as_str(),
+                    "uid" | "resourceVersion" | "time" | "creationTimestamp" | "deletionTimestamp"
+                );
+                (
+                    field.clone(),
+                    if volatile {
+                        json!(format!("<{field}>"))
+                    } else {
+                        redacted(value)
+                    },
+                )
             })
             .collect(),
         Value::Array(list) => list.iter().map(redacted).collect(),

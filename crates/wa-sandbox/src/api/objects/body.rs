@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::api::{Resource, Status};
+use crate::api::{Resource, Status, protobuf};
 
 /// The real server's limit.
 const BODY_LIMIT_BYTES: usize = 3 * 1024 * 1024;
@@ -29,22 +29,35 @@ pub(super) fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// Reads an object of a kind from JSON or YAML.
+/// Reads an object of a kind.
 pub(super) async fn object(resource: &Resource, request: Request) -> Result<Value, Status> {
+    let object = value(request).await?.unwrap_or_default();
+    check_kind(resource, &object)?;
+    Ok(object)
+}
+
+/// Reads whatever was sent, in any of the forms a body may have; nothing when the body is empty.
+pub(super) async fn value(request: Request) -> Result<Option<Value>, Status> {
     let media_type = media_type(request.headers()).to_owned();
     let bytes = read(request).await?;
-    let object = match media_type.as_str() {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let value = match media_type.as_str() {
         "application/json" => json(&bytes)?,
         "application/yaml" => yaml(&bytes)?,
+        protobuf::MEDIA_TYPE => protobuf::decode(&bytes).map_err(|problem| {
+            Status::bad_request(format!("error decoding protobuf: {problem}"))
+        })?,
         _ => {
             return Err(Status::unsupported_media_type(&[
                 "application/json",
                 "application/yaml",
+                protobuf::MEDIA_TYPE,
             ]));
         }
     };
-    check_kind(resource, &object)?;
-    Ok(object)
+    Ok(Some(value))
 }
 
 /// Parses JSON.

@@ -65,12 +65,7 @@ impl ObjectRequest<'_> {
 
     /// Options come in the body or, one by one, in the query.
     async fn delete_options(&self, request: Request) -> Result<DeleteOptions, Status> {
-        let bytes = body::read(request).await?;
-        let sent = if bytes.iter().all(u8::is_ascii_whitespace) {
-            Value::Null
-        } else {
-            body::json(&bytes)?
-        };
+        let sent = body::value(request).await?.unwrap_or_default();
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let propagation = sent["propagationPolicy"]
             .as_str()

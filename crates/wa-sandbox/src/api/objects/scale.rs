@@ -18,7 +18,7 @@ impl ObjectRequest<'_> {
                 return Ok(respond::json(200, &scale_of(&object)));
             }
             "update" => {
-                let sent = body::json(&body::read(request).await?)?;
+                let sent = body::value(request).await?.unwrap_or_default();
                 Box::new(move |_| Ok(sent))
             }
             _ => {

@@ -94,6 +94,8 @@ pub(super) fn admit(pod: &mut Value) {
         return;
     }
     default(spec, "serviceAccountName", "default");
+    let account = spec["serviceAccountName"].clone();
+    default(spec, "serviceAccount", account);
     default(spec, "priority", 0);
     default(spec, "preemptionPolicy", "PreemptLowerPriority");
     tolerate_a_lost_node(spec);
