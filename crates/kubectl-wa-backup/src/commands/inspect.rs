@@ -165,9 +165,13 @@ fn write_instances(out: &mut dyn Write, instances: &[&ServiceInstance]) -> io::R
     let rows = instances.iter().map(|instance| {
         [
             instance.id.as_str(),
-            instance.name.as_deref().unwrap_or("-"),
-            instance.region.as_deref().unwrap_or("-"),
+            or_dash(instance.name.as_deref()),
+            or_dash(instance.region.as_deref()),
         ]
     });
     writeln!(out, "{}", table(&["ID", "NAME", "REGION"], rows))
+}
+
+fn or_dash(text: Option<&str>) -> &str {
+    text.filter(|text| !text.is_empty()).unwrap_or("-")
 }

@@ -1,11 +1,11 @@
 //! `verify`: is a backup intact?
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::backup_set::Backup;
+use wa_common::backup_set::{Backup, BackupError, VerificationFailed};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, bytes, count};
 
@@ -32,25 +32,60 @@ struct Verdict {
     instances: usize,
 }
 
+/// The verdict on a backup that is not intact, for programs; a person reads the error.
+#[derive(Serialize)]
+struct BadVerdict<'a> {
+    path: &'a Path,
+    intact: bool,
+    problems: Vec<String>,
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let backup = Backup::open(&args.path)?;
-    let intact = backup.verify()?;
-    context.print(&Verdict {
-        path: args.path.clone(),
-        intact: true,
-        has_manifest: backup.manifest().is_some(),
-        bytes: intact.bytes,
-        sha256: intact.sha256,
-        tables: intact.contents.tables.len(),
-        rows: intact
-            .contents
-            .tables
-            .iter()
-            .filter_map(|table| table.rows)
-            .sum(),
-        instances: intact.instances.len(),
+    let verdict = Verdict::of(&args.path).inspect_err(|error| {
+        if let BackupError::Failed(failed) = error {
+            let _ = context.print(&BadVerdict::of(&args.path, failed));
+        }
     })?;
+    context.print(&verdict)?;
     Ok(Exit::Done)
+}
+
+impl Verdict {
+    fn of(path: &Path) -> Result<Self, BackupError> {
+        let backup = Backup::open(path)?;
+        let intact = backup.verify()?;
+        let tables = &intact.contents.tables;
+        Ok(Self {
+            path: path.to_owned(),
+            intact: true,
+            has_manifest: backup.manifest().is_some(),
+            bytes: intact.bytes,
+            sha256: intact.sha256,
+            tables: tables.len(),
+            rows: tables.iter().filter_map(|table| table.rows).sum(),
+            instances: intact.instances.len(),
+        })
+    }
+}
+
+impl<'a> BadVerdict<'a> {
+    fn of(path: &'a Path, failed: &VerificationFailed) -> Self {
+        Self {
+            path,
+            intact: false,
+            problems: failed.problems(),
+        }
+    }
+}
+
+impl Render for BadVerdict<'_> {
+    fn human(&self, _out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Render for Verdict {

@@ -67,6 +67,11 @@ struct Problem {
 }
 
 impl VerificationFailed {
+    /// What is wrong, a sentence each, beginning with the file's name.
+    pub fn problems(&self) -> Vec<String> {
+        self.problems.iter().map(Problem::to_string).collect()
+    }
+
     /// A dump that was found broken while it arrived.
     pub fn of_dump(path: &Path, error: &ArchiveError) -> Self {
         Self {
@@ -79,13 +84,19 @@ impl VerificationFailed {
 impl fmt::Display for VerificationFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is not an intact backup:", self.path.display())?;
-        for Problem { file, what } in &self.problems {
-            write!(f, "\n  {file}: {what}")?;
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
         }
         write!(
             f,
             "\ndo not restore from it: take a new backup, or copy it again from where it is intact"
         )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.what)
     }
 }
 

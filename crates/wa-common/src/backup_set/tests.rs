@@ -154,7 +154,7 @@ fn a_second_attempt_discards_what_the_first_wrote() {
     let parent = tempfile::tempdir().unwrap();
     let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
     let mut first = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
-    first.write_all(&[b'x'; 100_000]).unwrap();
+    first.write_all(&vec![b'x'; 100_000]).unwrap();
     drop(first);
     store_dump(&set, DUMP);
     assert_eq!(fs::read(set.directory().join(DUMP_FILE)).unwrap(), DUMP);
@@ -183,8 +183,8 @@ fn every_kind_of_damage_is_named() {
         (
             |set| {
                 edit_manifest(set, |json| {
-                    json["files"][1]["name"] = "../../etc/passwd".into()
-                })
+                    json["files"][1]["name"] = "../../etc/passwd".into();
+                });
             },
             "no plain name",
         ),
@@ -255,7 +255,7 @@ fn the_catalog_is_newest_first_and_tells_the_states_apart() {
     fs::create_dir(&corrupt).unwrap();
     fs::copy(complete.join(MANIFEST_FILE), corrupt.join(MANIFEST_FILE)).unwrap();
     edit_manifest(&corrupt, |json| {
-        json["startedAt"] = "2026-11-21T00:00:00Z".into()
+        json["startedAt"] = "2026-11-21T00:00:00Z".into();
     });
 
     let listed = catalog(parent.path()).unwrap();
