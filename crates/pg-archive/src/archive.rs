@@ -1,13 +1,13 @@
 //! An archive from its first byte to its last.
 
-use std::io::Read;
+use std::{fmt, io::Read};
 
 use crate::{
     blocks::{Block, Blocks},
     chunks::Chunks,
     content::Content,
     copy::Row,
-    error::{ArchiveError, ErrorKind, Place},
+    error::{ArchiveError, ErrorKind, Place, field},
     header::{Compression, Header},
     rows::{self, RowReader},
     source::Source,
@@ -24,6 +24,15 @@ pub struct Archive<R> {
     header: Header,
     toc: Toc,
     row_limit_bytes: usize,
+}
+
+impl<R> fmt::Debug for Archive<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive")
+            .field("header", &self.header)
+            .field("entries", &self.toc.entries)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Takes rows out of an archive that is being verified.
@@ -129,9 +138,7 @@ impl<R: Read> Archive<R> {
             row_limit_bytes,
         } = self;
         let wanted = find_table(&toc, schema, table).map_err(|kind| source.error(kind))?;
-        let columns = wanted
-            .columns()
-            .ok_or_else(|| source.error(ErrorKind::NoSuchTable(format!("{table} as COPY rows"))))?;
+        let columns = row_columns(wanted).map_err(|kind| source.error(kind))?;
         let mut blocks = Blocks::new(&toc);
         while let Some(block) = blocks.next(&mut source)? {
             source = match block {
@@ -158,6 +165,15 @@ pub struct Rows<R: Read> {
     content: Option<Content<R>>,
     reader: RowReader,
     table: String,
+}
+
+impl<R: Read> fmt::Debug for Rows<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows")
+            .field("table", &self.table)
+            .field("columns", &self.columns())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R: Read> Rows<R> {
@@ -212,24 +228,39 @@ fn find_table<'t>(
     })
 }
 
+/// The columns of the rows of a table that someone wants to read.
+fn row_columns(table: &TocEntry) -> Result<Vec<String>, ErrorKind> {
+    let Some(statement) = &table.copy_statement else {
+        return Err(ErrorKind::NoCopyData(table.label()));
+    };
+    table.columns().ok_or_else(|| {
+        field(
+            "the COPY statement of an entry",
+            format_args!("{statement:?}"),
+            "COPY table (columns) FROM stdin",
+        )
+    })
+}
+
 fn read_table<R: Read>(
     mut content: Content<R>,
     entry: &TocEntry,
     row_limit_bytes: usize,
     visitor: &mut impl Visitor,
 ) -> Result<(Source<R>, TableData), ArchiveError> {
-    let rows = match (&entry.copy_statement, entry.columns()) {
-        (Some(_), Some(columns)) if visitor.wants(entry) => {
-            let mut reader = RowReader::new(columns, row_limit_bytes);
-            let mut rows = 0;
-            while let Some(row) = reader.next(&mut content)? {
-                visitor.row(entry, row);
-                rows += 1;
-            }
-            Some(rows)
+    let rows = if entry.copy_statement.is_none() {
+        None
+    } else if visitor.wants(entry) {
+        let columns = row_columns(entry).map_err(|kind| content.error(kind))?;
+        let mut reader = RowReader::new(columns, row_limit_bytes);
+        let mut rows = 0;
+        while let Some(row) = reader.next(&mut content)? {
+            visitor.row(entry, row);
+            rows += 1;
         }
-        (Some(_), _) => Some(rows::count(&mut content)?),
-        (None, _) => None,
+        Some(rows)
+    } else {
+        Some(rows::count(&mut content)?)
     };
     let (source, size) = content.finish()?;
     let table = TableData {

@@ -158,6 +158,12 @@ pub enum ErrorKind {
     #[error("the archive has no data of a table {0}; `pg_restore --list` shows what it has")]
     NoSuchTable(String),
 
+    /// The data of that table is not COPY rows.
+    #[error(
+        "{0} was dumped as INSERT statements, whose rows cannot be read; dump it without `--inserts`"
+    )]
+    NoCopyData(String),
+
     /// Several schemas have a table of that name.
     #[error("several schemas have a table {table}: {}; name one", schemas.join(", "))]
     AmbiguousTable {

@@ -5,16 +5,32 @@
 //! is in it, or where it is damaged; [`Archive::rows`] yields the rows of one table. [`Archive::verify_with`] does both
 //! in one pass.
 //!
-//! ```no_run
-//! use std::fs::File;
-//! use pg_archive::Archive;
+//! ```
+//! use pg_archive::{Archive, Row, TocEntry, Visitor};
 //!
-//! let archive = Archive::open(File::open("store.dump")?)?;
-//! println!("{} of {}", archive.header().version, archive.header().created);
-//! for table in archive.verify()?.tables {
-//!     println!("{}: {} bytes", table.name, table.bytes);
+//! /// Collects the ids of the tenants.
+//! #[derive(Default)]
+//! struct Tenants(Vec<String>);
+//!
+//! impl Visitor for Tenants {
+//!     fn wants(&mut self, table: &TocEntry) -> bool {
+//!         table.schema.as_deref() == Some("public") && table.tag == "tenant"
+//!     }
+//!
+//!     fn row(&mut self, _table: &TocEntry, row: &Row) {
+//!         let id = row.get("tenant_id").and_then(|field| field.to_text());
+//!         self.0.extend(id.map(String::from));
+//!     }
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//!
+//! # let file = &include_bytes!("../tests/fixtures/pg17-zstd.dump")[..];
+//! let archive = Archive::open(file)?;
+//! assert_eq!(archive.header().version.to_string(), "1.16");
+//! let mut tenants = Tenants::default();
+//! let contents = archive.verify_with(&mut tenants)?;
+//! assert_eq!(contents.tables.len(), 5);
+//! assert_eq!(tenants.0, ["t-1", "t-2", "t-3"]);
+//! # Ok::<(), pg_archive::ArchiveError>(())
 //! ```
 //!
 //! # What verification finds
@@ -31,11 +47,15 @@
 //!
 //! # Memory
 //!
-//! The archive is not trusted: nothing is allocated because a length in it says so. At most are held: 64 MiB of table of
-//! contents, of which a usual one takes some kilobytes; two buffers of 64 KiB; the state of one decompressor, which is
-//! 64 KiB for gzip, 12 MiB for lz4, and for zstd twice the window of the frame (2 MiB at the default level, at most
-//! 128 MiB, the largest that pg_restore accepts); and, only where rows are asked for, one row twice (16 MiB
-//! each unless [set](Archive::with_row_limit)). Counting rows holds none.
+//! The archive is not trusted: nothing is allocated because a length in it says so. At most are held:
+//!
+//! - the table of contents up to 64 MiB, while it grows 160 MiB; that of a usual database takes some kilobytes;
+//! - two buffers of 64 KiB;
+//! - the state of one decompressor: 64 KiB for gzip; for lz4 two blocks, 0.2 MiB as pg_dump writes them and 9 MiB at
+//!   most; for zstd the window, 2 MiB at pg_dump's default level and 128 MiB at most, which is also what pg_restore
+//!   accepts;
+//! - where rows are asked for, one row and its decoded form, 16 MiB each unless [set](Archive::with_row_limit); up to
+//!   four times as much while they grow. Rows that are only counted are not held.
 //!
 //! # The format
 //!
@@ -92,3 +112,8 @@ pub use error::{ArchiveError, Corruption, ErrorKind, Lookalike, Place};
 pub use header::{Compression, CreationTime, Header, Version};
 pub use summary::{Contents, LargeObjects, TableData};
 pub use toc::TocEntry;
+
+// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,7 +7,7 @@ use std::{
     process::Stdio,
 };
 
-use pg_archive::{Archive, Compression, Contents, Row, TocEntry, Visitor};
+use pg_archive::{Archive, Compression, Contents, ErrorKind, Row, TocEntry, Visitor};
 
 use crate::{
     cluster::{self, Cluster},
@@ -216,6 +216,11 @@ fn dumps_without_copy_data_are_verified() {
         .unwrap();
     assert_eq!(inserts.tables[0].rows, None);
     assert!(inserts.tables[0].bytes > 0);
+    let error = Archive::open(dump_to_file(&cluster, &["--inserts", "--table=plain"]))
+        .unwrap()
+        .rows(Some("public"), "plain")
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::NoCopyData(_)), "{error}");
 }
 
 /// The writer of the other tests, held against `pg_restore`; it stands in for the pg_dumps of 1.12 and 1.13.

@@ -174,7 +174,6 @@ fn a_table_that_is_missing_or_in_two_schemas_is_named() {
     let error = |schema, table| {
         open("pg15-gzip")
             .rows(schema, table)
-            .map(drop)
             .unwrap_err()
             .to_string()
     };

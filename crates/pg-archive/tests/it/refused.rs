@@ -5,7 +5,7 @@ use pg_archive::{Archive, Compression, ErrorKind, Lookalike, Version};
 use crate::writer::Dump;
 
 fn refusal(file: &[u8]) -> ErrorKind {
-    let error = Archive::open(file).map(drop).unwrap_err();
+    let error = Archive::open(file).unwrap_err();
     assert!(error.to_string().ends_with("in the header)"), "{error}");
     match error.kind() {
         ErrorKind::NotAnArchive(lookalike) => ErrorKind::NotAnArchive(*lookalike),
