@@ -255,7 +255,8 @@ fn arguments(config: &ContainerConfig) -> Vec<OsString> {
     ] {
         arguments.option("--dir", &[directory]);
     }
-    arguments.option("--symlink", &["/run", "/var/run"]);
+    // Relative: while the root is built, an absolute link would lead out of it.
+    arguments.option("--symlink", &["../run", "/var/run"]);
 
     // Outer directories first, so that a mount inside another one is not covered by it.
     let mut mounts: Vec<_> = config.mounts.iter().collect();
