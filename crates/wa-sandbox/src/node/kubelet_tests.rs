@@ -24,11 +24,9 @@ impl Cluster {
     fn new() -> Self {
         let store = Store::new();
         let directory = tempfile::tempdir().unwrap();
-        for namespace in ["cpd"] {
-            let object =
-                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-            store.create(&resources::NAMESPACES, object).unwrap();
-        }
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "cpd"}});
+        store.create(&resources::NAMESPACES, namespace).unwrap();
         let config = NodeConfig {
             directory: directory.path().join("node"),
             images: vec![Image::of_this_machine("local/host:1")],
@@ -64,10 +62,8 @@ impl Cluster {
             }
             unreachable!("a watch does not end")
         };
-        match tokio::time::timeout(DEADLINE, found).await {
-            Ok(object) => object,
-            Err(_) => panic!("{name} never was {what}: {:#}", last["status"]),
-        }
+        let found = tokio::time::timeout(DEADLINE, found).await;
+        found.unwrap_or_else(|_| panic!("{name} never was {what}: {:#}", last["status"]))
     }
 
     async fn wait_for_phase(&self, name: &str, phase: &str) -> Object {
@@ -107,7 +103,7 @@ fn shell(script: &str) -> Value {
     json!({"name": "c", "image": "local/host:1", "command": ["sh", "-c", script]})
 }
 
-fn once(container: Value) -> Value {
+fn once(container: &Value) -> Value {
     json!({"restartPolicy": "Never", "terminationGracePeriodSeconds": 5, "containers": [container]})
 }
 
@@ -122,7 +118,7 @@ fn condition<'a>(pod: &'a Value, kind: &str) -> &'a Value {
 #[tokio::test]
 async fn a_pod_is_scheduled_runs_becomes_ready_and_succeeds() {
     let cluster = Cluster::new();
-    cluster.create("p", &once(shell("echo hello; echo oops >&2; sleep 0.05")));
+    cluster.create("p", &once(&shell("echo hello; echo oops >&2; sleep 0.05")));
     let running = cluster.wait_for_phase("p", "Running").await;
     assert_eq!(running["spec"]["nodeName"], "node1");
     assert_eq!(condition(&running, "Ready")["status"], "True");
@@ -151,7 +147,7 @@ async fn a_pod_is_scheduled_runs_becomes_ready_and_succeeds() {
 #[tokio::test]
 async fn a_failed_container_fails_the_pod_when_it_is_not_restarted() {
     let cluster = Cluster::new();
-    cluster.create("p", &once(shell("exit 3")));
+    cluster.create("p", &once(&shell("exit 3")));
     let failed = cluster.wait_for_phase("p", "Failed").await;
     assert_eq!(
         failed["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"],
@@ -163,7 +159,7 @@ async fn a_failed_container_fails_the_pod_when_it_is_not_restarted() {
 #[tokio::test]
 async fn a_container_that_ends_is_started_again_and_its_previous_log_is_kept() {
     let cluster = Cluster::new();
-    let mut spec = once(shell("echo run; exit 1"));
+    let mut spec = once(&shell("echo run; exit 1"));
     spec["restartPolicy"] = "Always".into();
     cluster.create("p", &spec);
     let again = cluster
@@ -188,7 +184,7 @@ async fn deletion_asks_waits_for_the_grace_period_and_removes_the_pod() {
     let cluster = Cluster::new();
     cluster.create(
         "p",
-        &once(shell(
+        &once(&shell(
             "trap 'exit 4' TERM; echo up; while :; do sleep 0.02; done",
         )),
     );
@@ -223,7 +219,7 @@ async fn deletion_asks_waits_for_the_grace_period_and_removes_the_pod() {
 async fn an_unknown_image_keeps_the_pod_pending_and_says_so() {
     let cluster = Cluster::new();
     let container = json!({"name": "c", "image": "registry.invalid/none:1", "command": ["true"]});
-    cluster.create("p", &once(container));
+    cluster.create("p", &once(&container));
     let state = |reason: &'static str| {
         move |pod: &Value| {
             pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == reason
@@ -262,7 +258,7 @@ async fn an_unknown_image_keeps_the_pod_pending_and_says_so() {
 #[tokio::test]
 async fn a_pod_waits_for_its_claim_and_then_finds_the_volumes_content() {
     let cluster = Cluster::new();
-    let mut spec = once(json!({
+    let mut spec = once(&json!({
         "name": "c", "image": "local/host:1", "command": ["cat", "/store-backups/dump"],
         "volumeMounts": [{"name": "backups", "mountPath": "/store-backups"}],
     }));
@@ -293,7 +289,7 @@ async fn a_pod_waits_for_its_claim_and_then_finds_the_volumes_content() {
 #[tokio::test]
 async fn a_node_selector_that_nothing_matches_is_reported_as_a_scheduler_does() {
     let cluster = Cluster::new();
-    let mut spec = once(shell("true"));
+    let mut spec = once(&shell("true"));
     spec["nodeSelector"] = json!({"no": "where"});
     cluster.create("p", &spec);
     let pending = cluster
@@ -317,7 +313,7 @@ async fn environment_and_files_come_from_secrets_config_maps_and_the_pod_itself(
         "data": {"password": "cCQn"},
     });
     cluster.store.create(&resources::SECRETS, secret).unwrap();
-    let mut spec = once(json!({
+    let mut spec = once(&json!({
         "name": "c", "image": "local/host:1",
         "command": ["sh", "-c", "echo $PASSWORD $NAME $GREETING $(id -u); cat /secret/password; ls -l /secret/password | cut -c1-10"],
         "securityContext": {"runAsUser": 26},
@@ -341,7 +337,7 @@ async fn environment_and_files_come_from_secrets_config_maps_and_the_pod_itself(
 #[tokio::test]
 async fn init_containers_run_first_and_a_pods_deadline_ends_it() {
     let cluster = Cluster::new();
-    let mut spec = once(shell("cat /work/made; exec sleep 1000"));
+    let mut spec = once(&shell("cat /work/made; exec sleep 1000"));
     let mounts = json!([{"name": "work", "mountPath": "/work"}]);
     spec["containers"][0]["volumeMounts"] = mounts.clone();
     let mut init = shell("echo first > /work/made");
@@ -362,7 +358,7 @@ async fn a_readiness_probe_decides_when_a_pod_is_ready() {
     let mut container = shell("sleep 0.2; touch /work/ready; exec sleep 1000");
     container["readinessProbe"] = json!({"exec": {"command": ["test", "-e", "/work/ready"]}});
     container["volumeMounts"] = json!([{"name": "work", "mountPath": "/work"}]);
-    let mut spec = once(container);
+    let mut spec = once(&container);
     spec["volumes"] = json!([{"name": "work", "emptyDir": {}}]);
     cluster.create("p", &spec);
     let running = cluster.wait_for_phase("p", "Running").await;
@@ -382,7 +378,7 @@ async fn logs_can_be_cut_by_lines_bytes_and_time_and_followed_to_the_end() {
     let cluster = Cluster::new();
     cluster.create(
         "p",
-        &once(shell(
+        &once(&shell(
             "echo one; echo two; printf three; sleep 0.1; echo; echo four",
         )),
     );
@@ -437,7 +433,7 @@ async fn logs_can_be_cut_by_lines_bytes_and_time_and_followed_to_the_end() {
 #[tokio::test]
 async fn stopping_the_node_kills_every_container() {
     let cluster = Cluster::new();
-    cluster.create("p", &once(shell("trap '' TERM; exec sleep 1000")));
+    cluster.create("p", &once(&shell("trap '' TERM; exec sleep 1000")));
     cluster.wait_for_phase("p", "Running").await;
     tokio::time::timeout(DEADLINE, cluster.node.stop())
         .await

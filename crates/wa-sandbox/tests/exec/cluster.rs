@@ -215,11 +215,12 @@ impl Cluster {
 
 /// The query of a command that only puts out.
 pub(crate) fn command(argv: &[&str]) -> String {
-    let words: String = argv
+    let words: Vec<_> = argv
         .iter()
-        .map(|word| format!("command={}&", encode(word)))
+        .map(|word| format!("command={}", encode(word)))
         .collect();
-    format!("{words}stdout=true&stderr=true&stdin=false&tty=false")
+    let command = words.join("&");
+    format!("{command}&stdout=true&stderr=true&stdin=false&tty=false")
 }
 
 pub(crate) fn shell(script: &str) -> String {
@@ -231,7 +232,14 @@ pub(crate) fn shell_with_stdin(script: &str) -> String {
 }
 
 fn encode(word: &str) -> String {
-    word.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let mut encoded = String::new();
+    for byte in word.bytes() {
+        encoded.push('%');
+        encoded.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])),
+        );
+    }
+    encoded
 }
 
 /// One open exec.

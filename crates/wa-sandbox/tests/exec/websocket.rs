@@ -187,9 +187,10 @@ async fn input_that_nobody_reads_does_not_keep_output_from_flowing() {
         .await
         .unwrap();
     // More than a pipe and every buffer on the way hold.
+    let message = vec![b'x'; 32 * 1024];
     let flood = tokio::time::timeout(Duration::from_millis(300), async {
         loop {
-            exec.send(0, &[b'x'; 32 * 1024]).await;
+            exec.send(0, &message).await;
         }
     });
     assert!(flood.await.is_err(), "somebody buffers without end");
