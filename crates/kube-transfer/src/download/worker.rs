@@ -9,10 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::Sink;
 use crate::digest::Sha256Digest;
 
-/// How much may wait for the thread. More would not make anything faster.
-const QUEUE_BYTES: usize = 4 << 20;
+/// How much may wait for the thread: a few milliseconds of a fast network. The socket's buffer holds the rest.
+const QUEUE_BYTES: usize = 2 << 20;
 /// What crosses to the thread at once: frames are often 4 KiB, and waking a thread for each costs more than hashing it.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 /// What a frame costs beside its payload, so that a flood of tiny frames is bounded too.
 const FRAME_OVERHEAD_BYTES: usize = size_of::<Bytes>();
 
