@@ -26,7 +26,7 @@ pub enum DownloadError {
     #[error("the pod could not start a shell")]
     NotRun(#[source] Failure),
     /// The command itself failed.
-    #[error("the command in the pod failed with exit code {code}{}", .stderr.is_empty().then(String::new).unwrap_or_else(|| format!(": {stderr}")))]
+    #[error("the command in the pod failed with exit code {code}{}", after_colon(.stderr))]
     Command {
         /// Its exit code; 128 + n when signal n killed it, 126 or 127 when it could not be executed.
         code: i32,
@@ -76,6 +76,15 @@ pub enum DownloadError {
     /// The sink could not take the data.
     #[error("writing the received data failed")]
     Sink(#[source] io::Error),
+}
+
+/// `text` as the continuation of a message; nothing when there is none.
+pub(super) fn after_colon(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
 }
 
 impl DownloadError {

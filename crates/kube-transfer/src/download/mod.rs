@@ -5,7 +5,7 @@
 //! random word that only this side and the script know. It then waits until this side has everything, because a node
 //! may drop what was not read of a process that has exited. When this side dies instead, the script kills the command.
 //!
-//! Hashing and writing happen on a thread of their own, with at most 4 MiB waiting for it; a slow sink slows down the
+//! Hashing and writing happen on a thread of their own, with at most 2 MiB waiting for it; a slow sink slows down the
 //! sender. The container needs `sh`, `tee`, `wc`, and `sha256sum` or `openssl`; no file is written in it.
 
 mod error;
@@ -24,6 +24,7 @@ use crate::{
     remote_command::RemoteCommand,
 };
 pub use error::DownloadError;
+use error::after_colon;
 use report::{Report, Stderr};
 use worker::{Batch, Worker, WorkerError};
 
@@ -32,7 +33,7 @@ pub trait Sink: Send + 'static {
     /// What a finished sink becomes.
     type Finished: Send + 'static;
 
-    /// Takes the next bytes, all of them.
+    /// Takes the next bytes, all of them; 4 to 32 KiB at a time, so buffer what is dear to call.
     fn write(&mut self, data: &[u8]) -> io::Result<()>;
 
     /// Called once, after everything was verified: the place to sync and rename. Dropped without it, the data is
@@ -159,7 +160,7 @@ impl<T: Send + 'static> Transfer<'_, T> {
             Err(Stop::CommandFailed { code }) => {
                 return Err(DownloadError::Command {
                     code,
-                    stderr: self.stderr.into_tail(),
+                    stderr: self.stderr.tail(),
                 });
             }
             Err(Stop::WorkerGone) => return Err(DownloadError::Sink(self.worker.failure().await)),
@@ -178,7 +179,7 @@ impl<T: Send + 'static> Transfer<'_, T> {
         Ok(Delivered {
             bytes: account.bytes,
             sha256: account.sha256,
-            stderr: self.stderr.into_tail(),
+            stderr: self.stderr.tail(),
             output,
         })
     }
@@ -307,7 +308,10 @@ impl<T: Send + 'static> Transfer<'_, T> {
             End::Exited { code } => {
                 self.count_differs()
                     .unwrap_or_else(|| DownloadError::Unaccounted {
-                        detail: format!("its shell exited with code {code}"),
+                        detail: format!(
+                            "its shell exited with code {code}{}",
+                            after_colon(&self.stderr.tail())
+                        ),
                     })
             }
         }

@@ -61,7 +61,7 @@ impl Stderr {
     }
 
     /// The end of what the command itself printed, safe to show.
-    pub(super) fn into_tail(mut self) -> String {
+    pub(super) fn tail(&mut self) -> String {
         self.keep_line();
         printable(self.tail.make_contiguous())
     }
@@ -136,14 +136,14 @@ mod tests {
     fn the_report_is_found_wherever_the_stream_is_cut_into_frames() {
         let text = format!("warning\n\nn0nce tee 0 code 3 sha256 {DIGEST} bytes 12\n").into_bytes();
         for cut in 0..text.len() {
-            let stderr = feed(&[&text[..cut], &text[cut..]]);
+            let mut stderr = feed(&[&text[..cut], &text[cut..]]);
             let expected = Report::Ran {
                 code: 3,
                 bytes: 12,
                 sha256: DIGEST.parse().expect("digest"),
             };
             assert_eq!(stderr.report(), Some(&expected), "cut at {cut}");
-            assert_eq!(stderr.into_tail(), "warning");
+            assert_eq!(stderr.tail(), "warning");
         }
     }
 
@@ -179,6 +179,6 @@ mod tests {
         }
         stderr.push(b"end\n");
         assert!(stderr.line.len() <= LINE_BYTES && stderr.tail.len() <= STDERR_TAIL_BYTES);
-        assert!(stderr.into_tail().ends_with("xend"));
+        assert!(stderr.tail().ends_with("xend"));
     }
 }

@@ -23,10 +23,20 @@ pub enum End {
 
 /// A failure that the API server or the kubelet reported instead of an exit code.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the command could not be run in the pod: {}", .status.message.as_deref().map(|message| printable(message.as_bytes())).unwrap_or_default())]
+#[error("the command could not be run in the pod: {}", message_of(.status))]
 pub struct Failure {
     /// The status as received.
     pub status: Box<Status>,
+}
+
+fn message_of(status: &Status) -> String {
+    printable(
+        status
+            .message
+            .as_deref()
+            .unwrap_or("no reason given")
+            .as_bytes(),
+    )
 }
 
 /// Why a stream ended without a status.

@@ -17,6 +17,8 @@ pub(super) async fn write(
     mut messages: mpsc::Receiver<Message>,
     ping_every: Duration,
 ) {
+    // A period of zero panics.
+    let ping_every = ping_every.max(Duration::from_millis(1));
     let mut ping = interval_at(Instant::now() + ping_every, ping_every);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
