@@ -7,4 +7,5 @@
 
 mod download;
 mod exec;
+mod faults;
 mod support;

@@ -1,5 +1,6 @@
 //! An API server that knows one request, exec: it plays a script, or really runs the command with a local shell.
 
+mod client;
 mod pod;
 mod script;
 
@@ -16,6 +17,9 @@ use tokio_tungstenite::{
     tungstenite::handshake::server::{ErrorResponse, Request, Response},
 };
 
+pub(crate) use client::{
+    Memory, endless, eventually, fetch, fetch_with_fault, impatient, is_running, secret, sh, shells,
+};
 pub(crate) use pod::{Fault, Pod};
 pub(crate) use script::{Step, close, frame, play, recorded, refusal};
 

@@ -1,6 +1,12 @@
 //! Runs the command of an exec request for real, wires its channels, and breaks what the test wants broken.
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures::{SinkExt as _, StreamExt as _};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -47,6 +53,8 @@ pub(crate) struct Pod {
     pub(crate) fault: Fault,
     /// Decides the sizes of frames.
     pub(crate) seed: u64,
+    /// How many messages came for the standard input of commands.
+    pub(crate) inputs: Arc<AtomicUsize>,
 }
 
 impl Pod {
@@ -56,6 +64,7 @@ impl Pod {
             path: "/usr/bin:/bin".to_owned(),
             fault: Fault::None,
             seed: 1,
+            inputs: Arc::default(),
         }
     }
 
@@ -103,6 +112,7 @@ impl Pod {
             let sent = tokio::select! {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(message))) => {
+                        self.inputs.fetch_add(1, Ordering::SeqCst);
                         write_stdin(&mut stdin, &message).await;
                         Sent::On
                     }
