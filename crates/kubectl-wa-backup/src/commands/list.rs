@@ -11,9 +11,8 @@ use wa_common::report::{Styles, age, bytes, table};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory to look in
-    #[arg(default_value = super::create::DEFAULT_DIRECTORY)]
-    directory: PathBuf,
+    /// Directory to look in [default: ./wa-backups]
+    directory: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -40,12 +39,17 @@ struct Entry {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let default = Path::new(super::create::DEFAULT_DIRECTORY);
+    let directory = args.directory.as_deref().unwrap_or(default);
+    // Before the first backup the default directory is not there, which is no error; a directory that was named must be.
+    let entries = if args.directory.is_none() && !default.exists() {
+        Vec::new()
+    } else {
+        catalog(directory)?
+    };
     let listing = Listing {
-        directory: args.directory.clone(),
-        backups: catalog(&args.directory)?
-            .into_iter()
-            .map(Entry::of)
-            .collect(),
+        directory: directory.to_owned(),
+        backups: entries.into_iter().map(Entry::of).collect(),
         now: Timestamp::now(),
     };
     context.print(&listing)?;
