@@ -279,7 +279,9 @@ async fn a_pod_waits_for_its_claim_and_then_finds_the_volumes_content() {
     std::fs::write(volume.join("dump"), "PGDMP").unwrap();
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "backups", "namespace": "cpd"},
-        "spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"},
+        "spec": {
+            "volumeName": "pv-1", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+        }, "status": {"phase": "Bound"},
     });
     cluster.store.create(&resources::CLAIMS, claim).unwrap();
     cluster.wait_for_phase("p", "Succeeded").await;
