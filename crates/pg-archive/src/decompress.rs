@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use lz4_flex::frame::FrameDecoder as Lz4Decoder;
-use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
+use zstd::Decoder as ZstdDecoder;
 
 use crate::chunks::Chunks;
 
@@ -17,7 +17,7 @@ const ZSTD_WINDOW_LIMIT_LOG2: u32 = 27;
 pub(crate) enum Decompressor<R: Read> {
     Gzip(Inflate<R>),
     Lz4(Box<Lz4Decoder<Chunks<R>>>),
-    Zstd(Zstd<R>),
+    Zstd(ZstdDecoder<'static, Chunks<R>>),
 }
 
 impl<R: Read> Decompressor<R> {
@@ -34,21 +34,16 @@ impl<R: Read> Decompressor<R> {
     }
 
     pub(crate) fn zstd(chunks: Chunks<R>) -> io::Result<Self> {
-        let mut state = ZstdDecoder::new()?;
-        state.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LIMIT_LOG2))?;
-        Ok(Self::Zstd(Zstd {
-            chunks,
-            state,
-            output_pending: false,
-            ended: false,
-        }))
+        let mut decoder = ZstdDecoder::with_buffer(chunks)?.single_frame();
+        decoder.window_log_max(ZSTD_WINDOW_LIMIT_LOG2)?;
+        Ok(Self::Zstd(decoder))
     }
 
     pub(crate) fn chunks(&mut self) -> &mut Chunks<R> {
         match self {
             Self::Gzip(inflate) => &mut inflate.chunks,
             Self::Lz4(decoder) => decoder.get_mut(),
-            Self::Zstd(zstd) => &mut zstd.chunks,
+            Self::Zstd(decoder) => decoder.get_mut(),
         }
     }
 
@@ -56,7 +51,7 @@ impl<R: Read> Decompressor<R> {
         match self {
             Self::Gzip(inflate) => inflate.chunks,
             Self::Lz4(decoder) => decoder.into_inner(),
-            Self::Zstd(zstd) => zstd.chunks,
+            Self::Zstd(decoder) => decoder.finish(),
         }
     }
 }
@@ -66,7 +61,7 @@ impl<R: Read> Read for Decompressor<R> {
         match self {
             Self::Gzip(inflate) => inflate.read(target),
             Self::Lz4(decoder) => decoder.read(target),
-            Self::Zstd(zstd) => zstd.read(target),
+            Self::Zstd(decoder) => decoder.read(target),
         }
     }
 }
@@ -93,38 +88,6 @@ impl<R: Read> Inflate<R> {
                 .map_err(io::Error::other)?;
             self.chunks.consume(read);
             self.ended = status == Status::StreamEnd;
-            if written > 0 || starved {
-                return Ok(written);
-            }
-        }
-        Ok(0)
-    }
-}
-
-/// A Zstandard frame. The library's own reader asks for more input when all it has to do is to write its output.
-pub(crate) struct Zstd<R> {
-    chunks: Chunks<R>,
-    state: ZstdDecoder<'static>,
-    output_pending: bool,
-    ended: bool,
-}
-
-impl<R: Read> Zstd<R> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        while !self.ended {
-            let input = if self.output_pending {
-                &[]
-            } else {
-                self.chunks.fill_buf()?
-            };
-            let starved = input.is_empty() && !self.output_pending;
-            let mut input = InBuffer::around(input);
-            let mut output = OutBuffer::around(target);
-            let missing = self.state.run(&mut input, &mut output)?;
-            let (read, written) = (input.pos(), output.pos());
-            self.chunks.consume(read);
-            self.ended = missing == 0;
-            self.output_pending = written == target.len();
             if written > 0 || starved {
                 return Ok(written);
             }
