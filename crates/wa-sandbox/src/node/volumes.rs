@@ -326,6 +326,17 @@ pub(super) fn write_etc(
     Ok(())
 }
 
+/// Makes the directories of mounts below `/etc`, which is read-only once the container is set up.
+pub(super) fn make_mount_points(etc: &Path, mounts: &[Mount]) -> Result<(), VolumeError> {
+    let below = mounts
+        .iter()
+        .filter(|mount| mount.source.is_dir())
+        .filter_map(|mount| mount.target.strip_prefix("/etc").ok());
+    below
+        .map(|path| etc.join(path))
+        .try_for_each(|path| create_directory(&path))
+}
+
 /// The parts of this machine's `/etc` without which its programs do not run.
 pub(super) fn shared_etc() -> Vec<Mount> {
     ["alternatives", "ld.so.cache", "ssl", "localtime"]

@@ -229,6 +229,7 @@ impl Worker {
         let mut mounts = self.volumes().mounts(pod, spec)?;
         mounts.extend(image.mounts.iter().cloned());
         mounts.extend(volumes::shared_etc());
+        volumes::make_mount_points(&etc, &mounts)?;
         mounts.push(Mount {
             source: etc,
             target: PathBuf::from("/etc"),
