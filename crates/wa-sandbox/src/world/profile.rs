@@ -185,6 +185,11 @@ pub struct StoreSecret {
 }
 
 impl Names {
+    /// Where the operators are.
+    pub fn operators_namespace(&self) -> String {
+        format!("{}-operators", self.namespace)
+    }
+
     /// The store database.
     pub fn database(&self) -> String {
         format!("conversation_pprd_{}", self.instance)

@@ -1,0 +1,69 @@
+//! The objects of the installation, one file for each part of it.
+
+pub(super) mod assistant;
+pub(super) mod backup;
+pub(super) mod cluster;
+pub(super) mod etcd;
+pub(super) mod postgres;
+
+use serde_json::{Value, json};
+
+use super::Names;
+use super::secrets::encoded;
+
+/// Address that something is pulled from on a real cluster.
+fn image(name: &str, version: &str) -> String {
+    format!("cp.icr.io/cp/watson-assistant/{name}:{version}")
+}
+
+/// The labels every object of the instance has.
+fn labels(names: &Names, component: &str) -> Value {
+    json!({
+        "app.kubernetes.io/instance": names.instance,
+        "app.kubernetes.io/managed-by": "Operator",
+        "component": component,
+        "icpdsupport/addOnId": "assistant",
+    })
+}
+
+fn secret(names: &Names, name: &str, labels: &Value, data: &[(&str, &str)]) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": { "name": name, "namespace": names.namespace, "labels": labels },
+        "data": encoded(data),
+    })
+}
+
+fn claim(names: &Names, name: &str, labels: &Value, size: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": name, "namespace": names.namespace, "labels": labels },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": size } },
+            "storageClassName": cluster::STORAGE_CLASS,
+            "volumeMode": "Filesystem",
+        },
+        "status": { "phase": "Pending" },
+    })
+}
+
+fn service(
+    names: &Names,
+    name: &str,
+    labels: &Value,
+    selector: &Value,
+    address: &str,
+    port: u16,
+) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": name, "namespace": names.namespace, "labels": labels },
+        "spec": {
+            "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "sessionAffinity": "None",
+            "ports": [{ "port": port, "protocol": "TCP", "targetPort": port }],
+            "selector": selector,
+        },
+        "status": { "loadBalancer": {} },
+    })
+}

@@ -1,0 +1,128 @@
+//! Filling the databases once their pods are ready.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+
+use super::manifests::{etcd, postgres};
+use super::pods::{self, Shell};
+use super::seed::{self, Seed, Snapshots, WORKSPACES};
+use super::{World, WorldError, backups};
+use crate::node::{Node, Target};
+use crate::store::Store;
+
+const SCHEMA: &str = include_str!("scripts/schema.sql");
+
+impl World {
+    /// Waits for the databases, fills them and takes the earlier backups. The bulk of a large database comes last, so
+    /// that those are small.
+    pub(crate) async fn provision(
+        &self,
+        store: &Store,
+        node: &Node,
+        seed: Seed,
+    ) -> Result<(), WorldError> {
+        let (etcd, store_database) = tokio::join!(self.fill_etcd(store, node), async {
+            self.create_database(store, node).await?;
+            backups::take(store, node, &self.names).await?;
+            self.load_snapshots(node, seed).await
+        });
+        etcd.and(store_database)
+    }
+
+    async fn create_database(&self, store: &Store, node: &Node) -> Result<(), WorldError> {
+        pods::ready(store, &self.names.namespace, &self.names.primary_pod()).await?;
+        let (user, database) = (postgres::USER, self.names.database());
+        let password = self.credentials.database_password.replace('\'', "''");
+        let script = format!(
+            "CREATE ROLE {user} LOGIN PASSWORD '{password}';\n\
+             CREATE DATABASE \"{database}\" OWNER {user};\n\
+             \\connect \"{database}\"\n\
+             SET ROLE {user};\n\
+             \\set workspaces {WORKSPACES}\n\
+             {SCHEMA}"
+        );
+        self.psql(node, &["--dbname=postgres"], [Bytes::from(script)])
+            .await
+    }
+
+    async fn load_snapshots(&self, node: &Node, seed: Seed) -> Result<(), WorldError> {
+        let database = format!("--dbname={}", self.names.database());
+        self.psql(
+            node,
+            &[&database, "--command", seed::COPY],
+            Snapshots::new(seed),
+        )
+        .await?;
+        let next = "SELECT setval('snapshot_number', max(snapshot_id)) FROM snapshot";
+        self.psql(node, &[&database, "--command", next], []).await
+    }
+
+    async fn psql(
+        &self,
+        node: &Node,
+        arguments: &[&str],
+        stdin: impl IntoIterator<Item = Bytes>,
+    ) -> Result<(), WorldError> {
+        let argv = [
+            &["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"],
+            arguments,
+        ]
+        .concat();
+        self.shell(node, self.names.primary_pod(), "postgres")
+            .run(&argv, stdin)
+            .await
+    }
+
+    async fn fill_etcd(&self, store: &Store, node: &Node) -> Result<(), WorldError> {
+        pods::ready(store, &self.names.namespace, &self.names.etcd_pod()).await?;
+        let shell = self.shell(node, self.names.etcd_pod(), "etcd");
+        let endpoint = format!("--endpoints=https://{}:{}", self.names.etcd(), etcd::PORT);
+        let [cert, key, ca] = etcd::client_flags();
+        let etcdctl = ["etcdctl", &endpoint, &cert, &key, &ca];
+        let password = Bytes::from(self.credentials.etcd_password.clone());
+        for (arguments, stdin) in [
+            (&["txn"][..], Bytes::from(self.workspace_transaction())),
+            (
+                &["user", "add", "root", "--interactive=false"][..],
+                password,
+            ),
+            (&["role", "add", "root"][..], Bytes::new()),
+            (&["user", "grant-role", "root", "root"][..], Bytes::new()),
+            (&["auth", "enable"][..], Bytes::new()),
+        ] {
+            shell.run(&[&etcdctl, arguments].concat(), [stdin]).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts every workspace, and a key that is none, as one transaction without conditions.
+    fn workspace_transaction(&self) -> String {
+        let prefix = self.names.workspaces_prefix();
+        let mut transaction = String::from("\n");
+        for number in 1..=WORKSPACES {
+            // Writing to a String does not fail.
+            let _ = writeln!(
+                transaction,
+                "put {prefix}{} trained",
+                seed::workspace_id(number)
+            );
+        }
+        let _ = writeln!(
+            transaction,
+            "put {}version 1\n\n",
+            prefix.trim_end_matches("workspaces/")
+        );
+        transaction
+    }
+
+    fn shell<'a>(&self, node: &'a Node, pod: String, container: &str) -> Shell<'a> {
+        let target = Target {
+            namespace: self.names.namespace.clone(),
+            pod,
+            container: container.to_owned(),
+            is_scheduled: true,
+        };
+        Shell { node, target }
+    }
+}
