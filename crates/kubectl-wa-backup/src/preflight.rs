@@ -1,6 +1,7 @@
 //! Everything a backup needs, looked at before anything is done, and all problems at once.
 
 use std::fmt;
+use std::path::Path;
 
 use anyhow::Context as _;
 use futures::future::try_join_all;
@@ -8,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube_transfer::TransferOptions;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
+use wa_common::backup_set::Target;
 use wa_common::cluster::{Cluster, Permission};
 use wa_common::report::bytes;
 
@@ -53,6 +55,7 @@ struct Findings {
     auth_encryption: Option<AuthEncryption>,
     pod: Option<PostgresPod>,
     versions: Option<Versions>,
+    target: Option<Target>,
     problems: Vec<anyhow::Error>,
 }
 
@@ -111,6 +114,7 @@ impl Preflight {
             auth_encryption: Some(AuthEncryption(auth_encryption)),
             pod: Some(pod),
             versions: Some(versions),
+            target: _,
             problems,
         } = self.findings
         else {
@@ -125,6 +129,31 @@ impl Preflight {
             auth_encryption,
             pod,
             versions,
+        })
+    }
+
+    /// Looks at the directory that the set is to be made in.
+    pub(crate) fn target(&mut self, directory: &Path) {
+        let target = Target::look(directory).map_err(anyhow::Error::from);
+        self.findings.target = self.record("target", target, |target| {
+            format!(
+                "{}, {} free",
+                directory.display(),
+                bytes(target.available_bytes)
+            )
+        });
+    }
+
+    /// What the user should know although nothing stands in the way.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let available = self.findings.target?.available_bytes;
+        let database = self.findings.versions.as_ref()?.database_bytes;
+        (available < database).then(|| {
+            format!(
+                "the database takes {} on its server, and only {} are free here; a dump is smaller, but may not be small enough",
+                bytes(database),
+                bytes(available)
+            )
         })
     }
 

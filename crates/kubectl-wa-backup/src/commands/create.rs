@@ -71,7 +71,13 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         );
     }
     let cluster = context.connect().await?;
-    let preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
+    let mut preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
+    if !args.stdout {
+        preflight.target(&args.to);
+        if let Some(message) = preflight.warning() {
+            context.reporter.report(&Event::Warning { message });
+        }
+    }
     let checks = preflight.checks.len() as u64;
     let ready = preflight.ready()?;
     if let Some(method) = &args.compress {

@@ -13,6 +13,7 @@ mod instances;
 mod manifest;
 mod names;
 mod read;
+mod target;
 mod writer;
 
 pub use auth_encryption::auth_encryption_yaml;
@@ -24,6 +25,7 @@ pub use manifest::{
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
 pub use read::{Backup, BackupError, Intact, VerificationFailed};
+pub use target::Target;
 pub use writer::{PartialFile, SetError, SetWriter, StoredFile};
 
 #[cfg(test)]
