@@ -1,8 +1,9 @@
 //! Volumes of a pod, as directories of this machine, and the container's own `/etc`.
 //!
 //! A persistent volume's content is a directory named after it, whatever its type says. Left out: size limits, access
-//! modes, hostPath and other types no Watson Assistant pod has, updates of secret volumes while a pod runs, service
-//! account tokens (a projected source whose object is missing is skipped, so that the token volume does no harm).
+//! modes, hostPath and other types no Watson Assistant pod has, updates of secret volumes while a pod runs, names of
+//! services that are newer than the container, service account tokens (a projected source whose object is missing is
+//! skipped, so that the token volume does no harm).
 
 use std::{
     fs, io,
