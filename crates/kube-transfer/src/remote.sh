@@ -39,7 +39,7 @@ else
 fi
 fd=/dev/fd
 [ -e $fd/0 ] || fd=/proc/self/fd
-exec 3>&1 7<&0 </dev/null
+exec 3>&1 7<&0
 
 # Hears the client's last word, or its death: then nothing of ours may stay. The container runtime made this shell the
 # leader of a process group; where it is none, no group has its number.

@@ -26,13 +26,13 @@ async fn no_cut_anywhere_ever_delivers() {
     println!("seed {seed}");
     let mut random = SmallRng::seed_from_u64(seed);
     let command = sh("head -c 200000 /dev/urandom; echo a warning >&2");
-    // The data, the warning, and the report of the pod: an ending after all of them still lacks the exit of the shell.
-    let whole = 200_000 + 10 + 110;
+    // The data, the warning, the report of the pod and the status: only all of them together are a delivery.
+    let whole = 200_000 + 10 + 132 + 34;
     let mut attempts = tokio::task::JoinSet::new();
     for attempt in 0..240 {
         let at = match attempt {
             0 => 0,
-            1..=40 => random.random_range(199_900..whole),
+            1..=60 => random.random_range(199_900..whole),
             _ => random.random_range(0..whole),
         };
         let fault = if attempt % 2 == 0 {
@@ -181,6 +181,46 @@ async fn dropping_the_future_kills_the_command_on_every_shell() {
         transfer.abort();
         eventually("the command was not killed", || !is_running(pid.trim())).await;
     }
+}
+
+#[tokio::test]
+async fn a_command_is_asked_to_end_before_it_is_killed() {
+    for shell in shells() {
+        let directory = TempDir::new().expect("a directory");
+        let file = directory.path().join("ended");
+        let command = sh(&format!(
+            "trap 'mv {0} {0}.done; exit' TERM; : > {0}; while :; do sleep 0.05; done",
+            file.display()
+        ));
+        let pod = Pod {
+            shell: shell.clone(),
+            ..Pod::new()
+        };
+        let transfer =
+            tokio::spawn(async move { fetch(pod, &command, &TransferOptions::default()).await });
+        eventually("the command did not start", || file.exists()).await;
+        transfer.abort();
+        eventually("the command was not asked", || {
+            file.with_extension("done").exists()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_will_not_end_is_killed() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("pid");
+    let command = sh(&format!(
+        "trap '' TERM; echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000",
+        file.display()
+    ));
+    let transfer =
+        tokio::spawn(async move { fetch(Pod::new(), &command, &TransferOptions::default()).await });
+    eventually("the command did not start", || file.exists()).await;
+    let pid = std::fs::read_to_string(file).expect("a process id");
+    transfer.abort();
+    eventually("the command was not killed", || !is_running(pid.trim())).await;
 }
 
 /// A sink that fails with a full disk after some bytes, and tells when it was dropped unfinished.

@@ -123,8 +123,10 @@ impl Pod {
                     line.send(&mut socket, channel, data).await
                 } else {
                     let status = status(child.wait().await.expect("a child"));
-                    line.send(&mut socket, STATUS, status.into()).await;
-                    Sent::Last
+                    match line.send(&mut socket, STATUS, status.into()).await {
+                        Sent::On => Sent::Last,
+                        fault => fault,
+                    }
                 },
             };
             match sent {
@@ -203,7 +205,12 @@ impl Line {
             Fault::Cut(limit) | Fault::Close(limit) | Fault::Freeze(limit)
                 if self.sent + data.len() > limit =>
             {
-                data.truncate(rest(limit, self.sent));
+                // A status comes whole or not at all.
+                data.truncate(if channel == STATUS {
+                    0
+                } else {
+                    rest(limit, self.sent)
+                });
                 match self.fault {
                     Fault::Freeze(_) => Sent::Frozen,
                     _ => Sent::Cut,
