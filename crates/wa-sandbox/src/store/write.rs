@@ -262,12 +262,15 @@ fn put_back(map: &mut serde_json::Map<String, Value>, from: &Value, field: &str)
     };
 }
 
-/// Everything but metadata and status.
-fn specification(object: &Value) -> Vec<(&String, &Value)> {
-    object
-        .as_object()
-        .into_iter()
-        .flatten()
+/// Everything but metadata, status and the node a pod is bound to, which is no change of what is wanted.
+fn specification(object: &Value) -> Value {
+    let fields = object.as_object().into_iter().flatten();
+    let mut specification: Value = fields
         .filter(|(field, _)| *field != "metadata" && *field != "status")
-        .collect()
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect();
+    if let Some(spec) = specification.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.remove("nodeName");
+    }
+    specification
 }

@@ -80,6 +80,7 @@ pub(super) fn with_update(
     mut next: Value,
 ) -> Value {
     let metadata = object::metadata_mut(&mut next);
+    metadata.retain(|field, value| field == "managedFields" || !is_empty(value));
     if !metadata.get("managedFields").is_some_and(Value::is_array)
         && let Some(managed) = current["metadata"].get("managedFields")
     {
@@ -89,6 +90,11 @@ pub(super) fn with_update(
         updated(resource, writer, Some(current), &mut next);
     }
     next
+}
+
+/// Metadata leaves out empty lists and maps.
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
 /// The object that server-side apply makes of `current`; 409 when it would take fields of others and is not forced.

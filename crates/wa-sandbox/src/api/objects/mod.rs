@@ -63,9 +63,13 @@ pub(super) async fn answer(
     {
         return Ok(respond::page_not_found());
     }
-    if !verbs.contains(&info.verb.as_str())
-        || (info.verb == "create" && resource.namespaced && info.namespace.is_empty())
-    {
+    let is_collection = info.name.is_empty();
+    let misplaced = match info.verb.as_str() {
+        "create" => resource.namespaced && info.namespace.is_empty(),
+        "update" | "patch" => is_collection,
+        _ => false,
+    };
+    if misplaced || !verbs.contains(&info.verb.as_str()) {
         return Err(Status::method_not_allowed());
     }
     let params = Params::of(request.uri())?;

@@ -57,6 +57,7 @@ pub(super) fn complete(resource: &Resource, object: &mut Value) {
         ("", "services") => service(&mut object["spec"]),
         ("", "persistentvolumeclaims") => default(&mut object["spec"], "volumeMode", "Filesystem"),
         ("", "persistentvolumes") => {
+            pods::complete_volume(&mut object["spec"]);
             default(
                 &mut object["spec"],
                 "persistentVolumeReclaimPolicy",

@@ -21,22 +21,27 @@ pub(super) fn complete(spec: &mut Value) {
         default(spec, "serviceAccount", account);
     }
     for volume in items(spec, "volumes") {
-        complete_volume(volume);
+        complete_pod_volume(volume);
     }
     for kind in ["initContainers", "containers"] {
         items(spec, kind).for_each(complete_container);
     }
 }
 
-fn complete_volume(volume: &mut Value) {
+fn complete_pod_volume(volume: &mut Value) {
     if volume.as_object().is_some_and(|fields| fields.len() == 1) {
         volume["emptyDir"] = json!({});
     }
+    complete_volume(volume);
     for source in ["secret", "configMap", "projected"] {
         if volume[source].is_object() {
             default(&mut volume[source], "defaultMode", 0o644);
         }
     }
+}
+
+/// Fills in what volumes of pods and persistent volumes share.
+pub(super) fn complete_volume(volume: &mut Value) {
     if volume["hostPath"].is_object() {
         default(&mut volume["hostPath"], "type", "");
     }

@@ -1,0 +1,10 @@
+//! The API server as its clients see it: recorded traffic, plain HTTP, and a real kubectl.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod behaviour;
+mod faults;
+mod kubectl;
+mod support;
+mod watches;
+mod wire;
