@@ -22,8 +22,9 @@ const LARGE_BYTES: u64 = 1 << 30;
 const BASE_BYTES: u64 = 60 << 10;
 /// A dump holds a random byte as two hexadecimal digits, which deflate packs into this many thousandths of it.
 const DUMPED_PER_THOUSAND: u64 = 1135;
-/// Content of one snapshot in a large database.
-const SNAPSHOT_BYTES: u64 = 256 << 10;
+/// Content of one snapshot: large values, but never so large that there are only a few of them.
+const SNAPSHOT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=256 << 10;
+const LEAST_SNAPSHOTS: u64 = 16;
 const RANDOM_SEED: u64 = 0x0057_a750_4e5e_ed00;
 
 /// How large a dump of the store database is.
@@ -86,6 +87,7 @@ impl Seed {
 pub(super) struct Snapshots {
     random: Xoshiro256PlusPlus,
     left: u64,
+    each: u64,
     number: u64,
     at: Position,
 }
@@ -98,16 +100,19 @@ enum Position {
 
 impl Snapshots {
     pub(super) fn new(seed: Seed) -> Self {
+        let left = seed.random_bytes();
+        let (least, most) = SNAPSHOT_BYTES.into_inner();
         Self {
             random: Xoshiro256PlusPlus::seed_from_u64(RANDOM_SEED),
-            left: seed.random_bytes(),
+            left,
+            each: (left / LEAST_SNAPSHOTS).clamp(least, most),
             number: 0,
             at: Position::Start,
         }
     }
 
     fn row(&mut self) -> Bytes {
-        let length = self.left.min(SNAPSHOT_BYTES);
+        let length = self.left.min(self.each);
         self.left -= length;
         self.number += 1;
         let workspace = 1 + self.number % WORKSPACES;
