@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Pod, Subprotocol, endless, eventually, fetch, fetch_with_fault,
-    impatient, is_running, sh, shells, target,
+    ApiServer, Behaviour, Fault, Pod, Subprotocol, endless, eventually, fetch, impatient,
+    is_running, sh, shells, target,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -88,9 +88,13 @@ fn assert_lost(fault: Fault, result: Result<Delivered<Vec<u8>>, DownloadError>) 
 
 #[tokio::test]
 async fn a_frozen_line_is_lost_by_silence() {
-    let error = fetch_with_fault(Fault::Freeze(70_000), &sh("head -c 100000 /dev/zero"))
-        .await
-        .expect_err("must fail");
+    let error = fetch(
+        Pod::with_fault(Fault::Freeze(70_000)),
+        &sh("head -c 100000 /dev/zero"),
+        &impatient(),
+    )
+    .await
+    .expect_err("must fail");
     assert!(
         matches!(
             &error,
@@ -106,9 +110,13 @@ async fn a_frozen_line_is_lost_by_silence() {
 #[tokio::test]
 async fn an_exit_that_the_server_reports_before_the_shell_did_is_not_a_success() {
     let command = sh("head -c 100000 /dev/zero; sleep 1");
-    let error = fetch_with_fault(Fault::DropTail(70_000), &command)
-        .await
-        .expect_err("must fail");
+    let error = fetch(
+        Pod::with_fault(Fault::DropTail(70_000)),
+        &command,
+        &TransferOptions::default(),
+    )
+    .await
+    .expect_err("must fail");
     assert!(
         matches!(error, DownloadError::Unaccounted { .. }) && error.is_temporary(),
         "{error:?}"
@@ -140,9 +148,13 @@ async fn a_tail_that_does_not_arrive_is_waited_for_and_never_acknowledged() {
 
 #[tokio::test]
 async fn a_flipped_bit_is_a_differing_hash() {
-    let error = fetch_with_fault(Fault::Corrupt(12_345), &sh("head -c 100000 /dev/zero"))
-        .await
-        .expect_err("must fail");
+    let error = fetch(
+        Pod::with_fault(Fault::Corrupt(12_345)),
+        &sh("head -c 100000 /dev/zero"),
+        &TransferOptions::default(),
+    )
+    .await
+    .expect_err("must fail");
     assert!(
         matches!(error, DownloadError::HashDiffers { .. }) && error.is_temporary(),
         "{error:?}"
@@ -153,7 +165,7 @@ async fn a_flipped_bit_is_a_differing_hash() {
 async fn a_command_that_puts_out_nothing_for_too_long_is_stalled_and_killed() {
     let directory = TempDir::new().expect("a directory");
     let (command, file) = endless(&directory);
-    let error = fetch_with_fault(Fault::None, &command)
+    let error = fetch(Pod::new(), &command, &impatient())
         .await
         .expect_err("must fail");
     assert!(
@@ -311,7 +323,7 @@ async fn a_slow_sink_slows_the_transfer_down_and_does_not_make_the_peer_look_dea
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
     // Three times the silence that is allowed, and more data than may wait for the sink.
     let sink = SlowDisk {
-        pause: Some(Duration::from_millis(1200)),
+        pause: Some(Duration::from_secs(3)),
     };
     let options = TransferOptions {
         settle_limit: Duration::from_secs(30),

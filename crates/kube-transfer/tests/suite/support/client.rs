@@ -9,7 +9,7 @@ use kube_transfer::{
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::{ApiServer, Behaviour, Fault, Pod, Subprotocol, target};
+use super::{ApiServer, Behaviour, Pod, Subprotocol, target};
 
 /// A sink in memory.
 #[derive(Default)]
@@ -36,15 +36,16 @@ pub(crate) fn secret(text: &str) -> Secret {
     Secret::new(text).expect("one line")
 }
 
+/// Limits for tests that reach one of them.
 pub(crate) fn impatient() -> TransferOptions {
     TransferOptions {
         stream: StreamOptions {
             ping_every: Duration::from_millis(50),
-            silence_limit: Duration::from_millis(400),
+            silence_limit: Duration::from_secs(1),
             ..StreamOptions::default()
         },
-        stall_limit: Duration::from_millis(800),
-        settle_limit: Duration::from_millis(400),
+        stall_limit: Duration::from_secs(2),
+        settle_limit: Duration::from_secs(1),
     }
 }
 
@@ -63,13 +64,6 @@ pub(crate) async fn fetch(
         |_| (),
     )
     .await
-}
-
-pub(crate) async fn fetch_with_fault(
-    fault: Fault,
-    command: &RemoteCommand,
-) -> Result<Delivered<Vec<u8>>, DownloadError> {
-    fetch(Pod::with_fault(fault), command, &impatient()).await
 }
 
 pub(crate) fn is_running(pid: &str) -> bool {

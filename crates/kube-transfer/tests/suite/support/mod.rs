@@ -18,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 pub(crate) use client::{
-    Memory, endless, eventually, fetch, fetch_with_fault, impatient, is_running, secret, sh, shells,
+    Memory, endless, eventually, fetch, impatient, is_running, secret, sh, shells,
 };
 pub(crate) use pod::{Fault, Pod};
 pub(crate) use script::{Step, close, frame, play, recorded, refusal};
