@@ -23,6 +23,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Client, Config, Resource,
     api::{AttachParams, Request},
+    client::UpgradeConnectionError,
 };
 use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
 use tokio_tungstenite::{
@@ -137,7 +138,9 @@ impl OpenError {
                 kube::Error::Api(status) => matches!(status.code, 408 | 429 | 500..),
                 kube::Error::Service(_)
                 | kube::Error::HyperError(_)
-                | kube::Error::UpgradeConnection(_) => true,
+                | kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => {
+                    true
+                }
                 _ => false,
             },
         }
