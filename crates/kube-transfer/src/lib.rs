@@ -10,6 +10,25 @@
 //!
 //! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
 //! The client handed in must have no read or write time-outs and repeat nothing: see [`stream_config`].
+//!
+//! ```no_run
+//! # use kube_transfer::{PodContainer, RemoteCommand, Secret, TransferOptions, run, stream_config};
+//! # async fn example(config: kube::Config, password: String) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = kube::Client::try_from(stream_config(&config))?;
+//! let pod = PodContainer {
+//!     namespace: "default".into(),
+//!     pod: "postgres-0".into(),
+//!     container: "postgres".into(),
+//! };
+//! let query = RemoteCommand::new("psql")
+//!     .args(["--username", "store", "--tuples-only"])
+//!     .env("PGPASSWORD", Secret::new(password)?)?
+//!     .input_line(Secret::new("select count(*) from tenant")?);
+//! let answer = run(&client, &pod, &query, &TransferOptions::default()).await?;
+//! # let _ = answer;
+//! # Ok(())
+//! # }
+//! ```
 
 mod digest;
 pub mod download;
