@@ -171,6 +171,14 @@ impl Status {
         }
     }
 
+    /// 403: a create in a namespace that is being deleted.
+    pub fn namespace_ends(resource: &Resource, name: &str, namespace: &str) -> Self {
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        Self::forbidden(resource.group, resource.plural, name, &why)
+    }
+
     /// 401: no user known by that token.
     pub fn unauthorized() -> Self {
         Self::plain(401, "Unauthorized", "Unauthorized")

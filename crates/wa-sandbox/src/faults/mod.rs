@@ -185,7 +185,8 @@ impl Faults {
                 fault.effect,
                 Effect::Forbid { .. } | Effect::RefuseConnections
             );
-            if !standing && fault.on.matches(method, path_and_query, info) {
+            let spent = fault.times == Some(0);
+            if !standing && !spent && fault.on.matches(method, path_and_query, info) {
                 effects.push(fault.effect.clone());
                 fault.times = fault.times.map(|left| left.saturating_sub(1));
             }

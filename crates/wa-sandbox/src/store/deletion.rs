@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Object, Store, object};
+use super::history::{EventType, WatchEvent};
+use super::{Object, State, Store, object};
 use crate::api::{Resource, Status, resources};
 
 /// How to delete (`metav1.DeleteOptions`).
@@ -53,6 +54,21 @@ impl Store {
         options: &DeleteOptions,
     ) -> Result<Deletion, Status> {
         let mut state = self.lock();
+        let deletion = self.delete_in(&mut state, resource, namespace, name, options)?;
+        if resource.plural == resources::NAMESPACES.plural && !options.dry_run {
+            self.empty(&mut state, name)?;
+        }
+        Ok(deletion)
+    }
+
+    fn delete_in(
+        &self,
+        state: &mut State,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deletion, Status> {
         let current = Arc::clone(state.get(resource, namespace, name)?);
         check_preconditions(resource, &current, options)?;
         let mut next = (*current).clone();
@@ -65,20 +81,55 @@ impl Store {
                 + 1;
             object::metadata_mut(&mut next).insert("generation".into(), generation.into());
         }
-        let pending = object::has_finalizers(&next)
+        let is_namespace = resource.plural == resources::NAMESPACES.plural;
+        if is_namespace {
+            next["status"]["phase"] = "Terminating".into();
+        }
+        let pending = is_namespace
+            || object::has_finalizers(&next)
             || next["metadata"]["deletionGracePeriodSeconds"] != json!(0);
         let object = if options.dry_run {
             Arc::new(next)
         } else if next == *current {
             current
         } else {
-            self.settle(&mut state, resource, current, next)
+            self.settle(state, resource, current, next)
         };
         Ok(if pending {
             Deletion::Pending(object)
         } else {
             Deletion::Gone(object)
         })
+    }
+
+    /// Deletes everything in a namespace that is being deleted.
+    fn empty(&self, state: &mut State, namespace: &str) -> Result<(), Status> {
+        for resource in resources::ALL.iter().filter(|resource| resource.namespaced) {
+            for name in state.names(resource, namespace) {
+                self.delete_in(state, resource, namespace, &name, &DeleteOptions::default())?;
+            }
+        }
+        self.end_namespace(state, namespace);
+        Ok(())
+    }
+
+    /// Removes a namespace that is being deleted once it is empty.
+    pub(super) fn end_namespace(&self, state: &mut State, name: &str) {
+        let Ok(namespace) = state.get(&resources::NAMESPACES, "", name).cloned() else {
+            return;
+        };
+        let mut namespaced = resources::ALL.iter().filter(|resource| resource.namespaced);
+        if object::is_terminating(&namespace)
+            && namespaced.all(|resource| state.names(resource, name).is_empty())
+        {
+            let last = state.take(&resources::NAMESPACES, &namespace);
+            let event = WatchEvent {
+                event: EventType::Deleted,
+                object: last,
+                previous: Some(namespace),
+            };
+            self.history.record(&resources::NAMESPACES, event);
+        }
     }
 
     /// Ends the grace period of a pod that has stopped: the kubelet's last step. Finalizers still hold it.

@@ -11,7 +11,7 @@ use super::{Object, ResourceKey, Store, key, object};
 use crate::api::{Resource, Status};
 
 /// Changes kept; a watch that asks for older ones gets 410.
-const CHANGES_KEPT: usize = 10_000;
+const CHANGES_KEPT: usize = 4_000;
 
 /// How an object changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -103,6 +103,15 @@ impl State {
             .ok_or_else(|| Status::not_found(resource, name))
     }
 
+    /// Names of a kind's objects in a namespace.
+    fn names(&self, resource: &Resource, namespace: &str) -> Vec<String> {
+        let objects = self.objects.get(&key(resource)).into_iter().flatten();
+        objects
+            .filter(|((place, _), _)| place == namespace)
+            .map(|((_, name), _)| name.clone())
+            .collect()
+    }
+
     fn put(&mut self, resource: &Resource, mut object: Value) -> Object {
         self.revision += 1;
         object::metadata_mut(&mut object)

@@ -79,7 +79,10 @@ impl Store {
             object::name(&object).to_owned(),
         );
         if resource.namespaced {
-            state.get(&resources::NAMESPACES, "", &namespace)?;
+            let place = state.get(&resources::NAMESPACES, "", &namespace)?;
+            if object::is_terminating(place) {
+                return Err(Status::namespace_ends(resource, &name, &namespace));
+            }
         }
         if state.get(resource, &namespace, &name).is_ok() {
             return Err(Status::already_exists(resource, &name));
@@ -154,7 +157,9 @@ impl Store {
         previous: Object,
         object: Value,
     ) -> Object {
-        let deletable = object::is_terminating(&object)
+        // A namespace goes when it is empty, everything else when nothing holds it.
+        let deletable = resource.plural != resources::NAMESPACES.plural
+            && object::is_terminating(&object)
             && !object::has_finalizers(&object)
             && object["metadata"]["deletionGracePeriodSeconds"]
                 .as_u64()
@@ -165,14 +170,15 @@ impl Store {
         } else {
             (EventType::Modified, state.put(resource, object))
         };
-        self.history.record(
-            resource,
-            WatchEvent {
-                event,
-                object: Arc::clone(&object),
-                previous: Some(previous),
-            },
-        );
+        let change = WatchEvent {
+            event,
+            object: Arc::clone(&object),
+            previous: Some(previous),
+        };
+        self.history.record(resource, change);
+        if deletable && resource.namespaced {
+            self.end_namespace(state, object::namespace(&object));
+        }
         object
     }
 }

@@ -362,3 +362,44 @@ async fn a_collection_is_deleted_by_selector() {
         Ok(Deletion::Gone(_))
     ));
 }
+
+#[tokio::test]
+async fn a_namespace_goes_after_everything_in_it() {
+    let cluster = Cluster::start().await;
+    let mut held = config_map("held");
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    cluster.store.create(&resources::CONFIG_MAPS, held).unwrap();
+    cluster.store.create(&resources::PODS, pod("one")).unwrap();
+    let path = "/api/v1/namespaces/cpd";
+    let deletion = cluster
+        .call(Call {
+            method: "DELETE",
+            path,
+            headers: Vec::new(),
+            body: None,
+        })
+        .await;
+    assert_eq!(deletion.json()["status"]["phase"], "Terminating");
+    assert!(
+        cluster
+            .store
+            .get(&resources::PODS, NAMESPACE, "one")
+            .is_err()
+    );
+    let (code, status) = post(&cluster, MAPS, &config_map("late")).await;
+    assert_eq!(code, 403);
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("because it is being terminated"),
+        "{status}"
+    );
+    cluster
+        .store
+        .modify(&resources::CONFIG_MAPS, NAMESPACE, "held", |map| {
+            map["metadata"]["finalizers"] = json!([]);
+        })
+        .unwrap();
+    assert_eq!(cluster.call(Call::get(path)).await.status, 404);
+}

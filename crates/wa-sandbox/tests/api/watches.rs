@@ -138,7 +138,7 @@ async fn a_version_that_is_no_longer_kept_is_expired() {
         .store
         .create(&resources::CONFIG_MAPS, config_map("busy"))
         .unwrap();
-    for count in 0..10_100 {
+    for count in 0..4_100 {
         cluster
             .store
             .modify(&resources::CONFIG_MAPS, NAMESPACE, "busy", |map| {

@@ -296,3 +296,50 @@ fn field_value(object: &Value, field: &str) -> String {
         Some(other) => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn label_selectors_mean_what_kubernetes_says() {
+        let object =
+            json!({ "metadata": { "labels": { "app": "web", "size": "7", "empty": "" } } });
+        for (selector, matches) in [
+            ("", true),
+            ("app", true),
+            ("!app", false),
+            ("app=web", true),
+            ("app == web,size", true),
+            ("app!=web", false),
+            ("other!=web", true),
+            ("app in (db, web)", true),
+            ("app notin (db,web)", false),
+            ("other notin (db)", true),
+            ("size>6,size<8", true),
+            ("size>7", false),
+            ("empty=", true),
+            ("in", false),
+        ] {
+            assert_eq!(
+                selector.parse::<LabelSelector>().unwrap().matches(&object),
+                matches,
+                "{selector:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn broken_label_selectors_are_refused() {
+        for selector in ["a===b", "a in", "a in (b", "=b", "a b", "a,", "a>b", "(a)"] {
+            let refused = selector.parse::<LabelSelector>().unwrap_err();
+            assert_eq!(refused.code, 400, "{selector:?}");
+            assert!(
+                refused.message.starts_with("unable to parse requirement: "),
+                "{refused}"
+            );
+        }
+    }
+}

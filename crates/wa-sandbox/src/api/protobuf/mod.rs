@@ -282,3 +282,85 @@ impl<'a> Fields<'a> {
         Err("a number is too long".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(bytes.len()).unwrap();
+        [&[number << 3 | 2, length], bytes].concat()
+    }
+
+    fn job() -> Vec<u8> {
+        let meta = [
+            field(1, b"now"),
+            field(8, b""),
+            field(11, &[field(1, b"a"), field(2, b"b")].concat()),
+        ]
+        .concat();
+        // suspend: false and backoffLimit: 0 are pointers, and so are set.
+        let spec = [&[7 << 3, 0][..], &[10 << 3, 0]].concat();
+        let raw = [field(1, &meta), field(2, &spec), field(3, b"")].concat();
+        let type_meta = [field(1, b"batch/v1"), field(2, b"Job")].concat();
+        [MAGIC, &field(1, &type_meta), &field(2, &raw)].concat()
+    }
+
+    #[test]
+    fn zeros_that_were_set_stay_and_others_vanish() {
+        let expected = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "now", "labels": { "a": "b" } },
+            "spec": { "backoffLimit": 0, "suspend": false },
+        });
+        assert_eq!(decode(&job()).unwrap(), expected);
+    }
+
+    #[test]
+    fn broken_bodies_are_errors() {
+        let whole = job();
+        for length in 0..whole.len() {
+            let _ = decode(&whole[..length]);
+        }
+        let seed = rand::random();
+        println!("seed {seed}");
+        let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(seed);
+        for _ in 0..20_000 {
+            let mut broken = whole.clone();
+            let at = rand::RngExt::random_range(&mut random, MAGIC.len()..broken.len());
+            broken[at] = rand::RngExt::random(&mut random);
+            let _ = decode(&broken);
+        }
+        assert!(decode(b"{}").is_err());
+        assert!(decode(&[MAGIC, &field(2, b"\xff\xff")].concat()).is_err());
+    }
+
+    #[test]
+    fn the_schema_is_whole() {
+        let known = [
+            "string",
+            "bytes",
+            "bool",
+            "int32",
+            "int64",
+            "Time",
+            "MicroTime",
+            "Quantity",
+            "FieldsV1",
+            "IntOrString",
+        ];
+        for (message, fields) in MESSAGES.iter() {
+            for field in fields.iter().filter(|field| field.label != "ignored") {
+                let type_known =
+                    known.contains(&field.r#type) || MESSAGES.contains_key(field.r#type);
+                assert!(type_known, "{message}.{}: {}", field.name, field.r#type);
+                assert!(
+                    ["optional", "pointer", "repeated", "map", "inline"].contains(&field.label),
+                    "{message}"
+                );
+                assert!(field.number > 0, "{message}.{}", field.name);
+            }
+        }
+    }
+}

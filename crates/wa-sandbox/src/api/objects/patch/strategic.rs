@@ -149,3 +149,64 @@ fn set_order(items: &mut [Value], order: &[Value], list: ListType) {
     };
     items.sort_by_key(rank);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn merged(target: Value, patch: &Value) -> Value {
+        let mut target = target;
+        merge(&mut target, patch).unwrap();
+        target
+    }
+
+    #[test]
+    fn lists_of_named_things_merge_by_name() {
+        let pod =
+            json!({ "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "1" }] });
+        let patch = json!({
+            "containers": [{ "name": "b", "image": "2" }, { "name": "c" }, { "name": "a", "$patch": "delete" }],
+            "$setElementOrder/containers": [{ "name": "c" }, { "name": "b" }],
+        });
+        assert_eq!(
+            merged(pod, &patch),
+            json!({ "containers": [{ "name": "c" }, { "name": "b", "image": "2" }] })
+        );
+    }
+
+    #[test]
+    fn other_lists_are_replaced() {
+        let container = json!({ "command": ["a", "b"], "tolerations": [{ "key": "x" }] });
+        let patch = json!({ "command": ["c"], "tolerations": null });
+        assert_eq!(merged(container, &patch), json!({ "command": ["c"] }));
+    }
+
+    #[test]
+    fn directives_are_obeyed() {
+        let object = json!({ "strategy": { "type": "RollingUpdate", "rollingUpdate": {} }, "data": { "a": 1 } });
+        let patch = json!({ "strategy": { "$retainKeys": ["type"], "type": "Recreate" }, "data": { "$patch": "replace", "b": 2 } });
+        assert_eq!(
+            merged(object, &patch),
+            json!({ "strategy": { "type": "Recreate" }, "data": { "b": 2 } })
+        );
+        let metadata = json!({ "metadata": { "finalizers": ["a", "b"] } });
+        let patch = json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"] } });
+        assert_eq!(
+            merged(metadata, &patch)["metadata"]["finalizers"],
+            json!(["b", "c"])
+        );
+    }
+
+    #[test]
+    fn an_item_without_its_key_is_refused() {
+        let patch = json!({ "containers": [{ "image": "2" }] });
+        assert_eq!(
+            merge(&mut json!({ "containers": [] }), &patch)
+                .unwrap_err()
+                .code,
+            400
+        );
+    }
+}
