@@ -1,8 +1,8 @@
 //! `wa-sandbox up`: starts a cluster.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, bail};
@@ -125,8 +125,13 @@ impl Up {
     async fn start_detached(&self, home: &Home) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(home.path())
             .with_context(|| format!("cannot use the directory {}", home.path().display()))?;
-        let log = File::create(home.log())
-            .with_context(|| format!("cannot write {}", home.log().display()))?;
+        let log = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(home.log());
+        let log = log.with_context(|| format!("cannot write {}", home.log().display()))?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let mut command = tokio::process::Command::new(program);
         command
@@ -142,7 +147,7 @@ impl Up {
             .arg(home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log);
+            .stderr(log.try_clone()?);
         if let Some(path) = &self.kubeconfig {
             command.arg("--kubeconfig").arg(path);
         }
@@ -175,17 +180,18 @@ impl Up {
             return Ok(ExitCode::SUCCESS);
         }
         child.wait().await?;
-        bail!("{}", last_words(&home.log()));
+        bail!("{}", last_words(log));
     }
 }
 
-/// What the detached cluster said before it ended, without the prefix that is put before it again.
-fn last_words(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let _ = std::fs::remove_file(log);
+/// What the detached cluster said before it ended, without the prefix that is put before it again. It has removed its
+/// files by then; the open one can still be read.
+fn last_words(mut log: File) -> String {
+    let mut text = String::new();
+    let read = log.rewind().and_then(|()| log.read_to_string(&mut text));
     let text = text.trim();
     let text = text.strip_prefix("error: ").unwrap_or(text);
-    if text.is_empty() {
+    if read.is_err() || text.is_empty() {
         "the cluster's process ended without a word".to_owned()
     } else {
         text.to_owned()

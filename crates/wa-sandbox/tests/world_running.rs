@@ -1,0 +1,339 @@
+//! The whole cluster with its real PostgreSQL and etcd, asked by a real kubectl.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wa_sandbox::world::{Profile, Seed};
+use wa_sandbox::{Config, Sandbox};
+
+struct World {
+    sandbox: Sandbox,
+    directory: TempDir,
+}
+
+impl World {
+    async fn start(profile: Profile, seed: Seed) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config {
+            profile,
+            seed,
+            ..Config::new(directory.path().join("cluster"))
+        };
+        Self {
+            sandbox: Sandbox::start(config).await.unwrap(),
+            directory,
+        }
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Output {
+        Command::new("kubectl")
+            .env("KUBECONFIG", self.sandbox.kubeconfig())
+            .env("HOME", self.directory.path())
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments);
+        assert!(
+            output.status.success(),
+            "kubectl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a script in a pod with the store's password in the environment of that process.
+    fn with_password(&self, pod: &str, script: &str) -> Output {
+        let names = self.sandbox.names();
+        let secret = self.ask(&["get", "secret", &names.store_secret.name, "-o", "json"]);
+        let secret: Value = serde_json::from_str(&secret).unwrap();
+        let vcap = secret["data"][names.store_secret.key].as_str().unwrap();
+        let vcap: Value = serde_json::from_slice(&base64_decode(vcap)).unwrap();
+        let credentials = &vcap["user-provided"][1]["credentials"];
+        let script = format!(
+            "IFS= read -r PGPASSWORD; export PGPASSWORD PGHOST={} PGUSER={} PGDATABASE={}; {script}",
+            credentials["host"].as_str().unwrap(),
+            credentials["username"].as_str().unwrap(),
+            credentials["database"].as_str().unwrap(),
+        );
+        let password = self.directory.path().join("password");
+        fs::write(
+            &password,
+            format!("{}\n", credentials["password"].as_str().unwrap()),
+        )
+        .unwrap();
+        Command::new("kubectl")
+            .env("KUBECONFIG", self.sandbox.kubeconfig())
+            .env("HOME", self.directory.path())
+            .args([
+                "exec", "-i", pod, "-c", "postgres", "--", "sh", "-c", &script,
+            ])
+            .stdin(fs::File::open(password).unwrap())
+            .output()
+            .unwrap()
+    }
+
+    /// The files on the backup volume, seen by a helper pod.
+    fn store_backups(&self) -> Vec<String> {
+        let container = "jsonpath={.spec.jobTemplate.spec.template.spec.containers[0].image}";
+        let image = self.ask(&["get", "cronjob", "wa-store-cronjob", "-o", container]);
+        let overrides = json!({ "apiVersion": "v1", "spec": {
+            "volumes": [{ "name": "b", "persistentVolumeClaim": { "claimName": self.sandbox.names().backup_claim } }],
+            "containers": [{
+                "name": "reader", "image": image, "command": ["ls", "/store-backups"],
+                "volumeMounts": [{ "name": "b", "mountPath": "/store-backups" }],
+            }],
+        } });
+        let overrides = overrides.to_string();
+        self.ask(&[
+            "run",
+            "reader",
+            "--image",
+            &image,
+            "--restart=Never",
+            "--overrides",
+            &overrides,
+        ]);
+        self.ask(&[
+            "wait",
+            "pod/reader",
+            "--for=jsonpath={.status.phase}=Succeeded",
+            "--timeout=30s",
+        ]);
+        let files = self.ask(&["logs", "reader"]);
+        self.ask(&["delete", "pod", "reader"]);
+        files.lines().map(str::to_owned).collect()
+    }
+
+    /// Processes of this machine that have the cluster's directory in their command line.
+    fn processes(directory: &Path) -> Vec<String> {
+        let needle = directory.to_str().unwrap();
+        fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .filter(|line| line.contains(needle))
+            .collect()
+    }
+}
+
+fn base64_decode(text: &str) -> Vec<u8> {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    BASE64_STANDARD.decode(text).unwrap()
+}
+
+fn succeeded(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_answers_over_tls_with_the_secret_s_password_from_both_pods() {
+    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    for pod in ["wa-postgres-16-1", "wa-postgres-16-2"] {
+        let query = "select ssl, (select count(*) from tenant), (select count(*) from workspace) \
+                     from pg_stat_ssl where pid = pg_backend_pid()";
+        let answer = world.with_password(pod, &format!("PGSSLMODE=require psql -XAtc '{query}'"));
+        assert_eq!(succeeded(&answer).trim(), "t|10|24", "{pod}");
+    }
+    let plain = world.with_password(
+        "wa-postgres-16-1",
+        "PGSSLMODE=disable psql -XAtc 'select 1'",
+    );
+    assert!(!plain.status.success());
+    let complaint = String::from_utf8_lossy(&plain.stderr).into_owned();
+    assert!(complaint.contains("no pg_hba.conf entry"), "{complaint}");
+    let wrong = world.with_password("wa-postgres-16-1", "PGPASSWORD=wrong psql -XAtc 'select 1'");
+    let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(
+        complaint.contains("password authentication failed"),
+        "{complaint}"
+    );
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_of_the_store_is_signed_by_the_ca_secret() {
+    let world = World::start(Profile::V4_8_5, Seed::Small).await;
+    let ca = world.ask(&[
+        "get",
+        "secret",
+        "wa-postgres-ca",
+        "-o",
+        "jsonpath={.data.ca\\.crt}",
+    ]);
+    let script = format!(
+        "mkdir -p /controller/tmp && echo {ca} | base64 -d >/controller/tmp/ca.crt && \
+         PGSSLMODE=verify-full PGSSLROOTCERT=/controller/tmp/ca.crt psql -XAtc 'select 1'"
+    );
+    assert_eq!(
+        succeeded(&world.with_password("wa-postgres-1", &script)).trim(),
+        "1"
+    );
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_has_about_the_size_asked_for_and_everything_a_dump_can_hold() {
+    const BYTES: u64 = 3_000_000;
+    let world = World::start(Profile::V5_1, Seed::Bytes(BYTES)).await;
+    let script = "pg_dump -Fc >/controller/tmp.dump && wc -c </controller/tmp.dump && pg_restore --list /controller/tmp.dump";
+    let answer = succeeded(&world.with_password("wa-postgres-16-1", script));
+    let (size, list) = answer.split_once('\n').unwrap();
+    let size: u64 = size.trim().parse().unwrap();
+    assert!(size.abs_diff(BYTES) < BYTES / 20, "{size} bytes");
+    for entry in [
+        "TABLE DATA public tenant",
+        "TABLE DATA public workspace",
+        "TABLE DATA public log_event",
+        "VIEW public active_tenant",
+        "SEQUENCE SET public snapshot_number",
+        "FK CONSTRAINT public workspace",
+        "INDEX public workspace_training",
+        "BLOBS",
+    ] {
+        assert!(list.contains(entry), "no {entry} in {list}");
+    }
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcd_counts_the_workspaces_for_root_and_refuses_others() {
+    let world = World::start(Profile::V5_0_1, Seed::Small).await;
+    let etcdctl = "tls=/etc/etcdtls/operator/etcd-tls; ETCDCTL_API=3 etcdctl --cert $tls/etcd-client.crt \
+                   --key $tls/etcd-client.key --cacert $tls/etcd-client-ca.crt \
+                   --endpoints https://$(hostname).$CLUSTER_NAME.cpd.svc.cluster.local:2379";
+    let get = "get --prefix /bluegoat/voyager-nlu/voyager-nlu-slot-wa/workspaces/ --keys-only --limit=1 -w json";
+    let as_root = format!("{etcdctl} --user root:$(cat /var/run/credentials/pass.key) {get}");
+    let answer = world.ask(&["exec", "wa-etcd-0", "--", "bash", "-c", &as_root]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["count"], 24);
+    let as_nobody = world.kubectl(&[
+        "exec",
+        "wa-etcd-0",
+        "--",
+        "bash",
+        "-c",
+        &format!("{etcdctl} {get}"),
+    ]);
+    assert!(!as_nobody.status.success());
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_made_by_hand_backs_up_and_prunes_one_old_dump() {
+    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let before = world.store_backups();
+    world.ask(&[
+        "create",
+        "job",
+        "--from=cronjob/wa-store-cronjob",
+        "by-hand",
+    ]);
+    world.ask(&[
+        "wait",
+        "job/by-hand",
+        "--for=condition=complete",
+        "--timeout=30s",
+    ]);
+    let after = world.store_backups();
+    let gone: Vec<_> = before.iter().filter(|file| !after.contains(file)).collect();
+    let new: Vec<_> = after.iter().filter(|file| !before.contains(file)).collect();
+    assert!(
+        gone.iter().any(|file| file.starts_with("store.dump_")),
+        "{before:?}\n{after:?}"
+    );
+    assert!(
+        new.iter().any(|file| file.starts_with("store.dump_")),
+        "{new:?}"
+    );
+    assert!(
+        new.iter()
+            .any(|file| file.starts_with("auth-encryption-wa_")),
+        "{new:?}"
+    );
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_deleted_comes_back_with_its_data() {
+    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    world.ask(&[
+        "delete",
+        "pod",
+        "wa-postgres-16-1",
+        "--grace-period=0",
+        "--force",
+    ]);
+    world.ask(&[
+        "wait",
+        "pod/wa-postgres-16-1",
+        "--for=condition=ready",
+        "--timeout=30s",
+    ]);
+    let answer = world.with_password(
+        "wa-postgres-16-2",
+        "psql -XAtc 'select count(*) from workspace'",
+    );
+    assert_eq!(succeeded(&answer).trim(), "24");
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_profile_starts_and_two_clusters_live_side_by_side() {
+    for pair in [
+        [Profile::V4_0, Profile::V4_8_5],
+        [Profile::V4_8_8, Profile::V5_0_1],
+    ] {
+        let (one, two) = tokio::join!(
+            World::start(pair[0], Seed::Small),
+            World::start(pair[1], Seed::Small)
+        );
+        for world in [&one, &two] {
+            let claim = &world.sandbox.names().backup_claim;
+            assert_eq!(
+                world.ask(&["get", "pvc", claim, "-o", "jsonpath={.status.phase}"]),
+                "Bound"
+            );
+            let pods = world.ask(&["get", "pods", "--no-headers"]);
+            assert!(
+                !pods.contains("Error") && !pods.contains("BackOff"),
+                "{pods}"
+            );
+        }
+        tokio::join!(one.sandbox.stop(), two.sandbox.stop());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_after_a_stop_or_a_drop() {
+    for stopped in [true, false] {
+        let world = World::start(Profile::V5_2_1, Seed::Small).await;
+        let cluster = world.directory.path().join("cluster");
+        assert!(
+            !World::processes(&cluster).is_empty(),
+            "the test sees no process at all"
+        );
+        if stopped {
+            world.sandbox.stop().await;
+            assert_eq!(World::processes(&cluster), Vec::<String>::new());
+        } else {
+            drop(world.sandbox);
+            while !World::processes(&cluster).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(!cluster.exists(), "files are left, stopped: {stopped}");
+    }
+}
