@@ -4,7 +4,8 @@
 
 mod behaviour;
 mod faults;
-mod kubectl;
+mod kubectl_reads;
+mod kubectl_writes;
 mod support;
 mod watches;
 mod wire;
