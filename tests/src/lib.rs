@@ -1,1 +1,19 @@
-//! stub
+//! What the end-to-end tests share: a practice cluster, and the plugins as a user runs them.
+//!
+//! The tests run the built binaries, kubectl, `pg_restore` and `psql`; they see what a user sees: standard output, standard
+//! error, the exit code and the files. Each file of tests has its own cluster, started once.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::return_self_not_must_use,
+    reason = "a test that cannot set itself up, or is not met, has failed"
+)]
+
+mod programs;
+mod run;
+mod world;
+
+pub use programs::binary;
+pub use run::{Outcome, run};
+pub use world::{World, dump_requests};

@@ -14,7 +14,5 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "--deny",
         "warnings",
     ]))?;
-    // The end-to-end tests run the binaries, which `cargo test` alone does not build for them.
-    process::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
     process::run(&mut cargo(&["test", "--workspace"]))
 }

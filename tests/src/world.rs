@@ -1,0 +1,222 @@
+//! A practice cluster for a file of tests.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use wa_sandbox::faults::{Effect, Fault, Matcher};
+use wa_sandbox::world::Profile;
+use wa_sandbox::{Config, Sandbox};
+
+use crate::{Outcome, binary, run};
+
+/// A running practice cluster and the plugins installed beside kubectl.
+pub struct World {
+    sandbox: Option<Sandbox>,
+    runtime: Runtime,
+    home: TempDir,
+}
+
+/// The requests that run pg_dump, and not the ones that ask for versions.
+pub fn dump_requests() -> Matcher {
+    Matcher {
+        path: Some("--format%3Dcustom".to_owned()),
+        ..Matcher::default()
+    }
+}
+
+impl World {
+    /// A cluster of that release.
+    pub fn start(profile: Profile) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let plugins = home.path().join("plugins");
+        fs::create_dir(&plugins).unwrap();
+        for name in ["kubectl-wa_backup", "kubectl-wa-backup"] {
+            symlink(binary("kubectl-wa-backup"), plugins.join(name)).unwrap();
+        }
+        // Its threads live as long as the cluster: the cluster's processes die with the thread that started them.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let config = Config {
+            profile,
+            ..Config::new(home.path().join("cluster"))
+        };
+        let sandbox =
+            runtime.block_on(async { tokio::spawn(Sandbox::start(config)).await.unwrap() });
+        Self {
+            sandbox: Some(sandbox.unwrap()),
+            runtime,
+            home,
+        }
+    }
+
+    /// The one cluster of a file of tests, for one test at a time: a fault meets only the test that injected it.
+    pub fn shared() -> MutexGuard<'static, Self> {
+        static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
+        let world = WORLD.get_or_init(|| Mutex::new(Self::start(Profile::default())));
+        let world = world.lock().unwrap_or_else(PoisonError::into_inner);
+        // What a test that failed left behind.
+        world.sandbox().faults().clear();
+        world
+    }
+
+    /// The cluster itself.
+    pub fn sandbox(&self) -> &Sandbox {
+        self.sandbox.as_ref().unwrap()
+    }
+
+    /// A directory for this test alone.
+    pub fn scratch(&self) -> TempDir {
+        tempfile::tempdir_in(self.home.path()).unwrap()
+    }
+
+    /// A program that sees the cluster, and the plugins through kubectl.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths =
+            std::iter::once(self.home.path().join("plugins")).chain(std::env::split_paths(&path));
+        let mut command = Command::new(program);
+        command
+            .env("KUBECONFIG", self.sandbox().kubeconfig())
+            .env("PATH", std::env::join_paths(paths).unwrap())
+            .env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// `kubectl wa-backup` with these arguments, in `directory`.
+    pub fn backup_command(&self, directory: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.command(binary("kubectl-wa-backup"));
+        command.args(arguments).current_dir(directory);
+        command
+    }
+
+    /// The same, run.
+    pub fn backup(&self, directory: &Path, arguments: &[&str]) -> Outcome {
+        run(&mut self.backup_command(directory, arguments))
+    }
+
+    /// kubectl with these arguments; it must succeed.
+    #[track_caller]
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        run(self.command("kubectl").args(arguments))
+            .expect_code(0)
+            .stdout
+    }
+
+    /// Applies objects to the cluster.
+    #[track_caller]
+    pub fn apply(&self, objects: &Value) {
+        use std::io::Write as _;
+        let mut kubectl = self
+            .command("kubectl")
+            .args(["create", "--validate=false", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        kubectl
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(objects.to_string().as_bytes())
+            .unwrap();
+        assert!(
+            kubectl.wait().unwrap().success(),
+            "kubectl create: {objects}"
+        );
+    }
+
+    /// Makes something go wrong until the test ends, or `times` have passed.
+    pub fn fault(&self, on: Matcher, times: Option<u32>, effect: Effect) {
+        self.sandbox().faults().inject(Fault { on, times, effect });
+    }
+
+    /// The one backup set in `directory`.
+    #[track_caller]
+    pub fn only_set(&self, directory: &Path) -> PathBuf {
+        let sets: Vec<PathBuf> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert_eq!(sets.len(), 1, "{sets:?}");
+        sets[0].clone()
+    }
+
+    /// What the store secret says of the database, as libpq's environment.
+    pub fn store_environment(&self) -> Vec<(String, String)> {
+        let secret = &self.sandbox().names().store_secret;
+        let template = format!(
+            "go-template={{{{index .data {:?} | base64decode}}}}",
+            secret.key
+        );
+        let services = self.kubectl(&["get", "secret", &secret.name, "-o", &template]);
+        let services: Value = serde_json::from_str(&services).unwrap();
+        let credentials = services["user-provided"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|service| service["name"] == "pgservice")
+            .map(|service| &service["credentials"])
+            .unwrap();
+        [
+            ("PGHOST", "host"),
+            ("PGPORT", "port"),
+            ("PGDATABASE", "database"),
+            ("PGUSER", "username"),
+            ("PGPASSWORD", "password"),
+        ]
+        .map(|(variable, field)| {
+            let value = &credentials[field];
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (variable.to_owned(), text)
+        })
+        .to_vec()
+    }
+
+    /// The password of the store database.
+    pub fn password(&self) -> String {
+        let environment = self.store_environment();
+        environment
+            .into_iter()
+            .find(|(name, _)| name == "PGPASSWORD")
+            .unwrap()
+            .1
+    }
+
+    /// Runs a shell script in the primary PostgreSQL pod, as the database's superuser, with `input` on standard input.
+    #[track_caller]
+    pub fn in_postgres_pod(&self, script: &str, input: Stdio) -> String {
+        let pod = self.sandbox().names().primary_pod();
+        let output = self
+            .command("kubectl")
+            .args([
+                "exec", "-i", &pod, "-c", "postgres", "--", "sh", "-ec", script,
+            ])
+            .stdin(input)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(sandbox) = self.sandbox.take() {
+            self.runtime.block_on(sandbox.stop());
+        }
+    }
+}

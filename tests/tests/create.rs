@@ -1,0 +1,282 @@
+//! A backup of a healthy installation.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+
+use end_to_end::{World, run};
+use serde_json::Value;
+use wa_sandbox::world::Profile;
+
+fn manifest(set: &Path) -> Value {
+    serde_json::from_slice(&fs::read(set.join("backup.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn every_release_is_backed_up_with_its_own_names() {
+    for profile in Profile::ALL {
+        let world = World::start(profile);
+        let scratch = world.scratch();
+        let outcome = world
+            .backup(scratch.path(), &["create", "-o", "json"])
+            .expect_code(0);
+        let created: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let set = scratch.path().join(created["path"].as_str().unwrap());
+        assert_eq!(
+            created["release"].as_str().unwrap(),
+            world.sandbox().names().version,
+            "{profile}"
+        );
+        assert_eq!(
+            set.join("auth-encryption.yaml").exists(),
+            world.sandbox().names().auth_encryption_secret.is_some(),
+            "{profile}"
+        );
+        assert!(created["verifiedAt"].is_string());
+        world
+            .backup(scratch.path(), &["verify", set.to_str().unwrap()])
+            .expect_code(0);
+    }
+}
+
+#[test]
+fn pg_restore_gives_back_the_rows_that_were_dumped() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world
+        .backup(scratch.path(), &["create", "--to", "sets"])
+        .expect_code(0);
+    let set = world.only_set(&scratch.path().join("sets"));
+
+    let dump = File::open(set.join("store.dump")).unwrap();
+    world.in_postgres_pod(
+        "createdb restored && pg_restore --no-owner --no-privileges --exit-on-error --dbname=restored",
+        dump.into(),
+    );
+    let store = world.sandbox().names().database();
+    let tables = manifest(&set)["tables"].as_array().unwrap().clone();
+    assert!(tables.len() >= 4, "{tables:?}");
+    for table in tables {
+        let name = format!(
+            "{}.{}",
+            table["schema"].as_str().unwrap(),
+            table["name"].as_str().unwrap()
+        );
+        let rows_in = |database: &str| {
+            let query = format!(
+                "select count(*), md5(string_agg(t::text, '|' order by t::text)) from {name} t"
+            );
+            world.in_postgres_pod(
+                &format!("psql -XAtd {database} -c \"{query}\""),
+                Stdio::null(),
+            )
+        };
+        let restored = rows_in("restored");
+        assert_eq!(restored, rows_in(&store), "{name}");
+        assert!(
+            restored.starts_with(&format!("{}|", table["rows"])),
+            "{name}: {restored}"
+        );
+    }
+    world.in_postgres_pod("dropdb restored", Stdio::null());
+}
+
+#[test]
+fn the_dump_is_written_to_standard_output_and_nothing_else() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let path = scratch.path().join("store.dump");
+    let status = world
+        .backup_command(scratch.path(), &["create", "--stdout"])
+        .stdout(File::create(&path).unwrap())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    world
+        .backup(scratch.path(), &["verify", "store.dump"])
+        .expect_code(0);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_starts_no_dump() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let before = dumps_started(&world);
+    let outcome = world
+        .backup(scratch.path(), &["create", "--dry-run"])
+        .expect_code(0);
+    assert!(
+        outcome.stdout.contains("would be created"),
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    assert_eq!(dumps_started(&world), before);
+}
+
+fn dumps_started(world: &World) -> usize {
+    let requests = world.sandbox().requests();
+    requests
+        .iter()
+        .filter(|request| request.uri.contains("format%3Dcustom"))
+        .count()
+}
+
+#[test]
+fn compression_is_as_asked() {
+    let world = World::shared();
+    for (method, shown) in [("none", "none"), ("9", "gzip")] {
+        let scratch = world.scratch();
+        world
+            .backup(
+                scratch.path(),
+                &["create", "--to", "s", "--compress", method],
+            )
+            .expect_code(0);
+        let set = world.only_set(&scratch.path().join("s"));
+        let inspection = world
+            .backup(
+                scratch.path(),
+                &["inspect", set.to_str().unwrap(), "-o", "json"],
+            )
+            .expect_code(0);
+        let inspection: Value = serde_json::from_str(&inspection.stdout).unwrap();
+        assert!(
+            inspection["archive"]["compression"]
+                .as_str()
+                .unwrap()
+                .starts_with(shown),
+            "{inspection}"
+        );
+    }
+}
+
+#[test]
+fn an_unverified_set_says_so() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let outcome = world
+        .backup(scratch.path(), &["create", "--to", "s", "--no-verify"])
+        .expect_code(0);
+    assert!(
+        outcome.stdout.contains("not verified"),
+        "{}",
+        outcome.stdout
+    );
+    assert!(manifest(&world.only_set(&scratch.path().join("s")))["verifiedAt"].is_null());
+}
+
+#[test]
+fn the_password_shows_neither_in_requests_nor_in_anything_printed() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let password = world.password();
+    let mut printed = String::new();
+    for arguments in [
+        &["check", "-v", "9"][..],
+        &["create", "-v", "9", "--to", "s"],
+        &["create", "-o", "json", "--to", "t", "-v", "9"],
+        &["create", "--dry-run"],
+    ] {
+        printed += &world
+            .backup(scratch.path(), arguments)
+            .expect_code(0)
+            .everything();
+    }
+    let set = world.only_set(&scratch.path().join("s"));
+    printed += &fs::read_to_string(set.join("backup.json")).unwrap();
+    let seen: Vec<String> = world
+        .sandbox()
+        .requests()
+        .into_iter()
+        .map(|request| request.uri)
+        .collect();
+    assert!(seen.iter().any(|uri| uri.contains("/exec?")));
+    for form in [
+        password.clone(),
+        percent_encoded(&password),
+        serde_json::to_string(&password)
+            .unwrap()
+            .trim_matches('"')
+            .to_owned(),
+    ] {
+        assert!(!printed.contains(&form), "printed: {form}");
+        assert!(
+            !seen.iter().any(|uri| uri.contains(&form)),
+            "requested: {form}"
+        );
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn kubectl_finds_the_plugin_under_both_spellings() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    for spelling in [&["wa-backup", "check"][..], &["wa", "backup", "check"]] {
+        let outcome = run(world
+            .command("kubectl")
+            .args(spelling)
+            .current_dir(scratch.path()))
+        .expect_code(0);
+        assert!(
+            outcome.stdout.contains("pg_dump          ok"),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn results_are_for_programs_too() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let name = world
+        .backup(scratch.path(), &["create", "-o", "name"])
+        .expect_code(0)
+        .stdout;
+    assert!(
+        scratch
+            .path()
+            .join(name.trim())
+            .join("backup.json")
+            .exists(),
+        "{name}"
+    );
+    let path = |arguments: &[&str]| {
+        world
+            .backup(scratch.path(), arguments)
+            .expect_code(0)
+            .stdout
+    };
+    assert_eq!(
+        path(&["list", "-o", "jsonpath={.backups[0].path}"]).trim(),
+        name.trim()
+    );
+    let events = world
+        .backup(scratch.path(), &["create", "-o", "json", "--to", "other"])
+        .expect_code(0)
+        .stderr;
+    for line in events.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert!(event["event"].is_string(), "{line}");
+    }
+}

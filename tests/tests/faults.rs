@@ -1,0 +1,255 @@
+//! Connections that break, at any byte and in every way: never exit code 0, never a complete set, nothing left behind.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use end_to_end::{Outcome, World, dump_requests, run};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use wa_sandbox::faults::{Effect, Matcher};
+
+/// Creates a backup that must fail with exit code 1 and leave nothing.
+#[track_caller]
+fn must_fail(world: &World, arguments: &[&str]) -> Outcome {
+    let scratch = world.scratch();
+    let mut all = vec!["create", "--to", "sets/here"];
+    all.extend(arguments);
+    let outcome = world.backup(scratch.path(), &all).expect_code(1);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(
+        fs::read_dir(scratch.path()).unwrap().count(),
+        0,
+        "{}",
+        outcome.stderr
+    );
+    outcome
+}
+
+/// The size of the dump, by taking it once.
+fn dump_bytes(world: &World) -> u64 {
+    let scratch = world.scratch();
+    world
+        .backup(scratch.path(), &["create", "--to", "s"])
+        .expect_code(0);
+    fs::metadata(world.only_set(&scratch.path().join("s")).join("store.dump"))
+        .unwrap()
+        .len()
+}
+
+#[test]
+fn a_cut_at_any_byte_is_never_a_backup() {
+    let world = World::shared();
+    let size = dump_bytes(&world);
+    let seed: u64 =
+        std::env::var("SWEEP_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("SWEEP_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for round in 0..200 {
+        let bytes = match round {
+            0 => 0,
+            1 => 1,
+            2 => size - 1,
+            3 => size,
+            _ => random.random_range(0..=size),
+        };
+        let effect = if round % 2 == 0 {
+            Effect::CutAfter { bytes }
+        } else {
+            Effect::CloseWithoutStatus { after_bytes: bytes }
+        };
+        world.fault(dump_requests(), Some(1), effect);
+        must_fail(&world, &["--retries", "0"]).expect_error(&["the dump failed"]);
+        world.sandbox().faults().clear();
+    }
+}
+
+#[test]
+fn a_broken_dump_is_begun_again_and_then_whole() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.fault(dump_requests(), Some(1), Effect::CutAfter { bytes: 10_000 });
+    let outcome = world
+        .backup(scratch.path(), &["create", "--to", "s"])
+        .expect_code(0)
+        .expect_error(&["retry 1 of 2"]);
+    assert!(outcome.stdout.contains("created"));
+    let set = world.only_set(&scratch.path().join("s"));
+    world
+        .backup(scratch.path(), &["verify", set.to_str().unwrap()])
+        .expect_code(0);
+}
+
+#[test]
+fn retries_end() {
+    let world = World::shared();
+    world.fault(dump_requests(), None, Effect::CutAfter { bytes: 10_000 });
+    must_fail(&world, &["--retries", "1"]).expect_error(&["after 2 attempts", "lost"]);
+}
+
+#[test]
+fn what_has_gone_to_standard_output_is_not_sent_twice() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.fault(dump_requests(), Some(1), Effect::CutAfter { bytes: 10_000 });
+    let outcome = world
+        .backup(scratch.path(), &["create", "--stdout"])
+        .expect_code(1);
+    assert!(!outcome.stderr.contains("retry"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_stream_that_falls_silent_is_given_up() {
+    let world = World::shared();
+    world.fault(dump_requests(), None, Effect::StallAfter { bytes: 20_000 });
+    must_fail(&world, &["--retries", "0"]).expect_error(&["lost"]);
+}
+
+#[test]
+fn the_end_of_a_dump_that_a_node_dropped_is_missed() {
+    let world = World::shared();
+    for bytes in [1, 100, 5_000] {
+        world.fault(dump_requests(), None, Effect::ShortenStdout { bytes });
+        must_fail(&world, &["--retries", "0"]);
+        world.sandbox().faults().clear();
+    }
+}
+
+#[test]
+fn servers_without_v5_are_understood() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.fault(Matcher::default(), None, Effect::RefuseV5);
+    world
+        .backup(scratch.path(), &["create", "--to", "s"])
+        .expect_code(0);
+    world.only_set(&scratch.path().join("s"));
+}
+
+#[test]
+fn a_slow_connection_is_only_slow() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let bytes_per_second = dump_bytes(&world) / 3;
+    world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
+    world
+        .backup(scratch.path(), &["create", "--to", "s"])
+        .expect_code(0);
+}
+
+#[test]
+fn a_pod_that_is_deleted_in_the_middle_of_the_dump_is_no_backup() {
+    // Its own cluster: the database does not survive this.
+    let world = World::start(wa_sandbox::world::Profile::default());
+    world.fault(
+        dump_requests(),
+        None,
+        Effect::DeletePodAfter { bytes: 50_000 },
+    );
+    must_fail(&world, &["--retries", "0"]);
+}
+
+#[test]
+fn what_was_written_stays_when_asked_for_and_is_no_complete_set() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.fault(dump_requests(), None, Effect::CutAfter { bytes: 50_000 });
+    let arguments = ["create", "--to", "s", "--retries", "0", "--keep-partial"];
+    world.backup(scratch.path(), &arguments).expect_code(1);
+    let listed = world
+        .backup(
+            scratch.path(),
+            &["list", "s", "-o", "jsonpath={.backups[*].state}"],
+        )
+        .expect_code(0);
+    assert_eq!(listed.stdout.trim(), "incomplete");
+    let set = world.only_set(&scratch.path().join("s"));
+    world
+        .backup(scratch.path(), &["verify", set.to_str().unwrap()])
+        .expect_code(3);
+}
+
+#[test]
+fn ctrl_c_in_the_middle_of_a_dump_leaves_nothing_here_and_nothing_in_the_pod() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.fault(
+        dump_requests(),
+        None,
+        Effect::Throttle {
+            bytes_per_second: 20_000,
+        },
+    );
+    let mut create = world
+        .backup_command(scratch.path(), &["create", "--to", "s"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the dump has begun", || {
+        has_partial(&scratch.path().join("s"))
+    });
+    let pid = rustix::process::Pid::from_child(&create);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(create.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    let running = || {
+        world.in_postgres_pod(
+            "cat /proc/[0-9]*/comm 2>/dev/null || true",
+            std::process::Stdio::null(),
+        )
+    };
+    wait_until("pg_dump has ended", || {
+        !running().lines().any(|name| name == "pg_dump")
+    });
+}
+
+fn has_partial(directory: &Path) -> bool {
+    let Ok(sets) = fs::read_dir(directory) else {
+        return false;
+    };
+    sets.flatten().any(|set| {
+        fs::metadata(set.path().join("store.dump.partial")).is_ok_and(|metadata| metadata.len() > 0)
+    })
+}
+
+/// Waits for a condition; the limit only ends a test that would hang.
+#[track_caller]
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !condition() {
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(30),
+            "waited in vain until {what}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_nothing_is_left_on_it() {
+    let world = World::shared();
+    // A file system of 64 KiB, without being root.
+    let script = "cd /mnt && kubectl-wa-backup create --to sets; echo code=$?; ls -A /mnt";
+    let plugin = end_to_end::binary("kubectl-wa-backup");
+    let outcome = run(world
+        .command("bwrap")
+        .args([
+            "--dev-bind",
+            "/",
+            "/",
+            "--size",
+            "65536",
+            "--tmpfs",
+            "/mnt",
+            "sh",
+            "-c",
+        ])
+        .arg(script.replace("kubectl-wa-backup", plugin.to_str().unwrap())))
+    .expect_code(0)
+    .expect_error(&["No space left on device", "--to"]);
+    assert_eq!(outcome.stdout, "code=1\n");
+}

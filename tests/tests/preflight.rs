@@ -1,0 +1,265 @@
+//! What is wrong before a backup begins: each is named, with what to do, and nothing is written.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use end_to_end::{Outcome, World};
+use serde_json::{Value, json};
+use wa_sandbox::faults::{Effect, Matcher};
+
+/// Runs `create` with more arguments; it must fail with exit code 1 and write nothing.
+#[track_caller]
+fn refused(world: &World, arguments: &[&str]) -> Outcome {
+    let scratch = world.scratch();
+    let mut all = vec!["create", "--to", "sets"];
+    all.extend(arguments);
+    let outcome = world.backup(scratch.path(), &all).expect_code(1);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    outcome
+}
+
+fn assistant(name: &str) -> Value {
+    json!({"apiVersion": "assistant.watson.ibm.com/v1", "kind": "WatsonAssistant",
+           "metadata": {"name": name}, "spec": {"version": "4.8.8"}})
+}
+
+fn store_secret(content: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wa-store-vcap"},
+           "stringData": {"vcap_services": content.to_string()}})
+}
+
+/// A namespace of its own with these objects in it.
+#[track_caller]
+fn namespace(world: &World, name: &str, objects: impl IntoIterator<Item = Value>) {
+    world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    for mut object in objects {
+        object["metadata"]["namespace"] = name.into();
+        world.apply(&object);
+    }
+}
+
+#[test]
+fn a_kubeconfig_or_context_that_is_not_there_is_named() {
+    let world = World::shared();
+    refused(&world, &["--kubeconfig", "nowhere"]).expect_error(&["nowhere"]);
+    refused(&world, &["--context", "prod"])
+        .expect_error(&["context \"prod\" does not exist", "wa-sandbox"]);
+}
+
+#[test]
+fn a_server_that_is_not_there_or_does_not_answer_is_an_error_in_time() {
+    let world = World::shared();
+    refused(&world, &["-s", "https://127.0.0.1:1"])
+        .expect_error(&["unable to connect to the server", "refused"]);
+    // Accepts connections, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    refused(&world, &["-s", &url, "--request-timeout", "300ms"]).expect_error(&[&url]);
+}
+
+#[test]
+fn a_server_in_trouble_is_asked_again_in_the_open() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let effect = Effect::Status {
+        code: 503,
+        message: "overloaded".to_owned(),
+        retry_after: None,
+    };
+    let secrets = Matcher {
+        resource: Some("secrets".to_owned()),
+        ..Matcher::default()
+    };
+    world.fault(secrets.clone(), Some(2), effect.clone());
+    world
+        .backup(scratch.path(), &["check"])
+        .expect_code(0)
+        .expect_error(&["retry 2 of 3", "overloaded"]);
+    world.fault(secrets, None, effect);
+    refused(&world, &[]).expect_error(&["Error from server", "overloaded"]);
+}
+
+#[test]
+fn an_expired_token_says_to_log_in_again() {
+    let world = World::shared();
+    world.fault(Matcher::default(), None, Effect::ExpireToken);
+    refused(&world, &[]).expect_error(&[
+        "you must be logged in to the server (Unauthorized)",
+        "oc login",
+    ]);
+}
+
+#[test]
+fn every_missing_permission_is_named_at_once() {
+    let world = World::shared();
+    for (verb, resource, subresource) in [("create", "pods", "exec"), ("list", "pods", "")] {
+        world.fault(
+            Matcher::default(),
+            None,
+            Effect::Forbid {
+                verb: verb.to_owned(),
+                group: String::new(),
+                resource: resource.to_owned(),
+                subresource: subresource.to_owned(),
+            },
+        );
+    }
+    let scratch = world.scratch();
+    let check = world.backup(scratch.path(), &["check"]).expect_code(1);
+    assert!(
+        check.stdout.contains("list pods, create pods/exec"),
+        "{}",
+        check.stdout
+    );
+    refused(&world, &[]).expect_error(&[
+        "list pods, create pods/exec",
+        "ask a cluster administrator",
+        "pods is forbidden",
+    ]);
+}
+
+#[test]
+fn a_namespace_that_does_not_exist_is_named() {
+    let world = World::shared();
+    refused(&world, &["-n", "nope"]).expect_error(&["namespace \"nope\" not found", "-n"]);
+}
+
+#[test]
+fn without_an_instance_here_the_others_are_named() {
+    let world = World::shared();
+    refused(&world, &["-n", "default"])
+        .expect_error(&["no WatsonAssistant in namespace \"default\"", "wa in cpd"]);
+    refused(&world, &["-i", "other"])
+        .expect_error(&["WatsonAssistant \"other\" not found", "there is wa"]);
+}
+
+#[test]
+fn of_two_instances_one_must_be_chosen() {
+    let world = World::shared();
+    namespace(&world, "two", [assistant("wa"), assistant("wb")]);
+    refused(&world, &["-n", "two"]).expect_error(&["several WatsonAssistants: wa, wb", "-i"]);
+}
+
+#[test]
+fn all_problems_are_told_together() {
+    let world = World::shared();
+    namespace(&world, "bare", [assistant("wa")]);
+    refused(&world, &["-n", "bare"]).expect_error(&[
+        "2 problems",
+        "no store secret for instance \"wa\"",
+        "wa-store-datastore-connection-strings and wa-store-vcap",
+        "no PostgreSQL pod",
+        "wa-postgres-16 or wa-postgres",
+    ]);
+}
+
+#[test]
+fn a_malformed_secret_is_described_and_not_quoted() {
+    let world = World::shared();
+    namespace(
+        &world,
+        "malformed",
+        [
+            assistant("wa"),
+            store_secret(
+                &json!({"user-provided": [{"name": "redis", "credentials": {"password": "hunter2"}}]}),
+            ),
+        ],
+    );
+    let outcome = refused(&world, &["-n", "malformed"])
+        .expect_error(&["secret \"wa-store-vcap\"", "no service named \"pgservice\""]);
+    assert!(!outcome.stderr.contains("hunter2"));
+}
+
+#[test]
+fn a_pod_that_is_not_ready_is_named_with_its_state() {
+    let world = World::shared();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "wa-postgres-1", "labels": {"k8s.enterprisedb.io/cluster": "wa-postgres"}},
+        "spec": {"nodeSelector": {"no": "such"}, "containers": [{"name": "postgres", "image": "x"}]}});
+    namespace(&world, "unready", [assistant("wa"), pod]);
+    refused(&world, &["-n", "unready"]).expect_error(&["is Ready", "wa-postgres-1 is Pending"]);
+}
+
+#[test]
+fn postgresqls_own_errors_are_shown() {
+    let world = World::shared();
+    let store = world.store_environment();
+    let value = |name: &str| {
+        store
+            .iter()
+            .find(|(variable, _)| variable == name)
+            .unwrap()
+            .1
+            .clone()
+    };
+    let good = json!({"host": value("PGHOST"), "port": value("PGPORT"), "database": value("PGDATABASE"),
+                      "username": value("PGUSER"), "password": value("PGPASSWORD")});
+    for (field, wrong, expected) in [
+        ("password", "wrong", "password authentication failed"),
+        ("database", "nope", "database \"nope\" does not exist"),
+        ("port", "1", "Connection refused"),
+        (
+            "host",
+            "nowhere",
+            "could not translate host name \"nowhere\"",
+        ),
+    ] {
+        let mut credentials = good.clone();
+        credentials[field] = wrong.into();
+        let services =
+            json!({"user-provided": [{"name": "pgservice", "credentials": credentials}]});
+        // The same pod, reached through a secret of another instance.
+        let secret = format!("wb{field}-store-vcap");
+        let mut object = store_secret(&services);
+        object["metadata"] = json!({"name": secret, "namespace": "cpd"});
+        world.apply(&object);
+        let pod = world.sandbox().names().primary_pod();
+        world.kubectl(&[
+            "label",
+            "pod",
+            &pod,
+            &format!("postgresql=wb{field}-postgres"),
+        ]);
+        let mut instance = assistant(&format!("wb{field}"));
+        instance["metadata"]["namespace"] = "cpd".into();
+        world.apply(&instance);
+        refused(&world, &["-i", &format!("wb{field}")]).expect_error(&[expected]);
+        world.kubectl(&["label", "pod", &pod, "postgresql-"]);
+        world.kubectl(&["delete", "watsonassistant", &format!("wb{field}")]);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_written_is_named() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    fs::write(scratch.path().join("file"), "").unwrap();
+    world
+        .backup(scratch.path(), &["create", "--to", "file/sets"])
+        .expect_code(1)
+        .expect_error(&["cannot create a backup set in file/sets", "not a directory"]);
+    let read_only = scratch.path().join("read-only");
+    fs::create_dir(&read_only).unwrap();
+    fs::set_permissions(&read_only, fs::Permissions::from_mode(0o500)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        world
+            .backup(scratch.path(), &["create", "--to", "read-only"])
+            .expect_code(1)
+            .expect_error(&["Permission denied", "--to"]);
+    }
+}
+
+#[test]
+fn a_compression_that_the_pods_pg_dump_lacks_is_refused() {
+    let world = World::shared();
+    refused(&world, &["--compress", "zstd"])
+        .expect_error(&["does not know --compress zstd", "a level from 0 to 9"]);
+}
