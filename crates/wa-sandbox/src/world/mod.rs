@@ -57,7 +57,7 @@ pub enum WorldError {
         name: String,
         /// How long was waited.
         seconds: u64,
-        /// What is known of it, its log included.
+        /// Its last status.
         last: String,
     },
     /// A command that prepares a database could not be started.
