@@ -1,6 +1,6 @@
 //! An API server with a node behind it, one pod that runs, and a WebSocket client that shows every frame.
 
-use std::{net::SocketAddr, path::PathBuf, pin::pin, process::Command, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use futures::{SinkExt, StreamExt};
 use rustls::{
@@ -8,7 +8,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, process::Command};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -137,12 +137,18 @@ impl Cluster {
 
     /// The kubectl on PATH. `websockets` chooses between its two protocols, where it has two.
     pub(crate) fn kubectl(&self, websockets: bool, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = self.with_kubeconfig("kubectl", websockets);
+        command.args(arguments);
+        command
+    }
+
+    /// A program that a kubectl below it finds the cluster from.
+    pub(crate) fn with_kubeconfig(&self, program: &str, websockets: bool) -> Command {
+        let mut command = Command::new(program);
         command
             .env("KUBECONFIG", self.path("kubeconfig"))
             .env("HOME", self.directory.path())
-            .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets.to_string())
-            .args(arguments);
+            .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets.to_string());
         command
     }
 

@@ -1,25 +1,22 @@
 //! A real kubectl, over each of its protocols.
 
-use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
-};
+use std::process::{Output, Stdio};
 
-use crate::cluster::Cluster;
+use tokio::{io::AsyncWriteExt, process::Command};
 
-/// Runs it on a thread of its own: the cluster lives on this one's runtime.
-async fn run(mut command: Command, stdin: &'static [u8]) -> Output {
-    let run = move || {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // It may end without reading everything.
-        let _ = child.stdin.take().unwrap().write_all(stdin);
-        child.wait_with_output().unwrap()
-    };
-    tokio::task::spawn_blocking(run).await.unwrap()
+use crate::cluster::{Cluster, DEADLINE};
+
+async fn run(mut command: Command, stdin: &[u8]) -> Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    // It may end without reading everything.
+    let _ = child.stdin.take().unwrap().write_all(stdin).await;
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
+    output.expect("kubectl does not end").unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -65,15 +62,8 @@ async fn exec_on_a_terminal_is_a_terminal() {
     let cluster = Cluster::start().await;
     for websockets in [true, false] {
         let kubectl = "stty cols 91 rows 37; kubectl exec -it t -- sh -c 'test -t 0 && sleep 0.2 && stty size'";
-        let mut command = cluster.kubectl(websockets, &[]);
-        let environment: Vec<_> = command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect();
-        command = Command::new("script");
-        command
-            .args(["-qec", kubectl, "/dev/null"])
-            .envs(environment);
+        let mut command = cluster.with_kubeconfig("script", websockets);
+        command.args(["-qec", kubectl, "/dev/null"]);
         let output = run(command, b"").await;
         assert!(
             text(&output.stdout).contains("37 91\r\n"),
