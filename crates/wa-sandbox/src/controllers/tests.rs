@@ -111,7 +111,7 @@ fn deployment(replicas: u64) -> Value {
         "spec": {
             "replicas": replicas,
             "selector": { "matchLabels": { "component": "store" } },
-            "template": { "metadata": { "labels": { "component": "store" } }, "spec": { "containers": [{ "name": "store" }] } },
+            "template": { "metadata": { "labels": { "component": "store" } }, "spec": { "containers": [{ "name": "store", "image": "store:1" }] } },
         },
     })
 }
@@ -119,7 +119,7 @@ fn deployment(replicas: u64) -> Value {
 fn job(name: &str, specification: &Value) -> Value {
     let mut job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name, "namespace": "cpd" },
-        "spec": { "template": { "metadata": { "labels": { "component": "job" } }, "spec": { "containers": [] } } },
+        "spec": { "template": { "metadata": { "labels": { "component": "job" } }, "spec": { "restartPolicy": "Never", "containers": [{ "name": "job", "image": "job:1" }] } } },
     });
     object::map_mut(&mut job["spec"])
         .extend(specification.as_object().cloned().unwrap_or_default());
@@ -516,7 +516,10 @@ async fn a_claim_in_use_goes_with_its_pod_and_its_volume_follows() {
 fn pod_with_claim() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "reader", "namespace": "cpd" },
-        "spec": { "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }] },
+        "spec": {
+            "containers": [{ "name": "reader", "image": "reader:1" }],
+            "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }],
+        },
     })
 }
 

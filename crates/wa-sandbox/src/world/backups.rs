@@ -17,7 +17,7 @@ use crate::api::resources;
 use crate::node::Node;
 use crate::store::{Store, object};
 
-/// Nights that the default retention keeps beside the latest backup: so many Sundays, so many other days.
+/// Days whose backups the default retention keeps: so many Sundays, so many others.
 const KEPT_SUNDAYS: usize = 4;
 const KEPT_OTHER_DAYS: usize = 6;
 const DUMP: &str = "store.dump_";
@@ -103,7 +103,7 @@ fn copy_to_earlier_nights(volume: &Path, instance: &str, now: &Zoned) -> io::Res
     Ok(())
 }
 
-/// The nights whose backups retention has kept so far, and one that the next backup will delete.
+/// The nights whose backups retention has kept beside today's. The next backup takes the place of the oldest.
 fn earlier_nights(now: &Zoned) -> Vec<Zoned> {
     let at_eleven = |days: i64| {
         let day = now.checked_sub(days.days()).ok()?;
@@ -115,12 +115,39 @@ fn earlier_nights(now: &Zoned) -> Vec<Zoned> {
             .build()
             .ok()
     };
-    let (sundays, others): (Vec<_>, Vec<_>) = (1..=40)
+    let today = now.date();
+    let (sundays, others): (Vec<_>, Vec<_>) = (0..=40)
         .filter_map(at_eleven)
         .partition(|night| night.weekday() == Weekday::Sunday);
     let kept = sundays
         .into_iter()
         .take(KEPT_SUNDAYS)
-        .chain(others.into_iter().take(KEPT_OTHER_DAYS + 1));
-    kept.collect()
+        .chain(others.into_iter().take(KEPT_OTHER_DAYS));
+    kept.filter(|night| night.date() != today).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_nights_and_today_are_what_retention_keeps() {
+        for (today, others, sundays) in [
+            ("2026-11-21T08:00[UTC]", 5, 4),
+            ("2026-11-22T08:00[UTC]", 6, 3),
+        ] {
+            let today: Zoned = today.parse().expect("a time");
+            let nights = earlier_nights(&today);
+            let on_sunday = nights
+                .iter()
+                .filter(|night| night.weekday() == Weekday::Sunday)
+                .count();
+            assert_eq!(
+                (nights.len() - on_sunday, on_sunday),
+                (others, sundays),
+                "{today}"
+            );
+            assert!(nights.iter().all(|night| *night < today));
+        }
+    }
 }
