@@ -1,8 +1,8 @@
 //! The Kubernetes API over HTTPS.
 //!
 //! A request passes through here in the order a real API server keeps: it is logged, its caller is found out
-//! ([`users`]), allowed or refused, and then answered by [`discovery`], by `streams` (exec, attach, log), or by
-//! [`objects`].
+//! ([`users`]), allowed or refused, and then answered by `discovery`, by `streams` (exec, attach, log), or by
+//! `objects`.
 //!
 //! Left out: admission webhooks, priority and fairness, CBOR, answers in protobuf, aggregation.
 

@@ -228,20 +228,19 @@ fn check_revision(resource: &Resource, current: &Value, next: &Value) -> Result<
 /// Puts back what this write may not change, and counts the generation.
 fn keep(resource: &Resource, part: Part, current: &Value, next: &mut Value) {
     if part == Part::Status {
-        let status = next["status"].take();
-        let managed = next["metadata"]["managedFields"].take();
-        *next = current.clone();
-        next["status"] = status;
-        next["metadata"]["managedFields"] = managed;
+        let written = std::mem::replace(next, current.clone());
+        put_back(object::map_mut(next), &written, "status");
+        put_back(
+            object::metadata_mut(next),
+            &written["metadata"],
+            "managedFields",
+        );
     } else if part == Part::Main && resource.subresource("status").is_some() {
         put_back(object::map_mut(next), current, "status");
     }
     let metadata = object::metadata_mut(next);
     for field in KEPT_METADATA.iter().chain(&["resourceVersion"]) {
         put_back(metadata, &current["metadata"], field);
-    }
-    if metadata.get("managedFields").is_some_and(Value::is_null) {
-        metadata.remove("managedFields");
     }
     if metadata
         .get("finalizers")

@@ -144,6 +144,17 @@ async fn what_must_not_change_does_not() {
 }
 
 #[tokio::test]
+async fn a_status_can_be_taken_away() {
+    let cluster = Cluster::start().await;
+    cluster.store.create(&resources::PODS, pod("one")).unwrap();
+    let path = "/api/v1/namespaces/cpd/pods/one/status";
+    let removal = Call::send("PATCH", path, &json!({ "status": null }))
+        .header("Content-Type", "application/merge-patch+json");
+    let answer = cluster.call(removal).await;
+    assert_eq!((answer.status, answer.json().get("status")), (200, None));
+}
+
+#[tokio::test]
 async fn bodies_and_answers_are_negotiated() {
     let cluster = Cluster::start().await;
     let text = Call {
