@@ -1,6 +1,6 @@
 //! The API server as its clients see it: recorded traffic, plain HTTP, and a real kubectl.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "what tests share fails as tests do")]
 
 mod behaviour;
 mod faults;
