@@ -57,6 +57,18 @@ impl Cluster {
         found.expect("watches do not end")
     }
 
+    /// Waits until the object is gone.
+    async fn gone(&self, resource: &Resource, namespace: &str, name: &str) {
+        let mut changes = self.store.watch(resource, None, None).boxed();
+        while self.store.get(resource, namespace, name).is_ok() {
+            changes
+                .next()
+                .await
+                .expect("watches do not end")
+                .expect("the watch goes on");
+        }
+    }
+
     /// Waits until exactly so many pods of the component are as wanted.
     async fn pods(
         &self,
@@ -476,41 +488,37 @@ async fn a_class_that_waits_for_the_first_consumer_binds_with_the_first_pod() {
 async fn a_claim_in_use_goes_with_its_pod_and_its_volume_follows() {
     let cluster = cluster();
     cluster.create(&resources::STORAGE_CLASSES, storage_class("Immediate"));
-    cluster.create(&resources::CLAIMS, claim(None));
-    let bound = in_time(cluster.until(&resources::CLAIMS, "data", |one| {
-        one["status"]["phase"] == "Bound"
-    }))
-    .await;
+    let unused = {
+        let mut claim = claim(None);
+        claim["metadata"]["name"] = "unused".into();
+        claim
+    };
+    for claim in [claim(None), unused] {
+        let claim = cluster.create(&resources::CLAIMS, claim);
+        in_time(
+            cluster.until(&resources::CLAIMS, object::name(&claim), |one| {
+                one["status"]["phase"] == "Bound"
+            }),
+        )
+        .await;
+    }
+    let bound = cluster.get(&resources::CLAIMS, "data");
     let pod = cluster.create(&resources::PODS, pod_with_claim());
-    cluster
-        .store
-        .delete(&resources::CLAIMS, "cpd", "data", &DeleteOptions::default())
-        .expect("deleted");
+    for name in ["data", "unused"] {
+        cluster
+            .store
+            .delete(&resources::CLAIMS, "cpd", name, &DeleteOptions::default())
+            .expect("deleted");
+    }
+    // The controller has looked at both once the one that nobody uses is gone.
+    in_time(cluster.gone(&resources::CLAIMS, "cpd", "unused")).await;
     assert!(object::is_terminating(
         &cluster.get(&resources::CLAIMS, "data")
     ));
-    let mut volumes = cluster.store.watch(&resources::VOLUMES, None, None).boxed();
     cluster.finish(&pod);
-    while cluster
-        .store
-        .get(
-            &resources::VOLUMES,
-            "",
-            bound["spec"]["volumeName"].as_str().expect("a name"),
-        )
-        .is_ok()
-    {
-        in_time(volumes.next())
-            .await
-            .expect("watches do not end")
-            .expect("the watch goes on");
-    }
-    assert!(
-        cluster
-            .store
-            .get(&resources::CLAIMS, "cpd", "data")
-            .is_err()
-    );
+    in_time(cluster.gone(&resources::CLAIMS, "cpd", "data")).await;
+    let volume = bound["spec"]["volumeName"].as_str().expect("a name");
+    in_time(cluster.gone(&resources::VOLUMES, "", volume)).await;
 }
 
 fn pod_with_claim() -> Value {
@@ -565,21 +573,8 @@ async fn a_foreground_deletion_takes_the_dependents_first() {
     assert!(object::is_terminating(
         &cluster.get(&resources::DEPLOYMENTS, "wa-store")
     ));
-    let mut deployments = cluster
-        .store
-        .watch(&resources::DEPLOYMENTS, None, None)
-        .boxed();
     cluster.finish(&pod);
-    while cluster
-        .store
-        .get(&resources::DEPLOYMENTS, "cpd", "wa-store")
-        .is_ok()
-    {
-        in_time(deployments.next())
-            .await
-            .expect("watches do not end")
-            .expect("the watch goes on");
-    }
+    in_time(cluster.gone(&resources::DEPLOYMENTS, "cpd", "wa-store")).await;
 }
 
 #[tokio::test]
