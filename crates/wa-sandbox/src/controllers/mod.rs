@@ -3,7 +3,7 @@
 //! A controller looks at one object at a time, changes what is missing, and is called again when that object or one it
 //! depends on changes, or after the time it asked for. Nothing is polled.
 //!
-//! Left out: StatefulSets, DaemonSets, autoscaling, disruption budgets, namespaces that are deleted with their content.
+//! Left out: StatefulSets, DaemonSets, autoscaling, disruption budgets.
 
 mod claims;
 mod conditions;

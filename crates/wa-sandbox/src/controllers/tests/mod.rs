@@ -1,0 +1,144 @@
+//! The controllers over a store of their own, with these tests in the part of the kubelet.
+
+mod deployments;
+mod jobs;
+mod ownership;
+mod storage;
+
+use std::time::Duration;
+
+use futures::{StreamExt, future};
+use serde_json::{Value, json};
+
+use super::Controllers;
+use crate::api::{Resource, resources};
+use crate::store::{Object, Store, object};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Cluster {
+    store: Store,
+    _controllers: Controllers,
+}
+
+fn cluster() -> Cluster {
+    let store = Store::new();
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "cpd" } });
+    store
+        .create(&resources::NAMESPACES, namespace)
+        .expect("the namespace");
+    let controllers = Controllers::start(&store);
+    Cluster {
+        store,
+        _controllers: controllers,
+    }
+}
+
+impl Cluster {
+    fn create(&self, resource: &Resource, object: Value) -> Object {
+        self.store
+            .create(resource, object)
+            .expect("an object is created")
+    }
+
+    fn get(&self, resource: &Resource, name: &str) -> Object {
+        self.store
+            .get(resource, "cpd", name)
+            .expect("the object is there")
+    }
+
+    /// Waits until the object is as wanted.
+    async fn until(&self, resource: &Resource, name: &str, wanted: fn(&Value) -> bool) -> Object {
+        let seen = self
+            .store
+            .watch(resource, None, None)
+            .map(|event| event.expect("the watch goes on").object);
+        let found = seen
+            .filter(|object| future::ready(object::name(object) == name && wanted(object)))
+            .boxed()
+            .next()
+            .await;
+        found.expect("watches do not end")
+    }
+
+    /// Waits until the object is gone.
+    async fn gone(&self, resource: &Resource, namespace: &str, name: &str) {
+        let mut changes = self.store.watch(resource, None, None).boxed();
+        while self.store.get(resource, namespace, name).is_ok() {
+            changes
+                .next()
+                .await
+                .expect("watches do not end")
+                .expect("the watch goes on");
+        }
+    }
+
+    /// Waits until exactly so many pods of the component are as wanted.
+    async fn pods(
+        &self,
+        component: &str,
+        number: usize,
+        wanted: fn(&Value) -> bool,
+    ) -> Vec<Object> {
+        let mut changes = self.store.watch(&resources::PODS, None, None).boxed();
+        loop {
+            let mut pods = self.store.list(&resources::PODS, Some("cpd")).items;
+            pods.retain(|pod| pod["metadata"]["labels"]["component"] == component && wanted(pod));
+            if pods.len() == number {
+                return pods;
+            }
+            changes
+                .next()
+                .await
+                .expect("watches do not end")
+                .expect("the watch goes on");
+        }
+    }
+
+    /// The kubelet's part: sets a pod's phase, and readiness with it.
+    fn set_phase(&self, pod: &Value, phase: &str) {
+        let ready = if phase == "Running" { "True" } else { "False" };
+        self.store
+            .modify(&resources::PODS, "cpd", object::name(pod), |pod| {
+                pod["spec"]["nodeName"] = json!("node1");
+                pod["status"]["phase"] = phase.into();
+                pod["status"]["conditions"] = json!([{ "type": "Ready", "status": ready }]);
+            })
+            .expect("the pod is there");
+    }
+
+    /// The kubelet's last step with a pod that is being deleted.
+    fn finish(&self, pod: &Value) {
+        self.store
+            .remove(&resources::PODS, "cpd", object::name(pod))
+            .expect("the pod is there");
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .expect("what is waited for comes about")
+}
+
+fn deployment(replicas: u64) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "wa-store", "namespace": "cpd" },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "component": "store" } },
+            "template": { "metadata": { "labels": { "component": "store" } }, "spec": { "containers": [{ "name": "store", "image": "store:1" }] } },
+        },
+    })
+}
+
+fn job(name: &str, specification: &Value) -> Value {
+    let mut job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name, "namespace": "cpd" },
+        "spec": { "template": { "metadata": { "labels": { "component": "job" } }, "spec": { "restartPolicy": "Never", "containers": [{ "name": "job", "image": "job:1" }] } } },
+    });
+    object::map_mut(&mut job["spec"])
+        .extend(specification.as_object().cloned().unwrap_or_default());
+    job
+}
