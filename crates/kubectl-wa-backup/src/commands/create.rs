@@ -1,6 +1,8 @@
 //! `create`: one verified backup.
 
-use std::io::{self, IsTerminal as _, Write, stdout};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -173,7 +175,10 @@ impl Backup<'_> {
     async fn to_stdout(&self) -> anyhow::Result<Exit> {
         // A retry would write a second beginning behind the first.
         let open = || {
-            DumpSink::new(stdout(), !self.args.no_verify).context("cannot start the verification")
+            // Not through std's own buffer, which looks for line ends.
+            let out = stdout().as_fd().try_clone_to_owned()?;
+            let out = BufWriter::with_capacity(128 * 1024, File::from(out));
+            DumpSink::new(out, !self.args.no_verify).context("cannot start the verification")
         };
         let delivered = self.download(open, |received| received == 0).await?;
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256());

@@ -1,7 +1,7 @@
 //! Writing a set so that it is either whole or not there.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use super::names::PARTIAL_SUFFIX;
 use super::{FileRecord, FileRole, MANIFEST_FILE, Manifest};
+
+const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Why a set cannot be written.
 #[derive(Debug, Error)]
@@ -72,7 +74,8 @@ pub struct SetWriter {
 /// A file of a set that is being written, under a name that ends in `.partial`.
 #[derive(Debug)]
 pub struct PartialFile {
-    file: File,
+    /// Buffered: a dump arrives in pieces of a few KiB.
+    file: BufWriter<File>,
     partial: PathBuf,
     name: &'static str,
     role: FileRole,
@@ -149,7 +152,7 @@ impl SetWriter {
             .open(&partial)
             .on("create", &partial)?;
         Ok(PartialFile {
-            file,
+            file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
             partial,
             name,
             role,
@@ -219,7 +222,12 @@ impl Drop for SetWriter {
 impl PartialFile {
     /// Syncs the file and gives it its own name. `bytes` and `sha256` are those of what was written.
     pub fn complete(self, bytes: u64, sha256: String) -> Result<StoredFile, SetError> {
-        self.file.sync_all().on("sync", &self.partial)?;
+        let file = self
+            .file
+            .into_inner()
+            .map_err(IntoInnerError::into_error)
+            .on("write", &self.partial)?;
+        file.sync_all().on("sync", &self.partial)?;
         let path = self.partial.with_file_name(self.name);
         fs::rename(&self.partial, &path).on("rename", &self.partial)?;
         Ok(StoredFile(FileRecord {
