@@ -14,7 +14,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest,
-    PgDumpRecord, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
+    PgDumpRecord, SetError, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
     auth_encryption_yaml, set_name,
 };
 use wa_common::cli::{Context, Exit, Render};
@@ -242,7 +242,8 @@ impl Backup<'_> {
                 } else {
                     String::new()
                 };
-                return Err(anyhow::Error::new(error)
+                return Err(self
+                    .explain(error)
                     .context(format!("the dump failed{tried}; no backup was kept")));
             }
             retry += 1;
@@ -255,6 +256,19 @@ impl Backup<'_> {
                 why: format!("{:#}", anyhow::Error::new(error)),
             });
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Names the file, and what can be done, where this side's disk was the trouble.
+    fn explain(&self, error: DownloadError) -> anyhow::Error {
+        match error {
+            DownloadError::Sink(source) if self.args.stdout => {
+                anyhow::Error::new(source).context("cannot write to standard output")
+            }
+            DownloadError::Sink(source) => {
+                SetError::writing(&self.args.to.join(self.set_name()), source).into()
+            }
+            error => error.into(),
         }
     }
 

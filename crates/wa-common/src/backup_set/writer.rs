@@ -92,6 +92,17 @@ impl StoredFile {
     }
 }
 
+impl SetError {
+    /// The file system refused what a transfer wrote to `path`.
+    pub fn writing(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 impl SetWriter {
     /// Makes the directory `name` in `parent`, which is made as well where it is missing. Only the owner can read it: a
     /// dump holds what the assistants' users said.

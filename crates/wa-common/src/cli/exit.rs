@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::backup_set::VerificationFailed;
+use crate::backup_set::{BackupError, VerificationFailed};
 
 /// What a plugin reports to the shell that ran it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +50,12 @@ impl Exit {
 
     /// The exit code an error asks for: that of the first error in its chain that has an own one, else [`Exit::Error`].
     pub fn of(error: &anyhow::Error) -> Self {
-        if error
-            .chain()
-            .any(<dyn std::error::Error>::is::<VerificationFailed>)
-        {
+        let failed_verification = |cause: &(dyn std::error::Error + 'static)| {
+            // `BackupError` speaks for what it holds, which therefore is not in the chain.
+            cause.is::<VerificationFailed>()
+                || matches!(cause.downcast_ref(), Some(BackupError::Failed(_)))
+        };
+        if error.chain().any(failed_verification) {
             return Self::VerificationFailed;
         }
         Self::Error
