@@ -7,6 +7,7 @@
 pub mod api;
 pub mod controllers;
 pub mod faults;
+mod leftovers;
 pub mod node;
 mod preflight;
 mod sandbox;
@@ -14,5 +15,6 @@ pub mod store;
 pub mod streams;
 pub mod world;
 
+pub use leftovers::remove_leftovers;
 pub use preflight::Unfit;
 pub use sandbox::{Config, Sandbox, StartError};

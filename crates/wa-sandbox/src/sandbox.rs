@@ -4,12 +4,12 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::api::users::{User, Users};
 use crate::api::{Api, LoggedRequest, RequestLog, Server, ServerError, kubeconfig};
 use crate::controllers::Controllers;
 use crate::faults::Faults;
+use crate::leftovers::remove_leftovers;
 use crate::node::{Node, NodeConfig, NodeError};
 use crate::preflight::{self, Unfit};
 use crate::store::Store;
@@ -216,15 +216,8 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Processes that were just killed may still be writing their last file.
-        for _ in 0..50 {
-            match fs::remove_dir_all(&self.0) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                _ => return,
-            }
+        if let Err(error) = remove_leftovers(&self.0) {
+            tracing::warn!(directory = %self.0.display(), %error, "the cluster's directory could not be removed");
         }
-        tracing::warn!(directory = %self.0.display(), "the cluster's directory could not be removed");
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use wa_sandbox::remove_leftovers;
 use wa_sandbox::world::Profile;
 
 /// What a running cluster tells other commands about itself.
@@ -149,7 +150,7 @@ impl Lock {
         for name in ["state.json", "pid"] {
             ignore_missing(fs::remove_file(self.home.0.join(name)))?;
         }
-        ignore_missing(fs::remove_dir_all(self.home.cluster()))
+        remove_leftovers(&self.home.cluster())
     }
 
     /// Removes the directory as far as it is the cluster's own.
