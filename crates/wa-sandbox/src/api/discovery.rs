@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::header;
 use serde_json::{Value, json};
 
-use super::resources::{ALL, Resource, Subresource};
+use super::resources::{self, Resource, Subresource};
 use super::{Api, Status, openapi, respond};
 
 /// The Kubernetes release the answers are modelled on.
@@ -52,15 +52,12 @@ pub(super) fn answer(api: &Api, request: &Request, path: &str) -> Result<Respons
             None => Some(group_list(&served)),
         },
         ["api", version] => resource_list("", version, &served),
-        ["apis", group] => served
-            .iter()
-            .find(|one| one.group == *group && !group.is_empty())
-            .map(|one| {
-                let mut group = group_versions(one);
-                group["kind"] = "APIGroup".into();
-                group["apiVersion"] = "v1".into();
-                group
-            }),
+        ["apis", group] => by_group(&served).get(group).map(|list| {
+            let mut group = group_versions(list);
+            group["kind"] = "APIGroup".into();
+            group["apiVersion"] = "v1".into();
+            group
+        }),
         ["apis", group, version] => resource_list(group, version, &served),
         _ => None,
     };
@@ -68,8 +65,7 @@ pub(super) fn answer(api: &Api, request: &Request, path: &str) -> Result<Respons
 }
 
 fn served(api: &Api) -> Vec<&'static Resource> {
-    ALL.iter()
-        .copied()
+    resources::in_every_version()
         .filter(|resource| api.store.serves(resource))
         .collect()
 }
@@ -105,15 +101,17 @@ fn group_list(served: &[&Resource]) -> Value {
     let groups: Vec<_> = groups
         .iter()
         .filter(|(group, _)| !group.is_empty())
-        .map(|(_, list)| group_versions(list[0]))
+        .map(|(_, list)| group_versions(list))
         .collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
-/// Every group here has one version.
-fn group_versions(resource: &Resource) -> Value {
-    let version = json!({ "groupVersion": resource.api_version(), "version": resource.version });
-    json!({ "name": resource.group, "versions": [version], "preferredVersion": version })
+/// A group of kinds, its preferred version first.
+fn group_versions(group: &[&Resource]) -> Value {
+    let versions: Vec<_> = by_version(group)
+        .map(|list| json!({ "groupVersion": list[0].api_version(), "version": list[0].version }))
+        .collect();
+    json!({ "name": group[0].group, "versions": versions, "preferredVersion": versions[0] })
 }
 
 fn resource_list(group: &str, version: &str, served: &[&Resource]) -> Option<Value> {
@@ -212,19 +210,18 @@ fn aggregated_list(
     respond::with_type(200, media_type, body.to_string())
 }
 
-fn aggregated_group(resources: &[&Resource]) -> Value {
+fn aggregated_group(group: &[&Resource]) -> Value {
     let mut metadata = json!({});
-    if !resources[0].group.is_empty() {
-        metadata["name"] = resources[0].group.into();
+    if !group[0].group.is_empty() {
+        metadata["name"] = group[0].group.into();
     }
-    let entries: Vec<_> = resources
-        .iter()
-        .map(|resource| aggregated_resource(resource))
+    let versions: Vec<_> = by_version(group)
+        .map(|list| {
+            let entries: Vec<_> = list.iter().copied().map(aggregated_resource).collect();
+            json!({ "version": list[0].version, "resources": entries, "freshness": "Current" })
+        })
         .collect();
-    json!({
-        "metadata": metadata,
-        "versions": [{ "version": resources[0].version, "resources": entries, "freshness": "Current" }],
-    })
+    json!({ "metadata": metadata, "versions": versions })
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {
@@ -267,4 +264,9 @@ fn by_group<'a>(served: &[&'a Resource]) -> BTreeMap<&'static str, Vec<&'a Resou
         groups.entry(resource.group).or_default().push(*resource);
     }
     groups
+}
+
+/// The kinds of a group by version; [`resources::in_every_version`] lists each version's in a row.
+fn by_version<'a>(group: &'a [&'a Resource]) -> impl Iterator<Item = &'a [&'a Resource]> {
+    group.chunk_by(|one, next| one.version == next.version)
 }

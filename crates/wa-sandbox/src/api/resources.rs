@@ -1,6 +1,12 @@
 //! The kinds this API server knows: names, scope, verbs and subresources, as a real server's discovery lists them.
 //!
 //! Left out: every kind that neither the plugins nor kubectl's everyday commands touch on a Watson Assistant cluster.
+//!
+//! One thing is there that Kubernetes 1.36, on which the rest is modelled, has no more: CronJobs are served as
+//! `batch/v1beta1` too, as from 1.21 to 1.24. Debian 12's kubectl (1.20) knows them only so, and it is the first one
+//! that many users of the sandbox have. Both versions are the same stored objects and have the same fields. As on those
+//! servers `v1` comes first, so that kubectl must be told: `create job --from=cronjob.v1beta1.batch/…`. Their
+//! deprecation warning is left out.
 
 use serde_json::{Value, json};
 
@@ -9,8 +15,10 @@ use serde_json::{Value, json};
 pub struct Resource {
     /// API group, empty for core.
     pub group: &'static str,
-    /// The only version served.
+    /// The version served.
     pub version: &'static str,
+    /// The version objects are stored in, which is the one clients should use.
+    pub stored_version: &'static str,
     /// Name in URLs.
     pub plural: &'static str,
     /// Name for one object on the command line.
@@ -95,6 +103,7 @@ impl Resource {
         Self {
             group,
             version,
+            stored_version: version,
             plural: names.0,
             singular: names.1,
             kind: names.2,
@@ -150,10 +159,19 @@ impl Resource {
 
     /// `group/version`, or `version` for core: an object's `apiVersion`.
     pub fn api_version(&self) -> String {
+        self.in_group(self.version)
+    }
+
+    /// The `apiVersion` objects have in the store.
+    pub fn stored_api_version(&self) -> String {
+        self.in_group(self.stored_version)
+    }
+
+    fn in_group(&self, version: &str) -> String {
         if self.group.is_empty() {
-            self.version.to_owned()
+            version.to_owned()
         } else {
-            format!("{}/{}", self.group, self.version)
+            format!("{}/{version}", self.group)
         }
     }
 
@@ -197,17 +215,27 @@ impl Resource {
 
 /// Finds a resource by group, version and plural name, whether or not its definition is installed.
 pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    ALL.iter()
-        .copied()
+    in_every_version()
         .find(|one| one.group == group && one.version == version && one.plural == plural)
 }
 
 /// Finds a resource by `apiVersion` and kind.
 pub fn find_kind(api_version: &str, kind: &str) -> Option<&'static Resource> {
-    ALL.iter()
-        .copied()
-        .find(|one| one.kind == kind && one.api_version() == api_version)
+    in_every_version().find(|one| one.kind == kind && one.api_version() == api_version)
 }
+
+/// Every kind in every version it is served in, the preferred versions first.
+pub fn in_every_version() -> impl Iterator<Item = &'static Resource> {
+    ALL.iter().chain(OLDER_VERSIONS).copied()
+}
+
+/// Kinds of [`ALL`] once more, in versions that are served beside the preferred one.
+static OLDER_VERSIONS: &[&Resource] = &[&CRON_JOBS_V1BETA1];
+
+static CRON_JOBS_V1BETA1: Resource = Resource {
+    version: "v1beta1",
+    ..CRON_JOBS
+};
 
 macro_rules! resources {
     ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {

@@ -7,5 +7,6 @@ mod faults;
 mod kubectl_reads;
 mod kubectl_writes;
 mod support;
+mod versions;
 mod watches;
 mod wire;

@@ -29,11 +29,9 @@ pub(super) fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// Reads an object of a kind.
+/// Reads an object of a kind, in the version it is stored in.
 pub(super) async fn object(resource: &Resource, request: Request) -> Result<Value, Status> {
-    let object = value(request).await?.unwrap_or_default();
-    check_kind(resource, &object)?;
-    Ok(object)
+    stored(resource, value(request).await?.unwrap_or_default())
 }
 
 /// Reads whatever was sent, in any of the forms a body may have; nothing when the body is empty.
@@ -77,8 +75,8 @@ pub(super) fn yaml(bytes: &[u8]) -> Result<Value, Status> {
         .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))
 }
 
-/// Refuses an object of another kind than the URL names.
-pub(super) fn check_kind(resource: &Resource, object: &Value) -> Result<(), Status> {
+/// The object in the version it is stored in. Refuses one of another kind or version than the URL names.
+pub(super) fn stored(resource: &Resource, mut object: Value) -> Result<Value, Status> {
     if !object.is_object() {
         return Err(Status::bad_request(
             "the object provided is not a JSON object",
@@ -86,7 +84,8 @@ pub(super) fn check_kind(resource: &Resource, object: &Value) -> Result<(), Stat
     }
     let (api_version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
     if api_version == Some(resource.api_version().as_str()) && kind == Some(resource.kind) {
-        return Ok(());
+        object["apiVersion"] = resource.stored_api_version().into();
+        return Ok(object);
     }
     let (Some(api_version), Some(kind)) = (api_version, kind) else {
         let gap = if kind.is_none() {

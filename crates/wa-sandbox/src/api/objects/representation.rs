@@ -80,7 +80,7 @@ impl Representation {
         with_headers: bool,
     ) -> Cow<'a, Value> {
         match self {
-            Self::Object => Cow::Borrowed(object),
+            Self::Object => in_version(resource, object),
             Self::Metadata => Cow::Owned(tables::partial(object, "v1")),
             Self::Table(version, rows) => {
                 let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
@@ -129,7 +129,7 @@ impl Representation {
 
 /// Items of built-in kinds leave their kind to the list.
 fn listed(resource: &Resource, item: &Value) -> Value {
-    let mut item = item.clone();
+    let mut item = in_version(resource, item).into_owned();
     if !resource.custom
         && let Some(fields) = item.as_object_mut()
     {
@@ -137,4 +137,14 @@ fn listed(resource: &Resource, item: &Value) -> Value {
         fields.remove("apiVersion");
     }
     item
+}
+
+/// A stored object in the version that was asked for.
+pub(super) fn in_version<'a>(resource: &Resource, object: &'a Value) -> Cow<'a, Value> {
+    if resource.version == resource.stored_version {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    object["apiVersion"] = resource.api_version().into();
+    Cow::Owned(object)
 }

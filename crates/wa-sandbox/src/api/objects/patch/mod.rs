@@ -105,8 +105,8 @@ impl ObjectRequest<'_> {
     }
 
     /// Server-side apply; it creates what is not there.
-    fn apply(&self, mut configuration: Value) -> Result<Response, Status> {
-        body::check_kind(self.resource, &configuration)?;
+    fn apply(&self, configuration: Value) -> Result<Response, Status> {
+        let mut configuration = body::stored(self.resource, configuration)?;
         self.check_place(&mut configuration)?;
         if self.params.get("fieldManager").is_none() {
             return Err(Status::plain(

@@ -9,6 +9,7 @@ mod workloads;
 
 use serde_json::{Value, json};
 
+use super::representation::in_version;
 use crate::api::Resource;
 
 /// A column: its name, and how important it is (1 is shown only by `-o wide`).
@@ -108,7 +109,9 @@ pub(super) fn table(
             match row_object {
                 RowObject::None => {}
                 RowObject::Metadata => row["object"] = partial(object, version),
-                RowObject::Whole => row["object"] = (*object).clone(),
+                RowObject::Whole => {
+                    row["object"] = in_version(resource, object).into_owned();
+                }
             }
             row
         })
