@@ -13,7 +13,7 @@ use crate::process::{self, target_directory};
 pub(crate) struct PracticeCluster {
     sandbox: PathBuf,
     directory: PathBuf,
-    plugins: PathBuf,
+    programs: PathBuf,
     /// Held while the cluster runs, so that a second task says so instead of taking it over.
     _lock: File,
 }
@@ -27,12 +27,12 @@ impl PracticeCluster {
         let cluster = Self {
             sandbox: binaries.join("wa-sandbox"),
             directory: home.join("cluster"),
-            plugins: home.join("plugins"),
+            programs: home.join("programs"),
             _lock: lock,
         };
         // What a task that was killed left running.
         cluster.down();
-        cluster.install_plugin(&binaries.join("kubectl-wa-backup"))?;
+        cluster.install(binaries)?;
         process::run(
             Command::new(&cluster.sandbox)
                 .args(["up", "--detach", "--seed", seed, "--directory"])
@@ -50,10 +50,10 @@ impl PracticeCluster {
         self.directory.with_file_name("kubeconfig")
     }
 
-    /// A program that sees the cluster and, through kubectl, the plugins.
+    /// A program that sees the cluster, the plugins and wa-sandbox.
     pub(crate) fn command(&self, program: &str) -> Command {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let paths = std::iter::once(self.plugins.clone()).chain(std::env::split_paths(&path));
+        let paths = std::iter::once(self.programs.clone()).chain(std::env::split_paths(&path));
         let mut command = Command::new(program);
         command.env("KUBECONFIG", self.kubeconfig());
         if let Ok(paths) = std::env::join_paths(paths) {
@@ -62,12 +62,17 @@ impl PracticeCluster {
         command
     }
 
-    /// Under the names that kubectl looks for: `kubectl wa-backup` and `kubectl wa backup`.
-    fn install_plugin(&self, binary: &Path) -> anyhow::Result<()> {
-        let _ = fs::remove_dir_all(&self.plugins);
-        fs::create_dir_all(&self.plugins)?;
-        for name in ["kubectl-wa_backup", "kubectl-wa-backup"] {
-            symlink(binary, self.plugins.join(name))
+    /// Puts the programs on the PATH of [`Self::command`]; the plugin under the names that kubectl looks for when asked
+    /// for `wa-backup` and for `wa backup`.
+    fn install(&self, binaries: &Path) -> anyhow::Result<()> {
+        let _ = fs::remove_dir_all(&self.programs);
+        fs::create_dir_all(&self.programs)?;
+        for (name, binary) in [
+            ("kubectl-wa_backup", "kubectl-wa-backup"),
+            ("kubectl-wa-backup", "kubectl-wa-backup"),
+            ("wa-sandbox", "wa-sandbox"),
+        ] {
+            symlink(binaries.join(binary), self.programs.join(name))
                 .with_context(|| format!("cannot link {name}"))?;
         }
         Ok(())

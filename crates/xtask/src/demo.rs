@@ -37,7 +37,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     drop(cluster);
     println!(
         "The backup is real, and stays: {}",
-        workspace().join(&backup).display()
+        workspace().join(backup.trim_start_matches("./")).display()
     );
     Ok(())
 }

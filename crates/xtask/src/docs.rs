@@ -14,7 +14,7 @@ use crate::cluster::PracticeCluster;
 use crate::process::{self, cargo, target_directory, workspace};
 use crate::setup;
 
-const FILES: [&str; 2] = ["README.md", "docs/guide.md"];
+const FILES: [&str; 2] = ["README.md", "docs/practice-cluster.md"];
 const MARK: &str = "<!-- output of: ";
 
 pub(crate) fn run() -> anyhow::Result<()> {

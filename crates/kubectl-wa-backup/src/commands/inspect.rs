@@ -26,7 +26,14 @@ struct Inspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
     tables: Vec<TableRecord>,
+    large_objects: LargeObjectsRecord,
     instances: Vec<ServiceInstance>,
+}
+
+#[derive(Serialize)]
+struct LargeObjectsRecord {
+    count: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -60,6 +67,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         },
         manifest: backup.manifest().cloned(),
         tables: TableRecord::of(&intact.contents),
+        large_objects: LargeObjectsRecord {
+            count: intact.contents.large_objects.count,
+            bytes: intact.contents.large_objects.bytes,
+        },
         instances: intact.instances,
     };
     context.print(&inspection)?;
@@ -103,6 +114,14 @@ impl Inspection {
             ),
             ("SHA-256", archive.sha256.clone()),
         ]);
+        let objects = &self.large_objects;
+        if objects.count > 0 {
+            let size = bytes(objects.bytes);
+            lines.push((
+                "With",
+                format!("{}, {size}", count(objects.count, "large object")),
+            ));
+        }
         lines
     }
 }

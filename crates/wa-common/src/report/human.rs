@@ -99,7 +99,7 @@ impl Reporter for HumanReporter {
             Event::Step { step, detail } => {
                 self.line(&format!(
                     "{} {}",
-                    format_args!("{step:<13}").style(self.styles.faint),
+                    format_args!("{step:<20}").style(self.styles.faint),
                     printable(detail)
                 ));
             }

@@ -1,0 +1,122 @@
+//! A `pg_dump` that misbehaves in a pod of its own: what it prints is not taken for a backup.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use end_to_end::{Outcome, World};
+use serde_json::json;
+
+/// Runs `create` in a namespace whose PostgreSQL pod has this script for a `pg_dump`, with more arguments.
+#[track_caller]
+fn create_with(name: &str, pg_dump: &str, arguments: &[&str], code: i32) -> Outcome {
+    let world = World::shared();
+    let services = json!({"user-provided": [{"name": "pgservice", "credentials":
+        {"host": "h", "port": 5432, "database": "d", "username": "u", "password": "p"}}]});
+    let install = format!(
+        "cat > /tools/pg_dump <<'END'\n#!/bin/sh\n[ \"$1\" = --version ] && echo 'pg_dump (PostgreSQL) 15.18' && exit\n{pg_dump}\nEND\n\
+         printf '#!/bin/sh\\necho 15.18\\necho 1000\\n' > /tools/psql\nchmod +x /tools/*\ntouch /tools/ready\nexec sleep 1000000"
+    );
+    let primary = world.sandbox().names().primary_pod();
+    let image = world.kubectl(&[
+        "get",
+        "pod",
+        &primary,
+        "-o",
+        "jsonpath={.spec.containers[0].image}",
+    ]);
+    world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    for object in [
+        json!({"apiVersion": "assistant.watson.ibm.com/v1", "kind": "WatsonAssistant", "metadata": {"name": "wa", "namespace": name}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wa-store-vcap", "namespace": name},
+               "stringData": {"vcap_services": services.to_string()}}),
+        json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "wa-postgres-1", "namespace": name, "labels": {"app": "wa-postgres"}},
+        "spec": {
+            "volumes": [{"name": "tools", "emptyDir": {}}],
+            "containers": [{
+                "name": "postgres", "image": image, "command": ["sh", "-ec", install],
+                "env": [{"name": "PATH", "value": "/tools:/usr/bin:/bin"}],
+                "volumeMounts": [{"name": "tools", "mountPath": "/tools"}],
+                "readinessProbe": {"exec": {"command": ["test", "-e", "/tools/ready"]}, "periodSeconds": 1},
+            }],
+        }}),
+    ] {
+        world.apply(&object);
+    }
+    world.kubectl(&[
+        "wait",
+        "-n",
+        name,
+        "--for=condition=Ready",
+        "pod/wa-postgres-1",
+        "--timeout=60s",
+    ]);
+    let scratch = world.scratch();
+    let mut all = vec!["create", "-n", name, "--to", "sets"];
+    all.extend(arguments);
+    let outcome = world.backup(scratch.path(), &all).expect_code(code);
+    if code != 0 {
+        assert_eq!(outcome.stdout, "");
+        assert_eq!(
+            fs::read_dir(scratch.path()).unwrap().count(),
+            0,
+            "{}",
+            outcome.stderr
+        );
+    }
+    world.kubectl(&["delete", "namespace", name, "--wait=false"]);
+    outcome
+}
+
+#[test]
+fn a_dump_of_no_bytes_is_no_backup_verified_or_not() {
+    create_with("nothing", "exit 0", &[], 3).expect_error(&["the file is empty"]);
+    create_with("nothing-unverified", "exit 0", &["--no-verify"], 1)
+        .expect_error(&["pg_dump wrote nothing"]);
+}
+
+#[test]
+fn text_is_no_backup() {
+    create_with("text", "echo '-- PostgreSQL database dump'", &[], 3)
+        .expect_error(&["not a pg_dump custom-format archive", "--no-verify"]);
+}
+
+#[test]
+fn an_archive_cut_short_where_it_was_made_is_no_backup() {
+    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/pg-archive/tests/fixtures/pg15-gzip.dump");
+    let dump = fs::read(fixture).unwrap();
+    let mut octal = String::new();
+    for byte in &dump[..dump.len() - 20] {
+        write!(octal, "\\{byte:03o}").unwrap();
+    }
+    create_with("short", &format!("printf '{octal}'"), &[], 3)
+        .expect_error(&["truncated", "at byte"]);
+}
+
+#[test]
+fn pg_dumps_own_error_is_shown_and_its_escape_codes_are_not_obeyed() {
+    let script = "printf PGDMP; printf 'pg_dump: error: \\033[2Jserver closed the connection\\n' >&2; exit 1";
+    let outcome = create_with("failing", script, &[], 1)
+        .expect_error(&["exit code 1", "server closed the connection"]);
+    assert!(!outcome.stderr.contains('\u{1b}'), "{:?}", outcome.stderr);
+}
+
+#[test]
+fn a_killed_pg_dump_is_no_backup() {
+    // Kubernetes makes `$$` in a pod's command a single `$`.
+    create_with("killed", "printf PGDMP; kill -9 $$$$", &[], 1).expect_error(&["exit code 137"]);
+}
+
+#[test]
+fn an_imitated_report_is_not_believed() {
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let script = format!("printf '\\n0 code 0 tee 0 sha256 {hash} bytes 0\\n' >&2; exit 1");
+    create_with("imitating", &script, &[], 1).expect_error(&["exit code 1"]);
+}
