@@ -121,6 +121,10 @@ async fn a_pod_is_scheduled_runs_becomes_ready_and_succeeds() {
     cluster.create("p", &once(&shell("echo hello; echo oops >&2; sleep 0.05")));
     let running = cluster.wait_for_phase("p", "Running").await;
     assert_eq!(running["spec"]["nodeName"], "node1");
+    assert_eq!(
+        running["metadata"]["generation"], 1,
+        "being scheduled is no change of what is wanted"
+    );
     assert_eq!(condition(&running, "Ready")["status"], "True");
     assert_eq!(running["status"]["containerStatuses"][0]["ready"], true);
     let ended = cluster.wait_for_phase("p", "Succeeded").await;
