@@ -13,6 +13,7 @@ mod kubelet;
 mod launcher;
 mod logs;
 mod programs;
+mod registration;
 mod scheduler;
 mod spec;
 mod state;
@@ -37,7 +38,6 @@ use std::{
 };
 
 use futures::StreamExt;
-use serde_json::json;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinSet},
@@ -136,7 +136,7 @@ impl Node {
             std::fs::create_dir_all(directory).map_err(setup)?;
         }
         let launcher = Launcher::start().map_err(setup)?;
-        register(&store).map_err(NodeError::Register)?;
+        registration::register(&store, &config.directory).map_err(NodeError::Register)?;
         let inner = Arc::new(Inner {
             store,
             launcher,
@@ -410,32 +410,4 @@ fn read(object: &Object) -> Option<Pod> {
     Pod::read(object)
         .inspect_err(|error| tracing::warn!(pod = object::name(object), %error, "a pod's manifest makes no sense"))
         .ok()
-}
-
-fn register(store: &Store) -> Result<(), Status> {
-    let now = object::now();
-    let ready = json!({
-        "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status",
-        "lastHeartbeatTime": now, "lastTransitionTime": now,
-    });
-    let node = json!({
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": {
-            "name": NODE_NAME,
-            "labels": {
-                "kubernetes.io/hostname": NODE_NAME, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
-                "node-role.kubernetes.io/worker": "",
-            },
-        },
-        "spec": {},
-        "status": {
-            "conditions": [ready],
-            "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": NODE_NAME}],
-            "nodeInfo": {
-                "kubeletVersion": "v1.36.0", "operatingSystem": "linux", "architecture": "amd64",
-                "containerRuntimeVersion": "bubblewrap", "osImage": "wa-sandbox", "kernelVersion": "",
-            },
-        },
-    });
-    store.create(&resources::NODES, node).map(|_| ())
 }
