@@ -60,13 +60,12 @@ pub(super) fn command_line(
     image: &Image,
     environment: &[(String, String)],
 ) -> Vec<String> {
-    let command = if container.command.is_empty() {
-        &image.entrypoint
-    } else {
-        &container.command
-    };
+    if container.command.is_empty() && container.args.is_empty() {
+        return image.default_command.clone();
+    }
     let lookup = |name: &str| find(environment, name);
-    command
+    container
+        .command
         .iter()
         .chain(&container.args)
         .map(|word| expand(word, lookup))
@@ -244,7 +243,7 @@ fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::expand;
+    use super::{ContainerSpec, Image, command_line, expand};
 
     #[test]
     fn references_are_replaced_and_everything_else_stays() {
@@ -257,6 +256,30 @@ mod tests {
             ("ends with $", "ends with $"),
         ] {
             assert_eq!(expand(text, lookup), expanded, "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_alone_are_the_command() {
+        let image = Image::of_this_machine("local/host:1");
+        let words = |words: &[&str]| {
+            words
+                .iter()
+                .map(|&word| word.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (command, args, runs) in [
+            (&[][..], &[][..], &["sleep", "infinity"][..]),
+            (&[], &["sleep", "100"], &["sleep", "100"]),
+            (&["sleep"], &[], &["sleep"]),
+            (&["sleep"], &["100"], &["sleep", "100"]),
+        ] {
+            let container = ContainerSpec {
+                command: words(command),
+                args: words(args),
+                ..ContainerSpec::default()
+            };
+            assert_eq!(command_line(&container, &image, &[]), words(runs));
         }
     }
 }

@@ -19,8 +19,9 @@ pub struct Image {
     pub user: u32,
     /// Environment of every process.
     pub environment: Vec<(String, String)>,
-    /// The command of a container that names none.
-    pub entrypoint: Vec<String>,
+    /// What a container runs whose pod names neither command nor arguments. No image here has an entrypoint that would
+    /// take arguments alone: they are a command of their own, as in the image of a shell.
+    pub default_command: Vec<String>,
     /// Files of this machine that the image has in addition to `/usr`.
     pub mounts: Vec<Mount>,
 }
@@ -36,7 +37,7 @@ impl Image {
             reference: reference.into(),
             user: 1000,
             environment: vec![("PATH".to_owned(), path)],
-            entrypoint: ["sleep", "infinity"].map(str::to_owned).to_vec(),
+            default_command: ["sleep", "infinity"].map(str::to_owned).to_vec(),
             mounts: Vec::new(),
         }
     }

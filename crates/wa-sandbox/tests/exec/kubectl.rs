@@ -161,3 +161,15 @@ async fn logs_are_shown_cut_and_followed_until_the_container_ends() {
         text(&wrong.stderr)
     );
 }
+
+#[tokio::test]
+async fn run_with_arguments_alone_runs_them() {
+    let cluster = Cluster::start().await;
+    let image = "--image=local/host:1";
+    let arguments = ["run", "x", image, "--restart=Never", "--", "echo", "hi"];
+    let created = run(cluster.kubectl(true, &arguments), b"").await;
+    assert!(created.status.success(), "{}", text(&created.stderr));
+    cluster.wait_for("x", "Succeeded").await;
+    let log = run(cluster.kubectl(true, &["logs", "x"]), b"").await;
+    assert_eq!(text(&log.stdout), "hi\n");
+}
