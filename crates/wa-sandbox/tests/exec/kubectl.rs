@@ -173,3 +173,13 @@ async fn run_with_arguments_alone_runs_them() {
     let log = run(cluster.kubectl(true, &["logs", "x"]), b"").await;
     assert_eq!(text(&log.stdout), "hi\n");
 }
+
+#[tokio::test]
+async fn describe_shows_what_the_node_has() {
+    let cluster = Cluster::start().await;
+    let node = run(cluster.kubectl(true, &["describe", "node", "node1"]), b"").await;
+    let node = text(&node.stdout);
+    for part in ["Capacity:", "Allocatable:", "cpu ", "0 (0%)"] {
+        assert!(node.contains(part), "no {part} in {node}");
+    }
+}
