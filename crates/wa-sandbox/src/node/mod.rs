@@ -22,9 +22,7 @@ mod terminal;
 mod volumes;
 
 #[cfg(test)]
-mod container_tests;
-#[cfg(test)]
-mod kubelet_tests;
+mod tests;
 
 use std::{
     collections::HashMap,

@@ -211,7 +211,7 @@ pub(super) struct KeyToPath {
 }
 
 impl Pod {
-    /// Reads a stored pod; 422 says which field does not have the type it must have.
+    /// Reads a stored pod; the error says which field does not have the type it must have.
     pub(super) fn read(object: &Value) -> Result<Self, serde_json::Error> {
         Self::deserialize(object)
     }

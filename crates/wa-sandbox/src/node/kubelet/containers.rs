@@ -26,7 +26,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 const FIRST_PROBES: Duration = Duration::from_millis(100);
 const DEFAULT_PROBE_PERIOD: Duration = Duration::from_secs(10);
 
-/// A container that ended, and whether there is another run to come.
+/// How one run of a container went.
 enum Run {
     Ended(i32),
     /// It could not be started; the reason is in its status already.

@@ -22,6 +22,7 @@ pub(super) struct Writer<'a> {
     pub(super) manager: &'a str,
     pub(super) subresource: &'a str,
 }
+
 /// Notes that the writer made `object` out of `before`.
 pub(super) fn updated(
     resource: &Resource,
@@ -130,6 +131,7 @@ pub(super) fn applied(
     entries.write(&mut next);
     Ok(next)
 }
+
 /// Merges a configuration into an object, lists by their keys.
 fn merge(
     resource: &Resource,

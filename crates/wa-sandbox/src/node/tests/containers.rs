@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use rustix::process::{Pid, Signal, test_kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{
-    container::{Container, ContainerConfig, ContainerOutput, Mount, StartError},
+use crate::node::{
+    container::{Container, ContainerConfig, ContainerOutput, Mount, Output, StartError},
     exec::{self, ExecError, ExecRequest, Process},
     launcher::Launcher,
     programs::Programs,
@@ -105,7 +105,7 @@ fn shell(script: &str) -> ExecRequest {
     }
 }
 
-async fn text(mut output: super::container::Output) -> String {
+async fn text(mut output: Output) -> String {
     let mut text = String::new();
     output.read_to_string(&mut text).await.unwrap();
     text
