@@ -30,10 +30,11 @@ missing() {
 for tool in tee wc; do
     command -v $tool >/dev/null || missing $tool
 done
-if command -v sha256sum >/dev/null; then
-    sum=sha256sum
-elif command -v openssl >/dev/null; then
+# openssl first: it uses the CPU's SHA instructions, which most builds of sha256sum do not.
+if openssl version >/dev/null 2>&1; then
     sum='openssl dgst -sha256 -r'
+elif command -v sha256sum >/dev/null; then
+    sum=sha256sum
 else
     missing sha256sum
 fi
