@@ -32,6 +32,48 @@ async fn objects_need_a_namespace_that_exists() {
 }
 
 #[tokio::test]
+async fn plain_values_where_structures_belong_are_refused() {
+    let cluster = Cluster::start().await;
+    let path = "/apis/apps/v1/namespaces/cpd/deployments";
+    let broken_places = [
+        ("/spec", ".spec"),
+        ("/spec/template", ".spec.template"),
+        (
+            "/spec/template/spec/containers",
+            ".spec.template.spec.containers",
+        ),
+        (
+            "/spec/template/spec/containers/0/env",
+            ".spec.template.spec.containers.env",
+        ),
+        ("/metadata/labels", ".metadata.labels"),
+    ];
+    for (pointer, field) in broken_places {
+        for (value, what) in [(json!("x"), "string"), (json!(["x"]), "array")] {
+            let mut broken = deployment("web");
+            broken["metadata"]["labels"] = json!({});
+            *broken.pointer_mut(pointer).unwrap() = value;
+            let (code, status) = post(&cluster, path, &broken).await;
+            let wanted = format!(
+                "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal {what} into Go \
+                 struct field Deployment{field}"
+            );
+            assert_eq!((code, &status["message"]), (400, &json!(wanted)));
+        }
+    }
+    post(&cluster, path, &deployment("web")).await;
+    let one = format!("{path}/web");
+    let changed = Call::send("PATCH", &one, &json!({ "spec": "x" }))
+        .header("content-type", "application/merge-patch+json");
+    assert_eq!(cluster.call(changed).await.status, 400);
+    let mut free = pod("free");
+    free["metadata"]["labels"] = json!({ "spec": "x", "env": "y" });
+    free["spec"]["nodeSelector"] = free["metadata"]["labels"].clone();
+    let (code, _) = post(&cluster, "/api/v1/namespaces/cpd/pods", &free).await;
+    assert_eq!(code, 201, "names of labels are free");
+}
+
+#[tokio::test]
 async fn mistakes_in_workloads_are_named() {
     let cluster = Cluster::start().await;
     let mut unlabelled = deployment("web");

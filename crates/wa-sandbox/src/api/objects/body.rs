@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
+use super::schema;
 use crate::api::{Resource, Status, protobuf};
 
 /// The real server's limit.
@@ -84,6 +85,7 @@ pub(super) fn stored(resource: &Resource, mut object: Value) -> Result<Value, St
     }
     let (api_version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
     if api_version == Some(resource.api_version().as_str()) && kind == Some(resource.kind) {
+        schema::check(resource, &object)?;
         object["apiVersion"] = resource.stored_api_version().into();
         return Ok(object);
     }

@@ -1,7 +1,12 @@
-//! How lists inside objects merge: what Kubernetes marks in its types (`patchMergeKey`, `listType`).
+//! What Kubernetes' types say of the fields of objects: which are structures, and how lists merge (`patchMergeKey`,
+//! `listType`).
 //!
 //! Left out: everything the kinds of this cluster do not have. A field's own name and place tell its type, which holds
 //! for these kinds.
+
+use serde_json::Value;
+
+use crate::api::{Resource, Status};
 
 /// How a list is merged and how its items are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,4 +71,85 @@ pub(super) fn is_embedded(field: &str) -> bool {
             | "resources"
             | "nodeInfo"
     )
+}
+
+/// Refuses an object that holds something else where its kind has a structure or a list of them; all that fills in or
+/// merges fields relies on these. Fields of plain values are not looked at.
+pub(super) fn check(resource: &Resource, object: &Value) -> Result<(), Status> {
+    let (place, found) = match object {
+        Value::Object(_) if !matches!(resource.group, "" | "apps" | "batch") => return Ok(()),
+        Value::Object(_) => match misfit("", object) {
+            Some((path, found)) => (format!("field {}{path}", resource.kind), found),
+            None => return Ok(()),
+        },
+        other => ("value".to_owned(), other),
+    };
+    Err(Status::bad_request(format!(
+        "{} in version {:?} cannot be handled as a {}: json: cannot unmarshal {} into Go struct {place}",
+        resource.kind,
+        resource.version,
+        resource.kind,
+        json_type(found)
+    )))
+}
+
+/// The first value that does not fit, and its path.
+fn misfit<'a>(field: &str, value: &'a Value) -> Option<(String, &'a Value)> {
+    match value {
+        Value::Object(_) if is_free(field) || is_atomic_map(field) => None,
+        Value::Object(fields) => fields.iter().find_map(|(name, inner)| {
+            let is_list = matches!(list_type(field, name), ListType::Map(_));
+            let fits = match inner {
+                Value::Null => true,
+                Value::Array(items) => {
+                    is_list && items.iter().all(Value::is_object)
+                        || !is_list && !is_map(field, name)
+                }
+                Value::Object(_) => !is_list,
+                _ => !is_list && !is_map(field, name),
+            };
+            if !fits {
+                return Some((format!(".{name}"), inner));
+            }
+            let (path, found) = misfit(name, inner)?;
+            Some((format!(".{name}{path}"), found))
+        }),
+        Value::Array(items) => items.iter().find_map(|item| misfit(field, item)),
+        _ => None,
+    }
+}
+
+/// Whether a field holds a map, be it a structure or free. A condition has a `status` that is text.
+fn is_map(parent: &str, field: &str) -> bool {
+    match field {
+        "status" => parent.is_empty(),
+        "rollingUpdate" => true,
+        _ => is_embedded(field) || is_atomic_map(field) || is_free(field),
+    }
+}
+
+/// Whether the names in a map are the user's own, and tell nothing of what they name.
+fn is_free(field: &str) -> bool {
+    matches!(
+        field,
+        "annotations"
+            | "binaryData"
+            | "data"
+            | "labels"
+            | "matchLabels"
+            | "stringData"
+            | "volumeAttributes"
+    )
+}
+
+/// As Go's JSON decoder calls it.
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use serde_json::Value;
 
-use super::{ObjectRequest, body, managed};
+use super::{ObjectRequest, body, managed, schema};
 use crate::api::{Resource, Status};
 use crate::store::object;
 
@@ -84,11 +84,13 @@ impl ObjectRequest<'_> {
             Patch::Apply(configuration) => self.apply(configuration),
             patch => {
                 let next = |current: &Value| {
+                    let patched = patch.apply(current)?;
+                    schema::check(self.resource, &patched)?;
                     Ok(managed::with_update(
                         self.resource,
                         &self.writer(),
                         current,
-                        patch.apply(current)?,
+                        patched,
                     ))
                 };
                 let written = self.api.store.write(
