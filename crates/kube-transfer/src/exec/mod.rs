@@ -13,6 +13,7 @@
 
 mod end;
 mod liveness;
+mod refusal;
 mod writer;
 
 use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
@@ -23,7 +24,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Client, Config, Resource,
     api::{AttachParams, Request},
-    client::UpgradeConnectionError,
 };
 use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
 use tokio_tungstenite::{
@@ -37,6 +37,7 @@ use zeroize::Zeroizing;
 
 pub use end::{End, Failure, Lost};
 use liveness::{Liveness, Watched};
+pub use refusal::{OpenError, certificate_error};
 
 /// The largest message accepted. Servers send at most 32 KiB; the rest is margin.
 pub const MESSAGE_LIMIT_BYTES: usize = 1 << 20;
@@ -108,45 +109,6 @@ pub fn stream_config(config: &Config) -> Config {
     config
 }
 
-/// Why a session could not be opened. The command did not run.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The API server was not reached, or refused; [`kube::Error::Api`] holds its own words.
-    #[error("cannot run a command in {target}")]
-    Refused {
-        /// Where it should have run.
-        target: PodContainer,
-        /// What the API server or the connection said.
-        source: Box<kube::Error>,
-    },
-    /// No answer in time.
-    #[error("cannot run a command in {target}: the API server did not answer within {} s", .limit.as_secs())]
-    TimedOut {
-        /// Where it should have run.
-        target: PodContainer,
-        /// How long was waited.
-        limit: Duration,
-    },
-}
-
-impl OpenError {
-    /// Whether the same request may succeed later: an overloaded or unreachable server, not a refusal.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::TimedOut { .. } => true,
-            Self::Refused { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => matches!(status.code, 408 | 429 | 500..),
-                kube::Error::Service(_)
-                | kube::Error::HyperError(_)
-                | kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => {
-                    true
-                }
-                _ => false,
-            },
-        }
-    }
-}
-
 /// Standard input cannot be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StdinError {
@@ -167,6 +129,17 @@ pub enum Output {
     Stdout(Bytes),
     /// On standard error.
     Stderr(Bytes),
+}
+
+/// Whether `name` can be that of a Kubernetes object (RFC 1123), and so stand in a URL as it is.
+fn is_name(name: &str) -> bool {
+    let labels_are_plain = name.split('.').all(|label| {
+        let ends_well = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        ends_well(label.as_bytes().first()) && ends_well(label.as_bytes().last())
+    });
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    labels_are_plain && name.len() <= 253 && name.bytes().all(allowed)
 }
 
 /// A command running in a pod. Dropping it closes the connection, which ends the command's standard input; the
@@ -190,9 +163,17 @@ impl Session {
         command: impl IntoIterator<Item = String>,
         options: &StreamOptions,
     ) -> Result<Self, OpenError> {
-        let refused = |source: kube::Error| OpenError::Refused {
+        for name in [&target.namespace, &target.pod] {
+            if !is_name(name) {
+                return Err(OpenError::InvalidName {
+                    target: target.clone(),
+                    name: name.clone(),
+                });
+            }
+        }
+        let refused = |cause: kube::Error| OpenError::Refused {
             target: target.clone(),
-            source: Box::new(source),
+            cause: Box::new(cause),
         };
         let attach = AttachParams::default()
             .container(&target.container)

@@ -136,15 +136,47 @@ async fn refused_handshakes_keep_the_api_servers_words() {
         .err()
         .expect("refused");
         assert!(!error.is_temporary(), "{name}");
-        let OpenError::Refused { source, .. } = error else {
+        let OpenError::Refused { cause, .. } = error else {
             panic!("{name}: {error}")
         };
-        let kube::Error::Api(status) = *source else {
-            panic!("{name}: {source}")
+        let kube::Error::Api(status) = *cause else {
+            panic!("{name}: {cause}")
         };
         assert_eq!(status.code, code);
         assert!(status.message.contains(words), "{name}: {}", status.message);
     }
+}
+
+#[tokio::test]
+async fn names_that_would_lead_elsewhere_in_a_url_are_refused_unsent() {
+    let server = ApiServer::start(Behaviour::Ignore).await;
+    for name in [
+        "",
+        "..",
+        "../secrets/x",
+        "a/b",
+        "a?b",
+        "a%2fb",
+        "A",
+        "a b",
+        "-a",
+    ] {
+        let mut elsewhere = target();
+        elsewhere.pod = name.to_owned();
+        let error = Session::open(
+            &server.client(),
+            &elsewhere,
+            ["true".to_owned()],
+            &StreamOptions::default(),
+        )
+        .await
+        .err();
+        assert!(
+            matches!(error, Some(OpenError::InvalidName { .. })),
+            "{name}: {error:?}"
+        );
+    }
+    assert!(server.requests().is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,166 @@
+//! Why a command was not started.
+
+use std::{error::Error, io, time::Duration};
+
+use kube::client::{AuthError, UpgradeConnectionError};
+
+use super::PodContainer;
+use crate::text::printable;
+
+/// Why a session could not be opened. The command did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A name that would lead elsewhere as part of a URL.
+    #[error("cannot run a command in {target}: {name:?} is not the name of a pod or a namespace")]
+    InvalidName {
+        /// Where it should have run.
+        target: PodContainer,
+        /// The part that is no name.
+        name: String,
+    },
+    /// The API server was not reached, or refused; [`kube::Error::Api`] holds its own words.
+    ///
+    /// The message tells the cause; it is no [`source`](Error::source), as some of its own messages are made for
+    /// debugging and quote the environment of a credential plugin.
+    #[error("cannot run a command in {target}: {}", told(.cause))]
+    Refused {
+        /// Where it should have run.
+        target: PodContainer,
+        /// What the API server or the connection said.
+        cause: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("cannot run a command in {target}: the API server did not answer within {} s", .limit.as_secs())]
+    TimedOut {
+        /// Where it should have run.
+        target: PodContainer,
+        /// How long was waited.
+        limit: Duration,
+    },
+}
+
+impl OpenError {
+    /// Whether the same request may succeed later: an overloaded or unreachable server, not a refusal.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::InvalidName { .. } => false,
+            Self::TimedOut { .. } => true,
+            Self::Refused { cause, .. } => match cause.as_ref() {
+                kube::Error::Api(status) => matches!(status.code, 408 | 429 | 500..),
+                kube::Error::Service(_) | kube::Error::HyperError(_) => {
+                    certificate_error(cause.as_ref()).is_none()
+                        && find::<AuthError>(cause.as_ref()).is_none()
+                }
+                kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => {
+                    true
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Why the API server's certificate is not trusted, where that is what keeps a connection from being made. Trying again
+/// does not help.
+pub fn certificate_error<'a>(
+    error: &'a (dyn Error + 'static),
+) -> Option<&'a rustls::CertificateError> {
+    match find::<rustls::Error>(error)? {
+        rustls::Error::InvalidCertificate(why) => Some(why),
+        _ => None,
+    }
+}
+
+/// The first error of this type among `error` and its causes.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // An I/O error passes over the error it wraps when it is asked for its source.
+        cause = match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn told(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let reason = if status.reason.is_empty() {
+            format!("HTTP {}", status.code)
+        } else {
+            status.reason.clone()
+        };
+        return printable(format!("Error from server ({reason}): {}", status.message).as_bytes());
+    }
+    if find::<AuthError>(error).is_some() {
+        return "the credentials could not be renewed; log in again".to_owned();
+    }
+    let mut innermost: &dyn Error = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    printable(innermost.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(cause: kube::Error) -> OpenError {
+        OpenError::Refused {
+            target: PodContainer {
+                namespace: "cpd".into(),
+                pod: "p".into(),
+                container: "c".into(),
+            },
+            cause: Box::new(cause),
+        }
+    }
+
+    /// As hyper-rustls and tokio-rustls wrap what rustls says.
+    fn handshake(error: rustls::Error) -> kube::Error {
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+        kube::Error::Service(Box::new(error))
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_found_and_not_tried_again() {
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        let error = handshake(rustls::Error::InvalidCertificate(unknown.clone()));
+        assert_eq!(certificate_error(&error), Some(&unknown));
+        let error = refused(error);
+        assert!(!error.is_temporary());
+        assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+        let broken = handshake(rustls::Error::General("broken off".to_owned()));
+        assert!(certificate_error(&broken).is_none() && refused(broken).is_temporary());
+    }
+
+    #[test]
+    fn a_credential_plugin_that_fails_is_neither_quoted_nor_tried_again() {
+        let plugin = AuthError::AuthExec("SECRET=hunter2 plugin".to_owned());
+        let error = refused(kube::Error::Service(Box::new(plugin)));
+        assert!(!error.is_temporary());
+        assert!(error.source().is_none() && !error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn the_servers_words_are_kept_without_what_drives_a_terminal() {
+        let status = kube::core::Status {
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message: "no \u{1b}[2J".to_owned(),
+            ..kube::core::Status::default()
+        };
+        assert_eq!(
+            refused(kube::Error::Api(Box::new(status))).to_string(),
+            "cannot run a command in container c of pod cpd/p: Error from server (Forbidden): no \\u{1b}[2J"
+        );
+    }
+}
