@@ -25,6 +25,15 @@ pub enum DownloadError {
     /// The kubelet could not run the shell in the container.
     #[error("the pod could not start a shell")]
     NotRun(#[source] Failure),
+    /// The kubelet, or something between, gave up on a command that was running.
+    #[error("the pod broke off after {received} bytes; try again")]
+    BrokenOff {
+        /// Bytes of the command's output that had arrived.
+        received: u64,
+        /// What it said.
+        #[source]
+        failure: Failure,
+    },
     /// The command itself failed.
     #[error("the command in the pod failed with exit code {code}{}", after_colon(.stderr))]
     Command {
@@ -93,6 +102,7 @@ impl DownloadError {
         match self {
             Self::Refused(error) => error.is_temporary(),
             Self::Lost { .. }
+            | Self::BrokenOff { .. }
             | Self::Unaccounted { .. }
             | Self::CountDiffers { .. }
             | Self::HashDiffers { .. }

@@ -304,7 +304,11 @@ impl<T: Send + 'static> Transfer<'_, T> {
                 received: self.received,
                 why,
             },
-            End::Failed(failure) => DownloadError::NotRun(failure),
+            End::Failed(failure) if self.received == 0 => DownloadError::NotRun(failure),
+            End::Failed(failure) => DownloadError::BrokenOff {
+                received: self.received,
+                failure,
+            },
             End::Exited { code } => {
                 self.count_differs()
                     .unwrap_or_else(|| DownloadError::Unaccounted {

@@ -23,7 +23,7 @@ pub enum End {
 
 /// A failure that the API server or the kubelet reported instead of an exit code.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the command could not be run in the pod: {}", message_of(.status))]
+#[error("{}", message_of(.status))]
 pub struct Failure {
     /// The status as received.
     pub status: Box<Status>,

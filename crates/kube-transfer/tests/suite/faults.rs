@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Pod, Subprotocol, endless, eventually, fetch, impatient,
-    is_running, sh, shells, target,
+    ApiServer, Behaviour, Fault, Memory, Pod, Step, Subprotocol, endless, eventually, fetch, frame,
+    impatient, is_running, sh, shells, target,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -105,6 +105,28 @@ async fn a_frozen_line_is_lost_by_silence() {
         ),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_node_that_gives_up_on_a_running_command_is_worth_another_try() {
+    let failure = br#"{"status":"Failure","reason":"InternalError","message":"error reading from error stream"}"#;
+    for (output, temporary) in [(&b"half a dump"[..], true), (b"", false)] {
+        let steps = vec![frame(1, output), frame(3, failure), Step::Listen];
+        let server = ApiServer::start(Behaviour::Play(Subprotocol::V5, steps)).await;
+        let error = download(
+            &server.client(),
+            &target(),
+            &sh("true"),
+            Memory::default(),
+            &TransferOptions::default(),
+            |_| (),
+        )
+        .await
+        .expect_err("must fail");
+        assert_eq!(error.is_temporary(), temporary, "{error:?}");
+        let cause = error.source().expect("the node's words").to_string();
+        assert_eq!(cause, "error reading from error stream");
+    }
 }
 
 #[tokio::test]
