@@ -1,18 +1,22 @@
 //! What can go wrong between this machine and the API server, said as kubectl says it.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube::client::AuthError;
+use kube::config::KubeconfigError;
 use kube::core::Status;
-use thiserror::Error;
+use kube_transfer::exec::certificate_error;
+use rustls::CertificateError;
 
 use crate::report::printable;
 
 /// A failed attempt to reach, or to be served by, the Kubernetes API.
 ///
 /// Messages that start with "Error from server" are the API server's own, unchanged but for control characters.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// There is no kubeconfig, and this is not a pod.
     #[error(
@@ -23,9 +27,28 @@ pub enum ClusterError {
         /// The files that were looked for.
         paths: Vec<PathBuf>,
     },
-    /// The kubeconfig cannot be read.
-    #[error("cannot use the kubeconfig: {0}")]
-    Kubeconfig(#[source] kube::config::KubeconfigError),
+    /// The kubeconfig cannot be read. Not a source: its own words may quote a line with a token.
+    #[error("cannot use the kubeconfig: {}", kubeconfig_problem(.0))]
+    Kubeconfig(KubeconfigError),
+    /// A credential plugin, token file or login provider did not give a credential.
+    #[error("cannot get credentials for {server}: {why}")]
+    Credentials {
+        /// The API server.
+        server: String,
+        /// What failed, without its output and environment.
+        why: String,
+    },
+    /// kubectl's rule: groups are those of an impersonated user.
+    #[error("--as-group needs --as: name the user to impersonate")]
+    GroupsWithoutUser,
+    /// The namespace cannot be one, and would lead elsewhere as part of a URL.
+    #[error(
+        "{namespace:?} is not the name of a namespace: lower-case letters, digits and '-', at most 63"
+    )]
+    InvalidNamespace {
+        /// What was given.
+        namespace: String,
+    },
     /// The named context is not in the kubeconfig.
     #[error(
         "context {context:?} does not exist in {file}; it has: {}",
@@ -80,7 +103,13 @@ pub enum ClusterError {
     /// The proxy's URL is not one.
     #[error("the proxy URL is not valid: {0}; check proxy-url in the kubeconfig and HTTPS_PROXY")]
     Proxy(#[source] http::uri::InvalidUri),
-    /// The client cannot be set up: certificates, keys, credential plugins.
+    /// The proxy's URL has a scheme that is no proxy's. The URL itself may hold a password.
+    #[error("a proxy with the scheme {scheme:?} is not supported: use http, https or socks5")]
+    ProxyScheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// The client cannot be set up: certificates, keys.
     #[error("cannot set up the connection to {server}: {}", innermost(source))]
     Setup {
         /// The API server.
@@ -88,6 +117,18 @@ pub enum ClusterError {
         /// Why.
         #[source]
         source: kube::Error,
+    },
+    /// The API server's certificate is not trusted.
+    #[error(
+        "unable to connect to the server {server}: {}; {}",
+        certificate_problem(why),
+        certificate_advice(why)
+    )]
+    Untrusted {
+        /// The API server.
+        server: String,
+        /// Why not.
+        why: CertificateError,
     },
     /// The API server refused the credentials.
     #[error(
@@ -148,12 +189,30 @@ impl ClusterError {
             kube::Error::SerdeError(_) => Self::Answer {
                 what: what.to_owned(),
             },
-            error @ (kube::Error::HyperError(_) | kube::Error::Service(_)) => Self::Unreachable {
+            kube::Error::Auth(error) => Self::Credentials {
                 server,
-                why: innermost(&error),
-                broke: broke(&error),
+                why: credential_problem(&error),
             },
+            error @ (kube::Error::HyperError(_) | kube::Error::Service(_)) => {
+                Self::of_connection(&error, server)
+            }
             source => Self::Setup { server, source },
+        }
+    }
+
+    fn of_connection(error: &kube::Error, server: String) -> Self {
+        if let Some(why) = certificate_error(error) {
+            let why = why.clone();
+            return Self::Untrusted { server, why };
+        }
+        if let Some(error) = causes(error).find_map(|cause| cause.downcast_ref::<AuthError>()) {
+            let why = credential_problem(error);
+            return Self::Credentials { server, why };
+        }
+        Self::Unreachable {
+            server,
+            why: innermost(error),
+            broke: broke(error),
         }
     }
 
@@ -204,31 +263,97 @@ fn missing(paths: &[PathBuf]) -> String {
     }
 }
 
-/// The chain of causes in one line, without kube's repetitions: the innermost cause says what a user can act on.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&cause| cause.source())
+}
+
+/// What the last of the causes says: the outer ones are kube's names for the layers it passed.
+fn innermost(error: &kube::Error) -> String {
+    let innermost = causes(error).last().map(ToString::to_string);
+    printable(&innermost.unwrap_or_default()).into_owned()
+}
+
+/// YAML errors quote the lines they are about, with the tokens and keys in them: only the place is told.
+fn kubeconfig_problem(error: &KubeconfigError) -> String {
+    let problem = match error {
+        KubeconfigError::Parse(error) => {
+            let place = error
+                .location()
+                .map(|place| format!(" (line {}, column {})", place.line(), place.column()));
+            format!(
+                "it is not the YAML of a kubeconfig{}",
+                place.unwrap_or_default()
+            )
+        }
+        other => other.to_string(),
+    };
+    printable(&problem).into_owned()
+}
+
+/// Without what a plugin printed and was given, either of which may hold a secret.
+fn credential_problem(error: &AuthError) -> String {
+    let problem = match error {
+        AuthError::AuthExecStart(error) => format!(
+            "the credential plugin of the kubeconfig user cannot be started: {error}; install it, or log in another way"
+        ),
+        AuthError::AuthExecRun { out, .. } => format!(
+            "the credential plugin of the kubeconfig user failed ({}); log in again",
+            out.status
+        ),
+        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
+            "the credential plugin of the kubeconfig user printed no credential".to_owned()
+        }
+        AuthError::ReadTokenFile(error, path) => {
+            format!("cannot read the token file {}: {error}", path.display())
+        }
+        AuthError::ParseTokenKey(_) | AuthError::AuthExec(_) => {
+            "the login provider of the kubeconfig user failed; log in again".to_owned()
+        }
+        other => other.to_string(),
+    };
+    printable(&problem).into_owned()
+}
+
+fn certificate_problem(why: &CertificateError) -> String {
+    match why {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by an unknown authority (x509)".to_owned()
+        }
+        other => printable(&other.to_string()).into_owned(),
     }
-    printable(&cause.to_string()).into_owned()
+}
+
+fn certificate_advice(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "name the CA's file with --certificate-authority, or log in to the cluster again"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "connect by a name that the certificate has, or give that with --tls-server-name"
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            "renew the cluster's certificates, or set this machine's clock"
+        }
+        _ => "ask whoever runs the cluster about its certificates",
+    }
 }
 
 fn broke(error: &kube::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::BrokenPipe
-                    | io::ErrorKind::UnexpectedEof
-            );
-        }
-        cause = error.source();
+    let io = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
+    match io {
+        Some(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        ),
+        // hyper's own: the server closed the connection before it answered.
+        None => true,
     }
-    // hyper's own: the server closed the connection before it answered.
-    true
 }
 
 #[cfg(test)]
@@ -265,6 +390,60 @@ mod tests {
             text.contains("you must be logged in") && text.contains("oc login"),
             "{text}"
         );
+    }
+
+    fn connection(error: impl Into<Box<dyn Error + Send + Sync>>) -> ClusterError {
+        ClusterError::of(
+            kube::Error::Service(error.into()),
+            "https://api",
+            "list pods",
+        )
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_says_what_to_give() {
+        for (why, advice) in [
+            (CertificateError::UnknownIssuer, "--certificate-authority"),
+            (CertificateError::NotValidForName, "--tls-server-name"),
+            (CertificateError::Expired, "clock"),
+        ] {
+            let handshake = rustls::Error::InvalidCertificate(why);
+            let error = connection(io::Error::other(io::Error::new(
+                io::ErrorKind::InvalidData,
+                handshake,
+            )));
+            assert!(
+                !error.is_temporary() && error.to_string().contains(advice),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_credential_plugin_is_not_quoted() {
+        let output = std::process::Output {
+            status: std::process::ExitStatus::default(),
+            stdout: b"hunter2".to_vec(),
+            stderr: Vec::new(),
+        };
+        let failed = AuthError::AuthExecRun {
+            cmd: "PASSWORD=hunter2 plugin".to_owned(),
+            out: Box::new(output),
+        };
+        let error = connection(failed);
+        assert!(!error.is_temporary() && error.source().is_none());
+        assert!(error.to_string().contains("log in again"), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_kubeconfig_that_is_not_yaml_is_not_quoted() {
+        let text = "users:\n- name: admin\n  user: {token: hunter2\n";
+        let error = kube::config::Kubeconfig::from_yaml(text).unwrap_err();
+        let error = ClusterError::Kubeconfig(error);
+        assert!(error.source().is_none());
+        assert!(error.to_string().contains("(line "), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]
