@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::process::{self, target_directory};
+use crate::process::{self, cargo, target_directory};
+use crate::setup;
 
 /// A running practice cluster; dropped, it is stopped and everything of it removed.
 pub(crate) struct PracticeCluster {
@@ -19,6 +20,23 @@ pub(crate) struct PracticeCluster {
 }
 
 impl PracticeCluster {
+    /// Installs what is missing, builds, and starts a small cluster, which a signal will stop.
+    pub(crate) fn build_and_start(task: &str) -> anyhow::Result<Self> {
+        setup::run()?;
+        process::catch_signals()?;
+        process::run(&mut cargo(&[
+            "build",
+            "--package",
+            "wa-sandbox",
+            "--package",
+            "kubectl-wa-backup",
+        ]))?;
+        println!(
+            "\nStarting a practice cluster: a Kubernetes API with a real PostgreSQL and a real etcd behind it."
+        );
+        Self::start(&target_directory().join("debug"), task, "small")
+    }
+
     /// Starts a cluster from the binaries in `binaries` (a cargo profile's directory).
     pub(crate) fn start(binaries: &Path, task: &str, seed: &str) -> anyhow::Result<Self> {
         let home = target_directory().join(task);

@@ -7,24 +7,10 @@ use std::process::Stdio;
 use anyhow::Context as _;
 
 use crate::cluster::PracticeCluster;
-use crate::process::{self, cargo, target_directory, workspace};
-use crate::setup;
+use crate::process::{self, workspace};
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    setup::run()?;
-    process::catch_signals()?;
-    process::run(&mut cargo(&[
-        "build",
-        "--package",
-        "wa-sandbox",
-        "--package",
-        "kubectl-wa-backup",
-    ]))?;
-    println!(
-        "\nStarting a practice cluster: a Kubernetes API with a real PostgreSQL and a real etcd behind it."
-    );
-    let cluster = PracticeCluster::start(&target_directory().join("debug"), "demo", "small")?;
-
+    let cluster = PracticeCluster::build_and_start("demo")?;
     show(&cluster, &["get", "watsonassistants,pods"])?;
     show(&cluster, &["wa-backup", "check"])?;
     show(&cluster, &["wa-backup", "create"])?;

@@ -11,23 +11,13 @@ use std::process::Stdio;
 use anyhow::{Context as _, bail};
 
 use crate::cluster::PracticeCluster;
-use crate::process::{self, cargo, target_directory, workspace};
-use crate::setup;
+use crate::process::workspace;
 
 const FILES: [&str; 2] = ["README.md", "docs/practice-cluster.md"];
 const MARK: &str = "<!-- output of: ";
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    setup::run()?;
-    process::catch_signals()?;
-    process::run(&mut cargo(&[
-        "build",
-        "--package",
-        "wa-sandbox",
-        "--package",
-        "kubectl-wa-backup",
-    ]))?;
-    let cluster = PracticeCluster::start(&target_directory().join("debug"), "docs", "small")?;
+    let cluster = PracticeCluster::build_and_start("docs")?;
     let directory = tempfile::tempdir()?;
     for file in FILES {
         let path = workspace().join(file);

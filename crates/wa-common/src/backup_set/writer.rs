@@ -155,13 +155,7 @@ impl SetWriter {
     /// Opens a file of the set for writing; what an earlier attempt wrote is discarded.
     pub fn file(&self, name: &'static str, role: FileRole) -> Result<PartialFile, SetError> {
         let partial = self.directory.join(format!("{name}{PARTIAL_SUFFIX}"));
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)
-            .on("create", &partial)?;
+        let file = create_private(&partial)?;
         Ok(PartialFile {
             file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
             partial,
@@ -193,13 +187,7 @@ impl SetWriter {
             .map_err(io::Error::from)
             .on("write", &path)?;
         json.push(b'\n');
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&partial)
-            .on("create", &partial)?;
+        let mut file = create_private(&partial)?;
         file.write_all(&json).on("write", &partial)?;
         file.sync_all().on("sync", &partial)?;
         // The files before the manifest that vouches for them.
@@ -263,6 +251,17 @@ impl Write for PartialFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// A new, empty file that only its owner can read.
+fn create_private(path: &Path) -> Result<File, SetError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .on("create", path)
 }
 
 /// The directories on the way to `path`, itself included, that do not exist yet; outermost first.
