@@ -11,8 +11,8 @@ use kube::config::{
 use super::{ClusterError, proxy};
 use crate::cli::ConnectionArgs;
 
-/// Name of the context, cluster and user that flags alone make up, where there is no kubeconfig.
-const FROM_FLAGS: &str = "flags";
+/// Name of the context, cluster and user where no kubeconfig names them.
+const MADE_UP: &str = "made-up";
 
 /// A client configuration and where it came from.
 pub(super) struct Source {
@@ -24,39 +24,54 @@ pub(super) struct Source {
 /// Reads the kubeconfig and lays the flags over it, in kubectl's order of precedence.
 pub(super) async fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> {
     let paths = kubeconfig_paths(args);
-    let kubeconfig = read(args, &paths)?;
-    let (kubeconfig, context) = match kubeconfig {
+    let (kubeconfig, context) = match read(args, &paths)? {
         Some(kubeconfig) => {
             let context = context_name(args, &kubeconfig, &paths)?;
-            (kubeconfig, context)
+            (kubeconfig, Some(context))
         }
-        None if args.server.is_some() => (from_flags(), FROM_FLAGS.to_owned()),
+        None if args.server.is_some() => (
+            made_up(ClusterEntry::default(), AuthInfo::default(), None),
+            None,
+        ),
         None => {
             let config = Config::incluster().map_err(|_| ClusterError::NoKubeconfig { paths })?;
-            return Ok(Source {
-                config: apply_defaults(config, args),
-                context: None,
-            });
+            (of_service_account(config), None)
         }
     };
-    let (kubeconfig, proxy_url) = overlay(kubeconfig, &context, args)?;
+    let name = context.as_deref().unwrap_or(MADE_UP);
+    let (kubeconfig, proxy_url) = overlay(kubeconfig, name, args)?;
     let options = KubeConfigOptions {
-        context: Some(context.clone()),
+        context: Some(name.to_owned()),
         ..KubeConfigOptions::default()
     };
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(ClusterError::Kubeconfig)?;
     config.proxy_url = proxy::for_server(&config.cluster_url, proxy_url.as_deref())?;
-    Ok(Source {
-        config: apply_defaults(config, args),
-        context: Some(context),
-    })
+    let config = apply_defaults(config, args);
+    if !is_namespace(&config.default_namespace) {
+        return Err(ClusterError::InvalidNamespace {
+            namespace: config.default_namespace,
+        });
+    }
+    Ok(Source { config, context })
+}
+
+/// An RFC 1123 label: nothing that would change the path it becomes a part of.
+fn is_namespace(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(allowed)
+        && bytes.first() != Some(&b'-')
+        && bytes.last() != Some(&b'-')
 }
 
 fn apply_defaults(mut config: Config, args: &ConnectionArgs) -> Config {
-    if let Some(namespace) = &args.namespace {
-        config.default_namespace.clone_from(namespace);
+    if let Some(namespace) = given(args.namespace.as_deref()) {
+        namespace.clone_into(&mut config.default_namespace);
+    } else if config.default_namespace.is_empty() {
+        "default".clone_into(&mut config.default_namespace);
     }
     // Every wait has its own deadline in `Cluster`. A time-out of the connection would also cut the streams that
     // exec upgrades it to.
@@ -65,6 +80,11 @@ fn apply_defaults(mut config: Config, args: &ConnectionArgs) -> Config {
     // kube's own policy repeats any request, creates included, for minutes and without a word.
     config.default_retry = false;
     config
+}
+
+/// An empty flag counts as absent, as in kubectl.
+fn given(flag: Option<&str>) -> Option<&str> {
+    flag.filter(|text| !text.is_empty())
 }
 
 /// The kubeconfig files kubectl would read, whether or not they exist.
@@ -90,7 +110,9 @@ fn read(args: &ConnectionArgs, paths: &[PathBuf]) -> Result<Option<Kubeconfig>, 
         if args.kubeconfig.is_none() && !path.exists() {
             continue;
         }
-        let next = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
+        let mut next = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
+        // `kubectl config unset current-context` leaves an empty one, which must not hide that of a later file.
+        next.current_context = next.current_context.filter(|name| !name.is_empty());
         merged = Some(match merged {
             Some(first) => first.merge(next).map_err(ClusterError::Kubeconfig)?,
             None => next,
@@ -144,31 +166,41 @@ fn context_name(
     }
 }
 
-/// A kubeconfig for `--server` alone.
-fn from_flags() -> Kubeconfig {
+/// A kubeconfig with one context, where no file has one.
+fn made_up(cluster: ClusterEntry, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
     Kubeconfig {
-        current_context: Some(FROM_FLAGS.to_owned()),
         contexts: vec![NamedContext {
-            name: FROM_FLAGS.to_owned(),
+            name: MADE_UP.to_owned(),
             context: Some(Context {
-                cluster: FROM_FLAGS.to_owned(),
-                user: Some(FROM_FLAGS.to_owned()),
+                cluster: MADE_UP.to_owned(),
+                user: Some(MADE_UP.to_owned()),
+                namespace,
                 ..Context::default()
             }),
             ..NamedContext::default()
         }],
         clusters: vec![NamedCluster {
-            name: FROM_FLAGS.to_owned(),
-            cluster: Some(ClusterEntry::default()),
+            name: MADE_UP.to_owned(),
+            cluster: Some(cluster),
             ..NamedCluster::default()
         }],
         auth_infos: vec![NamedAuthInfo {
-            name: FROM_FLAGS.to_owned(),
-            auth_info: Some(AuthInfo::default()),
+            name: MADE_UP.to_owned(),
+            auth_info: Some(user),
             ..NamedAuthInfo::default()
         }],
         ..Kubeconfig::default()
     }
+}
+
+/// The service account of this pod as a kubeconfig, so that the flags hold for it too.
+fn of_service_account(config: Config) -> Kubeconfig {
+    let cluster = ClusterEntry {
+        server: Some(config.cluster_url.to_string()),
+        certificate_authority: config.root_cert_file.as_deref().map(text),
+        ..ClusterEntry::default()
+    };
+    made_up(cluster, config.auth_info, Some(config.default_namespace))
 }
 
 /// Writes the flags into the entries that the context names; also gives the cluster's `proxy-url`.
@@ -190,9 +222,20 @@ fn overlay(
             if let Some(user) = &args.user {
                 context.user = Some(user.clone());
             }
-            (context.cluster.clone(), context.user.clone())
+            let user = context.user.clone().filter(|user| !user.is_empty());
+            // The flags must hold for a context without a user too: `--as` left out would act as somebody else.
+            let user = user.unwrap_or_else(|| {
+                kubeconfig.auth_infos.push(NamedAuthInfo {
+                    name: MADE_UP.to_owned(),
+                    auth_info: Some(AuthInfo::default()),
+                    ..NamedAuthInfo::default()
+                });
+                MADE_UP.to_owned()
+            });
+            context.user = Some(user.clone());
+            (context.cluster.clone(), user)
         }
-        None => (String::new(), None),
+        None => (String::new(), String::new()),
     };
 
     let available = kubeconfig
@@ -214,37 +257,35 @@ fn overlay(
     overlay_cluster(cluster, args)?;
     let proxy_url = cluster.proxy_url.take();
 
-    if let Some(user_name) = user_name {
-        let available = kubeconfig
-            .auth_infos
-            .iter()
-            .map(|user| user.name.clone())
-            .collect();
-        match kubeconfig
-            .auth_infos
-            .iter_mut()
-            .find(|user| user.name == user_name)
-            .and_then(|user| user.auth_info.as_mut())
-        {
-            Some(user) => overlay_user(user, args),
-            None => {
-                return Err(ClusterError::NoSuchUser {
-                    user: user_name,
-                    available,
-                });
-            }
-        }
-    }
+    let available = kubeconfig
+        .auth_infos
+        .iter()
+        .map(|user| user.name.clone())
+        .collect();
+    let user = kubeconfig
+        .auth_infos
+        .iter_mut()
+        .find(|user| user.name == user_name)
+        .and_then(|user| user.auth_info.as_mut())
+        .ok_or(ClusterError::NoSuchUser {
+            user: user_name,
+            available,
+        })?;
+    overlay_user(user, args)?;
     Ok((kubeconfig, proxy_url))
 }
 
 fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<(), ClusterError> {
     if let Some(server) = &args.server {
         cluster.server = Some(server_url(server));
+        // The kubeconfig's was for the kubeconfig's server.
+        cluster.tls_server_name = None;
     }
     if let Some(path) = &args.certificate_authority {
         cluster.certificate_authority = Some(text(path));
         cluster.certificate_authority_data = None;
+        // A CA was named to be checked against, whatever the kubeconfig says.
+        cluster.insecure_skip_tls_verify = None;
     }
     if let Some(name) = &args.tls_server_name {
         cluster.tls_server_name = Some(name.clone());
@@ -264,8 +305,12 @@ fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<
     Ok(())
 }
 
-fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) {
-    if let Some(token) = &args.token {
+fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) -> Result<(), ClusterError> {
+    if let Some(token) = args
+        .token
+        .as_ref()
+        .filter(|token| !token.expose().is_empty())
+    {
         // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
         *user = AuthInfo {
             token: Some(token.expose().to_owned().into()),
@@ -286,7 +331,26 @@ fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) {
         user.impersonate = Some(name.clone());
     }
     if !args.impersonate_groups.is_empty() {
+        if user.impersonate.is_none() {
+            return Err(ClusterError::GroupsWithoutUser);
+        }
         user.impersonate_groups = Some(args.impersonate_groups.clone());
+    }
+    trim_token_file(user);
+    Ok(())
+}
+
+/// kube sends a token file as it is, and a line break behind the token is no header value. Only such a file is read here:
+/// kube reads the others again when the token in them is renewed.
+fn trim_token_file(user: &mut AuthInfo) {
+    let Some(path) = user.token_file.as_ref().filter(|_| user.token.is_none()) else {
+        return;
+    };
+    // A file that cannot be read is reported by kube.
+    if let Ok(content) = std::fs::read_to_string(path)
+        && content.trim() != content
+    {
+        user.token = Some(content.trim().to_owned().into());
     }
 }
 
@@ -304,101 +368,5 @@ fn text(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    const KUBECONFIG: &str = r#"
-apiVersion: v1
-kind: Config
-current-context: practice
-clusters:
-- {name: one, cluster: {server: "https://one.example:6443"}}
-- {name: two, cluster: {server: "https://two.example:6443"}}
-users:
-- {name: admin, user: {token: abc}}
-contexts:
-- {name: practice, context: {cluster: one, user: admin, namespace: cpd}}
-- {name: broken, context: {cluster: gone, user: admin}}
-"#;
-
-    async fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, ClusterError> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("config");
-        fs::write(&path, KUBECONFIG).unwrap();
-        let mut args = ConnectionArgs {
-            kubeconfig: Some(path),
-            ..ConnectionArgs::default()
-        };
-        change(&mut args);
-        load(&args).await
-    }
-
-    fn message(loaded: Result<Source, ClusterError>) -> String {
-        match loaded {
-            Ok(_) => panic!("loaded"),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_context_gives_server_and_namespace_and_flags_win() {
-        let source = load_with(|_| ()).await.unwrap();
-        assert_eq!(source.config.cluster_url, "https://one.example:6443/");
-        assert_eq!(source.config.default_namespace, "cpd");
-
-        let source = load_with(|args| {
-            args.cluster = Some("two".into());
-            args.namespace = Some("other".into());
-        })
-        .await
-        .unwrap();
-        assert_eq!(source.config.cluster_url, "https://two.example:6443/");
-        assert_eq!(source.config.default_namespace, "other");
-
-        let source = load_with(|args| args.server = Some("three.example:443".into()))
-            .await
-            .unwrap();
-        assert_eq!(source.config.cluster_url, "https://three.example:443/");
-    }
-
-    #[tokio::test]
-    async fn streams_are_not_cut_and_requests_not_repeated_by_the_library() {
-        let config = load_with(|_| ()).await.unwrap().config;
-        assert_eq!(config.read_timeout, None);
-        assert_eq!(config.write_timeout, None);
-        assert!(!config.default_retry);
-    }
-
-    #[tokio::test]
-    async fn a_wrong_context_cluster_or_user_is_named_with_what_there_is() {
-        let text = message(load_with(|args| args.context = Some("prod".into())).await);
-        assert!(
-            text.contains("\"prod\"") && text.contains("practice, broken"),
-            "{text}"
-        );
-        let text = message(load_with(|args| args.context = Some("broken".into())).await);
-        assert!(
-            text.contains("\"gone\"") && text.contains("one, two"),
-            "{text}"
-        );
-        let text = message(load_with(|args| args.user = Some("root".into())).await);
-        assert!(
-            text.contains("\"root\"") && text.contains("admin"),
-            "{text}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_certificate_authority_and_no_verification_contradict_each_other() {
-        let text = message(
-            load_with(|args| {
-                args.insecure_skip_tls_verify = Some(true);
-                args.certificate_authority = Some("ca.crt".into());
-            })
-            .await,
-        );
-        assert!(text.contains("--insecure-skip-tls-verify"), "{text}");
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -37,7 +37,17 @@ pub(super) fn for_server(
             } else {
                 format!("http://{url}")
             };
-            with_scheme.parse().map_err(ClusterError::Proxy)
+            // Names are resolved by the proxy in either case, as Go's socks5 does too.
+            let url: Uri = with_scheme
+                .replacen("socks5h://", "socks5://", 1)
+                .parse()
+                .map_err(ClusterError::Proxy)?;
+            match url.scheme_str() {
+                Some("http" | "https" | "socks5") => Ok(url),
+                scheme => Err(ClusterError::ProxyScheme {
+                    scheme: scheme.unwrap_or_default().to_owned(),
+                }),
+            }
         })
         .transpose()
 }
@@ -109,6 +119,16 @@ mod tests {
         assert!(excluded("https://10.1.2.3:6443", "10.0.0.0/8"));
         assert!(!excluded("https://11.1.2.3:6443", "10.0.0.0/8"));
         assert!(excluded("https://10.1.2.3:6443", "10.1.2.3"));
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_refused_without_its_password() {
+        let server = "https://api.example".parse().unwrap();
+        let error = for_server(&server, Some("ftp://user:hunter2@proxy")).unwrap_err();
+        assert!(error.to_string().contains("\"ftp\""), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let socks = for_server(&server, Some("socks5h://proxy:1080")).unwrap();
+        assert_eq!(socks.unwrap().scheme_str(), Some("socks5"));
     }
 
     #[test]

@@ -1,0 +1,178 @@
+//! Flags and kubeconfigs, laid over each other.
+
+use std::fs;
+
+use super::*;
+
+const KUBECONFIG: &str = r#"
+apiVersion: v1
+kind: Config
+current-context: practice
+clusters:
+- {name: one, cluster: {server: "https://one.example:6443"}}
+- {name: two, cluster: {server: "https://two.example:6443"}}
+users:
+- {name: admin, user: {token: abc}}
+contexts:
+- {name: practice, context: {cluster: one, user: admin, namespace: cpd}}
+- {name: broken, context: {cluster: gone, user: admin}}
+- {name: anonymous, context: {cluster: one}}
+- {name: nobody, context: {cluster: one, user: ""}}
+"#;
+
+async fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, ClusterError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config");
+    fs::write(&path, KUBECONFIG).unwrap();
+    let mut args = ConnectionArgs {
+        kubeconfig: Some(path),
+        ..ConnectionArgs::default()
+    };
+    change(&mut args);
+    load(&args).await
+}
+
+fn message(loaded: Result<Source, ClusterError>) -> String {
+    match loaded {
+        Ok(_) => panic!("loaded"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn the_context_gives_server_and_namespace_and_flags_win() {
+    let source = load_with(|_| ()).await.unwrap();
+    assert_eq!(source.config.cluster_url, "https://one.example:6443/");
+    assert_eq!(source.config.default_namespace, "cpd");
+
+    let source = load_with(|args| {
+        args.cluster = Some("two".into());
+        args.namespace = Some("other".into());
+    })
+    .await
+    .unwrap();
+    assert_eq!(source.config.cluster_url, "https://two.example:6443/");
+    assert_eq!(source.config.default_namespace, "other");
+
+    let source = load_with(|args| args.server = Some("three.example:443".into()))
+        .await
+        .unwrap();
+    assert_eq!(source.config.cluster_url, "https://three.example:443/");
+}
+
+#[tokio::test]
+async fn flags_hold_for_a_context_without_a_user() {
+    for context in ["anonymous", "nobody"] {
+        let source = load_with(|args| {
+            args.context = Some(context.into());
+            args.token = Some(kube_transfer::Secret::new("t").unwrap());
+            args.impersonate = Some("alice".into());
+            args.impersonate_groups = vec!["ops".into()];
+        })
+        .await
+        .unwrap();
+        let user = source.config.auth_info;
+        assert!(user.token.is_some(), "{context}");
+        assert_eq!(user.impersonate.as_deref(), Some("alice"));
+    }
+    let text = message(load_with(|args| args.impersonate_groups = vec!["ops".into()]).await);
+    assert!(text.contains("--as"), "{text}");
+}
+
+#[test]
+fn flags_hold_for_the_service_account_of_a_pod() {
+    let mut config = Config::new("https://10.0.0.1:443".parse().unwrap());
+    config.auth_info.token_file = Some("/token".to_owned());
+    config.default_namespace = "cpd".to_owned();
+    let args = ConnectionArgs {
+        impersonate: Some("alice".into()),
+        ..ConnectionArgs::default()
+    };
+    let (kubeconfig, _) = overlay(of_service_account(config), MADE_UP, &args).unwrap();
+    let user = kubeconfig.auth_infos[0].auth_info.as_ref().unwrap();
+    assert_eq!(user.impersonate.as_deref(), Some("alice"));
+    assert_eq!(user.token_file.as_deref(), Some("/token"));
+    let context = kubeconfig.contexts[0].context.as_ref().unwrap();
+    assert_eq!(context.namespace.as_deref(), Some("cpd"));
+}
+
+#[tokio::test]
+async fn an_empty_namespace_is_none_and_a_wrong_one_is_refused_before_it_is_in_a_url() {
+    let source = load_with(|args| args.namespace = Some(String::new())).await;
+    assert_eq!(source.unwrap().config.default_namespace, "cpd");
+    for wrong in ["..", "a/b", "a?b", "A", "-a", "a%2f"] {
+        let text = message(load_with(|args| args.namespace = Some(wrong.into())).await);
+        assert!(text.contains("is not the name of a namespace"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_authority_is_checked_against_even_where_the_kubeconfig_checks_nothing() {
+    let args = ConnectionArgs {
+        certificate_authority: Some("ca.crt".into()),
+        server: Some("https://other.example".into()),
+        ..ConnectionArgs::default()
+    };
+    let mut cluster = ClusterEntry {
+        insecure_skip_tls_verify: Some(true),
+        tls_server_name: Some("one.example".to_owned()),
+        ..ClusterEntry::default()
+    };
+    overlay_cluster(&mut cluster, &args).unwrap();
+    assert_eq!(cluster.insecure_skip_tls_verify, None);
+    assert_eq!(cluster.tls_server_name, None);
+}
+
+#[test]
+fn a_token_file_may_end_in_a_line_break() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    for (content, inlined) in [("t\n", true), ("t", false)] {
+        fs::write(&path, content).unwrap();
+        let mut user = AuthInfo {
+            token_file: Some(text(&path)),
+            ..AuthInfo::default()
+        };
+        trim_token_file(&mut user);
+        assert_eq!(user.token.is_some(), inlined);
+    }
+}
+
+#[tokio::test]
+async fn streams_are_not_cut_and_requests_not_repeated_by_the_library() {
+    let config = load_with(|_| ()).await.unwrap().config;
+    assert_eq!(config.read_timeout, None);
+    assert_eq!(config.write_timeout, None);
+    assert!(!config.default_retry);
+}
+
+#[tokio::test]
+async fn a_wrong_context_cluster_or_user_is_named_with_what_there_is() {
+    let text = message(load_with(|args| args.context = Some("prod".into())).await);
+    assert!(
+        text.contains("\"prod\"") && text.contains("practice, broken"),
+        "{text}"
+    );
+    let text = message(load_with(|args| args.context = Some("broken".into())).await);
+    assert!(
+        text.contains("\"gone\"") && text.contains("one, two"),
+        "{text}"
+    );
+    let text = message(load_with(|args| args.user = Some("root".into())).await);
+    assert!(
+        text.contains("\"root\"") && text.contains("admin"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_authority_and_no_verification_contradict_each_other() {
+    let text = message(
+        load_with(|args| {
+            args.insecure_skip_tls_verify = Some(true);
+            args.certificate_authority = Some("ca.crt".into());
+        })
+        .await,
+    );
+    assert!(text.contains("--insecure-skip-tls-verify"), "{text}");
+}
