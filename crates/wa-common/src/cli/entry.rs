@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, GlobalArgs, OutputFormat, Render};
 use crate::cluster::{Cluster, ClusterError};
-use crate::report::{HumanReporter, JsonReporter, Reporter, Styles};
+use crate::report::{HumanReporter, JsonReporter, Reporter, Styles, printable_lines};
 
 /// A plugin's command line.
 pub trait Plugin: Parser {
@@ -192,7 +192,7 @@ fn describe(error: &anyhow::Error, styles: &Styles) -> String {
             parts.push(text);
         }
     }
-    let text = parts.join(": ");
+    let text = printable_lines(&parts.join(": "));
     match text.strip_prefix("Error from server") {
         Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
         None => format!("{} {text}", "error:".style(styles.bad)),
@@ -215,6 +215,15 @@ mod tests {
         assert_eq!(
             describe(&twice, &Styles::default()),
             "error: cannot write: disk on fire"
+        );
+    }
+
+    #[test]
+    fn what_errors_quote_does_not_drive_the_terminal() {
+        let error = anyhow::anyhow!("pod \u{1b}[2J is gone").context("two\nlines");
+        assert_eq!(
+            describe(&error, &Styles::default()),
+            "error: two\nlines: pod \\u{1b}[2J is gone"
         );
     }
 

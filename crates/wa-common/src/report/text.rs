@@ -27,6 +27,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     )
 }
 
+/// As [`printable`], but lines stay lines.
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<Cow<'_, str>> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
 /// Control characters, and those that reorder the text around them (Unicode bidirectional controls).
 fn is_control(c: char) -> bool {
     c.is_control()
