@@ -10,7 +10,7 @@ use kube_transfer::TransferOptions;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::backup_set::Target;
-use wa_common::cluster::{Cluster, Permission};
+use wa_common::cluster::{Cluster, ClusterError, Permission};
 use wa_common::report::bytes;
 
 use crate::dump::{self, Versions};
@@ -178,7 +178,8 @@ impl Preflight {
         });
         let Some(instance) = instance else {
             self.skip("release", "instance");
-            self.permissions(cluster).await;
+            self.permissions(cluster, needed_permissions(wanted, None))
+                .await;
             for name in ["store secret", "auth-encryption", "postgres pod", "pg_dump"] {
                 self.skip(name, "instance");
             }
@@ -189,7 +190,8 @@ impl Preflight {
             .clone()
             .unwrap_or_else(|| "not told by the WatsonAssistant resource".to_owned());
         self.passed_check("release", release);
-        self.permissions(cluster).await;
+        self.permissions(cluster, needed_permissions(wanted, Some(&instance)))
+            .await;
 
         let datastore = Datastore::read(cluster, &instance)
             .await
@@ -239,15 +241,14 @@ impl Preflight {
         self.findings.pod = pod;
     }
 
-    async fn permissions(&mut self, cluster: &Cluster) {
-        let needed = needed_permissions();
-        let answers = try_join_all(needed.iter().map(|permission| cluster.may(permission))).await;
-        let answers = answers.map_err(anyhow::Error::from).and_then(|allowed| {
+    async fn permissions(&mut self, cluster: &Cluster, needed: Vec<Needed>) {
+        let allowed = try_join_all(needed.iter().map(|needed| needed.held(cluster))).await;
+        let answers = allowed.map_err(anyhow::Error::from).and_then(|allowed| {
             let missing: Vec<String> = needed
                 .iter()
                 .zip(allowed)
                 .filter(|(_, allowed)| !allowed)
-                .map(|(permission, _)| permission.to_string())
+                .map(|(needed, _)| needed.to_string())
                 .collect();
             anyhow::ensure!(
                 missing.is_empty(),
@@ -258,7 +259,7 @@ impl Preflight {
             Ok(())
         });
         self.record("permissions", answers, |()| {
-            let verbs: Vec<String> = needed.iter().map(Permission::to_string).collect();
+            let verbs: Vec<String> = needed.iter().map(Needed::to_string).collect();
             verbs.join(", ")
         });
     }
@@ -311,16 +312,53 @@ fn together(mut problems: Vec<anyhow::Error>) -> anyhow::Error {
     anyhow::Error::new(Problems(problems))
 }
 
-/// The verbs `create` uses. An exec over WebSocket is a GET request: API servers ask for `get` on `pods/exec`, and since
-/// Kubernetes 1.35 for `create` as well.
-fn needed_permissions() -> [Permission; 5] {
-    [
-        Permission::new("list", "assistant.watson.ibm.com", "watsonassistants"),
-        Permission::new("get", "", "secrets"),
-        Permission::new("list", "", "pods"),
-        Permission::new("get", "", "pods").on_subresource("exec"),
-        Permission::new("create", "", "pods").on_subresource("exec"),
-    ]
+/// Permissions of which one suffices.
+#[derive(Debug)]
+struct Needed(Vec<Permission>);
+
+impl Needed {
+    async fn held(&self, cluster: &Cluster) -> Result<bool, ClusterError> {
+        for permission in &self.0 {
+            if cluster.may(permission).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl fmt::Display for Needed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let permissions: Vec<String> = self.0.iter().map(Permission::to_string).collect();
+        f.write_str(&permissions.join(" or "))
+    }
+}
+
+/// What `create` does, as narrow as a role can allow it: secrets by name, as far as the names are known, and no search for
+/// an instance that was `named`.
+///
+/// An exec over WebSocket is a GET request: API servers ask for `get` on `pods/exec`, and since Kubernetes 1.35 for
+/// `create` as well.
+fn needed_permissions(named: Option<&str>, instance: Option<&Instance>) -> Vec<Needed> {
+    let mut needed = Vec::new();
+    let mut need = |permission| needed.push(Needed(vec![permission]));
+    if named.is_none() {
+        need(Permission::new(
+            "list",
+            "assistant.watson.ibm.com",
+            "watsonassistants",
+        ));
+    }
+    need(Permission::new("list", "", "pods"));
+    need(Permission::new("get", "", "pods").on_subresource("exec"));
+    need(Permission::new("create", "", "pods").on_subresource("exec"));
+    if let Some(instance) = instance {
+        let get = |name| Permission::new("get", "", "secrets").named(name);
+        need(get(instance.auth_encryption_name()));
+        let store = Datastore::secret_names(instance);
+        needed.push(Needed(store.map(get).into()));
+    }
+    needed
 }
 
 async fn versions(
@@ -357,5 +395,42 @@ impl fmt::Display for Versions {
             self.server,
             bytes(self.database_bytes)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(named: Option<&str>, instance: Option<&Instance>) -> Vec<String> {
+        let needed = needed_permissions(named, instance);
+        needed.iter().map(Needed::to_string).collect()
+    }
+
+    #[test]
+    fn a_role_that_names_its_secrets_suffices() {
+        let instance = Instance {
+            name: "wa".to_owned(),
+            namespace: "cpd".to_owned(),
+            release: None,
+        };
+        assert_eq!(
+            told(Some("wa"), Some(&instance)),
+            [
+                "list pods",
+                "get pods/exec",
+                "create pods/exec",
+                "get secrets/wa-auth-encryption",
+                "get secrets/wa-store-datastore-connection-strings or get secrets/wa-store-vcap",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_instance_that_is_not_named_must_be_searched() {
+        assert_eq!(
+            told(None, None)[0],
+            "list watsonassistants.assistant.watson.ibm.com"
+        );
     }
 }

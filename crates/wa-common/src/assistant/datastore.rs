@@ -33,17 +33,35 @@ pub struct Datastore {
 }
 
 impl Datastore {
+    /// The names that the store secret of `instance` may have, newest first.
+    pub fn secret_names(instance: &Instance) -> [String; 2] {
+        names::store_secrets(&instance.name).map(|(name, _)| name)
+    }
+
     /// Reads the store secret of `instance`, under whichever name this release gives it.
+    ///
+    /// A role may allow only the one that exists; Kubernetes then answers "forbidden" for the other, not "not found".
     pub async fn read(cluster: &Cluster, instance: &Instance) -> Result<Self, AssistantError> {
         let candidates = names::store_secrets(&instance.name);
+        let mut forbidden = None;
         for (name, key) in &candidates {
-            if let Some(secret) = cluster.find::<SecretObject>(name).await? {
-                return Self::parse(&secret, key).map_err(|what| AssistantError::MalformedSecret {
-                    secret: name.clone(),
-                    namespace: instance.namespace.clone(),
-                    what,
-                });
+            match cluster.find::<SecretObject>(name).await {
+                Ok(Some(secret)) => {
+                    return Self::parse(&secret, key).map_err(|what| {
+                        AssistantError::MalformedSecret {
+                            secret: name.clone(),
+                            namespace: instance.namespace.clone(),
+                            what,
+                        }
+                    });
+                }
+                Ok(None) => {}
+                Err(error) if error.code() == Some(403) => forbidden = Some(error),
+                Err(error) => return Err(error.into()),
             }
+        }
+        if let Some(error) = forbidden {
+            return Err(error.into());
         }
         Err(AssistantError::NoStoreSecret {
             instance: instance.name.clone(),
@@ -123,12 +141,17 @@ fn port(value: Option<&Value>) -> Result<u16, String> {
 }
 
 impl Instance {
+    /// The name of the auth-encryption secret, in releases that have one.
+    pub fn auth_encryption_name(&self) -> String {
+        names::auth_encryption_secret(&self.name)
+    }
+
     /// The auth-encryption secret, which restored data cannot be read without; `None` in releases that have none.
     pub async fn auth_encryption(
         &self,
         cluster: &Cluster,
     ) -> Result<Option<SecretObject>, AssistantError> {
-        let name = names::auth_encryption_secret(&self.name);
+        let name = self.auth_encryption_name();
         let Some(secret) = cluster.find::<SecretObject>(&name).await? else {
             return Ok(None);
         };

@@ -79,7 +79,7 @@ impl fmt::Display for Permission {
             write!(f, "/{subresource}")?;
         }
         if let Some(name) = &self.name {
-            write!(f, " {name}")?;
+            write!(f, "/{name}")?;
         }
         Ok(())
     }
