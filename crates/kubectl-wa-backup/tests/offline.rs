@@ -145,3 +145,33 @@ fn without_a_kubeconfig_the_way_to_one_is_named() {
     assert_contains(&outcome.stderr, ".kube/config is missing");
     assert_contains(&outcome.stderr, "oc login");
 }
+
+#[test]
+fn a_long_verification_can_be_interrupted() {
+    use std::process::{Command, Stdio};
+
+    let scratch = tempfile::tempdir().unwrap();
+    let endless = scratch.path().join("endless");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&endless)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for command in ["verify", "inspect"] {
+        let mut running = Command::new(env!("CARGO_BIN_EXE_kubectl-wa-backup"))
+            .arg(command)
+            .arg(&endless)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Returns when the plugin has opened the other end, and so listens for signals too.
+        let _writer = fs::OpenOptions::new().write(true).open(&endless).unwrap();
+        Command::new("sh")
+            .args(["-c", &format!("kill -s INT {}", running.id())])
+            .status()
+            .unwrap();
+        assert_eq!(running.wait().unwrap().code(), Some(130), "{command}");
+    }
+}

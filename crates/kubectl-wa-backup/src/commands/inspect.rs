@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::backup_set::{Backup, Manifest, ServiceInstance, TableRecord};
+use tokio::task::spawn_blocking;
+use wa_common::backup_set::{Backup, BackupError, Manifest, ServiceInstance, TableRecord};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, bytes, count, printable, table};
 
@@ -49,9 +50,15 @@ struct ArchiveRecord {
     sha256: String,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let backup = Backup::open(&args.path)?;
-    let intact = backup.verify()?;
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let path = args.path.clone();
+    // On a thread of its own: a signal must be heard meanwhile.
+    let read = spawn_blocking(move || {
+        let backup = Backup::open(&path)?;
+        let intact = backup.verify()?;
+        Ok::<_, BackupError>((backup, intact))
+    });
+    let (backup, intact) = read.await??;
     let header = &intact.contents.header;
     let inspection = Inspection {
         path: args.path.clone(),

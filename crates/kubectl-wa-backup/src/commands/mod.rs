@@ -64,8 +64,8 @@ impl Plugin for Cli {
             None => create::run(self.create, &context).await,
             Some(Command::Create(args)) => create::run(args, &context).await,
             Some(Command::Check) => check::run(&context).await,
-            Some(Command::Verify(args)) => verify::run(&args, &context),
-            Some(Command::Inspect(args)) => inspect::run(&args, &context),
+            Some(Command::Verify(args)) => verify::run(&args, &context).await,
+            Some(Command::Inspect(args)) => inspect::run(&args, &context).await,
             Some(Command::List(args)) => list::run(&args, &context),
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use wa_common::backup_set::{Backup, BackupError, VerificationFailed};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, bytes, count};
@@ -40,8 +41,11 @@ struct BadVerdict<'a> {
     problems: Vec<String>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let verdict = Verdict::of(&args.path).inspect_err(|error| {
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let path = args.path.clone();
+    // On a thread of its own: a signal must be heard meanwhile.
+    let verdict = spawn_blocking(move || Verdict::of(&path)).await?;
+    let verdict = verdict.inspect_err(|error| {
         if let BackupError::Failed(failed) = error {
             let _ = context.print(&BadVerdict::of(&args.path, failed));
         }
