@@ -175,3 +175,25 @@ fn a_long_verification_can_be_interrupted() {
         assert_eq!(running.wait().unwrap().code(), Some(130), "{command}");
     }
 }
+
+#[test]
+fn a_credential_plugin_that_fails_is_named_and_what_it_was_given_is_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (plugin, expected) in [
+        ("no-such-plugin", "cannot be started"),
+        ("false", "log in again"),
+    ] {
+        let kubeconfig = format!(
+            r#"{{"current-context": "c",
+                "contexts": [{{"name": "c", "context": {{"cluster": "c", "user": "u"}}}}],
+                "clusters": [{{"name": "c", "cluster": {{"server": "https://127.0.0.1:1"}}}}],
+                "users": [{{"name": "u", "user": {{"exec": {{"command": "{plugin}", "interactiveMode": "Never",
+                    "env": [{{"name": "PASSWORD", "value": "hunter2"}}]}}}}}}]}}"#
+        );
+        fs::write(scratch.path().join("config"), kubeconfig).unwrap();
+        let arguments = ["check", "--kubeconfig", "config", "-v=9"];
+        let outcome = backup(scratch.path(), &arguments, 1);
+        assert_contains(&outcome.stderr, expected);
+        assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
+    }
+}

@@ -48,10 +48,8 @@ impl Cluster {
         let RequestTimeout(timeout) = args.request_timeout.unwrap_or_default();
         let mut config = source.config;
         config.connect_timeout = timeout;
-        let client = Client::try_from(config).map_err(|source| ClusterError::Setup {
-            server: server.clone(),
-            source,
-        })?;
+        let client = Client::try_from(config)
+            .map_err(|error| ClusterError::of(error, &server, "set up the connection"))?;
         Ok(Self {
             client,
             server,

@@ -319,7 +319,10 @@ fn certificate_problem(why: &CertificateError) -> String {
         CertificateError::UnknownIssuer => {
             "its certificate is signed by an unknown authority (x509)".to_owned()
         }
-        other => printable(&other.to_string()).into_owned(),
+        other => format!(
+            "its certificate is not accepted: {}",
+            printable(&other.to_string())
+        ),
     }
 }
 
