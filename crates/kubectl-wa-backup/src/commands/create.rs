@@ -199,12 +199,6 @@ impl Backup<'_> {
             DumpSink::new(file, !self.args.no_verify).context("cannot start the verification")
         };
         let delivered = self.download(open, |_| true).await?;
-        if self.args.no_verify && delivered.bytes() == 0 {
-            bail!(
-                "pg_dump wrote nothing, and yet reported success; no backup was kept: look at pg_dump in pod {}",
-                self.ready.pod.name
-            );
-        }
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256().to_string());
         self.say_arrived(bytes, &sha256);
         let (file, verified) = verified(delivered.into_output(), &set.directory().join(DUMP_FILE))?;
@@ -239,6 +233,11 @@ impl Backup<'_> {
             let attempt = self.attempt(&command, open()?, &mut received).await;
             self.context.reporter.report(&Event::TransferEnded);
             let error = match attempt {
+                // Nothing else would notice where verification was declined.
+                Ok(delivered) if self.args.no_verify && delivered.bytes() == 0 => bail!(
+                    "pg_dump wrote nothing, and yet reported success; no backup was kept: look at pg_dump in pod {}",
+                    self.ready.pod.name
+                ),
                 Ok(delivered) => return Ok(delivered),
                 Err(error) => error,
             };
