@@ -14,7 +14,7 @@ use crate::setup;
 
 mod measure;
 
-use measure::{Usage, measure, median};
+use measure::{CpuClock, Usage, measure, median};
 
 const REPORT: &str = "docs/benchmarks.md";
 const GIB: f64 = 1_073_741_824.0;
@@ -53,6 +53,8 @@ struct Comparison {
     dump_bytes: u64,
     kubectl: Usage,
     ours: Usage,
+    /// Ours with `--no-verify`: transfer, counting and hashing only.
+    unverified: Usage,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -72,12 +74,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cluster = PracticeCluster::start(&binaries, "bench", &args.seed)?;
     let store = Store::find(&cluster)?;
 
+    let clock = CpuClock::start()?;
     let comparisons = CASES
         .iter()
         .map(|case| compare(case, &cluster, &store, &binaries, args.runs))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let help = help_time(&binaries.join("kubectl-wa-backup"))?;
-    let report = report(&comparisons, help, args.runs)?;
+    let report = report(&comparisons, help, args.runs, clock.stolen()?)?;
     print!("\n{report}");
     fs::write(workspace().join(REPORT), report).with_context(|| format!("cannot write {REPORT}"))
 }
@@ -161,6 +164,7 @@ fn compare(
     let dump = directory.path().join("kubectl.dump");
     let mut kubectl = Vec::new();
     let mut ours = Vec::new();
+    let mut unverified = Vec::new();
     let mut dump_bytes = 0;
     // Turn and turn about: what else the machine does meets both.
     for run in 1..=runs {
@@ -177,23 +181,27 @@ fn compare(
         fs::remove_file(&dump)?;
 
         let sets = directory.path().join("sets");
-        let mut backup = Command::new(binaries.join("kubectl-wa-backup"));
-        backup
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .arg("create")
-            .arg("--to")
-            .arg(&sets)
-            .args(case.compress.map(|level| format!("--compress={level}")))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        ours.push(measure(&mut backup)?);
-        fs::remove_dir_all(&sets)?;
+        for (verify, usage) in [(true, &mut ours), (false, &mut unverified)] {
+            let mut backup = Command::new(binaries.join("kubectl-wa-backup"));
+            backup
+                .env("KUBECONFIG", cluster.kubeconfig())
+                .arg("create")
+                .arg("--to")
+                .arg(&sets)
+                .args(case.compress.map(|level| format!("--compress={level}")))
+                .args((!verify).then_some("--no-verify"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            usage.push(measure(&mut backup)?);
+            fs::remove_dir_all(&sets)?;
+        }
     }
     Ok(Comparison {
         name: case.name,
         dump_bytes,
         kubectl: median(&kubectl),
         ours: median(&ours),
+        unverified: median(&unverified),
     })
 }
 
@@ -211,47 +219,41 @@ fn help_time(binary: &Path) -> anyhow::Result<Duration> {
     clippy::cast_precision_loss,
     reason = "sizes for people: 53 bits are plenty"
 )]
-fn report(comparisons: &[Comparison], help: Duration, runs: usize) -> anyhow::Result<String> {
+fn report(
+    comparisons: &[Comparison],
+    help: Duration,
+    runs: usize,
+    stolen: f64,
+) -> anyhow::Result<String> {
     let mut text = String::from(
         "# Benchmarks\n\n\
          `kubectl wa-backup create` beside IBM's `kubectl exec … pg_dump -Fc > file`, from the same practice cluster, in\n\
-         turns. Ours hashes the dump, compares it with the pod's own count and hash, reads every data block of it and\n\
-         syncs it to disk; kubectl does none of that. Regenerate with `cargo xtask bench`.\n\n\
-         | dump | what | kubectl exec | wa-backup create | ratio |\n|---|---|---|---|---|\n",
+         turns. Ours hashes the dump, compares it with the pod's own count and hash, decompresses and reads every data\n\
+         block of it, and syncs it to disk; with `--no-verify` it does not read the blocks; kubectl does none of that.\n\
+         Regenerate with `cargo xtask bench`.\n\n\
+         | dump | what | kubectl exec | create | ratio | create --no-verify | ratio |\n|---|---|---|---|---|---|---|\n",
     );
-    for Comparison {
-        name,
-        dump_bytes,
-        kubectl,
-        ours,
-    } in comparisons
-    {
-        let gib = *dump_bytes as f64 / GIB;
-        let mut row = |what: &str, unit: &str, theirs: f64, ours: f64| {
+    for comparison in comparisons {
+        let gib = comparison.dump_bytes as f64 / GIB;
+        let mut row = |what: &str, unit: &str, quantity: &dyn Fn(&Usage) -> f64| {
+            let kubectl = quantity(&comparison.kubectl);
+            let ours = quantity(&comparison.ours);
+            let unverified = quantity(&comparison.unverified);
             writeln!(
                 text,
-                "| {name}, {gib:.2} GiB | {what} | {theirs:.2} {unit} | {ours:.2} {unit} | {:.2} |",
-                ours / theirs
+                "| {}, {gib:.2} GiB | {what} | {kubectl:.2} {unit} | {ours:.2} {unit} | {:.2} | {unverified:.2} {unit} | {:.2} |",
+                comparison.name,
+                ours / kubectl,
+                unverified / kubectl
             )
         };
-        row(
-            "time",
-            "s",
-            kubectl.elapsed.as_secs_f64(),
-            ours.elapsed.as_secs_f64(),
-        )?;
-        row(
-            "client CPU per GiB",
-            "s",
-            kubectl.cpu.as_secs_f64() / gib,
-            ours.cpu.as_secs_f64() / gib,
-        )?;
-        row(
-            "client peak memory",
-            "MiB",
-            kubectl.peak_bytes as f64 / 1_048_576.0,
-            ours.peak_bytes as f64 / 1_048_576.0,
-        )?;
+        row("time", "s", &|usage| usage.elapsed.as_secs_f64())?;
+        row("client CPU per GiB", "s", &|usage| {
+            usage.cpu.as_secs_f64() / gib
+        })?;
+        row("client peak memory", "MiB", &|usage| {
+            usage.peak_bytes as f64 / 1_048_576.0
+        })?;
     }
     writeln!(
         text,
@@ -260,8 +262,9 @@ fn report(comparisons: &[Comparison], help: Duration, runs: usize) -> anyhow::Re
     )?;
     writeln!(
         text,
-        "\nMedians of {runs} runs; `--help` of {HELP_RUNS}. {}",
-        machine()?
+        "\nMedians of {runs} runs; `--help` of {HELP_RUNS}. {} The machine's host took {:.0} % of its CPU time meanwhile.",
+        machine()?,
+        stolen * 100.0
     )?;
     Ok(text)
 }

@@ -21,6 +21,42 @@ pub(super) struct Usage {
     pub(super) peak_bytes: u64,
 }
 
+/// What the whole machine has done since a moment.
+pub(super) struct CpuClock {
+    total: u64,
+    stolen: u64,
+}
+
+impl CpuClock {
+    /// From now on.
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let (total, stolen) = machine_ticks()?;
+        Ok(Self { total, stolen })
+    }
+
+    /// The share of CPU time that a virtual machine's host gave to others: what makes absolute times worthless.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    pub(super) fn stolen(&self) -> anyhow::Result<f64> {
+        let (total, stolen) = machine_ticks()?;
+        Ok((stolen - self.stolen) as f64 / (total - self.total).max(1) as f64)
+    }
+}
+
+/// All ticks of /proc/stat, and those stolen.
+fn machine_ticks() -> anyhow::Result<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().unwrap_or_default();
+    // user nice system idle iowait irq softirq steal; guest time is part of user time
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .map_while(|field| field.parse().ok())
+        .collect();
+    let stolen = *ticks.get(7).context("/proc/stat is not as expected")?;
+    Ok((ticks.iter().sum(), stolen))
+}
+
 /// Runs a program to its successful end.
 pub(super) fn measure(command: &mut Command) -> anyhow::Result<Usage> {
     let started = Instant::now();
