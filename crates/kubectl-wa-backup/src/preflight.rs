@@ -11,7 +11,7 @@ use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::backup_set::Target;
 use wa_common::cluster::{Cluster, ClusterError, Permission};
-use wa_common::report::bytes;
+use wa_common::report::{bytes, error_text};
 
 use crate::dump::{self, Versions};
 
@@ -75,7 +75,7 @@ impl fmt::Display for Problems {
         )?;
         self.0
             .iter()
-            .try_for_each(|problem| write!(f, "\n  {problem:#}"))
+            .try_for_each(|problem| write!(f, "\n  {}", error_text(problem)))
     }
 }
 
@@ -280,7 +280,7 @@ impl Preflight {
                 self.checks.push(Check {
                     name,
                     result: CheckResult::Failed,
-                    detail: format!("{problem:#}"),
+                    detail: error_text(&problem),
                 });
                 self.findings.problems.push(problem);
                 None

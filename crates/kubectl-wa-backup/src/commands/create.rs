@@ -19,7 +19,7 @@ use wa_common::backup_set::{
 };
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::cluster::Cluster;
-use wa_common::report::{Event, Styles, bytes, count, elapsed};
+use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
 
 use crate::dump::{self, DumpSink, Received, Verified};
 use crate::preflight::{self, Ready};
@@ -258,7 +258,7 @@ impl Backup<'_> {
                 retry,
                 retries: self.args.retries,
                 wait,
-                why: format!("{:#}", anyhow::Error::new(error)),
+                why: error_text(&error.into()),
             });
             tokio::time::sleep(wait).await;
         }

@@ -39,6 +39,14 @@ pub enum AssistantError {
         /// The instances there are.
         available: Vec<String>,
     },
+    /// The name cannot be that of an instance, nor a part of the names of its objects.
+    #[error(
+        "{instance:?} cannot be the name of a WatsonAssistant: use lower-case letters, digits and hyphens"
+    )]
+    InvalidInstance {
+        /// The name, as given or as the cluster has it.
+        instance: String,
+    },
     /// There are several, and none was named.
     #[error("namespace {namespace:?} has several WatsonAssistants: {}; choose one with -i", available.join(", "))]
     SeveralInstances {

@@ -5,7 +5,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::{AssistantError, names};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, is_label};
 
 /// One WatsonAssistant in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,17 @@ impl Instance {
     /// With a name and without the permission to read WatsonAssistants, the name is believed: everything else is
     /// looked up by it, and fails clearly where there is no such instance.
     pub async fn find(cluster: &Cluster, name: Option<&str>) -> Result<Self, AssistantError> {
+        let instance = Self::search(cluster, name).await?;
+        // It becomes a part of URLs, selectors and a directory's name.
+        if is_label(&instance.name) {
+            return Ok(instance);
+        }
+        Err(AssistantError::InvalidInstance {
+            instance: instance.name,
+        })
+    }
+
+    async fn search(cluster: &Cluster, name: Option<&str>) -> Result<Self, AssistantError> {
         let namespace = cluster.namespace().to_owned();
         let found = match (
             cluster.list_custom(&names::watson_assistant(), false).await,

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::report::printable;
 
-/// The largest manifest that is read: far more than 10,000 tables take.
-const LARGEST_MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest manifest that is read: more than 10,000 tables and as many instances take.
+const LARGEST_MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// A backup on this machine: a set, or a dump that stands alone.
@@ -274,8 +274,13 @@ fn open_listed(path: &Path, record: &FileRecord) -> Result<Result<File, Problem>
 /// The manifest of the set in `directory`; the inner error is what is wrong with it.
 fn read_manifest(directory: &Path) -> Result<Result<Manifest, Problem>, BackupError> {
     let path = directory.join(MANIFEST_FILE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
+    // A pipe or a device would be waited for, or never end.
+    let file = match fs::symlink_metadata(&path).and_then(|metadata| {
+        let opened = metadata.is_file().then(|| File::open(&path));
+        opened.transpose()
+    }) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(Err(Problem::new(MANIFEST_FILE, "is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Err(Problem::new(
                 MANIFEST_FILE,

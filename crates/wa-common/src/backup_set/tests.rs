@@ -163,7 +163,14 @@ fn a_second_attempt_discards_what_the_first_wrote() {
 #[test]
 fn every_kind_of_damage_is_named() {
     type Damage = fn(&Path);
-    let cases: [(Damage, &str); 14] = [
+    let cases: [(Damage, &str); 15] = [
+        (
+            |set| {
+                fs::remove_file(set.join(MANIFEST_FILE)).unwrap();
+                fs::create_dir(set.join(MANIFEST_FILE)).unwrap();
+            },
+            "backup.json: is not a regular file",
+        ),
         (
             |set| fs::remove_file(set.join(MANIFEST_FILE)).unwrap(),
             "backup.json: is missing",

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, GlobalArgs, OutputFormat, Render};
 use crate::cluster::{Cluster, ClusterError};
-use crate::report::{HumanReporter, JsonReporter, Reporter, Styles, printable_lines};
+use crate::report::{HumanReporter, JsonReporter, Reporter, Styles, error_text, printable_lines};
 
 /// A plugin's command line.
 pub trait Plugin: Parser {
@@ -147,7 +147,7 @@ fn run<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<Exit> {
         tokio::select! {
             outcome = plugin.run(context) => outcome,
             name = signals.next() => {
-                let _ = writeln!(stderr(), "\ninterrupted by {name}: nothing was left behind");
+                let _ = writeln!(stderr(), "\ninterrupted by {name}");
                 Ok(Exit::Interrupted)
             }
         }
@@ -184,15 +184,7 @@ impl Signals {
 
 /// The error as kubectl writes one: `error: …`, or the API server's own words.
 fn describe(error: &anyhow::Error, styles: &Styles) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        // Typed errors tell their cause in their own sentence; telling it twice helps nobody.
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-    }
-    let text = printable_lines(&parts.join(": "));
+    let text = printable_lines(&error_text(error));
     match text.strip_prefix("Error from server") {
         Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
         None => format!("{} {text}", "error:".style(styles.bad)),

@@ -49,7 +49,7 @@ pub(super) async fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> 
         .map_err(ClusterError::Kubeconfig)?;
     config.proxy_url = proxy::for_server(&config.cluster_url, proxy_url.as_deref())?;
     let config = apply_defaults(config, args);
-    if !is_namespace(&config.default_namespace) {
+    if !is_label(&config.default_namespace) {
         return Err(ClusterError::InvalidNamespace {
             namespace: config.default_namespace,
         });
@@ -58,7 +58,7 @@ pub(super) async fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> 
 }
 
 /// An RFC 1123 label: nothing that would change the path it becomes a part of.
-fn is_namespace(name: &str) -> bool {
+pub(crate) fn is_label(name: &str) -> bool {
     let bytes = name.as_bytes();
     let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
     (1..=63).contains(&bytes.len())

@@ -11,4 +11,5 @@ mod proxy;
 
 pub use access::Permission;
 pub use client::Cluster;
+pub(crate) use config::is_label;
 pub use error::ClusterError;

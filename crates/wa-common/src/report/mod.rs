@@ -12,7 +12,7 @@ mod text;
 pub use human::HumanReporter;
 pub use json::JsonReporter;
 pub use style::Styles;
-pub use text::{age, bytes, count, elapsed, printable, printable_lines, table};
+pub use text::{age, bytes, count, elapsed, error_text, printable, printable_lines, table};
 
 use std::time::Duration;
 
