@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<process::Interrupted>() => {
-            eprintln!("\n{error}");
+            eprintln!("\n{}", process::Interrupted);
             ExitCode::from(130)
         }
         Err(error) => {
