@@ -85,9 +85,15 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(method) = &args.compress {
         ready.versions.require_compression(method)?;
     }
-    let step = |step, detail| context.reporter.report(&Event::Step { step, detail });
+    let backup = Backup {
+        args: &args,
+        context,
+        cluster: &cluster,
+        ready: &ready,
+        started_at: Timestamp::now(),
+    };
     let release = ready.instance.release.as_deref().unwrap_or("unknown");
-    step(
+    backup.step(
         "preflight",
         format!(
             "{} passed: {} in {}, release {release}",
@@ -96,18 +102,11 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             ready.instance.namespace
         ),
     );
-    step(
+    backup.step(
         "pg_dump",
         format!("{} through pod {}", ready.versions, ready.pod.name),
     );
 
-    let backup = Backup {
-        args: &args,
-        context,
-        cluster: &cluster,
-        ready: &ready,
-        started_at: Timestamp::now(),
-    };
     if matches!(args.dry_run, Some(DryRun::Client | DryRun::Server)) {
         return backup.describe();
     }

@@ -145,11 +145,6 @@ impl Backup {
         })
     }
 
-    /// The path it was opened with.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The manifest, where it is a set.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()

@@ -236,11 +236,6 @@ impl PartialFile {
             sha256,
         }))
     }
-
-    /// The path it is written under.
-    pub fn path(&self) -> &Path {
-        &self.partial
-    }
 }
 
 impl Write for PartialFile {
