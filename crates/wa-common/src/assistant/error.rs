@@ -55,6 +55,16 @@ pub enum AssistantError {
         /// The instances there are.
         available: Vec<String>,
     },
+    /// None of the claims of the backup volume exists.
+    #[error("no backup volume for instance {instance:?} in namespace {namespace:?}: looked for the claims {}; name another with --pvc", tried.join(" and "))]
+    NoBackupClaim {
+        /// The instance.
+        instance: String,
+        /// The namespace searched.
+        namespace: String,
+        /// The claims looked for.
+        tried: Vec<String>,
+    },
     /// None of the store secrets exists.
     #[error("no store secret for instance {instance:?} in namespace {namespace:?}: looked for {}; is the installation complete?", tried.join(" and "))]
     NoStoreSecret {

@@ -3,12 +3,14 @@
 //! Names differ between releases, and not in order of their numbers, so nothing here compares versions: each object is
 //! looked for under the names it has had, newest first. The release number only appears in messages and manifests.
 
+mod backup_job;
 mod datastore;
 mod error;
 mod instance;
 mod names;
 mod postgres;
 
+pub use backup_job::{BackupCronJob, Retention, backup_claim};
 pub use datastore::{AUTH_ENCRYPTION_KEY, Datastore};
 pub use error::AssistantError;
 pub use instance::Instance;

@@ -30,6 +30,25 @@ pub(super) fn auth_encryption_secret(instance: &str) -> String {
     format!("{instance}-auth-encryption")
 }
 
+/// The backup CronJob, the same since 4.0.
+pub(super) fn backup_cron_job(instance: &str) -> String {
+    format!("{instance}-store-cronjob")
+}
+
+/// CronJobs where Kubernetes is older than 1.21.
+pub(super) fn cron_job_v1beta1() -> ApiResource {
+    let kind = GroupVersionKind::gvk("batch", "v1beta1", "CronJob");
+    ApiResource::from_gvk_with_plural(&kind, "cronjobs")
+}
+
+/// The claims of the volume that the CronJob writes to; the shorter name is from before about 4.8.4.
+pub(super) fn backup_claims(instance: &str) -> [String; 2] {
+    [
+        format!("{instance}-store-db-backup-pvc"),
+        format!("{instance}-store-pvc"),
+    ]
+}
+
 /// PostgreSQL clusters: 16 came with 4.8.8 and 5.1.
 pub(super) fn postgres_clusters(instance: &str) -> [String; 2] {
     [

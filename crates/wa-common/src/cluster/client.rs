@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -75,6 +75,15 @@ impl Cluster {
         &self.namespace
     }
 
+    /// The same cluster and user, in another namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            ..self.clone()
+        }
+    }
+
     /// The kubeconfig context, absent inside a pod.
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()
@@ -97,6 +106,21 @@ impl Cluster {
             + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.read(&format!("get {} {name}", K::plural(&())), || {
+            api.get_opt(name)
+        })
+        .await
+    }
+
+    /// One object that is in no namespace, or `None` where there is none of that name.
+    pub async fn find_global<K>(&self, name: &str) -> Result<Option<K>, ClusterError>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
         self.read(&format!("get {} {name}", K::plural(&())), || {
             api.get_opt(name)
         })
