@@ -1,18 +1,12 @@
 //! `pg_dump` in a pod: its command line, its versions, and the sink that stores and verifies what it writes.
 
-use std::io::{self, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
 use kube_transfer::{RemoteCommand, Secret, Sink};
-use pg_archive::{Archive, ArchiveError, Contents};
+use pg_archive::ArchiveError;
 use wa_common::assistant::Datastore;
-use wa_common::backup_set::{ServiceInstance, TenantRows};
-
-/// How much is handed to the verifying thread at a time, and how many of those may wait: 1 MiB in all.
-const CHUNK_BYTES: usize = 128 * 1024;
-const CHUNKS_WAITING: usize = 8;
+use wa_common::backup_set::{Verified, Verifier};
 
 /// The command that writes the dump to standard output. Everything about the connection is in the environment.
 pub(crate) fn pg_dump_command(
@@ -138,13 +132,6 @@ pub(crate) struct Received<W> {
     pub(crate) verification: Option<Result<Verified, ArchiveError>>,
 }
 
-/// Proof that every data block of a dump was read.
-#[derive(Debug)]
-pub(crate) struct Verified {
-    pub(crate) contents: Contents,
-    pub(crate) instances: Vec<ServiceInstance>,
-}
-
 impl<W: Write> DumpSink<W> {
     /// A sink that writes to `out`.
     pub(crate) fn new(out: W, verify: bool) -> io::Result<Self> {
@@ -170,88 +157,6 @@ impl<W: Write + Send + 'static> Sink for DumpSink<W> {
             out: self.out,
             verification: self.verifier.map(Verifier::finish).transpose()?,
         })
-    }
-}
-
-/// A thread that walks the archive while it arrives.
-struct Verifier {
-    chunks: SyncSender<Vec<u8>>,
-    next: Vec<u8>,
-    thread: JoinHandle<Result<Verified, ArchiveError>>,
-}
-
-impl Verifier {
-    fn start() -> io::Result<Self> {
-        let (chunks, arriving) = sync_channel(CHUNKS_WAITING);
-        let thread = thread::Builder::new()
-            .name("verify".to_owned())
-            .spawn(move || {
-                let mut tenants = TenantRows::default();
-                let contents = Archive::open(Arriving::new(arriving))?.verify_with(&mut tenants)?;
-                Ok(Verified {
-                    contents,
-                    instances: tenants.into_instances(),
-                })
-            })?;
-        Ok(Self {
-            chunks,
-            next: Vec::with_capacity(CHUNK_BYTES),
-            thread,
-        })
-    }
-
-    /// A verifier that has found the dump broken takes no more; the transfer goes on, because pg_dump's own error, if it
-    /// has one to tell, explains more than a broken archive does.
-    fn feed(&mut self, data: &[u8]) {
-        self.next.extend_from_slice(data);
-        if self.next.len() >= CHUNK_BYTES {
-            let full = std::mem::replace(&mut self.next, Vec::with_capacity(CHUNK_BYTES));
-            let _ = self.chunks.send(full);
-        }
-    }
-
-    fn finish(self) -> io::Result<Result<Verified, ArchiveError>> {
-        let Self {
-            chunks,
-            next,
-            thread,
-        } = self;
-        let _ = chunks.send(next);
-        drop(chunks);
-        thread
-            .join()
-            .map_err(|_| io::Error::other("the verification broke down; this is a bug"))
-    }
-}
-
-/// The reading end of the chunks.
-struct Arriving {
-    chunks: Receiver<Vec<u8>>,
-    current: io::Cursor<Vec<u8>>,
-}
-
-impl Arriving {
-    fn new(chunks: Receiver<Vec<u8>>) -> Self {
-        Self {
-            chunks,
-            current: io::Cursor::default(),
-        }
-    }
-}
-
-impl Read for Arriving {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.current.read(buffer)?;
-            if read > 0 || buffer.is_empty() {
-                return Ok(read);
-            }
-            match self.chunks.recv() {
-                Ok(chunk) => self.current = io::Cursor::new(chunk),
-                // The sender is gone: that was all.
-                Err(_) => return Ok(0),
-            }
-        }
     }
 }
 
@@ -312,17 +217,5 @@ mod tests {
         let received = sink.finish().unwrap();
         assert_eq!(received.out, b"plain text, not an archive");
         assert!(received.verification.unwrap().is_err());
-    }
-
-    #[test]
-    fn chunks_arrive_as_one_stream_of_bytes() {
-        let (sender, receiver) = sync_channel(4);
-        for chunk in [b"abc".to_vec(), Vec::new(), b"de".to_vec()] {
-            sender.send(chunk).unwrap();
-        }
-        drop(sender);
-        let mut text = String::new();
-        Arriving::new(receiver).read_to_string(&mut text).unwrap();
-        assert_eq!(text, "abcde");
     }
 }

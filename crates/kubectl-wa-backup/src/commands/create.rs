@@ -15,13 +15,13 @@ use serde::Serialize;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest,
     PgDumpRecord, SetError, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
-    auth_encryption_yaml, set_name,
+    Verified, auth_encryption_yaml, set_name,
 };
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
 
-use crate::dump::{self, DumpSink, Received, Verified};
+use crate::dump::{self, DumpSink, Received};
 use crate::preflight::{self, Ready};
 
 /// Where backups go unless told otherwise.

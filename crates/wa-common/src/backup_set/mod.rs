@@ -14,6 +14,7 @@ mod manifest;
 mod names;
 mod read;
 mod target;
+mod verifier;
 mod writer;
 
 pub use auth_encryption::auth_encryption_yaml;
@@ -26,6 +27,7 @@ pub use manifest::{
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
 pub use read::{Backup, BackupError, Intact, VerificationFailed};
 pub use target::Target;
+pub use verifier::{Verified, Verifier};
 pub use writer::{PartialFile, SetError, SetWriter, StoredFile};
 
 #[cfg(test)]
