@@ -7,6 +7,7 @@
 //! - [`download`](mod@download) streams a command's standard output into a [`Sink`], and returns [`Delivered`] only when
 //!   the pod reported an exit code of zero and the byte count and SHA-256 that were written here.
 //! - [`run`] does the same for a short command whose output fits in memory.
+//! - [`file`] looks at files in pods, fetches them in parts over parallel streams, resumable, and puts them in place.
 //!
 //! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
 //! The client handed in must have no read or write time-outs and repeat nothing: see [`stream_config`].
@@ -33,6 +34,7 @@
 mod digest;
 pub mod download;
 pub mod exec;
+pub mod file;
 mod remote_command;
 mod run;
 mod secret;

@@ -116,7 +116,7 @@ impl RemoteCommand {
 }
 
 /// The script travels in the URL of every request: proxies limit its length.
-fn without_comments(script: &str) -> String {
+pub(crate) fn without_comments(script: &str) -> String {
     let mut code = String::with_capacity(script.len());
     for line in script
         .lines()

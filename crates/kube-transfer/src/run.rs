@@ -31,15 +31,22 @@ pub async fn run(
     command: &RemoteCommand,
     options: &TransferOptions,
 ) -> Result<Captured, DownloadError> {
-    let delivered = download(
-        client,
-        target,
-        command,
-        Capture(Vec::new()),
-        options,
-        |_| (),
-    )
-    .await?;
+    capture(client, target, command, CAPTURE_LIMIT_BYTES, options).await
+}
+
+/// [`run`] with another limit.
+pub(crate) async fn capture(
+    client: &Client,
+    target: &PodContainer,
+    command: &RemoteCommand,
+    limit_bytes: usize,
+    options: &TransferOptions,
+) -> Result<Captured, DownloadError> {
+    let sink = Capture {
+        captured: Vec::new(),
+        limit_bytes,
+    };
+    let delivered = download(client, target, command, sink, options, |_| ()).await?;
     let stderr = delivered.stderr().to_owned();
     Ok(Captured {
         stdout: delivered.into_output(),
@@ -47,21 +54,24 @@ pub async fn run(
     })
 }
 
-struct Capture(Vec<u8>);
+struct Capture {
+    captured: Vec<u8>,
+    limit_bytes: usize,
+}
 
 impl Sink for Capture {
     type Finished = Vec<u8>;
 
     fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        if self.0.len() + data.len() > CAPTURE_LIMIT_BYTES {
-            let message = format!("the command printed more than {CAPTURE_LIMIT_BYTES} bytes");
+        if self.captured.len() + data.len() > self.limit_bytes {
+            let message = format!("the command printed more than {} bytes", self.limit_bytes);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
-        self.0.extend_from_slice(data);
+        self.captured.extend_from_slice(data);
         Ok(())
     }
 
     fn finish(self) -> io::Result<Vec<u8>> {
-        Ok(self.0)
+        Ok(self.captured)
     }
 }

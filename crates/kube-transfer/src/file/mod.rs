@@ -1,0 +1,74 @@
+//! Files in pods: looked at, fetched in parts over several streams, and put in place whole.
+//!
+//! - [`list`], [`stat`] and [`space`] say what is there. The [`FileVersion`] they report is what [`fetch`] holds the
+//!   file to.
+//! - [`fetch`](fn@fetch) reads a file over parallel streams into a [`Partial`] that a later run can continue.
+//! - [`upload`](fn@upload) writes a file under a temporary name and moves it into place once its SHA-256 is confirmed.
+//!
+//! The container needs `sh` and coreutils or busybox, no `tar`. Paths travel in the URL of the request, which API
+//! servers write to their audit log.
+
+mod error;
+mod query;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::FileError;
+pub use query::{list, space, stat};
+
+use crate::exec::PodContainer;
+
+/// A file in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Where.
+    pub target: PodContainer,
+    /// Its absolute path.
+    pub path: String,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileVersion {
+    /// Its length.
+    pub bytes: u64,
+    /// When its content was last changed, in seconds since 1970.
+    pub modified: u64,
+    /// Its number in its file system; a file that was replaced has another.
+    pub inode: u64,
+}
+
+/// What a directory entry is; symbolic links are not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link, to whatever.
+    Symlink,
+    /// A device, pipe or socket.
+    Other,
+}
+
+/// A directory entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name without the directory. Bytes that are not UTF-8 show as U+FFFD; no file is found under such a name.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its state; a symbolic link's own.
+    pub version: FileVersion,
+}
+
+/// The room in a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Its size.
+    pub total: u64,
+    /// What is taken.
+    pub used: u64,
+    /// What the container's user can still write, which may be less than the rest.
+    pub available: u64,
+}
