@@ -97,6 +97,7 @@ impl Sandbox {
         let node_config = NodeConfig {
             directory: directory.0.join("node"),
             images: World::images(&names),
+            driver: None,
         };
         let node = Node::start(store.clone(), node_config)?;
         let user = User::administrator(NAME, uuid::Uuid::new_v4().to_string());

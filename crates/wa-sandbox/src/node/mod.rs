@@ -5,6 +5,7 @@
 //! [`Node::log`] are what a kubelet serves for `kubectl exec` and `kubectl logs`.
 
 mod container;
+mod driver;
 mod environment;
 mod events;
 mod exec;
@@ -42,6 +43,7 @@ use tokio::{
 };
 
 pub use container::Mount;
+pub use driver::StorageDriver;
 pub use exec::{ExecError, ExecRequest, Process, Resizer};
 pub use image::Image;
 use launcher::Launcher;
@@ -69,6 +71,8 @@ pub struct NodeConfig {
     pub directory: PathBuf,
     /// The images pods may name; any other one cannot be pulled.
     pub images: Vec<Image>,
+    /// Asked before a pod gets a persistent volume.
+    pub driver: Option<Arc<dyn StorageDriver>>,
 }
 
 /// Why the node cannot start.
@@ -113,7 +117,10 @@ struct Inner {
     pod_directories: PathBuf,
     /// Holds a directory for each persistent volume.
     volumes: PathBuf,
+    /// Holds a directory for each node that stands for the root of its own files.
+    hosts: PathBuf,
     images: Vec<Image>,
+    driver: Option<Arc<dyn StorageDriver>>,
     /// Second and third byte of the pods' loopback addresses, random so that sandboxes do not meet.
     network: (u8, u8),
     next_host: AtomicU8,
@@ -130,7 +137,8 @@ impl Node {
         };
         let pod_directories = config.directory.join("pods");
         let volumes = config.directory.join("volumes");
-        for directory in [&pod_directories, &volumes] {
+        let hosts = config.directory.join("hosts");
+        for directory in [&pod_directories, &volumes, &hosts] {
             std::fs::create_dir_all(directory).map_err(setup)?;
         }
         let launcher = Launcher::start().map_err(setup)?;
@@ -141,7 +149,9 @@ impl Node {
             programs,
             pod_directories,
             volumes,
+            hosts,
             images: config.images,
+            driver: config.driver,
             network: (64 | rand::random::<u8>() & 0x3f, rand::random()),
             next_host: AtomicU8::new(1),
             pods: Mutex::default(),
@@ -161,6 +171,11 @@ impl Node {
     /// The directory that is a persistent volume's content.
     pub fn volume_directory(&self, volume: &str) -> PathBuf {
         self.inner.volumes.join(volume)
+    }
+
+    /// The directory that stands for the root of a node's own files, where pods with a host path look.
+    pub fn host_directory(&self, node: &str) -> PathBuf {
+        self.inner.host_directory(node)
     }
 
     /// Kills everything at once and waits until it is dead.
@@ -358,6 +373,10 @@ impl Inner {
 
     fn pod_directory(&self, pod: &Pod) -> PathBuf {
         self.pod_directories.join(&pod.metadata.uid)
+    }
+
+    fn host_directory(&self, node: &str) -> PathBuf {
+        self.hosts.join(node)
     }
 
     fn register(&self, runtime: &Arc<PodRuntime>) {

@@ -161,6 +161,13 @@ pub(super) struct Volume {
     pub(super) secret: Option<SecretSource>,
     pub(super) config_map: Option<FilesSource>,
     pub(super) projected: Option<ProjectedSource>,
+    pub(super) host_path: Option<HostPath>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct HostPath {
+    pub(super) path: PathBuf,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

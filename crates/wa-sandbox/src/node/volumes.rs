@@ -1,7 +1,8 @@
 //! Volumes of a pod, as directories of this machine, and the container's own `/etc`.
 //!
-//! A persistent volume's content is a directory named after it, whatever its type says. Left out: size limits, access
-//! modes, hostPath and other types no Watson Assistant pod has, updates of secret volumes while a pod runs, names of
+//! A persistent volume's content is a directory named after it, whatever its type says; a host path leads into a
+//! directory that stands for the node's own files. Left out: size limits, access modes, the checks of hostPath's `type`
+//! (what is missing is made, as a directory), other types no Watson Assistant pod has, updates of secret volumes while a pod runs, names of
 //! services that are newer than the container, service account tokens (a projected source whose object is missing is
 //! skipped, so that the token volume does no harm).
 
@@ -53,6 +54,8 @@ pub(super) struct Volumes<'a> {
     pub(super) pod_directory: PathBuf,
     /// Holds a directory for each persistent volume.
     pub(super) persistent: &'a Path,
+    /// Stands for the root of the node's own files.
+    pub(super) host: PathBuf,
 }
 
 impl Volumes<'_> {
@@ -104,7 +107,9 @@ impl Volumes<'_> {
             .persistent_volume_claim
             .as_ref()
             .is_some_and(|claim| claim.read_only);
-        let is_projected = volume.empty_dir.is_none() && volume.persistent_volume_claim.is_none();
+        let is_projected = volume.empty_dir.is_none()
+            && volume.persistent_volume_claim.is_none()
+            && volume.host_path.is_none();
         Ok(Mount {
             source,
             target: mount.mount_path.clone(),
@@ -113,6 +118,15 @@ impl Volumes<'_> {
     }
 
     fn directory(&self, pod: &Pod, volume: &Volume) -> Result<PathBuf, VolumeError> {
+        if let Some(source) = &volume.host_path {
+            let inside = source.path.strip_prefix("/").unwrap_or(&source.path);
+            if !stays_inside(inside) {
+                return Err(VolumeError::Outside {
+                    path: source.path.clone(),
+                });
+            }
+            return Ok(self.host.join(inside));
+        }
         let Some(claim) = &volume.persistent_volume_claim else {
             return Ok(self.pod_directory.join("volumes").join(&volume.name));
         };
@@ -162,7 +176,10 @@ impl Volumes<'_> {
             }
             return Ok(());
         }
-        if volume.empty_dir.is_none() && volume.persistent_volume_claim.is_none() {
+        if volume.empty_dir.is_none()
+            && volume.persistent_volume_claim.is_none()
+            && volume.host_path.is_none()
+        {
             return Err(VolumeError::Unsupported {
                 volume: volume.name.clone(),
             });

@@ -53,6 +53,7 @@ impl Cluster {
         let config = NodeConfig {
             directory: directory.path().join("node"),
             images: vec![Image::of_this_machine("local/host:1")],
+            driver: None,
         };
         let node = Node::start(store.clone(), config).unwrap();
         let admin = User::administrator("admin", TOKEN.to_owned());

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::{
-    Inner,
+    Inner, NODE_NAME,
     events::{self, Severity},
     scheduler,
     spec::Pod,
@@ -73,8 +73,12 @@ impl Worker {
             self.stop(Duration::from_secs(1)).await;
             self.publish();
         }
+        if !matches!(end, End::Deleted) {
+            self.unpublish_volumes();
+        }
         self.deletion().await;
         self.stop(self.grace_period()).await;
+        self.unpublish_volumes();
         self.publish();
         self.remove();
     }
@@ -111,15 +115,53 @@ impl Worker {
     async fn prepare_volumes(&self) {
         let mut reported = String::new();
         loop {
-            let Err(error) = self.volumes().make(self.pod()) else {
+            let made = self.publish_volumes().and_then(|()| {
+                self.volumes()
+                    .make(self.pod())
+                    .map_err(|error| error.to_string())
+            });
+            let Err(message) = made else {
                 return;
             };
-            let message = error.to_string();
             if message != reported {
                 self.event(None, Severity::Warning, "FailedMount", &message);
                 reported = message;
             }
             tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Has the storage driver make the pod's persistent volumes usable here.
+    fn publish_volumes(&self) -> Result<(), String> {
+        let Some(driver) = &self.node.driver else {
+            return Ok(());
+        };
+        let metadata = &self.pod().metadata;
+        let claims = self.pod().spec.volumes.iter();
+        for source in claims.filter_map(|volume| volume.persistent_volume_claim.as_ref()) {
+            let store = &self.node.store;
+            // What is missing is noticed, and told, when the volume is made.
+            let volume = store
+                .get(&resources::CLAIMS, &metadata.namespace, &source.claim_name)
+                .and_then(|claim| {
+                    let name = claim["spec"]["volumeName"].as_str().unwrap_or_default();
+                    store.get(&resources::VOLUMES, "", name)
+                });
+            if let Ok(volume) = volume {
+                driver
+                    .publish(&self.node_name(), &metadata.uid, &volume)
+                    .map_err(|message| {
+                        let volume = object::name(&volume);
+                        format!("MountVolume.SetUp failed for volume {volume:?} : {message}")
+                    })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unpublish_volumes(&self) {
+        if let Some(driver) = &self.node.driver {
+            driver.unpublish(&self.pod().metadata.uid);
         }
     }
 
@@ -193,6 +235,15 @@ impl Worker {
         Duration::from_secs(seconds)
     }
 
+    /// The node the pod was assigned to.
+    fn node_name(&self) -> String {
+        let object = self.changes.borrow();
+        let name = object
+            .as_ref()
+            .and_then(|object| object["spec"]["nodeName"].as_str());
+        name.unwrap_or(NODE_NAME).to_owned()
+    }
+
     fn directory(&self) -> PathBuf {
         self.node.pod_directory(self.pod())
     }
@@ -202,6 +253,7 @@ impl Worker {
             store: &self.node.store,
             pod_directory: self.directory(),
             persistent: &self.node.volumes,
+            host: self.node.host_directory(&self.node_name()),
         }
     }
 

@@ -3,13 +3,14 @@
 mod containers;
 mod pods;
 mod statuses;
+mod volumes;
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use super::{Image, LogOptions, Node, NodeConfig};
+use super::{Image, LogOptions, Node, NodeConfig, StorageDriver};
 use crate::{
     api::{Status, resources},
     store::{Object, Store, object},
@@ -26,6 +27,10 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
+        Self::with_driver(None)
+    }
+
+    fn with_driver(driver: Option<Arc<dyn StorageDriver>>) -> Self {
         let store = Store::new();
         let directory = tempfile::tempdir().unwrap();
         let namespace =
@@ -34,6 +39,7 @@ impl Cluster {
         let config = NodeConfig {
             directory: directory.path().join("node"),
             images: vec![Image::of_this_machine("local/host:1")],
+            driver,
         };
         let node = Node::start(store.clone(), config).unwrap();
         Self {
