@@ -142,6 +142,73 @@ fn what_was_written_can_be_kept_and_is_then_listed_as_incomplete() {
 }
 
 #[test]
+fn a_set_that_was_begun_is_gone_on_with() {
+    const NAME: &str = "wa-cpd-20261122T205500Z";
+    let parent = tempfile::tempdir().unwrap();
+    let mut begun = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
+    begun.keep_partial();
+    fs::write(begun.partial_path(DUMP_FILE), &DUMP[..100]).unwrap();
+    drop(begun);
+
+    let resumed = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
+    assert_eq!(
+        fs::read(resumed.partial_path(DUMP_FILE)).unwrap(),
+        &DUMP[..100]
+    );
+    // Nothing that was there before is removed, asked for or not.
+    drop(resumed);
+    let resumed = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
+    fs::write(resumed.partial_path(DUMP_FILE), DUMP).unwrap();
+    let dump = resumed
+        .adopt(
+            DUMP_FILE,
+            FileRole::StoreDump,
+            DUMP.len() as u64,
+            hex(&Sha256::digest(DUMP)),
+        )
+        .unwrap();
+    let path = resumed
+        .seal(&manifest(vec![dump.record().clone()]))
+        .unwrap();
+    Backup::open(&path).unwrap().verify().unwrap();
+    let error = SetWriter::resume_or_create(parent.path(), NAME).unwrap_err();
+    assert!(matches!(error, SetError::Exists { .. }), "{error}");
+}
+
+#[test]
+fn a_set_that_holds_no_data_is_not_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut set = SetWriter::create(&parent.path().join("new"), "wa-cpd-x").unwrap();
+    set.keep_partial();
+    let partial = set.partial_path(DUMP_FILE);
+    fs::write(&partial, "").unwrap();
+    fs::write(format!("{}.json", partial.display()), "{}").unwrap();
+    drop(set);
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_not_what_was_received_is_not_adopted() {
+    let parent = tempfile::tempdir().unwrap();
+    let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
+    fs::write(set.partial_path(DUMP_FILE), "short").unwrap();
+    let adopt = || set.adopt(DUMP_FILE, FileRole::StoreDump, 6, String::new());
+    assert!(matches!(adopt().unwrap_err(), SetError::Changed { .. }));
+    fs::remove_file(set.partial_path(DUMP_FILE)).unwrap();
+    symlink("/etc/passwd", set.partial_path(DUMP_FILE)).unwrap();
+    assert!(matches!(adopt().unwrap_err(), SetError::Changed { .. }));
+}
+
+#[test]
+fn a_link_is_not_taken_for_a_set_that_was_begun() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::create_dir(parent.path().join("elsewhere")).unwrap();
+    symlink("elsewhere", parent.path().join("wa-cpd-x")).unwrap();
+    let error = SetWriter::resume_or_create(parent.path(), "wa-cpd-x").unwrap_err();
+    assert!(matches!(error, SetError::Exists { .. }), "{error}");
+}
+
+#[test]
 fn an_existing_set_is_neither_overwritten_nor_removed() {
     let (parent, path) = complete_set();
     let error = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap_err();

@@ -1,8 +1,9 @@
 //! Writing a set so that it is either whole or not there.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, IntoInnerError, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -21,6 +22,14 @@ pub enum SetError {
     Exists {
         /// The directory.
         path: PathBuf,
+    },
+    /// A file to be adopted is not what its transfer left.
+    #[error("{} is not the regular file of {bytes} bytes that was received: something else has changed it; fetch it again", path.display())]
+    Changed {
+        /// The partial file.
+        path: PathBuf,
+        /// The size it should have.
+        bytes: u64,
     },
     /// The file system refused.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
@@ -137,12 +146,36 @@ impl SetWriter {
         }
     }
 
+    /// Goes on with the set `name` in `parent` where an earlier attempt left it without a manifest, else makes it as
+    /// [`SetWriter::create`] does. What is there already is kept as with [`SetWriter::keep_partial`].
+    pub fn resume_or_create(parent: &Path, name: &str) -> Result<Self, SetError> {
+        let directory = parent.join(name);
+        match fs::symlink_metadata(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Self::create(parent, name);
+            }
+            Ok(found) if found.is_dir() && !exists(&directory.join(MANIFEST_FILE)) => {}
+            Ok(_) => return Err(SetError::Exists { path: directory }),
+            Err(source) => return Err(source).on("look at", &directory),
+        }
+        // Also the proof that it is this user's own: nobody else may change the mode.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
+            .on("resume the set in", &directory)?;
+        Ok(Self {
+            directory,
+            parents: Vec::new(),
+            keep_partial: true,
+            sealed: false,
+        })
+    }
+
     fn forget_directory(mut self) {
         self.sealed = true;
         remove_empty(&self.parents);
     }
 
-    /// Leaves what was written so far in place if the set is not sealed, for a look at it.
+    /// Leaves what was written so far in place if the set is not sealed, for a look at it or to go on with it. Where
+    /// nothing was written, nothing is left.
     pub fn keep_partial(&mut self) {
         self.keep_partial = true;
     }
@@ -154,7 +187,7 @@ impl SetWriter {
 
     /// Opens a file of the set for writing; what an earlier attempt wrote is discarded.
     pub fn file(&self, name: &'static str, role: FileRole) -> Result<PartialFile, SetError> {
-        let partial = self.directory.join(format!("{name}{PARTIAL_SUFFIX}"));
+        let partial = self.partial_path(name);
         let file = create_private(&partial)?;
         Ok(PartialFile {
             file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
@@ -162,6 +195,40 @@ impl SetWriter {
             name,
             role,
         })
+    }
+
+    /// Where a transfer of its own writes the file `name`, for [`SetWriter::adopt`] to take.
+    pub fn partial_path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}{PARTIAL_SUFFIX}"))
+    }
+
+    /// Takes the file at [`SetWriter::partial_path`] into the set: syncs it and gives it its own name. `bytes` and
+    /// `sha256` are those of the finished transfer.
+    pub fn adopt(
+        &self,
+        name: &'static str,
+        role: FileRole,
+        bytes: u64,
+        sha256: String,
+    ) -> Result<StoredFile, SetError> {
+        let partial = self.partial_path(name);
+        let found = fs::symlink_metadata(&partial).on("look at", &partial)?;
+        if !found.is_file() || found.len() != bytes {
+            return Err(SetError::Changed {
+                path: partial,
+                bytes,
+            });
+        }
+        let file = File::open(&partial).on("open", &partial)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .on("protect", &partial)?;
+        let record = FileRecord {
+            name: name.to_owned(),
+            role,
+            bytes,
+            sha256,
+        };
+        settle(&file, &partial, record)
     }
 
     /// Writes a small file in one go.
@@ -180,9 +247,7 @@ impl SetWriter {
     /// Writes the manifest and syncs the directory: from here on the set is complete.
     pub fn seal(mut self, manifest: &Manifest) -> Result<PathBuf, SetError> {
         let path = self.directory.join(MANIFEST_FILE);
-        let partial = self
-            .directory
-            .join(format!("{MANIFEST_FILE}{PARTIAL_SUFFIX}"));
+        let partial = self.partial_path(MANIFEST_FILE);
         let mut json = serde_json::to_vec_pretty(manifest)
             .map_err(io::Error::from)
             .on("write", &path)?;
@@ -209,7 +274,7 @@ impl SetWriter {
 
 impl Drop for SetWriter {
     fn drop(&mut self) {
-        if self.sealed || self.keep_partial {
+        if self.sealed || self.keep_partial && holds_data(&self.directory) {
             return;
         }
         // Nothing to be done if it fails: the set has no manifest, and `list` calls it incomplete.
@@ -226,15 +291,13 @@ impl PartialFile {
             .into_inner()
             .map_err(IntoInnerError::into_error)
             .on("write", &self.partial)?;
-        file.sync_all().on("sync", &self.partial)?;
-        let path = self.partial.with_file_name(self.name);
-        fs::rename(&self.partial, &path).on("rename", &self.partial)?;
-        Ok(StoredFile(FileRecord {
+        let record = FileRecord {
             name: self.name.to_owned(),
             role: self.role,
             bytes,
             sha256,
-        }))
+        };
+        settle(&file, &self.partial, record)
     }
 }
 
@@ -246,6 +309,30 @@ impl Write for PartialFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Syncs a complete file and gives it its own name.
+fn settle(file: &File, partial: &Path, record: FileRecord) -> Result<StoredFile, SetError> {
+    file.sync_all().on("sync", partial)?;
+    fs::rename(partial, partial.with_file_name(&record.name)).on("rename", partial)?;
+    Ok(StoredFile(record))
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Whether there is more in `directory` than empty files and records about them.
+fn holds_data(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        // Rather left behind than lost.
+        return true;
+    };
+    entries.flatten().any(|entry| {
+        let record = entry.path().extension() == Some(OsStr::new("json"));
+        let empty = |found: fs::Metadata| found.is_file() && found.len() == 0;
+        !record && !entry.metadata().is_ok_and(empty)
+    })
 }
 
 /// A new, empty file that only its owner can read.
