@@ -13,7 +13,7 @@ use kube_transfer::{Delivered, DownloadError, RemoteCommand, TransferOptions};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest,
+    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest, Method,
     PgDumpRecord, SetError, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
     Verified, auth_encryption_yaml, set_name,
 };
@@ -336,16 +336,17 @@ impl Backup<'_> {
             namespace: self.ready.instance.namespace.clone(),
             instance: self.ready.instance.name.clone(),
             release: self.ready.instance.release.clone(),
-            method: "pg_dump".to_owned(),
+            method: Method::PgDump,
             started_at: self.started_at,
             finished_at: now,
             verified_at: verified.map(|_| now),
             pg_dump: PgDumpRecord {
-                pod: self.ready.pod.name.clone(),
+                pod: Some(self.ready.pod.name.clone()),
                 version: self.ready.versions.pg_dump.clone(),
                 server_version: self.ready.versions.server.clone(),
                 database: self.ready.datastore.database.clone(),
             },
+            volume: None,
             files: files.iter().map(|file| file.record().clone()).collect(),
             tables: verified
                 .map(|verified| TableRecord::of(&verified.contents))

@@ -25,9 +25,9 @@ pub struct Manifest {
     pub instance: String,
     /// The product release, where the installation told it.
     pub release: Option<String>,
-    /// How the dump was taken: `pg_dump`.
-    pub method: String,
-    /// When the dump began.
+    /// How the dump was taken.
+    pub method: Method,
+    /// When the backup began: the dump, or its copying from the volume.
     pub started_at: Timestamp,
     /// When its last byte was stored.
     pub finished_at: Timestamp,
@@ -35,12 +35,38 @@ pub struct Manifest {
     pub verified_at: Option<Timestamp>,
     /// PostgreSQL's side.
     pub pg_dump: PgDumpRecord,
+    /// Where on a volume the dump was, with [`Method::Volume`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeRecord>,
     /// The files of the set, this one aside.
     pub files: Vec<FileRecord>,
     /// The tables in the dump; empty where it was not verified.
     pub tables: Vec<TableRecord>,
     /// The service instances in the dump; empty where it was not verified.
     pub instances: Vec<ServiceInstance>,
+}
+
+/// How a dump was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// `pg_dump` wrote it when the backup was made.
+    PgDump,
+    /// The release's own CronJob had written it to its volume, from where it was copied.
+    Volume,
+}
+
+/// The file on a volume that a dump was copied from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// The PersistentVolumeClaim.
+    pub claim: String,
+    /// The file's path within the volume.
+    pub file: String,
+    /// When it was last changed, by the clock of its node.
+    pub modified: Timestamp,
+    /// The way it was reached: `pod`, `debug`, `snapshot` or `portworx`.
+    pub via: String,
 }
 
 /// A program and its version.
@@ -65,8 +91,8 @@ pub struct ClusterRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PgDumpRecord {
-    /// The pod whose client was used.
-    pub pod: String,
+    /// The pod whose client was used, where that is known.
+    pub pod: Option<String>,
     /// The version of `pg_dump`.
     pub version: String,
     /// The version of the server.

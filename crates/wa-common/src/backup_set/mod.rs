@@ -21,8 +21,8 @@ pub use auth_encryption::auth_encryption_yaml;
 pub use catalog::{CatalogEntry, SetState, catalog};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{
-    ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, PgDumpRecord, TableRecord,
-    ToolRecord,
+    ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, PgDumpRecord,
+    TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
 pub use read::{Backup, BackupError, Intact, VerificationFailed};

@@ -30,16 +30,17 @@ fn manifest(files: Vec<FileRecord>) -> Manifest {
         namespace: "cpd".into(),
         instance: "wa".into(),
         release: Some("4.8.8".into()),
-        method: "pg_dump".into(),
+        method: Method::PgDump,
         started_at: time,
         finished_at: time,
         verified_at: Some(time),
         pg_dump: PgDumpRecord {
-            pod: "wa-postgres-16-1".into(),
+            pod: Some("wa-postgres-16-1".into()),
             version: "15.18".into(),
             server_version: "15.18".into(),
             database: "conversation_pprd_wa".into(),
         },
+        volume: None,
         files,
         tables: Vec::new(),
         instances: Vec::new(),
@@ -225,6 +226,16 @@ fn a_second_attempt_discards_what_the_first_wrote() {
     drop(first);
     store_dump(&set, DUMP);
     assert_eq!(fs::read(set.directory().join(DUMP_FILE)).unwrap(), DUMP);
+}
+
+#[test]
+fn a_manifest_without_the_newer_fields_is_read() {
+    let (_parent, path) = complete_set();
+    let text = fs::read_to_string(path.join(MANIFEST_FILE)).unwrap();
+    assert!(text.contains(r#""method": "pg_dump""#), "{text}");
+    assert!(!text.contains("volume"), "{text}");
+    let backup = Backup::open(&path).unwrap();
+    assert_eq!(backup.manifest().unwrap().volume, None);
 }
 
 #[test]
