@@ -274,6 +274,8 @@ resources! {
     SERVICE_ACCOUNTS = Resource::new("", "v1", ("serviceaccounts", "serviceaccount", "ServiceAccount"), &["sa"]);
     /// core/v1 Service.
     SERVICES = Resource { has_generation: false, ..Resource::new("", "v1", ("services", "service", "Service"), &["svc"]).workload(&[STATUS]) };
+    /// apps/v1 DaemonSet.
+    DAEMON_SETS = Resource::new("apps", "v1", ("daemonsets", "daemonset", "DaemonSet"), &["ds"]).workload(&[STATUS]);
     /// apps/v1 Deployment.
     DEPLOYMENTS = Resource::new("apps", "v1", ("deployments", "deployment", "Deployment"), &["deploy"]).workload(&[SCALE, STATUS]);
     /// apps/v1 ReplicaSet.

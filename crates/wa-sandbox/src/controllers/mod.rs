@@ -3,11 +3,12 @@
 //! A controller looks at one object at a time, changes what is missing, and is called again when that object or one it
 //! depends on changes, or after the time it asked for. Nothing is polled.
 //!
-//! Left out: StatefulSets, DaemonSets, autoscaling, disruption budgets.
+//! Left out: StatefulSets, autoscaling, disruption budgets.
 
 mod claims;
 mod conditions;
 mod cron_jobs;
+mod daemon_sets;
 mod deployments;
 mod garbage;
 mod jobs;
@@ -50,6 +51,7 @@ impl Controllers {
         tasks.spawn(drive(store.clone(), replica_sets::ReplicaSets));
         tasks.spawn(drive(store.clone(), jobs::Jobs));
         tasks.spawn(drive(store.clone(), cron_jobs::CronJobs));
+        tasks.spawn(drive(store.clone(), daemon_sets::DaemonSets));
         tasks.spawn(garbage::collect(store.clone()));
         Self { _tasks: tasks }
     }

@@ -1,5 +1,6 @@
 //! The controllers over a store of their own, with these tests in the part of the kubelet.
 
+mod daemon_sets;
 mod deployments;
 mod jobs;
 mod ownership;

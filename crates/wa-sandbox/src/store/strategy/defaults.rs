@@ -42,7 +42,9 @@ pub(super) fn apply(resource: &Resource, object: &mut Value) {
             select_own_pods(object);
             default(object, "status", json!({}));
         }
-        ("apps", "deployments") | ("batch", "cronjobs") => default(object, "status", json!({})),
+        ("apps", "daemonsets" | "deployments") | ("batch", "cronjobs") => {
+            default(object, "status", json!({}));
+        }
         ("apiextensions.k8s.io", _) => establish(object),
         _ => {}
     }
@@ -65,6 +67,7 @@ pub(super) fn complete(resource: &Resource, object: &mut Value) {
             );
             default(&mut object["spec"], "volumeMode", "Filesystem");
         }
+        ("apps", "daemonsets") => daemon_set(&mut object["spec"]),
         ("apps", "deployments") => deployment(&mut object["spec"]),
         ("apps", "replicasets") => {
             default(&mut object["spec"], "replicas", 1);
@@ -119,6 +122,17 @@ fn service(spec: &mut Value) {
 fn template(spec: &mut Value) {
     default(&mut spec["template"], "metadata", json!({}));
     pods::complete(&mut spec["template"]["spec"]);
+}
+
+fn daemon_set(spec: &mut Value) {
+    let gradually = json!({ "maxUnavailable": 1, "maxSurge": 0 });
+    default(
+        spec,
+        "updateStrategy",
+        json!({ "type": "RollingUpdate", "rollingUpdate": gradually }),
+    );
+    default(spec, "revisionHistoryLimit", 10);
+    template(spec);
 }
 
 fn deployment(spec: &mut Value) {

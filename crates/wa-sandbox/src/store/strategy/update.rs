@@ -18,7 +18,7 @@ pub(super) fn check(resource: &Resource, current: &Value, next: &Value) -> Vec<C
         ("", "pods") => return pod(current, next).into_iter().collect(),
         ("", "persistentvolumeclaims") => return claim(current, next).into_iter().collect(),
         ("", "secrets") => &["/type"],
-        ("apps", "deployments" | "replicasets") => &["/spec/selector"],
+        ("apps", "daemonsets" | "deployments" | "replicasets") => &["/spec/selector"],
         ("apps", "statefulsets") => &[
             "/spec/selector",
             "/spec/serviceName",

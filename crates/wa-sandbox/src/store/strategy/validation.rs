@@ -12,7 +12,7 @@ pub(super) fn check(resource: &Resource, object: &Value) -> Vec<Cause> {
     match (resource.group, resource.plural) {
         ("", "pods") => pod("spec", spec),
         ("", "persistentvolumeclaims") => claim(spec),
-        ("apps", "deployments" | "replicasets" | "statefulsets") => workload(spec),
+        ("apps", "daemonsets" | "deployments" | "replicasets" | "statefulsets") => workload(spec),
         ("batch", "jobs") => job("spec", spec),
         ("batch", "cronjobs") => cron_job(spec),
         _ => Vec::new(),

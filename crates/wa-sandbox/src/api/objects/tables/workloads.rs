@@ -24,6 +24,7 @@ pub(super) fn layout(resource: &Resource) -> Option<Layout> {
             },
             cells: pods::cells,
         },
+        ("apps", "daemonsets") => daemon_sets(),
         ("apps", "deployments") => Layout {
             columns: const {
                 &[
@@ -102,6 +103,27 @@ pub(super) fn layout(resource: &Resource) -> Option<Layout> {
     })
 }
 
+fn daemon_sets() -> Layout {
+    Layout {
+        columns: const {
+            &[
+                NAME,
+                integer("Desired"),
+                integer("Current"),
+                integer("Ready"),
+                integer("Up-to-date"),
+                integer("Available"),
+                column("Node Selector"),
+                AGE,
+                wide("Containers"),
+                wide("Images"),
+                wide("Selector"),
+            ]
+        },
+        cells: daemon_set,
+    }
+}
+
 fn template(object: &Value) -> [Value; 3] {
     let pod = &object["spec"]["template"]["spec"];
     let selector = text::labels(&object["spec"]["selector"]["matchLabels"]);
@@ -110,6 +132,25 @@ fn template(object: &Value) -> [Value; 3] {
         text::containers(pod, "image"),
         selector,
     ]
+}
+
+fn daemon_set(object: &Value) -> Vec<Value> {
+    let mut cells = vec![text::name(object)];
+    for number in [
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    ] {
+        cells.push(text::count(&object["status"][number]).into());
+    }
+    cells.push(text::labels(
+        &object["spec"]["template"]["spec"]["nodeSelector"],
+    ));
+    cells.push(text::age(object));
+    cells.extend(template(object));
+    cells
 }
 
 fn deployment(object: &Value) -> Vec<Value> {
