@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::ValueEnum;
 use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand, TransferOptions};
 use owo_colors::OwoColorize as _;
@@ -17,7 +17,7 @@ use wa_common::backup_set::{
     PgDumpRecord, SetError, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
     Verified, auth_encryption_yaml, set_name,
 };
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
 
@@ -56,14 +56,6 @@ pub(super) struct Args {
     /// How often a dump that the connection broke is begun again
     #[arg(long, value_name = "N", default_value_t = 2)]
     retries: u32,
-}
-
-/// kubectl's `--dry-run`. A backup changes nothing in the cluster, so client and server mean the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DryRun {
-    None,
-    Client,
-    Server,
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
@@ -107,7 +99,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         format!("{} through pod {}", ready.versions, ready.pod.name),
     );
 
-    if matches!(args.dry_run, Some(DryRun::Client | DryRun::Server)) {
+    if args.dry_run.is_some_and(DryRun::is_on) {
         return backup.describe();
     }
     if args.stdout {
@@ -283,11 +275,14 @@ impl Backup<'_> {
         received: &mut u64,
     ) -> Result<Delivered<Received<W>>, DownloadError> {
         let pod = self.ready.pod.container();
+        let file: Arc<str> = DUMP_FILE.into();
         let progress = |bytes| {
             *received = bytes;
             self.context.reporter.report(&Event::Received {
-                file: DUMP_FILE,
+                file: Arc::clone(&file),
                 bytes,
+                of: None,
+                overall: None,
             });
         };
         kube_transfer::download(
@@ -342,9 +337,9 @@ impl Backup<'_> {
             verified_at: verified.map(|_| now),
             pg_dump: PgDumpRecord {
                 pod: Some(self.ready.pod.name.clone()),
-                version: self.ready.versions.pg_dump.clone(),
-                server_version: self.ready.versions.server.clone(),
-                database: self.ready.datastore.database.clone(),
+                version: Some(self.ready.versions.pg_dump.clone()),
+                server_version: Some(self.ready.versions.server.clone()),
+                database: Some(self.ready.datastore.database.clone()),
             },
             volume: None,
             files: files.iter().map(|file| file.record().clone()).collect(),
@@ -365,24 +360,7 @@ impl Backup<'_> {
     }
 
     fn say_verified(&self, verified: &Verified) {
-        let tables = &verified.contents.tables;
-        let live = verified
-            .instances
-            .iter()
-            .filter(|instance| instance.is_live())
-            .count();
-        self.step(
-            "verified",
-            format!(
-                "{}, {}, {}",
-                count(tables.len() as u64, "table"),
-                count(
-                    tables.iter().filter_map(|table| table.rows).sum::<u64>(),
-                    "row"
-                ),
-                count(live as u64, "service instance")
-            ),
-        );
+        self.step("verified", verified.to_string());
     }
 }
 

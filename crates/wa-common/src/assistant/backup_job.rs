@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn cron_job(spec: Value) -> BackupCronJob {
+    fn cron_job(spec: &Value) -> BackupCronJob {
         let mut object = json!({"metadata": {"name": "wa-store-cronjob"}, "spec": {
         "schedule": "0 23 * * *", "jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "c", "env": [
             {"name": "store_backup_weekly_backup_day", "value": "0"}, {"name": "KEEP_WEEKLY", "value": "4"},
@@ -157,25 +157,25 @@ mod tests {
         BackupCronJob(serde_json::from_value(object).unwrap())
     }
 
-    fn next(spec: Value) -> Option<String> {
+    fn next(spec: &Value) -> Option<String> {
         let now: Timestamp = "2026-11-22T22:30:00Z".parse().unwrap();
         cron_job(spec).next_run(now).map(|time| time.to_string())
     }
 
     #[test]
     fn the_next_backup_follows_schedule_and_time_zone() {
-        assert_eq!(next(json!({})).as_deref(), Some("2026-11-22T23:00:00Z"));
+        assert_eq!(next(&json!({})).as_deref(), Some("2026-11-22T23:00:00Z"));
         let berlin = json!({"timeZone": "Europe/Berlin"});
-        assert_eq!(next(berlin).as_deref(), Some("2026-11-23T22:00:00Z"));
+        assert_eq!(next(&berlin).as_deref(), Some("2026-11-23T22:00:00Z"));
         let daily = json!({"schedule": "@daily"});
-        assert_eq!(next(daily).as_deref(), Some("2026-11-23T00:00:00Z"));
+        assert_eq!(next(&daily).as_deref(), Some("2026-11-23T00:00:00Z"));
     }
 
     #[test]
     fn there_is_no_next_backup_when_suspended_or_unreadable() {
-        assert_eq!(next(json!({"suspend": true})), None);
-        assert_eq!(next(json!({"schedule": "now and then"})), None);
-        assert_eq!(next(json!({"timeZone": "Middle/Earth"})), None);
+        assert_eq!(next(&json!({"suspend": true})), None);
+        assert_eq!(next(&json!({"schedule": "now and then"})), None);
+        assert_eq!(next(&json!({"timeZone": "Middle/Earth"})), None);
     }
 
     #[test]
@@ -185,6 +185,6 @@ mod tests {
             keep_weekly: Some(4),
             keep_daily: None,
         };
-        assert_eq!(cron_job(json!({})).retention(), Some(expected));
+        assert_eq!(cron_job(&json!({})).retention(), Some(expected));
     }
 }

@@ -50,6 +50,20 @@ pub fn auth_encryption_yaml(secret: &Secret) -> anyhow::Result<String> {
     serde_saphyr::to_string(&file).context("cannot write the auth-encryption secret as YAML")
 }
 
+/// Reads the YAML that the CronJob writes beside its dumps; an error where it is not such a secret.
+pub fn read_auth_encryption(yaml: &[u8]) -> anyhow::Result<Secret> {
+    let text = std::str::from_utf8(yaml).context("it is not text")?;
+    // The library's error quotes what it read, which may be the key.
+    let secret: Secret = serde_saphyr::from_str(text)
+        .map_err(|_| anyhow::anyhow!("it is not the YAML of a Secret"))?;
+    let has_key = |data: &BTreeMap<_, _>| data.contains_key(AUTH_ENCRYPTION_KEY);
+    anyhow::ensure!(
+        secret.data.as_ref().is_some_and(has_key),
+        "the Secret in it has no {AUTH_ENCRYPTION_KEY}"
+    );
+    Ok(secret)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,9 +86,23 @@ mod tests {
             back.data.unwrap()["authorization_encryption_key"].0,
             b"secret"
         );
+        assert!(read_auth_encryption(yaml.as_bytes()).is_ok());
         assert!(
             !yaml.contains("resourceVersion") && !yaml.contains("other"),
             "{yaml}"
         );
+    }
+
+    #[test]
+    fn what_is_no_such_secret_is_refused_and_not_quoted() {
+        for yaml in [
+            "data: {authorization_encryption_key: [c2VjcmV0]}",
+            "data: {other: c2VjcmV0}",
+            "c2VjcmV0",
+        ] {
+            let error = format!("{:#}", read_auth_encryption(yaml.as_bytes()).unwrap_err());
+            assert!(!error.contains("c2VjcmV0"), "{error}");
+        }
+        assert!(read_auth_encryption(b"\xff").is_err());
     }
 }

@@ -93,12 +93,12 @@ pub struct ClusterRecord {
 pub struct PgDumpRecord {
     /// The pod whose client was used, where that is known.
     pub pod: Option<String>,
-    /// The version of `pg_dump`.
-    pub version: String,
-    /// The version of the server.
-    pub server_version: String,
-    /// The database.
-    pub database: String,
+    /// The version of `pg_dump`, where it is known.
+    pub version: Option<String>,
+    /// The version of the server, where it is known.
+    pub server_version: Option<String>,
+    /// The database, where it is known.
+    pub database: Option<String>,
 }
 
 /// One file of a set.

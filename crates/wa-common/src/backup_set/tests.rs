@@ -36,9 +36,9 @@ fn manifest(files: Vec<FileRecord>) -> Manifest {
         verified_at: Some(time),
         pg_dump: PgDumpRecord {
             pod: Some("wa-postgres-16-1".into()),
-            version: "15.18".into(),
-            server_version: "15.18".into(),
-            database: "conversation_pprd_wa".into(),
+            version: Some("15.18".into()),
+            server_version: Some("15.18".into()),
+            database: Some("conversation_pprd_wa".into()),
         },
         volume: None,
         files,

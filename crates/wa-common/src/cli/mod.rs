@@ -1,12 +1,14 @@
 //! The command line every plugin has: connection flags, output formats, exit codes, and the one `main`.
 
 mod connection;
+mod dry_run;
 mod entry;
 mod exit;
 mod global;
 mod output;
 
 pub use connection::{ConnectionArgs, RequestTimeout};
+pub use dry_run::DryRun;
 pub use entry::{Context, Plugin, main};
 pub use exit::{EXIT_CODES, Exit};
 pub use global::{ColorChoice, GlobalArgs};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize as _;
 
-use super::{Event, Reporter, Styles, bytes, elapsed, printable};
+use super::{Event, Reporter, Share, Styles, bytes, elapsed, printable};
 
 /// A transfer shorter than this needs no progress display.
 const QUIET: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ impl HumanReporter {
         }
     }
 
-    fn received(&self, file: &str, received: u64) {
+    fn received(&self, progress: &Progress<'_>) {
         let Ok(mut slot) = self.transfer.lock() else {
             return;
         };
@@ -67,30 +67,64 @@ impl HumanReporter {
         if stderr().is_terminal() {
             let bar = transfer
                 .bar
-                .get_or_insert_with(|| bar(file, transfer.started));
-            bar.set_position(received);
+                .get_or_insert_with(|| progress.bar(transfer.started));
+            bar.set_position(progress.bytes);
+            if let Some(overall) = progress.overall {
+                bar.set_prefix(format!("{} in all", part(overall)));
+            }
         } else if now.duration_since(transfer.last_line) >= LINE_INTERVAL {
             transfer.last_line = now;
             let _ = writeln!(
                 stderr(),
-                "  {file}: {} in {}",
-                bytes(received),
-                elapsed(now.duration_since(transfer.started))
+                "  {}",
+                progress.line(now.duration_since(transfer.started))
             );
         }
     }
 }
 
-/// A bar without a total: pg_dump does not know its size before it ends.
-fn bar(file: &str, started: Instant) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{spinner} {msg}  {binary_bytes}  {binary_bytes_per_sec}  {elapsed}",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_spinner());
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5))
-        .with_style(style)
-        .with_message(file.to_owned())
-        .with_elapsed(started.elapsed())
+/// How far a transfer is.
+struct Progress<'a> {
+    file: &'a str,
+    bytes: u64,
+    of: Option<u64>,
+    overall: Option<Share>,
+}
+
+impl Progress<'_> {
+    fn line(&self, took: Duration) -> String {
+        let so_far = match self.of {
+            Some(of) => part(Share {
+                bytes: self.bytes,
+                of,
+            }),
+            None => bytes(self.bytes),
+        };
+        let overall = self
+            .overall
+            .map(|overall| format!(", {} in all", part(overall)))
+            .unwrap_or_default();
+        format!("{}: {so_far} in {}{overall}", self.file, elapsed(took))
+    }
+
+    /// pg_dump does not know its size before it ends: then there is no bar to fill, only a count.
+    fn bar(&self, started: Instant) -> ProgressBar {
+        let template = if self.of.is_some() {
+            "{msg}  {wide_bar}  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta}  {prefix}"
+        } else {
+            "{spinner} {msg}  {binary_bytes}  {binary_bytes_per_sec}  {elapsed}"
+        };
+        let style = ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        ProgressBar::with_draw_target(self.of, ProgressDrawTarget::stderr_with_hz(5))
+            .with_style(style)
+            .with_message(self.file.to_owned())
+            .with_elapsed(started.elapsed())
+    }
+}
+
+fn part(share: Share) -> String {
+    format!("{} of {}", bytes(share.bytes), bytes(share.of))
 }
 
 impl Reporter for HumanReporter {
@@ -122,7 +156,22 @@ impl Reporter for HumanReporter {
                 printable(why),
                 elapsed(*wait)
             )),
-            Event::Received { file, bytes } => self.received(file, *bytes),
+            Event::Failure { message } => self.line(&format!(
+                "{} {}",
+                "error:".style(self.styles.bad),
+                printable(message)
+            )),
+            Event::Received {
+                file,
+                bytes,
+                of,
+                overall,
+            } => self.received(&Progress {
+                file,
+                bytes: *bytes,
+                of: *of,
+                overall: *overall,
+            }),
             Event::TransferEnded => {
                 if let Ok(mut slot) = self.transfer.lock()
                     && let Some(Transfer { bar: Some(bar), .. }) = slot.take()

@@ -14,6 +14,7 @@ pub use json::JsonReporter;
 pub use style::Styles;
 pub use text::{age, bytes, count, elapsed, error_text, printable, printable_lines, table};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,6 +39,11 @@ pub enum Event {
         /// The whole sentence.
         message: String,
     },
+    /// One of several things that were asked for failed; the others go on.
+    Failure {
+        /// The whole sentence.
+        message: String,
+    },
     /// An attempt failed and another follows.
     Retry {
         /// What is tried again.
@@ -55,12 +61,27 @@ pub enum Event {
     /// Bytes have arrived; sent often, and thinned out by the reporter.
     Received {
         /// The file they belong to.
-        file: &'static str,
+        file: Arc<str>,
         /// Bytes of it so far.
         bytes: u64,
+        /// Bytes of it in all, where that is known before the end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+        /// All the files of the command together, where there are several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        overall: Option<Share>,
     },
     /// The transfer that [`Event::Received`] told of has ended, one way or the other.
     TransferEnded,
+}
+
+/// A part of a whole, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// The part.
+    pub bytes: u64,
+    /// The whole.
+    pub of: u64,
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
