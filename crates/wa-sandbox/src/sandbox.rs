@@ -15,7 +15,7 @@ use crate::preflight::{self, Unfit};
 use crate::store::Store;
 use crate::streams;
 
-use crate::world::{Names, Profile, Seed, World, WorldError};
+use crate::world::{Names, Profile, Seed, Storage, World, WorldError};
 
 /// Name of cluster, user and context in the kubeconfig.
 const NAME: &str = "wa-sandbox";
@@ -29,6 +29,8 @@ pub struct Config {
     pub profile: Profile,
     /// How large its store database is.
     pub seed: Seed,
+    /// What its volumes are on.
+    pub storage: Storage,
     /// A directory for everything it writes. It must not exist yet, or be empty; it is removed when the cluster stops.
     pub directory: PathBuf,
     /// Port of the API server; a free one if `None`.
@@ -41,6 +43,7 @@ impl Config {
         Self {
             profile: Profile::default(),
             seed: Seed::default(),
+            storage: Storage::default(),
             directory: directory.into(),
             port: None,
         }
@@ -117,7 +120,7 @@ impl Sandbox {
             }
         })?;
         let controllers = Controllers::start(&store);
-        let world = World::install(&store, names.clone())?;
+        let world = World::install(&store, names.clone(), config.storage)?;
         let sandbox = Self {
             kubeconfig,
             names,

@@ -264,11 +264,12 @@ fn missing_programs_are_named_with_their_packages() {
 }
 
 #[test]
-fn an_unknown_profile_or_size_names_the_known_ones() {
+fn an_unknown_profile_size_or_storage_names_the_known_ones() {
     let place = Place::new();
     for (arguments, known) in [
         (["up", "--profile", "5.2"], "4.8.8"),
         (["up", "--seed", "huge"], "small, large"),
+        (["up", "--storage", "tape"], "ceph, ceph-without-snapshots"),
     ] {
         let refused = place.run(&arguments);
         assert_eq!(refused.status.code(), Some(2));

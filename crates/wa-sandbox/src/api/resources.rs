@@ -135,6 +135,13 @@ impl Resource {
         self
     }
 
+    const fn snapshot(
+        names: (&'static str, &'static str, &'static str),
+        short_names: &'static [&'static str],
+    ) -> Self {
+        Self::new("snapshot.storage.k8s.io", "v1", names, short_names).customized()
+    }
+
     const fn cluster_scoped(mut self) -> Self {
         self.namespaced = false;
         self
@@ -299,6 +306,14 @@ resources! {
     /// apiextensions.k8s.io/v1 CustomResourceDefinition.
     DEFINITIONS = Resource { categories: &["api-extensions"], has_generation: true, ..Resource::new("apiextensions.k8s.io", "v1",
         ("customresourcedefinitions", "customresourcedefinition", "CustomResourceDefinition"), &["crd", "crds"]).cluster_scoped().with_status() };
+    /// A volume's content at one moment, as a user asks for it.
+    SNAPSHOTS = Resource::snapshot(("volumesnapshots", "volumesnapshot", "VolumeSnapshot"), &["vs"]);
+    /// A driver that snapshots, and what becomes of its snapshots.
+    SNAPSHOT_CLASSES = Resource { subresources: &[], ..Resource::snapshot(("volumesnapshotclasses", "volumesnapshotclass", "VolumeSnapshotClass"),
+        &["vsclass", "vsclasses"]).cluster_scoped() };
+    /// A snapshot on the storage system.
+    SNAPSHOT_CONTENTS = Resource::snapshot(("volumesnapshotcontents", "volumesnapshotcontent", "VolumeSnapshotContent"), &["vsc", "vscs"])
+        .cluster_scoped();
     /// EDB's PostgreSQL cluster.
     POSTGRES_CLUSTERS = Resource::new("postgresql.k8s.enterprisedb.io", "v1", ("clusters", "cluster", "Cluster"), &[]).customized();
     /// The Watson Assistant instance.

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, setsid};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
-use wa_sandbox::world::{Profile, Seed};
+use wa_sandbox::world::{Profile, Seed, Storage};
 use wa_sandbox::{Config, Sandbox};
 
 use super::home::{self, Home, Lock, State};
@@ -27,6 +27,10 @@ pub(super) struct Up {
     /// Size of a dump of the store database: small (a few hundred kB), large (about 1 GiB) or a number of bytes
     #[arg(long, default_value_t)]
     seed: Seed,
+
+    /// Storage: ceph, ceph-without-snapshots, ceph-once-pod, local or portworx
+    #[arg(long, default_value_t)]
+    storage: Storage,
 
     /// Return when the cluster is ready and leave it running; `wa-sandbox down` stops it
     #[arg(long)]
@@ -77,6 +81,7 @@ impl Up {
         let config = Config {
             profile: self.profile,
             seed: self.seed,
+            storage: self.storage,
             directory: home.cluster(),
             port: self.port,
         };
@@ -142,6 +147,8 @@ impl Up {
                 self.profile.name(),
                 "--seed",
                 &self.seed.to_string(),
+                "--storage",
+                self.storage.name(),
                 "--directory",
             ])
             .arg(home.path())

@@ -14,6 +14,7 @@ mod profile;
 mod provision;
 mod secrets;
 mod seed;
+mod storage;
 
 use std::io;
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UnknownProfile};
 pub use seed::{Seed, UnknownSeed};
+pub use storage::{Storage, UnknownStorage};
 
 use crate::api::{Resource, Status, resources};
 use crate::node::{ExecError, Image};
@@ -115,7 +117,11 @@ impl World {
     }
 
     /// Creates every object of the installation.
-    pub(crate) fn install(store: &Store, names: Names) -> Result<Self, WorldError> {
+    pub(crate) fn install(
+        store: &Store,
+        names: Names,
+        storage: Storage,
+    ) -> Result<Self, WorldError> {
         let credentials = Credentials::generate();
         let postgres_address = addresses::find(&[postgres::PORT])
             .map_err(WorldError::Address)?
@@ -131,12 +137,17 @@ impl World {
         let etcd_client = etcd_ca.issue("etcd-client", Vec::new())?;
 
         create_all(store, &resources::NAMESPACES, cluster::namespaces(&names))?;
+        create_all(store, &resources::STORAGE_CLASSES, storage.classes())?;
         create_all(
             store,
-            &resources::STORAGE_CLASSES,
-            [cluster::storage_class()],
+            &resources::DEFINITIONS,
+            cluster::definitions(storage),
         )?;
-        create_all(store, &resources::DEFINITIONS, cluster::definitions())?;
+        create_all(
+            store,
+            &resources::SNAPSHOT_CLASSES,
+            storage.snapshot_classes(),
+        )?;
 
         create_all(
             store,
@@ -152,9 +163,9 @@ impl World {
         services.push(etcd::service_of(&names, &etcd_address));
         create_all(store, &resources::SERVICES, services)?;
         let claims = [
-            postgres::data_claim(&names),
-            etcd::data_claim(&names),
-            backup::volume_claim(&names),
+            postgres::data_claim(&names, storage),
+            etcd::data_claim(&names, storage),
+            backup::volume_claim(&names, storage),
         ];
         create_all(store, &resources::CLAIMS, claims)?;
 

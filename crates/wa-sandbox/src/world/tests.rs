@@ -8,7 +8,7 @@ use super::*;
 fn installed(profile: Profile) -> (Store, Names) {
     let store = Store::new();
     let names = profile.names("wa", "cpd");
-    World::install(&store, names.clone()).expect("installed");
+    World::install(&store, names.clone(), super::Storage::default()).expect("installed");
     (store, names)
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{claim, image, labels, postgres};
-use crate::world::Names;
+use crate::world::{Names, Storage};
 
 const BACK_UP: &str = include_str!("../scripts/back-up.sh");
 const COMPONENT: &str = "store-cronjob";
@@ -14,8 +14,14 @@ pub(in crate::world) fn image_of(names: &Names) -> String {
 }
 
 /// The claim that the CronJob writes to.
-pub(in crate::world) fn volume_claim(names: &Names) -> Value {
-    claim(names, &names.backup_claim, &labels(names, "store"), "10Gi")
+pub(in crate::world) fn volume_claim(names: &Names, storage: Storage) -> Value {
+    claim(
+        names,
+        storage,
+        &names.backup_claim,
+        &labels(names, "store"),
+        "10Gi",
+    )
 }
 
 /// The CronJob.

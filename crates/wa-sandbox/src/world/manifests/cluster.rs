@@ -1,12 +1,9 @@
-//! What is there before the product is installed: namespaces, storage and the definitions of custom resources.
+//! What is there before the product is installed: namespaces and the definitions of custom resources.
 
 use serde_json::{Value, json};
 
 use crate::api::resources;
-use crate::world::Names;
-
-/// The storage class of OpenShift Data Foundation, the default one.
-pub(super) const STORAGE_CLASS: &str = "ocs-storagecluster-ceph-rbd";
+use crate::world::{Names, Storage};
 
 /// Namespaces, the instance's own and its operators' among them.
 pub(in crate::world) fn namespaces(names: &Names) -> Vec<Value> {
@@ -28,24 +25,12 @@ pub(in crate::world) fn namespaces(names: &Names) -> Vec<Value> {
     .collect()
 }
 
-/// The default storage class.
-pub(in crate::world) fn storage_class() -> Value {
-    json!({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
-        "metadata": {
-            "name": STORAGE_CLASS,
-            "annotations": { "storageclass.kubernetes.io/is-default-class": "true" },
-        },
-        "provisioner": "openshift-storage.rbd.csi.ceph.com",
-        "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", "allowVolumeExpansion": true,
-    })
-}
-
 /// The definitions of the custom resources that are served.
-pub(in crate::world) fn definitions() -> Vec<Value> {
+pub(in crate::world) fn definitions(storage: Storage) -> Vec<Value> {
     resources::ALL
         .iter()
         .filter(|resource| resource.custom)
+        .filter(|resource| storage.has_snapshots() || resource.group != resources::SNAPSHOTS.group)
         .map(|resource| resource.definition())
         .collect()
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{claim, labels, secret, service};
-use crate::world::Names;
 use crate::world::secrets::{Authority, Certificate, Credentials};
+use crate::world::{Names, Storage};
 
 /// The image of the pod.
 pub(in crate::world) const IMAGE: &str = "icr.io/cpopen/ibm-etcd:3.5";
@@ -85,9 +85,10 @@ fn server_secret(names: &Names) -> String {
 }
 
 /// The claim of the member's data.
-pub(in crate::world) fn data_claim(names: &Names) -> Value {
+pub(in crate::world) fn data_claim(names: &Names, storage: Storage) -> Value {
     claim(
         names,
+        storage,
         &data_claim_name(names),
         &labels(names, "etcd"),
         "2Gi",

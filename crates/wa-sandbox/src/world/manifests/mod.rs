@@ -8,8 +8,8 @@ pub(super) mod postgres;
 
 use serde_json::{Value, json};
 
-use super::Names;
 use super::secrets::encoded;
+use super::{Names, Storage};
 
 /// Address that something is pulled from on a real cluster.
 fn image(name: &str, version: &str) -> String {
@@ -34,14 +34,14 @@ fn secret(names: &Names, name: &str, labels: &Value, data: &[(&str, &str)]) -> V
     })
 }
 
-fn claim(names: &Names, name: &str, labels: &Value, size: &str) -> Value {
+fn claim(names: &Names, storage: Storage, name: &str, labels: &Value, size: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": { "name": name, "namespace": names.namespace, "labels": labels },
         "spec": {
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [storage.access_mode()],
             "resources": { "requests": { "storage": size } },
-            "storageClassName": cluster::STORAGE_CLASS,
+            "storageClassName": storage.class(),
             "volumeMode": "Filesystem",
         },
         "status": { "phase": "Pending" },

@@ -9,7 +9,7 @@ use super::{claim, labels, secret, service};
 use crate::api::resources;
 use crate::store::object;
 use crate::world::secrets::{Authority, Certificate, Credentials};
-use crate::world::{Names, PostgresLabels};
+use crate::world::{Names, PostgresLabels, Storage};
 
 /// The image of both pods.
 pub(in crate::world) const IMAGE: &str = "icr.io/cpopen/edb/postgresql:16";
@@ -134,9 +134,10 @@ fn pod(names: &Names, cluster: &str, name: &str, role: &str) -> Value {
 }
 
 /// The claim of the primary's data.
-pub(in crate::world) fn data_claim(names: &Names) -> Value {
+pub(in crate::world) fn data_claim(names: &Names, storage: Storage) -> Value {
     claim(
         names,
+        storage,
         &names.primary_pod(),
         &labels(names, "postgres"),
         "10Gi",

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod pods;
+mod snapshots;
 mod text;
 mod workloads;
 
@@ -78,6 +79,7 @@ const DEFAULT: Layout = Layout {
 fn layout(resource: &Resource) -> Layout {
     workloads::layout(resource)
         .or_else(|| cluster::layout(resource))
+        .or_else(|| snapshots::layout(resource))
         .unwrap_or(DEFAULT)
 }
 
