@@ -126,8 +126,9 @@ fn log_to_stderr(verbosity: u8) {
     };
     // Of kube, only the lines about requests: elsewhere it logs the body of an answer it cannot parse, which may be a
     // Secret. Of hyper and rustls nothing, whose buffers hold tokens.
+    // `kubectl_wa` is how the name of every plugin begins.
     let filter = EnvFilter::new(format!(
-        "off,wa_common={ours},kube_transfer={ours},kubectl_wa_backup={ours},kube_client::client::builder={requests}"
+        "off,wa_common={ours},kube_transfer={ours},kubectl_wa={ours},kube_client::client::builder={requests}"
     ));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
