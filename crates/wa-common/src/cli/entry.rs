@@ -3,6 +3,7 @@
 use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -12,16 +13,24 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::ending::{AtEnd, Endings};
 use super::{Exit, GlobalArgs, OutputFormat, Render};
+use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};
-use crate::report::{HumanReporter, JsonReporter, Reporter, Styles, error_text, printable_lines};
+use crate::report::{
+    Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable_lines,
+};
+
+/// Signals this soon after the first belong to it: a shell, a supervisor and the kernel may each send their own.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// A plugin's command line.
 pub trait Plugin: Parser {
     /// The flags it shares with the other plugins.
     fn global(&self) -> &GlobalArgs;
 
-    /// Does what was asked. Dropped in the middle when a signal arrives, so whatever must be undone is undone by `Drop`.
+    /// Does what was asked. Dropped in the middle when a signal arrives: what must be undone on this machine is undone by
+    /// `Drop`, what must be undone in the cluster by what is registered with [`Context::at_end`].
     fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
 }
 
@@ -32,10 +41,11 @@ pub struct Context {
     /// Who is told of the steps.
     pub reporter: Arc<dyn Reporter>,
     styles: Styles,
+    endings: Endings,
 }
 
 impl Context {
-    fn new(global: GlobalArgs) -> Self {
+    pub(crate) fn new(global: GlobalArgs) -> Self {
         let reporter: Arc<dyn Reporter> = if global.output.is_structured() {
             Arc::new(JsonReporter::new(stderr()))
         } else {
@@ -45,8 +55,14 @@ impl Context {
         Self {
             styles: Styles::for_stream(global.color, &stdout()),
             reporter,
+            endings: Endings::default(),
             global,
         }
+    }
+
+    /// Has `ending` done when the command has ended, in whatever way; the last one registered first.
+    pub fn at_end(&self, ending: Arc<dyn AtEnd>) {
+        self.endings.add(ending);
     }
 
     /// Prints a result on standard output in the format asked for.
@@ -89,13 +105,31 @@ pub fn main<P: Plugin>() -> ExitCode {
     log_to_stderr(global.verbosity);
     let styles = Styles::for_stream(global.color, &stderr());
     let context = Context::new(global);
-    match run(plugin, context) {
-        Ok(exit) => exit.into(),
+    let Ended { outcome, left } = run(plugin, context);
+    let mut exit = match &outcome {
+        Ok(exit) => *exit,
         Err(error) => {
-            let _ = writeln!(stderr(), "{}", describe(&error, &styles));
-            Exit::of(&error).into()
+            let _ = writeln!(stderr(), "{}", describe(error, &styles));
+            Exit::of(error)
+        }
+    };
+    for left in left {
+        exit = Exit::Degraded;
+        if !tells(&outcome, &left) {
+            let _ = writeln!(stderr(), "{}", describe(&left.into(), &styles));
         }
     }
+    exit.into()
+}
+
+/// Whether the error of a command is, or is caused by, what it left behind.
+fn tells(outcome: &anyhow::Result<Exit>, left: &LeftBehind) -> bool {
+    let mut causes = outcome
+        .as_ref()
+        .err()
+        .into_iter()
+        .flat_map(|error| error.chain());
+    causes.any(|cause| cause.downcast_ref() == Some(left))
 }
 
 /// A core file would hold the database password and the token.
@@ -138,24 +172,85 @@ fn log_to_stderr(verbosity: u8) {
         .try_init();
 }
 
-fn run<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// How a command ended.
+struct Ended {
+    outcome: anyhow::Result<Exit>,
+    /// What it changed in the cluster and could not undo.
+    left: Vec<LeftBehind>,
+}
+
+fn run<P: Plugin>(plugin: P, context: Context) -> Ended {
+    let not_run = |error: anyhow::Error| Ended {
+        outcome: Err(error),
+        left: Vec::new(),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot start")?;
-    let outcome = runtime.block_on(async {
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
-        tokio::select! {
-            outcome = plugin.run(context) => outcome,
-            name = signals.next() => {
-                let _ = writeln!(stderr(), "\ninterrupted by {name}");
-                Ok(Exit::Interrupted)
-            }
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return not_run(anyhow::Error::new(error).context("cannot start")),
+    };
+    let ended = runtime.block_on(async {
+        match Signals::listen() {
+            Ok(signals) => run_to_the_end(plugin, context, signals).await,
+            Err(error) => not_run(anyhow::Error::new(error).context("cannot listen for signals")),
         }
     });
     // A thread that still waits for a disk must not keep a finished command from ending.
     runtime.shutdown_background();
-    outcome
+    ended
+}
+
+async fn run_to_the_end<P: Plugin>(plugin: P, context: Context, mut signals: Signals) -> Ended {
+    let endings = context.endings.clone();
+    let reporter = Arc::clone(&context.reporter);
+    let mut interrupted = None;
+    let outcome = tokio::select! {
+        outcome = plugin.run(context) => outcome,
+        name = signals.next() => {
+            // Takes the progress bar away.
+            reporter.report(&Event::TransferEnded);
+            interrupted = Some(Instant::now());
+            say_interrupted(name, !endings.is_empty());
+            Ok(Exit::Interrupted)
+        }
+    };
+    let left = end(&endings, &mut signals, interrupted).await;
+    Ended { outcome, left }
+}
+
+/// Does what was registered with [`Context::at_end`]. The second signal in all, of which the first may have been
+/// `interrupted` by, gives it up.
+async fn end(
+    endings: &Endings,
+    signals: &mut Signals,
+    mut interrupted: Option<Instant>,
+) -> Vec<LeftBehind> {
+    let mut ending = std::pin::pin!(endings.run());
+    loop {
+        let name = tokio::select! {
+            left = &mut ending => return left,
+            name = signals.next() => name,
+        };
+        match interrupted {
+            None => {
+                interrupted = Some(Instant::now());
+                say_interrupted(name, true);
+            }
+            Some(first) if first.elapsed() < SAME_WISH => {}
+            Some(_) => return endings.left(),
+        }
+    }
+}
+
+fn say_interrupted(by: &str, undoing: bool) {
+    let what_follows = if undoing {
+        "; undoing what was changed (once more gives that up)"
+    } else {
+        ""
+    };
+    let _ = writeln!(stderr(), "\ninterrupted by {by}{what_follows}");
 }
 
 /// The signals that end a command in good order.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::backup_set::{BackupError, VerificationFailed};
+use crate::cluster::run::LeftBehind;
 
 /// What a plugin reports to the shell that ran it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum Exit {
     Refused,
     /// The deadline passed; the work is still running in the cluster.
     TimedOut,
-    /// The cluster was left degraded; `resume` or `rollback` is needed.
+    /// The cluster was left degraded; `resume`, `rollback` or `cleanup` is needed.
     Degraded,
     /// Interrupted by a signal, and cleaned up.
     Interrupted,
@@ -31,7 +32,7 @@ Exit codes:
   3    verification failed
   4    refused or declined
   5    timed out, still running
-  6    left degraded: resume or rollback needed
+  6    left degraded: resume, rollback or cleanup needed
   130  interrupted and cleaned up";
 
 impl Exit {
@@ -57,6 +58,9 @@ impl Exit {
         };
         if error.chain().any(failed_verification) {
             return Self::VerificationFailed;
+        }
+        if error.chain().any(<dyn std::error::Error>::is::<LeftBehind>) {
+            return Self::Degraded;
         }
         Self::Error
     }

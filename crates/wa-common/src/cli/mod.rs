@@ -2,6 +2,7 @@
 
 mod connection;
 mod dry_run;
+mod ending;
 mod entry;
 mod exit;
 mod global;
@@ -9,6 +10,7 @@ mod output;
 
 pub use connection::{ConnectionArgs, RequestTimeout};
 pub use dry_run::DryRun;
+pub use ending::AtEnd;
 pub use entry::{Context, Plugin, main};
 pub use exit::{EXIT_CODES, Exit};
 pub use global::{ColorChoice, GlobalArgs};

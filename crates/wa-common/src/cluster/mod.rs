@@ -7,9 +7,12 @@ mod access;
 mod client;
 mod config;
 mod error;
+mod objects;
 mod proxy;
+pub mod run;
 
 pub use access::Permission;
 pub use client::Cluster;
 pub(crate) use config::is_label;
 pub use error::ClusterError;
+pub use objects::DeletionError;

@@ -1,0 +1,56 @@
+//! What must be done however a command ends: the undoing of what it changed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+
+use crate::cluster::run::LeftBehind;
+
+/// Something that must be done when the command has ended, well or badly or by a signal. See [`Context::at_end`].
+///
+/// [`Context::at_end`]: super::Context::at_end
+pub trait AtEnd: Send + Sync {
+    /// Does it. May be dropped in the middle when the user gives up waiting.
+    fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>>;
+
+    /// What would stay behind if nothing more was done.
+    fn left(&self) -> Option<LeftBehind>;
+}
+
+/// Everything registered so far.
+#[derive(Clone, Default)]
+pub(super) struct Endings(Arc<Mutex<Vec<Arc<dyn AtEnd>>>>);
+
+impl Endings {
+    pub(super) fn add(&self, ending: Arc<dyn AtEnd>) {
+        self.lock().push(ending);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Does everything, what was registered last first, and returns what could not be done.
+    pub(super) async fn run(&self) -> Vec<LeftBehind> {
+        let mut left = Vec::new();
+        for ending in self.last_first() {
+            left.extend(ending.end().await.err());
+        }
+        left
+    }
+
+    /// What would stay behind if nothing more was done.
+    pub(super) fn left(&self) -> Vec<LeftBehind> {
+        let endings = self.last_first();
+        endings.iter().filter_map(|ending| ending.left()).collect()
+    }
+
+    fn last_first(&self) -> Vec<Arc<dyn AtEnd>> {
+        self.lock().iter().rev().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn AtEnd>>> {
+        // A list is whole whatever panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,211 @@
+//! Objects that a run creates and deletes: never created twice, never deleted when they are somebody else's.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use super::run::{RUN_LABEL, Recorded};
+use super::{Cluster, ClusterError};
+use crate::report::printable;
+
+/// How often it is looked whether a deleted object is gone.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Why an object is not deleted.
+#[derive(Debug, Error)]
+pub enum DeletionError {
+    /// The API server did not do what was asked.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// It has the name of what is to be deleted, and was made by somebody else.
+    #[error(
+        "{what} was not deleted: it does not carry the label {RUN_LABEL}={run}, so it is not what this run created; look at it before you delete it"
+    )]
+    NotOurs {
+        /// Kind and name.
+        what: String,
+        /// The run that should have created it.
+        run: String,
+    },
+    /// It is deleted, but not gone.
+    #[error(
+        "{what} is still there {after:?} after it was deleted{}",
+        waiting_for(finalizers)
+    )]
+    StillThere {
+        /// Kind and name.
+        what: String,
+        /// How long it was waited for.
+        after: Duration,
+        /// Who must agree to its end.
+        finalizers: Vec<String>,
+    },
+}
+
+fn waiting_for(finalizers: &[String]) -> String {
+    if finalizers.is_empty() {
+        return ": its node has not confirmed its end".to_owned();
+    }
+    format!(": it waits for {}", printable(&finalizers.join(", ")))
+}
+
+impl Cluster {
+    /// Creates what `recorded` announced, labelled as the run's and owned by its Lease.
+    pub async fn create<K, C>(
+        &self,
+        recorded: &Recorded<C>,
+        mut object: K,
+    ) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        recorded.mark(object.meta_mut());
+        let api = Api::namespaced(self.client().clone(), self.namespace());
+        self.create_object(&api, &object).await
+    }
+
+    /// As [`Cluster::create`], for a custom resource.
+    pub async fn create_custom<C>(
+        &self,
+        recorded: &Recorded<C>,
+        kind: &ApiResource,
+        mut object: DynamicObject,
+    ) -> Result<DynamicObject, ClusterError> {
+        recorded.mark(object.meta_mut());
+        let api = Api::namespaced_with(self.client().clone(), self.namespace(), kind);
+        self.create_object(&api, &object).await
+    }
+
+    /// Deletes the object called `name` if the run called `run` created it, and waits until it is gone. Succeeds where
+    /// there is none.
+    pub async fn delete<K>(
+        &self,
+        name: &str,
+        run: &str,
+        limit: Duration,
+    ) -> Result<(), DeletionError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client().clone(), self.namespace());
+        let what = format!("{} {name}", K::kind(&()).to_lowercase());
+        self.delete_object(&api, &what, name, run, limit).await
+    }
+
+    /// As [`Cluster::delete`], for a custom resource. Where its kind is not known, there is none.
+    pub async fn delete_custom(
+        &self,
+        kind: &ApiResource,
+        name: &str,
+        run: &str,
+        limit: Duration,
+    ) -> Result<(), DeletionError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client().clone(), self.namespace(), kind);
+        let what = format!("{} {name}", kind.kind.to_lowercase());
+        self.delete_object(&api, &what, name, run, limit).await
+    }
+
+    /// Creates an object whose name nobody else gives. The request is not repeated; where its outcome is not known, the
+    /// object itself tells.
+    pub(super) async fn create_object<K>(&self, api: &Api<K>, object: &K) -> Result<K, ClusterError>
+    where
+        K: Clone + Debug + DeserializeOwned + Serialize + Resource,
+    {
+        let name = object.name_any();
+        let what = format!("create {name}");
+        let created = self
+            .once(&what, api.create(&PostParams::default(), object))
+            .await;
+        match created {
+            Err(error) if outcome_unknown(&error) => {
+                let found = self
+                    .read(&format!("get {name}"), || api.get_opt(&name))
+                    .await;
+                found.ok().flatten().ok_or(error)
+            }
+            created => created,
+        }
+    }
+
+    async fn delete_object<K>(
+        &self,
+        api: &Api<K>,
+        what: &str,
+        name: &str,
+        run: &str,
+        limit: Duration,
+    ) -> Result<(), DeletionError>
+    where
+        K: Clone + Debug + DeserializeOwned + Resource,
+    {
+        let started = Instant::now();
+        let look = || self.read(what, || api.get_opt(name));
+        let Some(object) = look().await? else {
+            return Ok(());
+        };
+        if object
+            .labels()
+            .get(RUN_LABEL)
+            .is_none_or(|label| label != run)
+        {
+            return Err(DeletionError::NotOurs {
+                what: what.to_owned(),
+                run: run.to_owned(),
+            });
+        }
+        let uid = object.uid();
+        let parameters = DeleteParams::default().preconditions(Preconditions {
+            uid: uid.clone(),
+            resource_version: None,
+        });
+        let deleted = self
+            .read(&format!("delete {what}"), || async {
+                api.delete(name, &parameters).await.map(drop)
+            })
+            .await;
+        match deleted {
+            // 409: another object has taken the name, so this one is gone.
+            Err(error) if !matches!(error.code(), Some(404 | 409)) => return Err(error.into()),
+            _ => {}
+        }
+        while let Some(left) = look().await?.filter(|left| left.uid() == uid) {
+            if started.elapsed() >= limit {
+                return Err(DeletionError::StillThere {
+                    what: what.to_owned(),
+                    after: limit,
+                    finalizers: left.finalizers().to_vec(),
+                });
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the API server may have done what it did not confirm.
+fn outcome_unknown(error: &ClusterError) -> bool {
+    match error.code() {
+        Some(code) => code >= 500,
+        None => matches!(
+            error,
+            ClusterError::TimedOut { .. }
+                | ClusterError::Unreachable { .. }
+                | ClusterError::Answer { .. }
+        ),
+    }
+}

@@ -1,0 +1,164 @@
+//! Beginning a run in such a way that an interruption leaves no Lease behind.
+
+use std::sync::{Arc, Weak};
+
+use futures::future::BoxFuture;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+
+use super::super::Cluster;
+use super::clock::ServerClock;
+use super::lease::{RunLease, StoredLease};
+use super::undo::lease_leftover;
+use super::{Change, Holder, LeftBehind, Mark, RENEW_EVERY, Run, RunError, new_name};
+use crate::cli::{AtEnd, Context};
+use crate::report::Reporter;
+
+/// A run whose Lease is being created, by a task of its own: a command that is interrupted meanwhile waits for the
+/// answer, and then deletes what was created.
+struct Beginning<C> {
+    cluster: Cluster,
+    plugin: &'static str,
+    name: String,
+    /// `None` once the answer was taken.
+    creating: Mutex<Option<Creating<C>>>,
+}
+
+type Creating<C> = JoinHandle<Result<StoredLease<C>, RunError>>;
+
+impl<C: Change> Run<C> {
+    /// Begins a run of `plugin` (`wa-pvc`): creates its Lease, keeps it renewed, and has `main` undo its changes when
+    /// the command ends. `purpose` is shown to others who find the run.
+    pub async fn begin(
+        context: &Context,
+        cluster: &Cluster,
+        plugin: &'static str,
+        purpose: String,
+    ) -> Result<Arc<Self>, RunError> {
+        let name = new_name(plugin);
+        let clock = ServerClock::read(cluster)
+            .await
+            .map_err(RunError::cluster("begin a run"))?;
+        let creating = {
+            let (cluster, name) = (cluster.clone(), name.clone());
+            let lease = RunLease::new(Holder::this_process(), purpose, clock.now());
+            tokio::spawn(async move { lease.create(&cluster, plugin, &name).await })
+        };
+        let beginning = Arc::new(Beginning {
+            cluster: cluster.clone(),
+            plugin,
+            name,
+            creating: Mutex::new(Some(creating)),
+        });
+        context.at_end(Arc::clone(&beginning) as Arc<dyn AtEnd>);
+        let stored = beginning.created().await?;
+        // Nothing is awaited between here and the registration, which an interruption could come between.
+        let run = Self::hold(cluster, &context.reporter, clock, plugin, stored);
+        context.at_end(Arc::clone(&run) as Arc<dyn AtEnd>);
+        Ok(run)
+    }
+
+    /// Goes on with a dead run, to undo it.
+    pub(super) async fn adopt(
+        cluster: &Cluster,
+        reporter: &Arc<dyn Reporter>,
+        plugin: &'static str,
+        found: &StoredLease<C>,
+    ) -> Result<Arc<Self>, RunError> {
+        let clock = ServerClock::read(cluster)
+            .await
+            .map_err(RunError::cluster("take over a run"))?;
+        let stored = found
+            .take_over(cluster, Holder::this_process(), clock.now())
+            .await?;
+        Ok(Self::hold(cluster, reporter, clock, plugin, stored))
+    }
+
+    /// Keeps the Lease renewed as long as the run lives.
+    fn hold(
+        cluster: &Cluster,
+        reporter: &Arc<dyn Reporter>,
+        clock: ServerClock,
+        plugin: &'static str,
+        stored: StoredLease<C>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|run: &Weak<Self>| {
+            let run = run.clone();
+            let renewing = tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(RENEW_EVERY).await;
+                    let Some(run) = run.upgrade() else { return };
+                    run.renew().await;
+                }
+            });
+            Self {
+                cluster: cluster.clone(),
+                reporter: Arc::clone(reporter),
+                clock,
+                mark: Mark {
+                    plugin,
+                    run: stored.name(),
+                    owner: stored.owner_reference(),
+                },
+                pending: std::sync::Mutex::new(stored.lease.changes.clone()),
+                lease: Mutex::new(stored),
+                lost: watch::Sender::new(None),
+                ended: Mutex::new(None),
+                renewing: renewing.abort_handle(),
+            }
+        })
+    }
+}
+
+impl<C: Change> Beginning<C> {
+    /// Waits for the Lease. Safe to drop: the task goes on, and can be waited for again.
+    async fn created(&self) -> Result<StoredLease<C>, RunError> {
+        let mut creating = self.creating.lock().await;
+        let answer = match creating.as_mut() {
+            Some(task) => task.await.map_err(|error| error.to_string()),
+            None => Err("it was created before".to_owned()),
+        };
+        *creating = None;
+        answer.unwrap_or_else(|why| {
+            Err(RunError::Lost {
+                run: self.name.clone(),
+                why,
+            })
+        })
+    }
+
+    fn left_behind(&self, why: &str) -> LeftBehind {
+        let namespace = self.cluster.namespace();
+        LeftBehind {
+            namespace: namespace.to_owned(),
+            plugin: self.plugin.to_owned(),
+            leftovers: vec![lease_leftover(&self.name, namespace, why)],
+        }
+    }
+}
+
+impl<C: Change> AtEnd for Beginning<C> {
+    fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
+        Box::pin(async {
+            if self.creating.lock().await.is_none() {
+                return Ok(());
+            }
+            match self.created().await {
+                Ok(stored) => stored
+                    .delete(&self.cluster)
+                    .await
+                    .map_err(|error| self.left_behind(&error.to_string())),
+                // Nobody waits for the run any more.
+                Err(_) => Ok(()),
+            }
+        })
+    }
+
+    fn left(&self) -> Option<LeftBehind> {
+        let settled = self
+            .creating
+            .try_lock()
+            .is_ok_and(|creating| creating.is_none());
+        (!settled).then(|| self.left_behind("it may have been created"))
+    }
+}

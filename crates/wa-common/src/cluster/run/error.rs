@@ -1,0 +1,105 @@
+//! Why a run cannot begin or go on, and what one leaves behind.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::super::ClusterError;
+use super::Holder;
+use crate::report::printable;
+
+/// Why a run cannot begin, record a change, or be taken over.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The API server did not do what was asked.
+    #[error("{what}: {source}")]
+    Cluster {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: ClusterError,
+    },
+    /// The Lease is gone or somebody else's: its changes are undone by somebody else, and none may be added.
+    #[error(
+        "the lease {run} of this run was lost: {why}; nothing more was changed: run the command again"
+    )]
+    Lost {
+        /// The run.
+        run: String,
+        /// How.
+        why: String,
+    },
+    /// A run that was to be taken over is not dead.
+    #[error("the run {run} still belongs to {holder}; wait until it has ended, or end it there")]
+    Owned {
+        /// The run.
+        run: String,
+        /// Whose it is.
+        holder: String,
+    },
+    /// What a run recorded cannot be read.
+    #[error(
+        "what the run {run} changed cannot be read ({why}); clean up with the version of the plugin that began it"
+    )]
+    Unreadable {
+        /// The run.
+        run: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl RunError {
+    pub(super) fn owned(run: String, holder: Option<&Holder>) -> Self {
+        let holder = holder.map_or_else(
+            || "another command that has just taken it over".to_owned(),
+            |holder| printable(&holder.to_string()).into_owned(),
+        );
+        Self::Owned { run, holder }
+    }
+
+    pub(super) fn cluster(what: impl Into<String>) -> impl FnOnce(ClusterError) -> Self {
+        let what = what.into();
+        move |source| Self::Cluster { what, source }
+    }
+}
+
+/// Everything a command changed and could not undo.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub struct LeftBehind {
+    /// The namespace it is in.
+    pub namespace: String,
+    /// The plugin whose `cleanup` tries again, such as `wa-pvc`.
+    pub plugin: String,
+    /// What is left, in the order in which it must be undone; never empty.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// One change that could not be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// What is left, such as `pod wa-pvc-3f9a1c07-helper`.
+    pub what: String,
+    /// Why it could not be undone.
+    pub why: String,
+    /// The commands that undo it.
+    pub by_hand: String,
+}
+
+impl fmt::Display for LeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "left behind in namespace {}:", self.namespace)?;
+        for leftover in &self.leftovers {
+            write!(f, "\n  {}: {}", leftover.what, printable(&leftover.why))?;
+            for line in leftover.by_hand.lines() {
+                write!(f, "\n    {line}")?;
+            }
+        }
+        write!(
+            f,
+            "\ntry again with `kubectl {} cleanup -n {}`, or run the commands above",
+            self.plugin, self.namespace
+        )
+    }
+}

@@ -1,0 +1,271 @@
+//! The Lease of a run: what is in it, and how it is changed without overwriting somebody else's change.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Resource as _, ResourceExt as _};
+use serde::{Deserialize, Serialize};
+
+use super::super::Cluster;
+use super::{Change, Holder, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
+
+/// The annotation that holds a [`Record`].
+const RECORD_ANNOTATION: &str = "kubectl-wa/record";
+/// How often a change of the Lease is tried again after somebody else's.
+const CONFLICTS: u32 = 5;
+
+/// What a Lease says of its run.
+#[derive(Debug, Clone)]
+pub(super) struct RunLease<C> {
+    /// `None` where its holder has given it up.
+    pub(super) holder: Option<Holder>,
+    pub(super) purpose: String,
+    pub(super) started: Timestamp,
+    pub(super) renewed: Timestamp,
+    /// In the order they were made.
+    pub(super) changes: Vec<C>,
+}
+
+/// The content of the annotation.
+#[derive(Serialize, Deserialize)]
+struct Record<C> {
+    holder: Option<Holder>,
+    purpose: String,
+    changes: Vec<C>,
+}
+
+/// A Lease as the API server last returned it.
+#[derive(Debug, Clone)]
+pub(super) struct StoredLease<C> {
+    pub(super) lease: RunLease<C>,
+    object: Lease,
+}
+
+impl<C: Change> RunLease<C> {
+    pub(super) fn new(holder: Holder, purpose: String, now: Timestamp) -> Self {
+        Self {
+            holder: Some(holder),
+            purpose,
+            started: now,
+            renewed: now,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Stores it as a new Lease called `name`.
+    pub(super) async fn create(
+        self,
+        cluster: &Cluster,
+        plugin: &str,
+        name: &str,
+    ) -> Result<StoredLease<C>, RunError> {
+        let labels = [
+            (MANAGED_BY_LABEL.to_owned(), managed_by(plugin)),
+            (RUN_LABEL.to_owned(), name.to_owned()),
+        ];
+        let empty = Lease {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                labels: Some(BTreeMap::from(labels)),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        };
+        let lease = self.written_to(empty)?;
+        let object = cluster
+            .create_object(&api(cluster), &lease)
+            .await
+            .map_err(RunError::cluster(format!("create lease {name}")))?;
+        Ok(StoredLease {
+            lease: self,
+            object,
+        })
+    }
+
+    fn written_to(&self, mut object: Lease) -> Result<Lease, RunError> {
+        let record = Record {
+            holder: self.holder.clone(),
+            purpose: self.purpose.clone(),
+            changes: self.changes.clone(),
+        };
+        let json = serde_json::to_string(&record).map_err(|error| RunError::Unreadable {
+            run: object.name_any(),
+            why: error.to_string(),
+        })?;
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(RECORD_ANNOTATION.to_owned(), json);
+        object.spec = Some(LeaseSpec {
+            holder_identity: self.holder.as_ref().map(Holder::to_string),
+            lease_duration_seconds: i32::try_from(VALID_FOR.as_secs()).ok(),
+            acquire_time: Some(MicroTime(self.started)),
+            renew_time: Some(MicroTime(self.renewed)),
+            ..object.spec.unwrap_or_default()
+        });
+        Ok(object)
+    }
+}
+
+impl<C: Change> StoredLease<C> {
+    /// Reads a Lease that a run of a plugin made.
+    pub(super) fn read(object: Lease) -> Result<Self, RunError> {
+        let unreadable = |why: String| RunError::Unreadable {
+            run: object.name_any(),
+            why,
+        };
+        let json = object
+            .annotations()
+            .get(RECORD_ANNOTATION)
+            .ok_or_else(|| unreadable(format!("it has no annotation {RECORD_ANNOTATION}")))?;
+        let record: Record<C> =
+            serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))?;
+        let created = object
+            .creation_timestamp()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let spec = object.spec.as_ref();
+        let time = |time: Option<&MicroTime>| time.map_or(created, |time| time.0);
+        let lease = RunLease {
+            holder: record.holder,
+            purpose: record.purpose,
+            started: time(spec.and_then(|spec| spec.acquire_time.as_ref())),
+            renewed: time(spec.and_then(|spec| spec.renew_time.as_ref())),
+            changes: record.changes,
+        };
+        Ok(Self { lease, object })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.object.name_any()
+    }
+
+    /// The Lease as the owner of an object. It does not block the owner's deletion, for which OpenShift would ask for
+    /// one more permission.
+    pub(super) fn owner_reference(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: Lease::api_version(&()).into_owned(),
+            kind: Lease::kind(&()).into_owned(),
+            name: self.name(),
+            uid: self.object.uid().unwrap_or_default(),
+            ..OwnerReference::default()
+        }
+    }
+
+    /// Stores `next` in place of this, as long as the Lease is still this holder's.
+    pub(super) async fn update(
+        &self,
+        cluster: &Cluster,
+        next: RunLease<C>,
+    ) -> Result<Self, RunError> {
+        let mut current = self.object.clone();
+        for _ in 0..CONFLICTS {
+            match replace(cluster, next.written_to(current)?).await? {
+                Some(object) => {
+                    return Ok(Self {
+                        lease: next,
+                        object,
+                    });
+                }
+                None => current = self.still_held(cluster).await?,
+            }
+        }
+        Err(self.lost("others keep changing it".to_owned()))
+    }
+
+    /// Makes `holder` the one whose run this is, if nobody changed the Lease since it was read.
+    pub(super) async fn take_over(
+        &self,
+        cluster: &Cluster,
+        holder: Holder,
+        now: Timestamp,
+    ) -> Result<Self, RunError> {
+        let next = RunLease {
+            holder: Some(holder),
+            renewed: now,
+            ..self.lease.clone()
+        };
+        match replace(cluster, next.written_to(self.object.clone())?).await? {
+            Some(object) => Ok(Self {
+                lease: next,
+                object,
+            }),
+            None => Err(RunError::owned(self.name(), self.lease.holder.as_ref())),
+        }
+    }
+
+    /// Deletes the Lease unless it has become somebody else's.
+    pub(super) async fn delete(&self, cluster: &Cluster) -> Result<(), RunError> {
+        let mut current = self.object.clone();
+        for _ in 0..CONFLICTS {
+            let what = format!("delete lease {}", self.name());
+            let parameters = DeleteParams::default().preconditions(Preconditions {
+                uid: current.uid(),
+                resource_version: current.resource_version(),
+            });
+            let api = api(cluster);
+            let deleted = cluster.read(&what, || async {
+                api.delete(&self.name(), &parameters).await.map(drop)
+            });
+            match deleted.await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.code() == Some(404) => return Ok(()),
+                Err(error) if error.code() == Some(409) => match self.still_held(cluster).await {
+                    Ok(changed) => current = changed,
+                    Err(RunError::Lost { .. }) => return Ok(()),
+                    Err(error) => return Err(error),
+                },
+                Err(source) => return Err(RunError::cluster(what)(source)),
+            }
+        }
+        Err(self.lost("others keep changing it".to_owned()))
+    }
+
+    /// The Lease as it is now, if it is still the same one and this holder's.
+    async fn still_held(&self, cluster: &Cluster) -> Result<Lease, RunError> {
+        let name = self.name();
+        let found: Option<Lease> = cluster
+            .find(&name)
+            .await
+            .map_err(RunError::cluster(format!("read lease {name} again")))?;
+        let Some(found) = found.filter(|found| found.uid() == self.object.uid()) else {
+            return Err(self.lost("it is gone".to_owned()));
+        };
+        let holder = Self::read(found.clone())?.lease.holder;
+        if holder == self.lease.holder {
+            return Ok(found);
+        }
+        Err(self.lost(match holder {
+            Some(holder) => format!("{holder} has taken it over"),
+            None => "it was given up".to_owned(),
+        }))
+    }
+
+    fn lost(&self, why: String) -> RunError {
+        RunError::Lost {
+            run: self.name(),
+            why,
+        }
+    }
+}
+
+fn api(cluster: &Cluster) -> Api<Lease> {
+    Api::namespaced(cluster.client().clone(), cluster.namespace())
+}
+
+/// Replaces the Lease; `None` where it is not the one that `object` was made from any more. May be repeated like a read:
+/// the resourceVersion keeps it from being done twice.
+async fn replace(cluster: &Cluster, object: Lease) -> Result<Option<Lease>, RunError> {
+    let name = object.name_any();
+    let what = format!("update lease {name}");
+    let api = api(cluster);
+    let parameters = PostParams::default();
+    let replaced = cluster
+        .read(&what, || api.replace(&name, &parameters, &object))
+        .await;
+    match replaced {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(None),
+        Err(source) => Err(RunError::cluster(what)(source)),
+    }
+}

@@ -1,0 +1,249 @@
+//! Changes that are recorded before they are made, so that none is left behind.
+//!
+//! A [`Run`] is one execution of a plugin that changes something in the cluster. It holds a Lease in the namespace, with
+//! the [`Change`]s it is about to make as JSON in an annotation. Objects can only be created with a [`Recorded`] change,
+//! which exists once the API server has stored the record; they carry the run's label and are owned by its Lease. When
+//! the command ends, in whatever way, `main` undoes the changes in reverse order and deletes the Lease. When the process
+//! was killed, a later run finds the Lease ([`Run::others`]), sees that its holder is dead and undoes the same changes.
+//!
+//! Whoever undoes a run's changes first takes over its Lease, guarded by the resourceVersion. A holder that was only
+//! asleep thereby learns that it has lost the run ([`Run::guard`]) before it changes anything else; an object that it
+//! had just been creating is collected by the cluster, because its owner is gone.
+
+mod begin;
+mod clock;
+mod error;
+mod found;
+mod holder;
+mod lease;
+mod undo;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+pub use error::{LeftBehind, Leftover, RunError};
+pub use found::{Found, RunState};
+pub use holder::Holder;
+
+use super::{Cluster, Permission};
+use crate::cli::AtEnd;
+use crate::report::Reporter;
+use clock::ServerClock;
+use lease::StoredLease;
+
+/// The label that every object of a run carries; its value is the run's name.
+pub const RUN_LABEL: &str = "kubectl-wa/run";
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// How often a living run renews its Lease.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// How long a Lease that is not renewed stands for a living run.
+const VALID_FOR: Duration = Duration::from_mins(1);
+/// The longest DNS-1123 label.
+const NAME_LIMIT: usize = 63;
+
+/// One kind of change that a plugin makes in the cluster; data, so that a later run can undo it.
+pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {
+    /// What is changed, for a person: `pod wa-pvc-3f9a1c07-helper`.
+    fn describe(&self) -> String;
+
+    /// Undoes the change of the run called `run` and waits until it is undone. Succeeds where there is nothing left to
+    /// undo, or never was.
+    fn undo(&self, cluster: &Cluster, run: &str)
+    -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// The commands with which a person undoes it in `namespace`, should [`Change::undo`] fail.
+    fn by_hand(&self, namespace: &str) -> String;
+}
+
+/// A change that the API server knows of before it is made.
+#[derive(Debug, Clone)]
+pub struct Recorded<C> {
+    change: C,
+    mark: Mark,
+}
+
+/// What ties an object to its run.
+#[derive(Debug, Clone)]
+struct Mark {
+    plugin: &'static str,
+    run: String,
+    owner: OwnerReference,
+}
+
+impl<C> Recorded<C> {
+    /// The change.
+    pub fn change(&self) -> &C {
+        &self.change
+    }
+
+    /// Labels an object as the run's, and makes the run's Lease its owner.
+    pub(crate) fn mark(&self, metadata: &mut ObjectMeta) {
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(RUN_LABEL.to_owned(), self.mark.run.clone());
+        labels.insert(MANAGED_BY_LABEL.to_owned(), managed_by(self.mark.plugin));
+        metadata.owner_references = Some(vec![self.mark.owner.clone()]);
+    }
+
+    /// The name of the run that recorded it.
+    pub fn run(&self) -> &str {
+        &self.mark.run
+    }
+}
+
+/// One execution of a plugin that changes something in the cluster.
+pub struct Run<C> {
+    cluster: Cluster,
+    reporter: Arc<dyn Reporter>,
+    clock: ServerClock,
+    mark: Mark,
+    /// The Lease as it was last stored, with every change not undone yet; held while a request changes it.
+    lease: tokio::sync::Mutex<StoredLease<C>>,
+    /// The same changes, to be told without waiting.
+    pending: Mutex<Vec<C>>,
+    lost: watch::Sender<Option<String>>,
+    ended: tokio::sync::Mutex<Option<Result<(), LeftBehind>>>,
+    renewing: AbortHandle,
+}
+
+impl<C: Change> Run<C> {
+    /// What a user must be allowed to do for a run to begin and end.
+    pub fn permissions() -> Vec<Permission> {
+        ["create", "get", "list", "update", "delete"]
+            .map(|verb| Permission::new(verb, "coordination.k8s.io", "leases"))
+            .into()
+    }
+
+    /// Its name, which is also its Lease's and the value of [`RUN_LABEL`].
+    pub fn run_name(&self) -> &str {
+        &self.mark.run
+    }
+
+    /// A name for an object of this run: unique, an RFC 1123 label. The same `suffix` gives the same name.
+    pub fn name(&self, suffix: &str) -> String {
+        let mut name = format!("{}-{suffix}", self.mark.run).to_ascii_lowercase();
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        name = name.replace(|c: char| !allowed(c), "-");
+        name.truncate(NAME_LIMIT);
+        name.truncate(name.trim_end_matches('-').len());
+        name
+    }
+
+    /// Stores in the Lease that `change` is about to be made. Make it with what this returns.
+    pub async fn record(&self, change: C) -> Result<Recorded<C>, RunError> {
+        let mut stored = self.lease.lock().await;
+        self.require_held()?;
+        let mut next = stored.lease.clone();
+        next.renewed = self.clock.now();
+        next.changes.push(change.clone());
+        let updated = stored.update(&self.cluster, next).await;
+        self.note_loss(&updated);
+        *stored = updated?;
+        self.pending().push(change.clone());
+        Ok(Recorded {
+            change,
+            mark: self.mark.clone(),
+        })
+    }
+
+    /// Does `work`, and ends it with [`RunError::Lost`] as soon as somebody else has taken over the run.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, RunError> {
+        let mut lost = self.lost.subscribe();
+        tokio::select! {
+            done = work => Ok(done),
+            // The sender lives as long as `self`.
+            _ = lost.wait_for(Option::is_some) => {
+                self.require_held()?;
+                Err(self.lost("its state is not known".to_owned()))
+            }
+        }
+    }
+
+    fn require_held(&self) -> Result<(), RunError> {
+        match &*self.lost.borrow() {
+            Some(why) => Err(self.lost(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn lost(&self, why: String) -> RunError {
+        RunError::Lost {
+            run: self.mark.run.clone(),
+            why,
+        }
+    }
+
+    fn note_loss<T>(&self, outcome: &Result<T, RunError>) {
+        if let Err(RunError::Lost { why, .. }) = outcome {
+            self.lost.send_replace(Some(why.clone()));
+        }
+    }
+
+    /// Shows that this run lives. A failure that passes is left to the next time.
+    async fn renew(&self) {
+        let mut stored = self.lease.lock().await;
+        if self.lost.borrow().is_some() {
+            return;
+        }
+        let mut next = stored.lease.clone();
+        next.renewed = self.clock.now();
+        let renewed = stored.update(&self.cluster, next).await;
+        self.note_loss(&renewed);
+        match renewed {
+            Ok(renewed) => *stored = renewed,
+            Err(error) => tracing::warn!("run {} is not renewed: {error}", self.mark.run),
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Vec<C>> {
+        // Each change of the list is one step: it is whole whatever panicked.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C> Drop for Run<C> {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+impl<C: Change> AtEnd for Run<C> {
+    fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
+        Box::pin(self.finish())
+    }
+
+    fn left(&self) -> Option<LeftBehind> {
+        let given_up = |change: &C| self.leftover(change, "not undone yet");
+        let leftovers: Vec<Leftover> = self.pending().iter().rev().map(given_up).collect();
+        (!leftovers.is_empty()).then(|| self.left_behind(leftovers))
+    }
+}
+
+impl<C> fmt::Debug for Run<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("name", &self.mark.run)
+            .finish_non_exhaustive()
+    }
+}
+
+fn managed_by(plugin: &str) -> String {
+    format!("kubectl-{plugin}")
+}
+
+fn new_name(plugin: &str) -> String {
+    let random = Uuid::new_v4().simple().to_string();
+    format!("{plugin}-{}", &random[..8])
+}
