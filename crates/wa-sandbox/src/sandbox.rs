@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::api::users::{User, Users};
 use crate::api::{Api, LoggedRequest, RequestLog, Server, ServerError, kubeconfig};
@@ -15,7 +16,7 @@ use crate::preflight::{self, Unfit};
 use crate::store::Store;
 use crate::streams;
 
-use crate::world::{Names, Profile, Seed, Storage, World, WorldError};
+use crate::world::{Daemons, Names, Portworx, Profile, Seed, Storage, World, WorldError};
 
 /// Name of cluster, user and context in the kubeconfig.
 const NAME: &str = "wa-sandbox";
@@ -85,6 +86,8 @@ pub struct Sandbox {
     server: Server,
     node: Node,
     world: World,
+    portworx: Portworx,
+    daemons: Option<Daemons>,
     controllers: Controllers,
     /// Last: removed when everything that writes to it has ended.
     directory: Directory,
@@ -97,11 +100,14 @@ impl Sandbox {
         let directory = Directory::create(&config.directory)?;
         let names = config.profile.names(INSTANCE, NAMESPACE);
         let (store, faults, requests) = (Store::new(), Faults::default(), RequestLog::default());
-        let node_config = NodeConfig {
+        let portworx = Portworx::new(store.clone());
+        let mut node_config = NodeConfig {
             directory: directory.0.join("node"),
             images: World::images(&names),
-            driver: None,
+            driver: Some(Arc::new(portworx.clone())),
         };
+        let portworx_images = Portworx::images(&node_config.volumes());
+        node_config.images.extend(portworx_images);
         let node = Node::start(store.clone(), node_config)?;
         let user = User::administrator(NAME, uuid::Uuid::new_v4().to_string());
         let api = Api {
@@ -121,6 +127,10 @@ impl Sandbox {
         })?;
         let controllers = Controllers::start(&store);
         let world = World::install(&store, names.clone(), config.storage)?;
+        let daemons = match config.storage {
+            Storage::Portworx => Some(portworx.install(&node)?),
+            _ => None,
+        };
         let sandbox = Self {
             kubeconfig,
             names,
@@ -130,6 +140,8 @@ impl Sandbox {
             server,
             node,
             world,
+            portworx,
+            daemons,
             controllers,
             directory,
         };
@@ -165,6 +177,11 @@ impl Sandbox {
         &self.store
     }
 
+    /// The Portworx cluster. It has volumes where the storage is Portworx.
+    pub fn portworx(&self) -> &Portworx {
+        &self.portworx
+    }
+
     /// What goes wrong on purpose.
     pub fn faults(&self) -> &Faults {
         &self.faults
@@ -182,10 +199,11 @@ impl Sandbox {
             node,
             directory,
             world,
+            daemons,
             controllers,
             ..
         } = self;
-        drop((controllers, world));
+        drop((controllers, daemons, world));
         server.stop().await;
         node.stop().await;
         drop((node, directory));

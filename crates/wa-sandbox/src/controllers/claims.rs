@@ -137,10 +137,11 @@ fn provision(store: &Store, claim: &Object) -> Result<Option<Object>, Status> {
         return Ok(None);
     }
     let name = format!("pvc-{}", object::uid(claim));
+    let provisioner = class["provisioner"].as_str().unwrap_or_default();
     if let Ok(volume) = store.get(&resources::VOLUMES, "", &name) {
         return Ok(Some(volume));
     }
-    let volume = json!({
+    let mut volume = json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
         "metadata": {
             "name": name,
@@ -150,17 +151,38 @@ fn provision(store: &Store, claim: &Object) -> Result<Option<Object>, Status> {
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
             "capacity": { "storage": claim["spec"]["resources"]["requests"]["storage"] },
-            "csi": { "driver": class["provisioner"], "fsType": "ext4", "volumeHandle": name },
             "persistentVolumeReclaimPolicy": class["reclaimPolicy"].as_str().unwrap_or("Delete"),
             "storageClassName": object::name(&class),
             "volumeMode": claim["spec"]["volumeMode"].as_str().unwrap_or("Filesystem"),
         },
         "status": { "phase": "Pending" },
     });
+    let (kind, source) = source(provisioner, &name);
+    volume["spec"][kind] = source;
     modify_claim(store, claim, |claim| {
         claim["spec"]["storageClassName"] = object::name(&class).into();
     })?;
     store.create(&resources::VOLUMES, volume).map(Some)
+}
+
+/// The type of a volume, and where its driver finds it. Portworx numbers its volumes, and had a type of its own while
+/// it was part of Kubernetes.
+fn source(provisioner: &str, volume: &str) -> (&'static str, Value) {
+    let number = || (rand::random::<u64>() % 10_u64.pow(18)).to_string();
+    match provisioner {
+        "kubernetes.io/portworx-volume" => (
+            "portworxVolume",
+            json!({ "fsType": "ext4", "volumeID": number() }),
+        ),
+        "pxd.portworx.com" => (
+            "csi",
+            json!({ "driver": provisioner, "fsType": "ext4", "volumeHandle": number() }),
+        ),
+        _ => (
+            "csi",
+            json!({ "driver": provisioner, "fsType": "ext4", "volumeHandle": volume }),
+        ),
+    }
 }
 
 /// The class the claim names, or the default one if it names none. An empty name is no class on purpose.

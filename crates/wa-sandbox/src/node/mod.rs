@@ -75,6 +75,13 @@ pub struct NodeConfig {
     pub driver: Option<Arc<dyn StorageDriver>>,
 }
 
+impl NodeConfig {
+    /// Holds a directory with the files of each persistent volume.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.directory.join("volumes")
+    }
+}
+
 /// Why the node cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -136,7 +143,7 @@ impl Node {
             source,
         };
         let pod_directories = config.directory.join("pods");
-        let volumes = config.directory.join("volumes");
+        let volumes = config.volumes();
         let hosts = config.directory.join("hosts");
         for directory in [&pod_directories, &volumes, &hosts] {
             std::fs::create_dir_all(directory).map_err(setup)?;

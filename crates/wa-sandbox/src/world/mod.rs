@@ -10,6 +10,7 @@ mod backups;
 mod manifests;
 mod operator;
 mod pods;
+mod portworx;
 mod profile;
 mod provision;
 mod secrets;
@@ -20,6 +21,8 @@ use std::io;
 
 use serde_json::Value;
 
+pub(crate) use portworx::Daemons;
+pub use portworx::{InUse, Operation, Portworx, Refusal};
 pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UnknownProfile};
 pub use seed::{Seed, UnknownSeed};
 pub use storage::{Storage, UnknownStorage};

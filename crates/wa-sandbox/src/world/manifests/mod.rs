@@ -4,6 +4,7 @@ pub(super) mod assistant;
 pub(super) mod backup;
 pub(super) mod cluster;
 pub(super) mod etcd;
+pub(super) mod portworx;
 pub(super) mod postgres;
 
 use serde_json::{Value, json};
