@@ -31,6 +31,7 @@
 //! # }
 //! ```
 
+mod batch;
 mod digest;
 pub mod download;
 pub mod exec;

@@ -21,6 +21,15 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     printable
 }
 
+/// `text` as the continuation of a message; nothing when there is none.
+pub(crate) fn after_colon(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}
+
 fn obeyed_by_terminals(character: char) -> bool {
     (character.is_control() && !matches!(character, '\n' | '\t'))
         || BIDIRECTIONAL_CONTROLS

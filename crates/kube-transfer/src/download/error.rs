@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use crate::{
     digest::Sha256Digest,
     exec::{Failure, Lost, OpenError},
+    text::after_colon,
 };
 
 /// Why a download did not deliver. Whatever the sink was given so far is not to be trusted.
@@ -85,15 +86,6 @@ pub enum DownloadError {
     /// The sink could not take the data.
     #[error("writing the received data failed")]
     Sink(#[source] io::Error),
-}
-
-/// `text` as the continuation of a message; nothing when there is none.
-pub(super) fn after_colon(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
-    }
 }
 
 impl DownloadError {

@@ -9,7 +9,7 @@
 //! sender. The container needs `sh`, `tee`, `wc`, and `sha256sum` or `openssl`; no file is written in it.
 
 mod error;
-mod report;
+pub(crate) mod report;
 mod worker;
 
 use std::{io, ops::ControlFlow, time::Duration};
@@ -19,14 +19,15 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
+    batch::Batch,
     digest::Sha256Digest,
     exec::{End, Output, PodContainer, Session, StreamOptions},
     remote_command::RemoteCommand,
+    text::after_colon,
 };
 pub use error::DownloadError;
-use error::after_colon;
 use report::{Report, Stderr};
-use worker::{Batch, Worker, WorkerError};
+use worker::{Worker, WorkerError};
 
 /// Where downloaded data goes. Used on a thread of its own, so it may block.
 pub trait Sink: Send + 'static {

@@ -25,7 +25,8 @@ pub(super) enum Report {
 }
 
 /// The command's standard error: searched for the report, otherwise kept only in its last part.
-pub(super) struct Stderr {
+#[derive(Clone)]
+pub(crate) struct Stderr {
     nonce: String,
     line: Vec<u8>,
     tail: VecDeque<u8>,
@@ -34,7 +35,7 @@ pub(super) struct Stderr {
 
 impl Stderr {
     /// `nonce` is what the script begins its report with. It must not be guessable by what the command prints.
-    pub(super) fn new(nonce: String) -> Self {
+    pub(crate) fn new(nonce: String) -> Self {
         Self {
             nonce,
             line: Vec::new(),
@@ -43,7 +44,7 @@ impl Stderr {
         }
     }
 
-    pub(super) fn push(&mut self, data: &[u8]) {
+    pub(crate) fn push(&mut self, data: &[u8]) {
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             self.line
                 .extend_from_slice(&piece[..piece.len().min(LINE_BYTES)]);
@@ -61,7 +62,7 @@ impl Stderr {
     }
 
     /// The end of what the command itself printed, safe to show.
-    pub(super) fn tail(&mut self) -> String {
+    pub(crate) fn tail(&mut self) -> String {
         self.keep_line();
         printable(self.tail.make_contiguous())
     }

@@ -2,37 +2,14 @@
 
 use std::{io, sync::Arc, thread};
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Sink;
-use crate::digest::Sha256Digest;
-
-/// How much may wait for the thread: a few milliseconds of a fast network. The socket's buffer holds the rest.
-const QUEUE_BYTES: usize = 2 << 20;
-/// What crosses to the thread at once: frames are often 4 KiB, and waking a thread for each costs more than hashing it.
-const BATCH_BYTES: usize = 128 << 10;
-/// What a frame costs beside its payload, so that a flood of tiny frames is bounded too.
-const FRAME_OVERHEAD_BYTES: usize = size_of::<Bytes>();
-
-/// Frames collected for the thread.
-#[derive(Default)]
-pub(super) struct Batch {
-    frames: Vec<Bytes>,
-    cost_bytes: usize,
-}
-
-impl Batch {
-    pub(super) fn push(&mut self, frame: Bytes) {
-        self.cost_bytes += frame.len() + FRAME_OVERHEAD_BYTES;
-        self.frames.push(frame);
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.cost_bytes >= BATCH_BYTES
-    }
-}
+use crate::{
+    batch::{Batch, QUEUE_BYTES},
+    digest::Sha256Digest,
+};
 
 enum Work {
     Write(Batch, OwnedSemaphorePermit),
@@ -76,9 +53,8 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Hands over a batch; waits while the thread has [`QUEUE_BYTES`] to do.
     pub(super) async fn write(&self, batch: Batch) -> Result<(), WorkerGone> {
-        let cost = u32::try_from(batch.cost_bytes.min(QUEUE_BYTES)).map_err(|_| WorkerGone)?;
         let permit = Arc::clone(&self.budget)
-            .acquire_many_owned(cost)
+            .acquire_many_owned(batch.permits())
             .await
             .map_err(|_| WorkerGone)?;
         self.queue
@@ -118,7 +94,7 @@ fn process<S: Sink>(
     loop {
         match work.blocking_recv()? {
             Work::Write(batch, _permit) => {
-                for frame in batch.frames {
+                for frame in batch.into_frames() {
                     hasher.update(&frame);
                     if let Err(error) = sink.write(&frame) {
                         return Some(Err(WorkerError::Sink(error)));

@@ -9,11 +9,15 @@
 //! servers write to their audit log.
 
 mod error;
+pub mod fetch;
 mod query;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::FileError;
+pub use fetch::{
+    FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError, StreamError, fetch,
+};
 pub use query::{list, space, stat};
 
 use crate::exec::PodContainer;

@@ -1,0 +1,349 @@
+//! One of the streams: a shell in the pod that sends ranges as they are asked for.
+
+use std::{
+    collections::VecDeque,
+    ops::{ControlFlow, Range},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use kube::Client;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use super::{
+    BLOCK_BYTES, FetchOptions, StreamError,
+    pool::Pool,
+    store::{Store, StoreGone},
+    transfer::Notice,
+};
+use crate::{
+    batch::Batch,
+    download::report::Stderr,
+    exec::{End, Output, Session},
+    file::RemoteFile,
+    remote_command::without_comments,
+};
+
+const SCRIPT: &str = include_str!("ranges.sh");
+
+/// How many ranges are asked for ahead, so that a long line does not run dry between two of them.
+const PIPELINED: usize = 3;
+
+/// What all streams of a fetch share.
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) file: RemoteFile,
+    pub(super) options: FetchOptions,
+    pub(super) pool: Pool,
+    pub(super) store: Store,
+    /// Bytes that are here or arriving, for progress.
+    pub(super) arrived: AtomicU64,
+}
+
+/// Why a stream ended before everything was here.
+pub(super) enum Stopped {
+    Failed(StreamError),
+    StoreGone,
+}
+
+impl From<StreamError> for Stopped {
+    fn from(error: StreamError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<StoreGone> for Stopped {
+    fn from(StoreGone: StoreGone) -> Self {
+        Self::StoreGone
+    }
+}
+
+/// Fetches ranges until all are here, or attempts fail `retries` times in a row.
+pub(super) async fn run(
+    stream: usize,
+    shared: Arc<Shared>,
+    notices: mpsc::UnboundedSender<Notice>,
+) -> Result<(), Stopped> {
+    let mut failures = 0;
+    while let Some(range) = shared.pool.take().await {
+        let mut brought = 0;
+        let error = match attempt(&shared, range, &mut brought).await {
+            Ok(()) => return Ok(()),
+            Err(Stopped::Failed(error)) => error,
+            Err(stopped) => return Err(stopped),
+        };
+        failures = if brought < BLOCK_BYTES {
+            failures + 1
+        } else {
+            1
+        };
+        if failures > shared.options.retries || error.is_about_the_source() || !error.is_temporary()
+        {
+            return Err(error.into());
+        }
+        let _ = notices.send(Notice::Retrying {
+            stream,
+            attempt: failures,
+            error,
+        });
+        sleep(shared.options.retry_pause * failures).await;
+    }
+    Ok(())
+}
+
+/// Opens a stream for `first` and what comes after it. Counts the bytes of the file that it `brought`. What it does not
+/// bring goes back to the pool.
+async fn attempt(shared: &Shared, first: Range<u64>, brought: &mut u64) -> Result<(), Stopped> {
+    let nonce = Uuid::new_v4().simple().to_string();
+    let command = [
+        "sh",
+        "-c",
+        &without_comments(SCRIPT),
+        "sh",
+        &shared.file.path,
+    ]
+    .map(ToOwned::to_owned);
+    let opened = Session::open(
+        &shared.client,
+        &shared.file.target,
+        command,
+        &shared.options.transfer.stream,
+    )
+    .await;
+    let session = match opened {
+        Ok(session) => session,
+        Err(error) => {
+            shared.pool.give_back(first);
+            return Err(StreamError::from(error).into());
+        }
+    };
+    let mut stream = Stream {
+        shared,
+        session,
+        stderr: Stderr::new(nonce.clone()),
+        nonce,
+        under_way: VecDeque::new(),
+        batch: Batch::default(),
+        batch_offset: 0,
+        mark: Vec::new(),
+        brought: 0,
+    };
+    let result = stream.serve(first).await;
+    *brought = stream.brought;
+    if let Err(Stopped::Failed(error)) = &result {
+        let keep = !error.is_about_the_source();
+        stream.return_ranges(keep).await?;
+    }
+    result
+}
+
+/// A range that was asked for, and how much of it has come.
+struct Arriving {
+    range: Range<u64>,
+    received: u64,
+}
+
+struct Stream<'a> {
+    shared: &'a Shared,
+    session: Session,
+    stderr: Stderr,
+    nonce: String,
+    under_way: VecDeque<Arriving>,
+    /// Data of the first range under way that the store has not got yet, and where it belongs.
+    batch: Batch,
+    batch_offset: u64,
+    /// The end of what came on standard output, as long as a mark at most.
+    mark: Vec<u8>,
+    brought: u64,
+}
+
+impl Stream<'_> {
+    async fn serve(&mut self, first: Range<u64>) -> Result<(), Stopped> {
+        let greeting = format!("{}\n", self.nonce);
+        self.send(&greeting).await;
+        self.request(first).await;
+        loop {
+            match self.next().await? {
+                Output::Stderr(data) => self.stderr.push(&data),
+                Output::Stdout(data) => self.take(data).await?,
+            }
+            // Not before something came: until then another stream may be the faster one.
+            while self.under_way.len() < PIPELINED {
+                match self.shared.pool.try_take() {
+                    Some(range) => self.request(range).await,
+                    None => break,
+                }
+            }
+            if self.under_way.is_empty() {
+                let Some(range) = self.shared.pool.take().await else {
+                    self.send("\n").await;
+                    return Ok(());
+                };
+                self.request(range).await;
+            }
+        }
+    }
+
+    async fn request(&mut self, range: Range<u64>) {
+        let skip = range.start / BLOCK_BYTES;
+        let count = (range.end - range.start).div_ceil(BLOCK_BYTES);
+        self.under_way.push_back(Arriving { range, received: 0 });
+        self.send(&format!("{skip} {count}\n")).await;
+    }
+
+    /// When the stream is gone already, reading from it tells why.
+    async fn send(&mut self, line: &str) {
+        let _ = self.session.write_stdin(line.as_bytes()).await;
+    }
+
+    async fn next(&mut self) -> Result<Output, StreamError> {
+        let limit = self.shared.options.transfer.stall_limit;
+        let next = timeout(limit, self.session.next())
+            .await
+            .map_err(|_| StreamError::Stalled { after: limit })?;
+        match next {
+            ControlFlow::Continue(output) => Ok(output),
+            ControlFlow::Break(End::Lost(why)) => Err(StreamError::Lost(why)),
+            ControlFlow::Break(End::Failed(failure)) => Err(StreamError::BrokenOff(failure)),
+            ControlFlow::Break(End::Exited { code }) => Err(StreamError::Exited {
+                code,
+                stderr: self.stderr.tail(),
+            }),
+        }
+    }
+
+    /// Takes data of the ranges under way, and the marks between them.
+    async fn take(&mut self, mut data: Bytes) -> Result<(), Stopped> {
+        while !data.is_empty() {
+            let Some(arriving) = self.under_way.front_mut() else {
+                return Err(StreamError::Short.into());
+            };
+            let expected = arriving.range.end - arriving.range.start - arriving.received;
+            if expected == 0 {
+                let rest = self.mark_bytes() - self.mark.len();
+                self.mark.extend(data.split_to(rest.min(data.len())));
+                if self.mark.len() == self.mark_bytes() {
+                    self.complete().await?;
+                }
+                continue;
+            }
+            let length = usize::try_from(expected)
+                .unwrap_or(usize::MAX)
+                .min(data.len());
+            if self.batch.is_empty() {
+                self.batch_offset = arriving.range.start + arriving.received;
+            }
+            arriving.received += length as u64;
+            self.brought += length as u64;
+            self.shared
+                .arrived
+                .fetch_add(length as u64, Ordering::Relaxed);
+            let piece = data.split_to(length);
+            let ended = arriving.received == arriving.range.end - arriving.range.start;
+            self.remember_end(&piece);
+            self.batch.push(piece);
+            if ended {
+                self.mark.clear();
+            } else {
+                self.check_mark_too_early()?;
+            }
+            if self.batch.is_full() {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first range under way has come, and the mark behind it.
+    async fn complete(&mut self) -> Result<(), Stopped> {
+        let mark = std::mem::take(&mut self.mark);
+        match self.code_of(&mark) {
+            Some(0) => {}
+            // Data of a later range where the mark should be.
+            None => return Err(StreamError::Short.into()),
+            Some(code) => return Err(self.failed(code).into()),
+        }
+        self.flush().await?;
+        if let Some(arrived) = self.under_way.pop_front() {
+            self.shared.store.hold(arrived.range)?;
+            self.shared.pool.complete();
+        }
+        Ok(())
+    }
+
+    /// A mark where data is expected: the pod had less than was asked for. Only this random word can tell, when
+    /// nothing comes any more.
+    fn check_mark_too_early(&self) -> Result<(), StreamError> {
+        match self.code_of(&self.mark) {
+            None => Ok(()),
+            Some(0) => Err(StreamError::Short),
+            Some(code) => Err(self.failed(code)),
+        }
+    }
+
+    fn failed(&self, code: u8) -> StreamError {
+        StreamError::Read {
+            code,
+            stderr: self.stderr.clone().tail(),
+        }
+    }
+
+    /// `<nonce> <three digits>` and a line break.
+    fn mark_bytes(&self) -> usize {
+        self.nonce.len() + 5
+    }
+
+    fn code_of(&self, mark: &[u8]) -> Option<u8> {
+        let rest = mark.strip_prefix(self.nonce.as_bytes())?;
+        let digits = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    fn remember_end(&mut self, data: &[u8]) {
+        let length = self.mark_bytes();
+        let tail = &data[data.len().saturating_sub(length)..];
+        let excess = (self.mark.len() + tail.len()).saturating_sub(length);
+        self.mark.drain(..excess);
+        self.mark.extend_from_slice(tail);
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreGone> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.shared.store.write(self.batch_offset, batch).await
+    }
+
+    /// Leaves what has not come to other streams; with `keep`, not the whole blocks of the range that was arriving.
+    async fn return_ranges(&mut self, keep: bool) -> Result<(), StoreGone> {
+        self.flush().await?;
+        for Arriving { range, received } in std::mem::take(&mut self.under_way) {
+            let kept = match received {
+                _ if !keep => 0,
+                whole if whole == range.end - range.start => whole,
+                part => part - part % BLOCK_BYTES,
+            };
+            self.shared
+                .arrived
+                .fetch_sub(received - kept, Ordering::Relaxed);
+            let here = range.start..range.start + kept;
+            if !here.is_empty() {
+                self.shared.store.hold(here.clone())?;
+            }
+            if here.end == range.end {
+                self.shared.pool.complete();
+            } else {
+                self.shared.pool.give_back(here.end..range.end);
+            }
+        }
+        Ok(())
+    }
+}
