@@ -7,6 +7,7 @@ mod access;
 mod client;
 mod config;
 mod error;
+pub mod helper_pod;
 mod objects;
 mod proxy;
 pub mod run;

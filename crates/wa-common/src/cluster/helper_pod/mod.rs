@@ -1,0 +1,13 @@
+//! Pods that do nothing but keep a volume mounted, so that its files can be read through them.
+//!
+//! A [`HelperPodSpec`] is derived from a pod that is known to mount the volume and to run in this cluster: its image is
+//! there, its service account and security context are accepted. [`Cluster::create`](super::Cluster::create) makes it,
+//! [`ready`] waits for it and says early why it will never start, and [`Cluster::delete`](super::Cluster::delete) ends
+//! it.
+
+mod ready;
+mod spec;
+mod verdict;
+
+pub use ready::{NotReady, ready};
+pub use spec::{HELPER_CONTAINER, HelperPodSpec, NotMounted};

@@ -1,0 +1,203 @@
+//! States and events as clusters show them, and what follows from them.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn judged(pod: Value, events: Value) -> Verdict {
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    let events: Vec<Event> = serde_json::from_value(events).unwrap();
+    judge(&pod, &events)
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"status": {"phase": "Pending", "containerStatuses": [{
+        "name": "helper", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": reason, "message": message}},
+    }]}})
+}
+
+fn unscheduled(reason: &str, message: &str) -> Value {
+    json!({"status": {"phase": "Pending", "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": reason, "message": message},
+    ]}})
+}
+
+fn event(second: u32, reason: &str, message: &str) -> Value {
+    json!({
+        "metadata": {}, "involvedObject": {}, "reason": reason, "message": message,
+        "lastTimestamp": format!("2026-11-22T20:23:{second:02}Z"),
+    })
+}
+
+fn stuck(verdict: Verdict) -> Obstacle {
+    match verdict {
+        Verdict::Stuck(obstacle) => obstacle,
+        other => panic!("not stuck: {other:?}"),
+    }
+}
+
+#[test]
+fn a_pod_whose_container_runs_is_running() {
+    let pod = json!({"status": {"phase": "Running", "containerStatuses": [{
+        "name": "helper", "image": "x", "imageID": "", "ready": true, "restartCount": 0,
+        "state": {"running": {}},
+    }]}});
+    assert_eq!(judged(pod, json!([])), Verdict::Running);
+}
+
+#[test]
+fn what_waiting_does_not_help_is_told_at_once_and_in_the_clusters_words() {
+    for (reason, grace) in [
+        ("InvalidImageName", NEVER),
+        ("ErrImageNeverPull", NEVER),
+        ("CreateContainerConfigError", CACHED),
+        ("CreateContainerError", CACHED),
+    ] {
+        let obstacle = stuck(judged(
+            waiting(reason, "secret \"gone\" not found"),
+            json!([]),
+        ));
+        assert_eq!((obstacle.reason.as_str(), obstacle.grace), (reason, grace));
+        assert_eq!(obstacle.message, "secret \"gone\" not found");
+    }
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_explained_by_the_event_of_the_last_try() {
+    let events = json!([
+        event(1, "Scheduled", "Successfully assigned cpd/p to node1"),
+        event(2, "Pulling", "Pulling image \"registry.invalid/none:1\""),
+        event(
+            3,
+            "Failed",
+            "Failed to pull image \"registry.invalid/none:1\": no such host"
+        ),
+        event(
+            4,
+            "BackOff",
+            "Back-off pulling image \"registry.invalid/none:1\""
+        ),
+        event(4, "Failed", "Error: ImagePullBackOff"),
+    ]);
+    for reason in ["ErrImagePull", "ImagePullBackOff"] {
+        let obstacle = stuck(judged(waiting(reason, "Back-off"), events.clone()));
+        assert_eq!(obstacle.reason, "ImagePullBackOff");
+        assert!(obstacle.message.ends_with("no such host"), "{obstacle:?}");
+        assert_eq!(obstacle.grace, PULL);
+    }
+    // Without events the status has to do.
+    let obstacle = stuck(judged(waiting("ErrImagePull", "no such host"), json!([])));
+    assert_eq!(obstacle.message, "no such host");
+}
+
+#[test]
+fn a_pod_that_no_node_takes_is_stuck_after_a_while() {
+    let message = "0/1 nodes are available: persistentvolumeclaim \"missing\" not found.";
+    let obstacle = stuck(judged(unscheduled("Unschedulable", message), json!([])));
+    assert_eq!(
+        (obstacle.message.as_str(), obstacle.grace),
+        (message, SCHEDULING)
+    );
+}
+
+#[test]
+fn a_volume_that_is_being_made_and_a_node_that_is_being_started_are_waited_for() {
+    let unbound = unscheduled(
+        "Unschedulable",
+        "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+    );
+    let full = unscheduled(
+        "Unschedulable",
+        "0/3 nodes are available: 3 Insufficient cpu.",
+    );
+    let scaling = json!([event(1, "TriggeredScaleUp", "pod triggered scale-up")]);
+    let gated = unscheduled("SchedulingGated", "");
+    for (pod, events) in [(unbound, json!([])), (full, scaling), (gated, json!([]))] {
+        let verdict = judged(pod, events);
+        assert!(matches!(verdict, Verdict::Waiting { .. }), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_volume_that_cannot_be_attached_or_mounted_is_an_obstacle_until_it_is() {
+    let pending = json!({"status": {"phase": "Pending"}});
+    let attach = "Multi-Attach error for volume \"pvc-1\" Volume is already used by pod(s) x";
+    for reason in [
+        "FailedAttachVolume",
+        "FailedMount",
+        "FailedCreatePodSandBox",
+    ] {
+        let failed = json!([event(1, "Scheduled", "assigned"), event(5, reason, attach)]);
+        let obstacle = stuck(judged(pending.clone(), failed));
+        assert_eq!((obstacle.reason.as_str(), obstacle.grace), (reason, VOLUME));
+        assert_eq!(obstacle.message, attach);
+    }
+    let attached = json!([
+        event(5, "FailedAttachVolume", attach),
+        event(9, "SuccessfulAttachVolume", "AttachVolume.Attach succeeded"),
+    ]);
+    assert_eq!(
+        judged(pending, attached),
+        Verdict::Waiting {
+            on: "AttachVolume.Attach succeeded".to_owned()
+        }
+    );
+}
+
+#[test]
+fn events_that_hinder_nothing_are_passed_over() {
+    let events = json!([
+        event(1, "Pulling", "Pulling image \"x\""),
+        event(
+            2,
+            "MissingClusterDNS",
+            "kubelet does not have ClusterDNS IP configured"
+        ),
+    ]);
+    assert_eq!(
+        judged(waiting("ContainerCreating", ""), events),
+        Verdict::Waiting {
+            on: "Pulling image \"x\"".to_owned()
+        }
+    );
+}
+
+#[test]
+fn a_pod_that_has_ended_says_why() {
+    let cases = [
+        (
+            json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}}),
+            "Evicted: The node was low on resource: memory.",
+        ),
+        (
+            json!({"status": {"phase": "Failed", "containerStatuses": [{
+                "name": "helper", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: \"sh\": not found"}},
+            }]}}),
+            "StartError: exec: \"sh\": not found (exit code 128)",
+        ),
+        (
+            json!({"metadata": {"deletionTimestamp": "2026-11-22T20:23:00Z"}}),
+            "somebody is deleting it",
+        ),
+        (
+            json!({"status": {"phase": "Succeeded"}}),
+            "it ended, and its status does not say why",
+        ),
+    ];
+    for (pod, expected) in cases {
+        assert_eq!(
+            judged(pod, json!([])),
+            Verdict::Ended {
+                why: expected.to_owned()
+            }
+        );
+    }
+}
+
+#[test]
+fn what_the_cluster_says_does_not_drive_the_terminal() {
+    let obstacle = stuck(judged(waiting("ErrImageNeverPull", "\u{1b}[2J"), json!([])));
+    assert_eq!(obstacle.message, "\\u{1b}[2J");
+}
