@@ -273,6 +273,40 @@ async fn a_job_made_by_hand_backs_up_and_prunes_one_old_dump() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_job_that_the_history_keeps_has_its_completed_pod() {
+    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let of_cron_job = ["-l", "component=store-cronjob", "--no-headers"];
+    let jobs = world.ask(&[&["get", "jobs"][..], &of_cron_job].concat());
+    assert_eq!(jobs.lines().count(), 30, "{jobs}");
+    assert!(jobs.lines().all(|job| job.contains("1/1")), "{jobs}");
+    let pods = world.ask(&[&["get", "pods"][..], &of_cron_job].concat());
+    assert_eq!(pods.lines().count(), 30, "{pods}");
+    assert!(pods.lines().all(|pod| pod.contains("Completed")), "{pods}");
+    // 29 nights ago is 28 days and some hours ago in the first hours of a day.
+    let oldest = pods
+        .lines()
+        .find(|pod| pod.trim_end().ends_with("28d") || pod.trim_end().ends_with("29d"))
+        .and_then(|pod| pod.split_whitespace().next())
+        .unwrap();
+    let pod = world.ask(&["get", "pod", oldest, "-o", "json"]);
+    let pod: Value = serde_json::from_str(&pod).unwrap();
+    let owner = &pod["metadata"]["ownerReferences"][0];
+    assert_eq!(owner["kind"], "Job");
+    assert_eq!(pod["metadata"]["labels"]["job-name"], owner["name"]);
+    assert_eq!(pod["metadata"]["labels"]["controller-uid"], owner["uid"]);
+    assert!(pod["spec"]["nodeName"].is_string());
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    assert_eq!(
+        volumes[0]["persistentVolumeClaim"]["claimName"],
+        world.sandbox.names().backup_claim.as_str()
+    );
+    let owner = owner["name"].as_str().unwrap();
+    world.ask(&["delete", "job", owner]);
+    world.ask(&["wait", "pod", oldest, "--for=delete", "--timeout=30s"]);
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_is_deleted_comes_back_with_its_data() {
     let world = World::start(Profile::V5_2_1, Seed::Small).await;
     world.ask(&[

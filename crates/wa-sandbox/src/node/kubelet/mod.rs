@@ -42,7 +42,12 @@ pub(super) async fn run(node: Arc<Inner>, pod: Pod, changes: PodChanges) {
         runtime,
         changes,
     };
-    worker.run().await;
+    if worker.has_ended() {
+        worker.deletion().await;
+        worker.remove();
+    } else {
+        worker.run().await;
+    }
     worker.node.forget(&worker.runtime);
 }
 
@@ -81,6 +86,15 @@ impl Worker {
         self.unpublish_volumes();
         self.publish();
         self.remove();
+    }
+
+    /// Whether the pod came with an end in its status: it is not run again, as after a restart of a kubelet.
+    fn has_ended(&self) -> bool {
+        let object = self.changes.borrow();
+        let phase = object
+            .as_ref()
+            .and_then(|pod| pod["status"]["phase"].as_str());
+        matches!(phase, Some("Succeeded" | "Failed"))
     }
 
     fn pod(&self) -> &Pod {

@@ -342,3 +342,29 @@ async fn stopping_the_node_kills_every_container() {
         .await
         .expect("a container goes on");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_has_ended_before_the_node_knew_it_is_not_run_and_can_be_deleted() {
+    let cluster = Cluster::new();
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "old", "namespace": "cpd"},
+        "spec": once(&shell("echo again")), "status": {"phase": "Succeeded"},
+    });
+    cluster.store.create(&resources::PODS, pod).unwrap();
+    cluster.create("new", &once(&shell("true")));
+    cluster.wait_for_phase("new", "Succeeded").await;
+    let old = cluster.store.get(&resources::PODS, "cpd", "old").unwrap();
+    assert_eq!(old["status"]["phase"], "Succeeded");
+    assert_eq!(cluster.reasons("old"), Vec::<String>::new());
+    let options = DeleteOptions::default();
+    cluster
+        .store
+        .delete(&resources::PODS, "cpd", "old", &options)
+        .unwrap();
+    let gone = async {
+        while cluster.store.get(&resources::PODS, "cpd", "old").is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, gone).await.unwrap();
+}
