@@ -148,18 +148,18 @@ fn a_set_that_was_begun_is_gone_on_with() {
     let parent = tempfile::tempdir().unwrap();
     let mut begun = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
     begun.keep_partial();
-    fs::write(begun.partial_path(DUMP_FILE), &DUMP[..100]).unwrap();
+    fs::write(begun.path("store.dump.partial"), &DUMP[..100]).unwrap();
     drop(begun);
 
     let resumed = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
     assert_eq!(
-        fs::read(resumed.partial_path(DUMP_FILE)).unwrap(),
+        fs::read(resumed.path("store.dump.partial")).unwrap(),
         &DUMP[..100]
     );
     // Nothing that was there before is removed, asked for or not.
     drop(resumed);
     let resumed = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
-    fs::write(resumed.partial_path(DUMP_FILE), DUMP).unwrap();
+    fs::write(resumed.path(DUMP_FILE), DUMP).unwrap();
     let dump = resumed
         .adopt(
             DUMP_FILE,
@@ -181,7 +181,7 @@ fn a_set_that_holds_no_data_is_not_kept() {
     let parent = tempfile::tempdir().unwrap();
     let mut set = SetWriter::create(&parent.path().join("new"), "wa-cpd-x").unwrap();
     set.keep_partial();
-    let partial = set.partial_path(DUMP_FILE);
+    let partial = set.path("store.dump.partial");
     fs::write(&partial, "").unwrap();
     fs::write(format!("{}.json", partial.display()), "{}").unwrap();
     drop(set);
@@ -192,11 +192,11 @@ fn a_set_that_holds_no_data_is_not_kept() {
 fn a_file_that_is_not_what_was_received_is_not_adopted() {
     let parent = tempfile::tempdir().unwrap();
     let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
-    fs::write(set.partial_path(DUMP_FILE), "short").unwrap();
+    fs::write(set.path(DUMP_FILE), "short").unwrap();
     let adopt = || set.adopt(DUMP_FILE, FileRole::StoreDump, 6, String::new());
     assert!(matches!(adopt().unwrap_err(), SetError::Changed { .. }));
-    fs::remove_file(set.partial_path(DUMP_FILE)).unwrap();
-    symlink("/etc/passwd", set.partial_path(DUMP_FILE)).unwrap();
+    fs::remove_file(set.path(DUMP_FILE)).unwrap();
+    symlink("/etc/passwd", set.path(DUMP_FILE)).unwrap();
     assert!(matches!(adopt().unwrap_err(), SetError::Changed { .. }));
 }
 

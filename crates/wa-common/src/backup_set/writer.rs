@@ -23,10 +23,10 @@ pub enum SetError {
         /// The directory.
         path: PathBuf,
     },
-    /// A file to be adopted is not what its transfer left.
+    /// A file to be adopted is not what its transfer made.
     #[error("{} is not the regular file of {bytes} bytes that was received: something else has changed it; fetch it again", path.display())]
     Changed {
-        /// The partial file.
+        /// The file.
         path: PathBuf,
         /// The size it should have.
         bytes: u64,
@@ -197,13 +197,18 @@ impl SetWriter {
         })
     }
 
-    /// Where a transfer of its own writes the file `name`, for [`SetWriter::adopt`] to take.
-    pub fn partial_path(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}{PARTIAL_SUFFIX}"))
+    /// Where the file `name` belongs. A transfer that has its own way of writing puts it there once it is whole, for
+    /// [`SetWriter::adopt`] to take.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
-    /// Takes the file at [`SetWriter::partial_path`] into the set: syncs it and gives it its own name. `bytes` and
-    /// `sha256` are those of the finished transfer.
+    fn partial_path(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}{PARTIAL_SUFFIX}"))
+    }
+
+    /// Takes the file at [`SetWriter::path`] into the set and syncs it. `bytes` and `sha256` are those of the finished
+    /// transfer.
     pub fn adopt(
         &self,
         name: &'static str,
@@ -211,24 +216,21 @@ impl SetWriter {
         bytes: u64,
         sha256: String,
     ) -> Result<StoredFile, SetError> {
-        let partial = self.partial_path(name);
-        let found = fs::symlink_metadata(&partial).on("look at", &partial)?;
+        let path = self.path(name);
+        let found = fs::symlink_metadata(&path).on("look at", &path)?;
         if !found.is_file() || found.len() != bytes {
-            return Err(SetError::Changed {
-                path: partial,
-                bytes,
-            });
+            return Err(SetError::Changed { path, bytes });
         }
-        let file = File::open(&partial).on("open", &partial)?;
+        let file = File::open(&path).on("open", &path)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))
-            .on("protect", &partial)?;
-        let record = FileRecord {
+            .on("protect", &path)?;
+        file.sync_all().on("sync", &path)?;
+        Ok(StoredFile(FileRecord {
             name: name.to_owned(),
             role,
             bytes,
             sha256,
-        };
-        settle(&file, &partial, record)
+        }))
     }
 
     /// Writes a small file in one go.
@@ -297,7 +299,10 @@ impl PartialFile {
             bytes,
             sha256,
         };
-        settle(&file, &self.partial, record)
+        file.sync_all().on("sync", &self.partial)?;
+        let path = self.partial.with_file_name(self.name);
+        fs::rename(&self.partial, path).on("rename", &self.partial)?;
+        Ok(StoredFile(record))
     }
 }
 
@@ -309,13 +314,6 @@ impl Write for PartialFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// Syncs a complete file and gives it its own name.
-fn settle(file: &File, partial: &Path, record: FileRecord) -> Result<StoredFile, SetError> {
-    file.sync_all().on("sync", partial)?;
-    fs::rename(partial, partial.with_file_name(&record.name)).on("rename", partial)?;
-    Ok(StoredFile(record))
 }
 
 fn exists(path: &Path) -> bool {
