@@ -19,19 +19,19 @@ pub trait AtEnd: Send + Sync {
 
 /// Everything registered so far.
 #[derive(Clone, Default)]
-pub(super) struct Endings(Arc<Mutex<Vec<Arc<dyn AtEnd>>>>);
+pub(crate) struct Endings(Arc<Mutex<Vec<Arc<dyn AtEnd>>>>);
 
 impl Endings {
-    pub(super) fn add(&self, ending: Arc<dyn AtEnd>) {
+    pub(crate) fn add(&self, ending: Arc<dyn AtEnd>) {
         self.lock().push(ending);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
     /// Does everything, what was registered last first, and returns what could not be done.
-    pub(super) async fn run(&self) -> Vec<LeftBehind> {
+    pub(crate) async fn run(&self) -> Vec<LeftBehind> {
         let mut left = Vec::new();
         for ending in self.last_first() {
             left.extend(ending.end().await.err());
@@ -40,7 +40,7 @@ impl Endings {
     }
 
     /// What would stay behind if nothing more was done.
-    pub(super) fn left(&self) -> Vec<LeftBehind> {
+    pub(crate) fn left(&self) -> Vec<LeftBehind> {
         let endings = self.last_first();
         endings.iter().filter_map(|ending| ending.left()).collect()
     }

@@ -40,8 +40,8 @@ pub struct Context {
     pub global: GlobalArgs,
     /// Who is told of the steps.
     pub reporter: Arc<dyn Reporter>,
+    pub(crate) endings: Endings,
     styles: Styles,
-    endings: Endings,
 }
 
 impl Context {

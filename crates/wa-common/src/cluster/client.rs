@@ -60,6 +60,19 @@ impl Cluster {
         })
     }
 
+    /// What answers is the test's.
+    #[cfg(test)]
+    pub(super) fn for_tests(client: Client, namespace: &str) -> Self {
+        Self {
+            client,
+            server: "https://api.example:6443".to_owned(),
+            namespace: namespace.to_owned(),
+            context: None,
+            timeout: None,
+            reporter: Arc::new(super::fake_api::Told::default()),
+        }
+    }
+
     /// The client, for what is not a read: it has no time-outs and no retries of its own.
     pub fn client(&self) -> &Client {
         &self.client

@@ -7,6 +7,8 @@ mod access;
 mod client;
 mod config;
 mod error;
+#[cfg(test)]
+mod fake_api;
 pub mod helper_pod;
 mod objects;
 mod proxy;

@@ -147,3 +147,7 @@ async fn events(cluster: &Cluster, pod: &Pod, name: &str) -> Vec<PodEvent> {
     events.retain(|event| event.involved_object.uid == pod.metadata.uid);
     events
 }
+
+#[cfg(test)]
+#[path = "ready_tests.rs"]
+mod tests;

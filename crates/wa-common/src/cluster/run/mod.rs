@@ -18,6 +18,9 @@ mod holder;
 mod lease;
 mod undo;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
