@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
-use kube_transfer::TransferOptions;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::backup_set::Target;
@@ -371,7 +370,7 @@ async fn versions(
         cluster.client(),
         &pod.container(),
         &command,
-        &TransferOptions::default(),
+        &cluster.transfer_options(),
     )
     .await
     .with_context(|| {

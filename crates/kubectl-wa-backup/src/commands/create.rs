@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
-use kube_transfer::{Delivered, DownloadError, RemoteCommand, TransferOptions};
+use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::backup_set::{
@@ -290,7 +290,7 @@ impl Backup<'_> {
             &pod,
             command,
             sink,
-            &TransferOptions::default(),
+            &self.cluster.transfer_options(),
             progress,
         )
         .await

@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, Resource};
+use kube_transfer::TransferOptions;
+use kube_transfer::exec::StreamOptions;
 use serde::de::DeserializeOwned;
 
 use super::{ClusterError, config};
@@ -76,6 +78,17 @@ impl Cluster {
     /// The client, for what is not a read: it has no time-outs and no retries of its own.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The limits of a transfer through this cluster: `--request-timeout` also holds for the opening of its stream.
+    pub fn transfer_options(&self) -> TransferOptions {
+        TransferOptions {
+            stream: StreamOptions {
+                open_timeout: self.timeout.unwrap_or(Duration::MAX),
+                ..StreamOptions::default()
+            },
+            ..TransferOptions::default()
+        }
     }
 
     /// The API server's URL.
