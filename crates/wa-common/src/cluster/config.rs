@@ -7,6 +7,7 @@ use kube::config::{
     AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
     NamedCluster, NamedContext,
 };
+use kube_transfer::Secret;
 
 use super::{ClusterError, proxy};
 use crate::cli::ConnectionArgs;
@@ -222,21 +223,15 @@ fn overlay(
             if let Some(user) = &args.user {
                 context.user = Some(user.clone());
             }
-            let user = context.user.clone().filter(|user| !user.is_empty());
             // The flags must hold for a context without a user too: `--as` left out would act as somebody else.
-            let user = user.unwrap_or_else(|| {
-                kubeconfig.auth_infos.push(NamedAuthInfo {
-                    name: MADE_UP.to_owned(),
-                    auth_info: Some(AuthInfo::default()),
-                    ..NamedAuthInfo::default()
-                });
-                MADE_UP.to_owned()
-            });
+            let user = context.user.take().filter(|user| !user.is_empty());
+            let user = user.unwrap_or_else(|| MADE_UP.to_owned());
             context.user = Some(user.clone());
             (context.cluster.clone(), user)
         }
         None => (String::new(), String::new()),
     };
+    add_what_flags_replace(&mut kubeconfig, &cluster_name, &user_name, args);
 
     let available = kubeconfig
         .clusters
@@ -275,6 +270,33 @@ fn overlay(
     Ok((kubeconfig, proxy_url))
 }
 
+/// kubectl's rule: what a context names and no file has is missed only where the flags do not give it, or name it too.
+fn add_what_flags_replace(
+    kubeconfig: &mut Kubeconfig,
+    cluster: &str,
+    user: &str,
+    args: &ConnectionArgs,
+) {
+    let has_cluster = kubeconfig.clusters.iter().any(|one| one.name == cluster);
+    if !has_cluster && args.cluster.is_none() && args.server.is_some() {
+        kubeconfig.clusters.push(NamedCluster {
+            name: cluster.to_owned(),
+            cluster: Some(ClusterEntry::default()),
+            ..NamedCluster::default()
+        });
+    }
+    let has_user = kubeconfig.auth_infos.iter().any(|one| one.name == user);
+    let token = args.token.as_ref().map(Secret::expose);
+    let credentials = given(token).is_some() || args.client_certificate.is_some();
+    if !has_user && (user == MADE_UP || args.user.is_none() && credentials) {
+        kubeconfig.auth_infos.push(NamedAuthInfo {
+            name: user.to_owned(),
+            auth_info: Some(AuthInfo::default()),
+            ..NamedAuthInfo::default()
+        });
+    }
+}
+
 fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<(), ClusterError> {
     if let Some(server) = &args.server {
         cluster.server = Some(server_url(server));
@@ -306,14 +328,10 @@ fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<
 }
 
 fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    if let Some(token) = args
-        .token
-        .as_ref()
-        .filter(|token| !token.expose().is_empty())
-    {
+    if let Some(token) = given(args.token.as_ref().map(Secret::expose)) {
         // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
         *user = AuthInfo {
-            token: Some(token.expose().to_owned().into()),
+            token: Some(token.to_owned().into()),
             impersonate: user.impersonate.take(),
             impersonate_groups: user.impersonate_groups.take(),
             ..AuthInfo::default()

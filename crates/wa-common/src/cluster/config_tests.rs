@@ -16,6 +16,7 @@ users:
 contexts:
 - {name: practice, context: {cluster: one, user: admin, namespace: cpd}}
 - {name: broken, context: {cluster: gone, user: admin}}
+- {name: stale, context: {cluster: gone, user: left}}
 - {name: anonymous, context: {cluster: one}}
 - {name: nobody, context: {cluster: one, user: ""}}
 "#;
@@ -77,6 +78,35 @@ async fn flags_hold_for_a_context_without_a_user() {
     }
     let text = message(load_with(|args| args.impersonate_groups = vec!["ops".into()]).await);
     assert!(text.contains("--as"), "{text}");
+}
+
+#[tokio::test]
+async fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
+    type Change = fn(&mut ConnectionArgs);
+    let stale = |change: Change| {
+        load_with(move |args| {
+            args.context = Some("stale".into());
+            args.server = Some("https://three.example".into());
+            args.token = Some(kube_transfer::Secret::new("t").unwrap());
+            change(args);
+        })
+    };
+    let config = stale(|_| ()).await.unwrap().config;
+    assert_eq!(config.cluster_url, "https://three.example/");
+    assert!(config.auth_info.token.is_some());
+    let missed: [(Change, &str); 4] = [
+        (|args| args.server = None, "cluster \"gone\""),
+        (|args| args.token = None, "user \"left\""),
+        (
+            |args| args.cluster = Some("named".into()),
+            "cluster \"named\"",
+        ),
+        (|args| args.user = Some("named".into()), "user \"named\""),
+    ];
+    for (change, expected) in missed {
+        let text = message(stale(change).await);
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 #[test]
@@ -150,7 +180,7 @@ async fn streams_are_not_cut_and_requests_not_repeated_by_the_library() {
 async fn a_wrong_context_cluster_or_user_is_named_with_what_there_is() {
     let text = message(load_with(|args| args.context = Some("prod".into())).await);
     assert!(
-        text.contains("\"prod\"") && text.contains("practice, broken"),
+        text.contains("\"prod\"") && text.contains("practice, broken, stale"),
         "{text}"
     );
     let text = message(load_with(|args| args.context = Some("broken".into())).await);
