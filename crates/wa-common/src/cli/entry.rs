@@ -152,6 +152,15 @@ fn usage(error: &clap::Error) -> Exit {
 }
 
 fn log_to_stderr(verbosity: u8) {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(log_filter(verbosity))
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .try_init();
+}
+
+fn log_filter(verbosity: u8) -> EnvFilter {
     let (ours, requests) = match verbosity {
         0..=3 => ("warn", "off"),
         4..=5 => ("info", "off"),
@@ -161,15 +170,9 @@ fn log_to_stderr(verbosity: u8) {
     // Of kube, only the lines about requests: elsewhere it logs the body of an answer it cannot parse, which may be a
     // Secret. Of hyper and rustls nothing, whose buffers hold tokens.
     // `kubectl_wa` is how the name of every plugin begins.
-    let filter = EnvFilter::new(format!(
+    EnvFilter::new(format!(
         "off,wa_common={ours},kube_transfer={ours},kubectl_wa={ours},kube_client::client::builder={requests}"
-    ));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .try_init();
+    ))
 }
 
 /// How a command ended.
@@ -289,6 +292,9 @@ fn describe(error: &anyhow::Error, styles: &Styles) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
+    use rustix::process::{getpid, kill_process};
+
     use super::*;
 
     #[test]
@@ -313,6 +319,94 @@ mod tests {
             describe(&error, &Styles::default()),
             "error: two\nlines: pod \\u{1b}[2J is gone"
         );
+    }
+
+    /// Something to do at the end that sends this process `signals` and ends only if `ends`.
+    struct Unfinished {
+        signals: usize,
+        ends: bool,
+    }
+
+    impl Unfinished {
+        fn left_behind() -> LeftBehind {
+            LeftBehind {
+                namespace: "cpd".to_owned(),
+                plugin: "wa-test".to_owned(),
+                leftovers: Vec::new(),
+            }
+        }
+    }
+
+    impl AtEnd for Unfinished {
+        fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
+            Box::pin(async {
+                let mut seen = signal(SignalKind::hangup()).unwrap();
+                for _ in 0..self.signals {
+                    kill_process(getpid(), rustix::process::Signal::HUP).unwrap();
+                    seen.recv().await;
+                    tokio::task::yield_now().await;
+                }
+                if !self.ends {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            })
+        }
+
+        fn left(&self) -> Option<LeftBehind> {
+            Some(Self::left_behind())
+        }
+    }
+
+    async fn ended(unfinished: Unfinished, interrupted: Option<Instant>) -> Vec<LeftBehind> {
+        let endings = Endings::default();
+        endings.add(Arc::new(unfinished));
+        let mut signals = Signals::listen().unwrap();
+        end(&endings, &mut signals, interrupted).await
+    }
+
+    #[tokio::test]
+    async fn the_signals_of_one_wish_do_not_stop_the_undoing() {
+        let several = Unfinished {
+            signals: 3,
+            ends: true,
+        };
+        assert_eq!(ended(several, None).await, []);
+    }
+
+    #[tokio::test]
+    async fn another_signal_gives_the_undoing_up_and_tells_what_is_left() {
+        let one = Unfinished {
+            signals: 1,
+            ends: false,
+        };
+        let first = Instant::now().checked_sub(SAME_WISH);
+        assert_eq!(ended(one, first).await, [Unfinished::left_behind()]);
+    }
+
+    #[test]
+    fn what_is_left_behind_is_told_once_and_decides_the_exit() {
+        let left = Unfinished::left_behind();
+        let error = anyhow::Error::new(left.clone()).context("cannot clean up");
+        assert_eq!(Exit::of(&error), Exit::Degraded);
+        assert!(tells(&Err(error), &left));
+        assert!(!tells(&Ok(Exit::Done), &left));
+    }
+
+    #[test]
+    fn every_plugin_logs_and_no_library_that_holds_secrets_does() {
+        let logged = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(log_filter(9))
+            .with_writer(logged.reopen().unwrap())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "kubectl_wa_pvc::commands", "of a plugin");
+            tracing::error!(target: "rustls::conn", "of a library");
+        });
+        let text = std::fs::read_to_string(logged.path()).unwrap();
+        assert!(text.contains("of a plugin"), "{text}");
+        assert!(!text.contains("of a library"), "{text}");
     }
 
     #[test]
