@@ -82,6 +82,7 @@ pub struct Sandbox {
     names: Names,
     store: Store,
     faults: Faults,
+    users: Users,
     requests: RequestLog,
     server: Server,
     node: Node,
@@ -110,10 +111,11 @@ impl Sandbox {
         node_config.images.extend(portworx_images);
         let node = Node::start(store.clone(), node_config)?;
         let user = User::administrator(NAME, uuid::Uuid::new_v4().to_string());
+        let users = Users::new(vec![user.clone()], faults.clone(), store.clone());
         let api = Api {
             store: store.clone(),
             faults: faults.clone(),
-            users: Users::new(vec![user.clone()], faults.clone()),
+            users: users.clone(),
             requests: requests.clone(),
             streams: streams::routes(node.clone()),
         };
@@ -136,6 +138,7 @@ impl Sandbox {
             names,
             store,
             faults,
+            users,
             requests,
             server,
             node,
@@ -155,6 +158,23 @@ impl Sandbox {
     /// A kubeconfig for the cluster, readable by its owner alone.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// Lets in a user who may do what roles bound to that name allow, and returns a kubeconfig for it.
+    pub fn user_kubeconfig(&self, name: &str) -> io::Result<PathBuf> {
+        let user = User {
+            name: name.to_owned(),
+            groups: Vec::new(),
+            token: Some(uuid::Uuid::new_v4().to_string()),
+            rules: Vec::new(),
+        };
+        let path = self
+            .directory
+            .0
+            .join(format!("kubeconfig-{}", uuid::Uuid::new_v4()));
+        kubeconfig::write(&path, &self.server, &user, self.namespace())?;
+        self.users.add(user);
+        Ok(path)
     }
 
     /// The API server's address.

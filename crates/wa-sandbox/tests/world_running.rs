@@ -377,3 +377,23 @@ async fn nothing_is_left_after_a_stop_or_a_drop() {
         assert!(!cluster.exists(), "files are left, stopped: {stopped}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_let_in_has_nothing_until_a_role_is_bound() {
+    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let kubeconfig = world.sandbox.user_kubeconfig("carol").unwrap();
+    let as_carol = ["get", "pods", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    let refused = world.kubectl(&as_carol);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("User \"carol\" cannot list"), "{said}");
+    world.ask(&["create", "role", "reader", "--verb=list", "--resource=pods"]);
+    world.ask(&[
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        "--user=carol",
+    ]);
+    assert!(world.ask(&as_carol).contains("wa-etcd-0"));
+    world.sandbox.stop().await;
+}

@@ -13,6 +13,7 @@ mod log;
 mod objects;
 mod openapi;
 mod protobuf;
+mod rbac;
 pub mod request;
 pub mod resources;
 pub(crate) mod respond;

@@ -299,6 +299,15 @@ resources! {
     /// Lists what the caller may do in a namespace.
     RULES_REVIEWS = Resource::new("authorization.k8s.io", "v1", ("selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"), &[])
         .cluster_scoped().only(&["create"]);
+    /// rbac.authorization.k8s.io/v1 ClusterRoleBinding.
+    CLUSTER_ROLE_BINDINGS = Resource::new("rbac.authorization.k8s.io", "v1", ("clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding"), &[])
+        .cluster_scoped();
+    /// rbac.authorization.k8s.io/v1 ClusterRole.
+    CLUSTER_ROLES = Resource::new("rbac.authorization.k8s.io", "v1", ("clusterroles", "clusterrole", "ClusterRole"), &[]).cluster_scoped();
+    /// rbac.authorization.k8s.io/v1 RoleBinding.
+    ROLE_BINDINGS = Resource::new("rbac.authorization.k8s.io", "v1", ("rolebindings", "rolebinding", "RoleBinding"), &[]);
+    /// rbac.authorization.k8s.io/v1 Role.
+    ROLES = Resource::new("rbac.authorization.k8s.io", "v1", ("roles", "role", "Role"), &[]);
     /// coordination.k8s.io/v1 Lease.
     LEASES = Resource::new("coordination.k8s.io", "v1", ("leases", "lease", "Lease"), &[]);
     /// storage.k8s.io/v1 StorageClass.

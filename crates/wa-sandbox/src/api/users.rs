@@ -1,15 +1,15 @@
-//! Who may do what: bearer tokens, impersonation, and a list of rules a user.
-//!
-//! Left out: RBAC objects. A user's rules are given when the cluster starts.
+//! Who may do what: bearer tokens, impersonation, and the rules of each user: those given with the user, and those of the
+//! roles that are bound to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::Status;
 use super::request::RequestInfo;
+use super::{Status, rbac};
 use crate::faults::Faults;
+use crate::store::Store;
 
 const ADMINISTRATORS: &str = "system:masters";
 
@@ -114,17 +114,31 @@ impl<'a> Action<'a> {
 /// Everyone who is known, and what they may do; clones share it.
 #[derive(Debug, Clone)]
 pub struct Users {
-    known: Arc<[User]>,
+    known: Arc<RwLock<Vec<User>>>,
     faults: Faults,
+    store: Store,
 }
 
 impl Users {
     /// The users of a cluster.
-    pub fn new(known: Vec<User>, faults: Faults) -> Self {
+    pub fn new(known: Vec<User>, faults: Faults, store: Store) -> Self {
         Self {
-            known: known.into(),
+            known: Arc::new(RwLock::new(known)),
             faults,
+            store,
         }
+    }
+
+    /// Lets one more user in.
+    pub(crate) fn add(&self, user: User) {
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(user);
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Vec<User>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Finds out who sends a request.
@@ -164,10 +178,11 @@ impl Users {
                 },
             )?;
         }
-        let known = self.known.iter().find(|user| user.name == name);
         let mut groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
         if groups.is_empty() {
-            groups.extend(known.into_iter().flat_map(|user| user.groups.clone()));
+            let known = self.known();
+            let user = known.iter().find(|user| user.name == name);
+            groups.extend(user.into_iter().flat_map(|user| user.groups.clone()));
         }
         groups.push("system:authenticated".into());
         Ok(Caller {
@@ -178,8 +193,8 @@ impl Users {
 
     fn by_token(&self, authorization: &str) -> Result<Caller, Status> {
         let token = authorization.strip_prefix("Bearer ").map(str::trim);
-        let user = self
-            .known
+        let known = self.known();
+        let user = known
             .iter()
             .find(|user| user.token.is_some() && user.token.as_deref() == token)
             .ok_or_else(Status::unauthorized)?;
@@ -262,15 +277,16 @@ impl Users {
                 .any(|group| group == "system:authenticated");
         about_oneself
             || caller.groups.iter().any(|group| group == ADMINISTRATORS)
-            || self.rules(caller).any(|rule| rule.covers(action))
+            || self.rules(caller).iter().any(|rule| rule.covers(action))
     }
 
     /// The rules that hold for a caller.
-    pub(super) fn rules<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'a Rule> {
-        self.known
-            .iter()
-            .filter(|user| user.name == caller.name)
-            .flat_map(|user| &user.rules)
+    pub(super) fn rules(&self, caller: &Caller) -> Vec<Rule> {
+        let mut rules = rbac::rules(&self.store, caller);
+        let known = self.known();
+        let given = known.iter().filter(|user| user.name == caller.name);
+        rules.extend(given.flat_map(|user| user.rules.iter().cloned()));
+        rules
     }
 
     /// Whether a caller may do everything.

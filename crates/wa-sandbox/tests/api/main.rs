@@ -6,6 +6,7 @@ mod behaviour;
 mod faults;
 mod kubectl_reads;
 mod kubectl_writes;
+mod roles;
 mod support;
 mod versions;
 mod watches;

@@ -47,7 +47,7 @@ impl Cluster {
         let api = Api {
             store: store.clone(),
             faults: faults.clone(),
-            users: Users::new(users(), faults.clone()),
+            users: Users::new(users(), faults.clone(), store.clone()),
             requests: requests.clone(),
             streams: Router::new(),
         };

@@ -60,7 +60,7 @@ impl Cluster {
         let api = Api {
             store: store.clone(),
             faults: faults.clone(),
-            users: Users::new(vec![admin.clone()], faults.clone()),
+            users: Users::new(vec![admin.clone()], faults.clone(), store.clone()),
             requests: RequestLog::default(),
             streams: streams::routes(node.clone()),
         };

@@ -59,6 +59,7 @@ impl ObjectRequest<'_> {
                 .api
                 .users
                 .rules(self.caller)
+                .into_iter()
                 .filter(|rule| rule.holds_in(namespace));
             held.map(|rule| {
                 let mut entry = json!({ "verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources });

@@ -121,6 +121,28 @@ pub(super) fn layout(resource: &Resource) -> Option<Layout> {
             },
             cells: event,
         },
+        ("rbac.authorization.k8s.io", "roles" | "clusterroles") => Layout {
+            columns: const { &[NAME, column("Created At")] },
+            cells: |role| {
+                vec![
+                    text::name(role),
+                    role["metadata"]["creationTimestamp"].clone(),
+                ]
+            },
+        },
+        ("rbac.authorization.k8s.io", _) => Layout {
+            columns: const { &[NAME, column("Role"), AGE] },
+            cells: |binding| {
+                let role = &binding["roleRef"];
+                let (kind, name) = (text::plain(&role["kind"]), text::plain(&role["name"]));
+                let role = [kind, name].map(|part| part.as_str().unwrap_or_default().to_owned());
+                vec![
+                    text::name(binding),
+                    role.join("/").into(),
+                    text::age(binding),
+                ]
+            },
+        },
         ("coordination.k8s.io", "leases") => Layout {
             columns: const { &[NAME, column("Holder"), AGE] },
             cells: |lease| {
