@@ -146,7 +146,7 @@ fn is_name(name: &str) -> bool {
 /// command itself is not killed by that.
 pub struct Session {
     incoming: BoxStream<'static, Result<Message, tungstenite::Error>>,
-    outgoing: mpsc::Sender<Message>,
+    stdin: Stdin,
     writer: AbortHandle,
     liveness: Arc<Liveness>,
     silence_limit: Duration,
@@ -210,7 +210,7 @@ impl Session {
             tokio::spawn(writer::write(sending, messages, options.ping_every)).abort_handle();
         Ok(Self {
             incoming: receiving.boxed(),
-            outgoing,
+            stdin: Stdin(outgoing),
             writer,
             liveness,
             silence_limit: options.silence_limit,
@@ -281,6 +281,39 @@ impl Session {
     /// A server stops answering pings while the command does not read its input: send no more than a pipe holds to a
     /// command that may not read.
     pub async fn write_stdin(&mut self, data: &[u8]) -> Result<(), StdinError> {
+        self.stdin.write(data).await
+    }
+
+    /// Standard input, to be written to while [`next`](Self::next) is awaited.
+    pub(crate) fn stdin(&self) -> Stdin {
+        self.stdin.clone()
+    }
+
+    /// Ends the command's standard input.
+    pub async fn close_stdin(&mut self) -> Result<(), StdinError> {
+        if !self.half_close {
+            return Err(StdinError::NoHalfClose);
+        }
+        self.stdin
+            .send(Bytes::from_static(&[channel::CLOSE, channel::STDIN]))
+            .await
+    }
+}
+
+impl Drop for Session {
+    /// A writer that waits for a peer that does not read would keep the connection open.
+    fn drop(&mut self) {
+        self.writer.abort();
+    }
+}
+
+/// The standard input of a command. Writing fails once its [`Session`] is gone.
+#[derive(Clone)]
+pub(crate) struct Stdin(mpsc::Sender<Message>);
+
+impl Stdin {
+    /// As [`Session::write_stdin`].
+    pub(crate) async fn write(&self, data: &[u8]) -> Result<(), StdinError> {
         for chunk in data.chunks(STDIN_FRAME_BYTES) {
             let mut frame = Zeroizing::new(Vec::with_capacity(chunk.len() + 1));
             frame.push(channel::STDIN);
@@ -290,26 +323,10 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the command's standard input.
-    pub async fn close_stdin(&mut self) -> Result<(), StdinError> {
-        if !self.half_close {
-            return Err(StdinError::NoHalfClose);
-        }
-        self.send(Bytes::from_static(&[channel::CLOSE, channel::STDIN]))
-            .await
-    }
-
-    async fn send(&mut self, frame: Bytes) -> Result<(), StdinError> {
-        self.outgoing
+    async fn send(&self, frame: Bytes) -> Result<(), StdinError> {
+        self.0
             .send(Message::Binary(frame))
             .await
             .map_err(|_| StdinError::Ended)
-    }
-}
-
-impl Drop for Session {
-    /// A writer that waits for a peer that does not read would keep the connection open.
-    fn drop(&mut self) {
-        self.writer.abort();
     }
 }

@@ -11,6 +11,7 @@
 mod error;
 pub mod fetch;
 mod query;
+pub mod upload;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +20,12 @@ pub use fetch::{
     FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError, StreamError, fetch,
 };
 pub use query::{list, space, stat};
+pub use upload::{UploadError, UploadOptions, Uploaded, upload};
 
 use crate::exec::PodContainer;
+
+/// The slowest volume that is not taken for a dead one.
+const SLOWEST_BYTES_PER_SECOND: u64 = 4 << 20;
 
 /// A file in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -81,6 +81,11 @@ impl FetchError {
             | Self::Sink(_) => false,
         }
     }
+
+    /// Whether a look at the source may tell more.
+    pub(super) fn is_about_the_source(&self) -> bool {
+        matches!(self, Self::Streams { last, .. } if last.is_about_the_source())
+    }
 }
 
 /// Why one stream of a fetch ended early.
@@ -109,6 +114,12 @@ pub enum StreamError {
         /// How long was waited.
         after: Duration,
     },
+    /// The container lacks a program.
+    #[error("the container has no {tool}; use a container that has it")]
+    MissingTool {
+        /// The program.
+        tool: &'static str,
+    },
     /// A part of the file could not be read.
     #[error("reading the file failed with exit code {code}{}", after_colon(.stderr))]
     Read {
@@ -127,6 +138,7 @@ impl StreamError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Refused(error) => error.is_temporary(),
+            Self::MissingTool { .. } => false,
             Self::Lost(_)
             | Self::BrokenOff(_)
             | Self::Exited { .. }

@@ -11,7 +11,7 @@ use super::{BLOCK_BYTES, FetchError, Partial, total};
 use crate::{
     digest::Sha256Digest,
     download::{DownloadError, TransferOptions},
-    file::{FileError, RemoteFile},
+    file::{FileError, RemoteFile, SLOWEST_BYTES_PER_SECOND},
     remote_command::{RemoteCommand, without_comments},
     run::run,
     secret::Secret,
@@ -25,9 +25,6 @@ pub(super) const NOT_A_FILE: i32 = 254;
 const COMPARED_BYTES: u64 = 16 << 20;
 /// How many ranges are compared at most, however large the file is.
 const COMPARED_RANGES: u64 = 1024;
-
-/// The slowest volume that is not taken for a dead one.
-const SLOWEST_BYTES_PER_SECOND: u64 = 4 << 20;
 
 /// The pod's SHA-256 of the whole file.
 pub(super) async fn of_source(

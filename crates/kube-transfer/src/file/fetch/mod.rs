@@ -156,9 +156,9 @@ pub async fn fetch<S: Sink>(
     let (verifier, closed) = transfer.close(&mut partial).await;
     let Digests { reported, computed } = match received {
         Ok(digests) => digests,
-        Err(FetchError::Streams { last, path }) if last.is_about_the_source() => {
+        Err(error) if error.is_about_the_source() => {
             still(client, file, version, options, &mut observe).await?;
-            return Err(FetchError::Streams { last, path });
+            return Err(error);
         }
         Err(error) => return Err(error),
     };

@@ -212,7 +212,7 @@ impl Record {
     fn usable(&self, length: u64) -> RangeSet<u64> {
         let mut usable = RangeSet::new();
         for (start, end) in &self.held {
-            let start = start.next_multiple_of(BLOCK_BYTES);
+            let start = (*start).min(length).next_multiple_of(BLOCK_BYTES);
             let end = match (*end).min(length) {
                 end if end == self.version.bytes => end,
                 end => end - end % BLOCK_BYTES,
@@ -341,7 +341,10 @@ mod tests {
             .open(data_path(&path))
             .expect("the data");
         data.set_len(2 * MIB + 5).expect("shorter");
-        assert_eq!(held(&path, &version), Some(vec![0..2 * MIB]));
+        assert_eq!(
+            held(&path, &version),
+            Some(std::iter::once(0..2 * MIB).collect())
+        );
 
         let backwards = Record {
             version,

@@ -289,9 +289,12 @@ impl Stream<'_> {
     }
 
     fn failed(&self, code: u8) -> StreamError {
-        StreamError::Read {
-            code,
-            stderr: self.stderr.clone().tail(),
+        match code {
+            127 => StreamError::MissingTool { tool: "dd" },
+            code => StreamError::Read {
+                code,
+                stderr: self.stderr.clone().tail(),
+            },
         }
     }
 

@@ -115,16 +115,22 @@ impl<T: Send + 'static> Transfer<T> {
         let shared = Arc::clone(&self.shared);
         let bytes = self.bytes;
         let notifier = self.notifier.clone();
-        let mut reported_digest = pin!(patiently(
-            &shared.options,
-            |error| drop(notifier.send(Notice::AskingAgain(error))),
-            || hashes::of_source(
-                &shared.client,
-                &shared.file,
-                bytes,
-                &shared.options.transfer
-            ),
-        ));
+        let ask = || {
+            patiently(
+                &shared.options,
+                |error| drop(notifier.send(Notice::AskingAgain(error))),
+                || {
+                    hashes::of_source(
+                        &shared.client,
+                        &shared.file,
+                        bytes,
+                        &shared.options.transfer,
+                    )
+                },
+            )
+        };
+        let mut reported_digest = pin!(ask());
+        let mut ask_later = false;
         let mut tick = interval(PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = None;
@@ -146,7 +152,15 @@ impl<T: Send + 'static> Transfer<T> {
                         Err(_) => return Err(self.store_failed().await),
                     });
                 }
-                digest = &mut reported_digest, if reported.is_none() => reported = Some(digest?),
+                digest = &mut reported_digest, if reported.is_none() && !ask_later => match digest {
+                    Ok(digest) => reported = Some(digest),
+                    // A server that allows only so many streams at once has room when those are done.
+                    Err(error) if error.is_temporary() && !self.streams.is_empty() => {
+                        observe(FetchEvent::AskingAgain { error: &error });
+                        ask_later = true;
+                    }
+                    Err(error) => return Err(error),
+                },
                 _ = tick.tick() => {
                     let arrived = shared.arrived.load(Ordering::Relaxed);
                     if told.replace(arrived) != Some(arrived) {
@@ -154,6 +168,10 @@ impl<T: Send + 'static> Transfer<T> {
                     }
                     self.recorder.tick(|| shared.store.held().now()).await?;
                 }
+            }
+            if ask_later && self.streams.is_empty() {
+                ask_later = false;
+                reported_digest.set(ask());
             }
             if let (Some(reported), Some(computed)) = (reported, computed) {
                 observe(FetchEvent::Progress { bytes });
