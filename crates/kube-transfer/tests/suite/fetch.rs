@@ -1,73 +1,74 @@
-//! Files fetched over several streams.
+//! Files fetched over several streams, and what may happen to them meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use kube_transfer::{
     TransferOptions,
-    file::{FetchError, FetchEvent, FetchOptions, Fetched, Partial, RemoteFile, fetch, stat},
+    file::{
+        FetchError, FetchEvent, FetchOptions, Fetched, FileError, Partial, StreamError, fetch, stat,
+    },
 };
-use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
-use tempfile::TempDir;
 
-use crate::support::{ApiServer, Behaviour, Memory, Pod, Subprotocol, remote, shells, tools};
+use crate::support::{
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, impatient, names, shells,
+    tools,
+};
 
 const MIB: usize = 1 << 20;
-
-/// A source and a destination.
-struct Volume {
-    directory: TempDir,
-    content: Vec<u8>,
-}
-
-impl Volume {
-    fn with(bytes: usize, seed: u64) -> Self {
-        let mut content = vec![0; bytes];
-        SmallRng::seed_from_u64(seed).fill(content.as_mut_slice());
-        let directory = TempDir::new().expect("a directory");
-        std::fs::write(directory.path().join("source file\n"), &content).expect("a file");
-        Self { directory, content }
-    }
-
-    fn source(&self) -> PathBuf {
-        self.directory.path().join("source file\n")
-    }
-
-    fn destination(&self) -> PathBuf {
-        self.directory.path().join("destination")
-    }
-
-    fn remote(&self) -> RemoteFile {
-        remote(&self.source())
-    }
-}
 
 fn options(streams: usize) -> FetchOptions {
     FetchOptions {
         streams,
-        retry_pause: std::time::Duration::from_millis(1),
+        retry_pause: Duration::from_millis(1),
         ..FetchOptions::default()
     }
 }
 
-/// Fetches from the beginning.
+/// Fetches from the beginning; tells what was observed.
+async fn observed(
+    behaviour: Behaviour,
+    volume: &Volume,
+    options: &FetchOptions,
+) -> (Result<Fetched<Vec<u8>>, FetchError>, Vec<String>) {
+    let mut events = Vec::new();
+    let result = async {
+        let client = ApiServer::start(behaviour).await.client();
+        let file = volume.remote();
+        let entry = stat(&client, &file, &TransferOptions::default()).await?;
+        let partial = Partial::create(&volume.destination(), &entry.version)?;
+        let observe = |event: FetchEvent<'_>| {
+            if !matches!(event, FetchEvent::Progress { .. }) {
+                events.push(format!("{event:?}"));
+            }
+        };
+        fetch(&client, &file, partial, Memory::default(), options, observe).await
+    }
+    .await;
+    (result, events)
+}
+
 async fn fetched(
     pod: Pod,
     volume: &Volume,
     options: &FetchOptions,
 ) -> Result<Fetched<Vec<u8>>, FetchError> {
-    let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod)).await;
-    let client = server.client();
-    let entry = stat(&client, &volume.remote(), &TransferOptions::default()).await?;
-    let partial = Partial::create(&volume.destination(), &entry.version)?;
-    fetch(
-        &client,
-        &volume.remote(),
-        partial,
-        Memory::default(),
-        options,
-        |_| (),
-    )
-    .await
+    observed(Behaviour::Run(Subprotocol::V5, pod), volume, options)
+        .await
+        .0
+}
+
+/// The file is saved, and is the source.
+fn assert_arrived(fetched: Fetched<Vec<u8>>, volume: &Volume) {
+    let (path, sunk) = fetched.save().expect("saved");
+    assert!(sunk == volume.content, "the sink got something else");
+    let found = std::fs::read(path).expect("a file");
+    assert!(found == volume.content, "the file is another");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,27 +88,276 @@ async fn files_of_all_sizes_arrive_over_any_number_of_streams() {
             .await
             .expect("success");
         assert_eq!(fetched.bytes(), bytes as u64);
-        let (path, sunk) = fetched.save().expect("saved");
-        assert!(
-            sunk == volume.content,
-            "{bytes} bytes over {streams} streams reached the sink changed"
-        );
-        assert!(std::fs::read(path).expect("a file") == volume.content);
+        assert_arrived(fetched, &volume);
         let mut left: Vec<_> = names(volume.directory.path());
         left.sort();
         assert_eq!(left, ["destination", "source file\n"]);
     }
 }
 
-fn names(directory: &Path) -> Vec<String> {
-    std::fs::read_dir(directory)
-        .expect("a directory")
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .into_string()
-                .expect("UTF-8")
-        })
-        .collect()
+#[tokio::test]
+async fn every_shell_and_the_older_protocol_serve() {
+    for shell in shells() {
+        for subprotocol in [Subprotocol::V5, Subprotocol::V4] {
+            let volume = Volume::with(5 * MIB + 7, 2);
+            let pod = Pod {
+                shell: shell.clone(),
+                ..Pod::new()
+            };
+            let (result, events) =
+                observed(Behaviour::Run(subprotocol, pod), &volume, &options(2)).await;
+            assert_arrived(result.expect("success"), &volume);
+            assert!(events.is_empty(), "{shell:?}: {events:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn busybox_suffices() {
+    let Some(tools) = tools(&["busybox"]) else {
+        return;
+    };
+    let volume = Volume::with(5 * MIB + 7, 2);
+    let fetched = fetched(tools.pod(), &volume, &options(2)).await;
+    assert_arrived(fetched.expect("success"), &volume);
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_hash_or_read_is_told() {
+    let volume = Volume::with(MIB, 2);
+    let most = ["sh", "env", "tee", "wc", "stat"];
+    for (others, missing) in [(["dd"], "sha256sum"), (["sha256sum"], "dd")] {
+        let tools = tools(&[&most[..], &others[..]].concat()).expect("installed");
+        let error = fetched(tools.pod(), &volume, &options(2))
+            .await
+            .expect_err("must fail");
+        match &error {
+            FetchError::File(FileError::MissingTool { tool }) => assert_eq!(tool, missing),
+            FetchError::Streams {
+                last: StreamError::MissingTool { tool },
+                ..
+            } => assert_eq!(*tool, missing),
+            _ => panic!("{error:?}"),
+        }
+        assert!(!error.is_temporary());
+    }
+}
+
+/// A container whose `dd` does something to the file before the third range is read.
+fn meddling(volume: &Volume, deed: &str) -> Tools {
+    let tools = tools(&["busybox"]).expect("installed");
+    let script = format!(
+        "#!/bin/sh\necho >>{calls}\n[ $(wc -l <{calls}) -eq 3 ] && file='{file}' && {deed}\nexec busybox dd \"$@\"\n",
+        calls = volume.directory.path().join("calls").display(),
+        file = volume.source().display(),
+    );
+    tools.replace("dd", &script);
+    tools
+}
+
+#[tokio::test]
+async fn a_source_that_changes_under_way_is_told_in_its_own_terms() {
+    for (deed, expected) in [
+        ("echo more >>\"$file\"", "from 20971520 to 20971525 bytes"),
+        ("truncate -s 5M \"$file\"", "from 20971520 to 5242880 bytes"),
+        (
+            "cp \"$file\" \"$file.new\" && mv \"$file.new\" \"$file\"",
+            "another file took its place",
+        ),
+        ("touch -d @1000000000 \"$file\"", "it was written to"),
+    ] {
+        let volume = Volume::with(20 * MIB, 3);
+        let tools = meddling(&volume, deed);
+        let error = fetched(tools.pod(), &volume, &options(1))
+            .await
+            .expect_err("must fail");
+        assert!(
+            matches!(error, FetchError::SourceChanged { .. }),
+            "{deed}: {error:?}"
+        );
+        assert!(error.to_string().contains(expected), "{deed}: {error}");
+        assert!(!volume.destination().exists());
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_vanishes_or_is_swapped_for_a_link_under_way_is_told() {
+    let volume = Volume::with(20 * MIB, 3);
+    let tools = meddling(&volume, "rm \"$file\"");
+    let error = fetched(tools.pod(), &volume, &options(1))
+        .await
+        .expect_err("must fail");
+    assert!(
+        matches!(error, FetchError::File(FileError::NotFound { .. })),
+        "{error:?}"
+    );
+
+    let volume = Volume::with(20 * MIB, 3);
+    let tools = meddling(&volume, "ln -sf /etc/passwd \"$file\"");
+    let error = fetched(tools.pod(), &volume, &options(1))
+        .await
+        .expect_err("must fail");
+    assert!(matches!(error, FetchError::NotAFile { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_source_rewritten_with_its_size_and_time_kept_is_never_a_mixture() {
+    let mut volume = Volume::with(20 * MIB, 3);
+    let deed = "touch -r \"$file\" \"$file.time\" && echo rewritten | \
+        busybox dd of=\"$file\" conv=notrunc 2>/dev/null && touch -r \"$file.time\" \"$file\"";
+    let tools = meddling(&volume, deed);
+    // Slow enough to see the file after the deed.
+    tools.replace(
+        "sha256sum",
+        "#!/bin/sh\nsleep 1\nexec busybox sha256sum \"$@\"\n",
+    );
+    tools.replace("openssl", "#!/bin/sh\nexit 1\n");
+    let error = fetched(tools.pod(), &volume, &options(1))
+        .await
+        .expect_err("must fail");
+    let FetchError::HashDiffers { dropped_bytes, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(dropped_bytes, 16 << 20, "the rest was good");
+
+    volume.content[..10].copy_from_slice(b"rewritten\n");
+    let client = ApiServer::start(Behaviour::Run(Subprotocol::V5, tools.pod()))
+        .await
+        .client();
+    let file = volume.remote();
+    let entry = stat(&client, &file, &TransferOptions::default())
+        .await
+        .expect("a file");
+    let partial = Partial::resume(&volume.destination(), &entry.version)
+        .expect("no trouble")
+        .expect("something held");
+    assert_eq!(partial.held_bytes(), 4 << 20);
+    let resumed = fetch(
+        &client,
+        &file,
+        partial,
+        Memory::default(),
+        &options(1),
+        |_| (),
+    )
+    .await;
+    assert_arrived(resumed.expect("success"), &volume);
+}
+
+/// Each stream that sends ranges has the fault of its number.
+fn streams(fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Behaviour {
+    let streams = AtomicUsize::new(0);
+    let choice = move |_: usize, argv: &[String]| {
+        if argv[2].contains("serve") {
+            Pod::with_fault(fault(streams.fetch_add(1, Ordering::SeqCst)))
+        } else {
+            Pod::new()
+        }
+    };
+    Behaviour::Choose(Subprotocol::V5, Arc::new(choice))
+}
+
+fn first_stream(fault: Fault) -> Behaviour {
+    streams(move |number| if number == 0 { fault } else { Fault::None })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_is_opened_again_and_said_so() {
+    for fault in [
+        Fault::Cut(3_000_000),
+        Fault::Close(0),
+        Fault::DropTail(1_234_567),
+        Fault::Freeze(2_000_000),
+    ] {
+        let volume = Volume::with(9 * MIB, 4);
+        let options = FetchOptions {
+            transfer: impatient(),
+            ..options(2)
+        };
+        let (result, events) = observed(first_stream(fault), &volume, &options).await;
+        assert_arrived(result.expect("success"), &volume);
+        assert_eq!(events.len(), 1, "{fault:?}: {events:?}");
+        assert!(events[0].starts_with("Retrying"), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_never_comes_far_is_given_up_after_its_retries() {
+    let volume = Volume::with(3 * MIB, 4);
+    let behaviour = streams(move |_| Fault::Cut(1_000_000));
+    let (result, events) = observed(behaviour, &volume, &options(1)).await;
+    let error = result.expect_err("must fail");
+    assert!(
+        matches!(
+            &error,
+            FetchError::Streams {
+                last: StreamError::Lost(_),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(error.is_temporary());
+    assert_eq!(events.len(), 2, "{events:?}");
+}
+
+#[tokio::test]
+async fn progress_counts_as_long_as_each_attempt_brings_something() {
+    let volume = Volume::with(8 * MIB, 4);
+    let behaviour = streams(move |_| Fault::Cut(MIB + 100));
+    let (result, events) = observed(behaviour, &volume, &options(1)).await;
+    assert_arrived(result.expect("success"), &volume);
+    assert_eq!(events.len(), 7, "{events:?}");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_found_and_only_its_range_is_fetched_again() {
+    let volume = Volume::with(20 * MIB, 5);
+    let behaviour = first_stream(Fault::Corrupt(2_000_000));
+    let (result, _) = observed(behaviour.clone(), &volume, &options(1)).await;
+    let error = result.expect_err("must fail");
+    let FetchError::HashDiffers { dropped_bytes, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(dropped_bytes, 16 << 20);
+    assert!(error.is_temporary());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_some_streams_refused_the_others_fetch_all() {
+    for status in [429, 403] {
+        let volume = Volume::with(20 * MIB, 6);
+        let behaviour = Behaviour::Limit(2, status, Pod::new());
+        let (result, _) = observed(behaviour, &volume, &options(8)).await;
+        match result {
+            Ok(fetched) => assert_arrived(fetched, &volume),
+            // Whoever came first had both places, and the pod could not be asked for the hash.
+            Err(error) => assert!(status == 403 && !error.is_temporary(), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused() {
+    let volume = Volume::with(MIB, 7);
+    let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
+    let client = server.client();
+    let entry = stat(&client, &volume.remote(), &TransferOptions::default())
+        .await
+        .expect("a file");
+    let real = volume.source().with_extension("real");
+    std::fs::rename(volume.source(), &real).expect("renamed");
+    std::os::unix::fs::symlink(&real, volume.source()).expect("a link");
+    let partial = Partial::create(&volume.destination(), &entry.version).expect("a partial file");
+    let error = fetch(
+        &client,
+        &volume.remote(),
+        partial,
+        Memory::default(),
+        &options(2),
+        |_| (),
+    )
+    .await
+    .expect_err("must fail");
+    assert!(matches!(error, FetchError::NotAFile { .. }), "{error:?}");
 }

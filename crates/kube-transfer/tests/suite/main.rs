@@ -8,4 +8,7 @@
 mod download;
 mod exec;
 mod faults;
+mod fetch;
+mod query;
 mod support;
+mod upload;

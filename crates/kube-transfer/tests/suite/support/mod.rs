@@ -3,8 +3,12 @@
 mod client;
 mod pod;
 mod script;
+mod tools;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use kube::{Client, Config};
 use kube_transfer::{PodContainer, stream_config};
@@ -22,6 +26,7 @@ pub(crate) use client::{
 };
 pub(crate) use pod::{Fault, Pod};
 pub(crate) use script::{Step, close, frame, play, recorded, refusal};
+pub(crate) use tools::{Tools, Volume, names, random_bytes, remote, tools};
 
 /// Which subprotocol the server agrees to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +55,13 @@ pub(crate) enum Behaviour {
     Play(Subprotocol, Vec<Step>),
     /// Runs the command.
     Run(Subprotocol, Pod),
+    /// Runs each command in the pod chosen by its number, from 0, and arguments.
+    Choose(Subprotocol, Choice),
+    /// Runs so many commands at once, and refuses the others with this status.
+    Limit(usize, u16, Pod),
 }
+
+pub(crate) type Choice = Arc<dyn Fn(usize, &[String]) -> Pod + Send + Sync>;
 
 pub(crate) struct ApiServer {
     url: String,
@@ -63,9 +74,16 @@ impl ApiServer {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
+        let running = Arc::new(AtomicUsize::new(0));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, behaviour.clone(), Arc::clone(&seen)));
+                let (behaviour, seen) = (behaviour.clone(), Arc::clone(&seen));
+                let running = Arc::clone(&running);
+                tokio::spawn(async move {
+                    let number = running.fetch_add(1, Ordering::SeqCst);
+                    serve(socket, behaviour, number, &seen).await;
+                    running.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         Self { url, requests }
@@ -90,17 +108,39 @@ pub(crate) fn target() -> PodContainer {
     }
 }
 
-async fn serve(mut socket: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut socket: TcpStream,
+    behaviour: Behaviour,
+    running: usize,
+    seen: &Mutex<Vec<String>>,
+) {
     socket.set_nodelay(true).expect("a TCP socket");
     match behaviour {
         Behaviour::Refuse { status, body } => refuse(&mut socket, status, &body).await,
         Behaviour::Ignore => std::future::pending().await,
         Behaviour::Play(subprotocol, steps) => {
-            let (socket, _) = accept(socket, subprotocol, &seen).await;
+            let (socket, _) = accept(socket, subprotocol, seen).await;
             play(socket, steps).await;
         }
         Behaviour::Run(subprotocol, pod) => {
-            let (socket, argv) = accept(socket, subprotocol, &seen).await;
+            let (socket, argv) = accept(socket, subprotocol, seen).await;
+            pod.run(socket, argv).await;
+        }
+        Behaviour::Choose(subprotocol, choice) => {
+            let (socket, argv) = accept(socket, subprotocol, seen).await;
+            let number = seen.lock().expect("not poisoned").len() - 1;
+            choice(number, &argv).run(socket, argv).await;
+        }
+        Behaviour::Limit(most, status, _) if running >= most => {
+            refuse(
+                &mut socket,
+                status,
+                r#"{"kind":"Status","status":"Failure"}"#,
+            )
+            .await;
+        }
+        Behaviour::Limit(_, _, pod) => {
+            let (socket, argv) = accept(socket, Subprotocol::V5, seen).await;
             pod.run(socket, argv).await;
         }
     }

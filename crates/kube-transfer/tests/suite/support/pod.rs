@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     DropTail(usize),
     /// One bit of this byte of standard output flips.
     Corrupt(usize),
+    /// The connection is cut after this many bytes for standard input.
+    CutInput(usize),
+    /// One bit of this byte of standard input flips.
+    CorruptInput(usize),
 }
 
 /// A container with a shell.
@@ -106,6 +110,7 @@ impl Pod {
             fault: self.fault,
             sent: 0,
             stdout: 0,
+            received: 0,
         };
         let _ = line.send(&mut socket, STDOUT, Bytes::new()).await;
         loop {
@@ -113,8 +118,9 @@ impl Pod {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(message))) => {
                         self.inputs.fetch_add(1, Ordering::SeqCst);
+                        let (message, after) = line.receive(message.to_vec());
                         write_stdin(&mut stdin, &message).await;
-                        Sent::On
+                        after
                     }
                     Some(Ok(Message::Ping(_))) => Sent::On,
                     _ => Sent::Cut,
@@ -190,9 +196,27 @@ struct Line {
     fault: Fault,
     sent: usize,
     stdout: usize,
+    received: usize,
 }
 
 impl Line {
+    /// What arrives of a message for the pod.
+    fn receive(&mut self, mut message: Vec<u8>) -> (Vec<u8>, Sent) {
+        let begin = self.received;
+        self.received += message.len() - 1;
+        match self.fault {
+            Fault::CutInput(limit) if self.received >= limit => {
+                message.truncate(1 + limit.saturating_sub(begin));
+                (message, Sent::Cut)
+            }
+            Fault::CorruptInput(at) if (begin..self.received).contains(&at) => {
+                message[1 + at - begin] ^= 1;
+                (message, Sent::On)
+            }
+            _ => (message, Sent::On),
+        }
+    }
+
     async fn send(
         &mut self,
         socket: &mut WebSocketStream<TcpStream>,

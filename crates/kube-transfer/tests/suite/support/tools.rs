@@ -1,11 +1,13 @@
-//! Containers with few programs.
+//! Containers with few programs, and their files.
 
 use std::{
-    os::unix::fs::symlink,
+    fs::Permissions,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
 use kube_transfer::file::RemoteFile;
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tempfile::TempDir;
 
 use super::{Pod, target};
@@ -28,8 +30,10 @@ pub(crate) fn tools(names: &[&str]) -> Option<Tools> {
                 .status()
                 .expect("busybox runs");
             assert!(applets.success(), "busybox installs its applets");
-        } else {
-            symlink(program, directory.path().join(name)).expect("a link");
+        }
+        let link = directory.path().join(name);
+        if !link.exists() {
+            symlink(program, link).expect("a link");
         }
     }
     Some(Tools(directory))
@@ -47,19 +51,63 @@ impl Tools {
 
     /// Puts a script in the place of a program.
     pub(crate) fn replace(&self, name: &str, script: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
         let path = self.0.path().join(name);
         let _ = std::fs::remove_file(&path);
         std::fs::write(&path, script).expect("a script");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("mine");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("mine");
     }
 }
 
-pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    std::fs::read_dir(directory)
+        .expect("a directory")
+        .map(|entry| {
+            let name = entry.expect("an entry").file_name();
+            name.into_string().expect("UTF-8")
+        })
+        .collect()
+}
+
+pub(crate) fn random_bytes(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    SmallRng::seed_from_u64(seed).fill(bytes.as_mut_slice());
+    bytes
+}
+
+fn installed(name: &str) -> Option<PathBuf> {
     ["/usr/bin", "/bin"]
         .iter()
         .map(|directory| Path::new(directory).join(name))
         .find(|path| path.exists())
+}
+
+/// A source and a destination.
+pub(crate) struct Volume {
+    pub(crate) directory: TempDir,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Volume {
+    pub(crate) fn with(bytes: usize, seed: u64) -> Self {
+        let volume = Self {
+            directory: TempDir::new().expect("a directory"),
+            content: random_bytes(bytes, seed),
+        };
+        std::fs::write(volume.source(), &volume.content).expect("a file");
+        volume
+    }
+
+    pub(crate) fn source(&self) -> PathBuf {
+        self.directory.path().join("source file\n")
+    }
+
+    pub(crate) fn destination(&self) -> PathBuf {
+        self.directory.path().join("destination")
+    }
+
+    pub(crate) fn remote(&self) -> RemoteFile {
+        remote(&self.source())
+    }
 }
 
 pub(crate) fn remote(path: &Path) -> RemoteFile {
