@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     image::Image,
+    registration::Machine,
     spec::{
         ContainerSpec, EnvironmentSource, EnvironmentVariable, FieldReference, KeyReference, Pod,
     },
@@ -33,14 +34,19 @@ pub(super) enum ConfigError {
 /// The environment of a container: the image's, then what the manifest says, later entries winning.
 pub(super) fn environment(
     store: &Store,
-    pod: &Pod,
+    (pod, machine): (&Pod, &Machine),
     pod_ip: &str,
     container: &ContainerSpec,
     image: &Image,
 ) -> Result<Vec<(String, String)>, ConfigError> {
     let mut environment = Environment(image.environment.clone());
     environment.set("HOSTNAME", pod.hostname().to_owned());
-    let source = Source { store, pod, pod_ip };
+    let source = Source {
+        store,
+        pod,
+        machine,
+        pod_ip,
+    };
     for from in &container.env_from {
         for (name, value) in source.all(from)? {
             environment.set(&format!("{}{name}", from.prefix), value);
@@ -92,6 +98,7 @@ fn find<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> 
 struct Source<'a> {
     store: &'a Store,
     pod: &'a Pod,
+    machine: &'a Machine,
     pod_ip: &'a str,
 }
 
@@ -182,7 +189,7 @@ impl Source<'_> {
             "metadata.name" => &metadata.name,
             "metadata.namespace" => &metadata.namespace,
             "metadata.uid" => &metadata.uid,
-            "spec.nodeName" => super::NODE_NAME,
+            "spec.nodeName" => self.machine.name,
             "spec.serviceAccountName" => self
                 .pod
                 .spec
@@ -190,7 +197,7 @@ impl Source<'_> {
                 .as_deref()
                 .unwrap_or("default"),
             "status.podIP" | "status.podIPs" => self.pod_ip,
-            "status.hostIP" => super::HOST_IP,
+            "status.hostIP" => self.machine.address,
             _ => return Err(ConfigError::UnknownField(path.to_owned())),
         };
         Ok(value.to_owned())

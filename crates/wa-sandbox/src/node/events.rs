@@ -3,7 +3,7 @@
 use rand::RngExt;
 use serde_json::json;
 
-use super::{NODE_NAME, spec::Pod};
+use super::{registration::Machine, spec::Pod};
 use crate::{
     api::resources,
     store::{Store, object},
@@ -18,7 +18,7 @@ pub(super) enum Severity {
 /// Records what the kubelet did with a pod, or with one of its containers.
 pub(super) fn from_kubelet(
     store: &Store,
-    pod: &Pod,
+    (pod, machine): (&Pod, &Machine),
     container: Option<&str>,
     severity: Severity,
     reason: &str,
@@ -34,10 +34,32 @@ pub(super) fn from_kubelet(
         pod,
         json!({
             "involvedObject": involved, "reason": reason, "message": message,
-            "source": {"component": "kubelet", "host": NODE_NAME},
+            "source": {"component": "kubelet", "host": machine.name},
             "firstTimestamp": now, "lastTimestamp": now, "count": 1,
             "type": format!("{severity:?}"), "eventTime": null,
-            "reportingComponent": "kubelet", "reportingInstance": NODE_NAME,
+            "reportingComponent": "kubelet", "reportingInstance": machine.name,
+        }),
+    );
+}
+
+/// Records what came of attaching a pod's volume to its machine.
+pub(super) fn from_attach_detach(
+    store: &Store,
+    pod: &Pod,
+    severity: Severity,
+    reason: &str,
+    message: &str,
+) {
+    let component = "attachdetach-controller";
+    let now = object::now();
+    create(
+        store,
+        pod,
+        json!({
+            "involvedObject": involved_object(pod), "reason": reason, "message": message,
+            "source": {"component": component}, "firstTimestamp": now, "lastTimestamp": now, "count": 1,
+            "type": format!("{severity:?}"), "eventTime": null,
+            "reportingComponent": component, "reportingInstance": "",
         }),
     );
 }

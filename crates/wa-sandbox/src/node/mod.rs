@@ -1,9 +1,11 @@
-//! The cluster's only node: it runs pods as real processes on this machine.
+//! The cluster's nodes: they run pods as real processes, all of them on this machine.
 //!
 //! [`Node`] watches the store for pods, as a kubelet watches the API, and gives each a worker (`kubelet`) that has it
 //! scheduled, makes its volumes, runs its containers (`container`) and reports its status. [`Node::exec`] and
 //! [`Node::log`] are what a kubelet serves for `kubectl exec` and `kubectl logs`.
 
+mod affinity;
+mod attachments;
 mod container;
 mod driver;
 mod environment;
@@ -42,6 +44,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
+use attachments::Attachments;
 pub use container::Mount;
 pub use driver::StorageDriver;
 pub use exec::{ExecError, ExecRequest, Process, Resizer};
@@ -56,13 +59,9 @@ use state::{ContainerPhase, PodRuntime, Record};
 
 use crate::{
     api::{Status, resources},
+    disks::Disks,
     store::{EventType, Object, Store, object},
 };
-
-/// Name of the node in the API.
-pub const NODE_NAME: &str = "node1";
-/// Address of the node in the API.
-const HOST_IP: &str = "127.0.0.1";
 
 /// What a node needs to start.
 #[derive(Clone, Debug)]
@@ -122,11 +121,13 @@ struct Inner {
     programs: Programs,
     /// Holds a directory for each pod.
     pod_directories: PathBuf,
-    /// Holds a directory for each persistent volume.
-    volumes: PathBuf,
+    disks: Disks,
+    attachments: Attachments,
+    /// Held by whoever places a pod: the scheduler looks at one at a time.
+    scheduling: Mutex<()>,
     /// Holds a directory for each node that stands for the root of its own files.
     hosts: PathBuf,
-    images: Vec<Image>,
+    images: Mutex<Vec<Image>>,
     driver: Option<Arc<dyn StorageDriver>>,
     /// Second and third byte of the pods' loopback addresses, random so that sandboxes do not meet.
     network: (u8, u8),
@@ -135,7 +136,7 @@ struct Inner {
 }
 
 impl Node {
-    /// Registers the node in the API and begins to run the pods there are.
+    /// Registers the nodes in the API and begins to run the pods there are.
     pub fn start(store: Store, config: NodeConfig) -> Result<Self, NodeError> {
         let programs = Programs::find()?;
         let setup = |source| NodeError::Setup {
@@ -143,9 +144,10 @@ impl Node {
             source,
         };
         let pod_directories = config.directory.join("pods");
-        let volumes = config.volumes();
+        let snapshots = config.directory.join("snapshots");
+        let disks = Disks::new(config.volumes(), snapshots).map_err(setup)?;
         let hosts = config.directory.join("hosts");
-        for directory in [&pod_directories, &volumes, &hosts] {
+        for directory in [&pod_directories, &hosts] {
             std::fs::create_dir_all(directory).map_err(setup)?;
         }
         let launcher = Launcher::start().map_err(setup)?;
@@ -155,9 +157,11 @@ impl Node {
             launcher,
             programs,
             pod_directories,
-            volumes,
+            disks,
+            attachments: Attachments::default(),
+            scheduling: Mutex::default(),
             hosts,
-            images: config.images,
+            images: Mutex::new(config.images),
             driver: config.driver,
             network: (64 | rand::random::<u8>() & 0x3f, rand::random()),
             next_host: AtomicU8::new(1),
@@ -177,12 +181,24 @@ impl Node {
 
     /// The directory that is a persistent volume's content.
     pub fn volume_directory(&self, volume: &str) -> PathBuf {
-        self.inner.volumes.join(volume)
+        self.inner.disks.volume(volume)
+    }
+
+    /// What persistent volumes are on.
+    pub fn disks(&self) -> &Disks {
+        &self.inner.disks
     }
 
     /// The directory that stands for the root of a node's own files, where pods with a host path look.
     pub fn host_directory(&self, node: &str) -> PathBuf {
         self.inner.host_directory(node)
+    }
+
+    /// Makes an image one that no registry has: it cannot be pulled from now on.
+    pub fn forget_image(&self, reference: &str) {
+        let images = &self.inner.images;
+        let mut images = images.lock().unwrap_or_else(PoisonError::into_inner);
+        images.retain(|image| image.reference != reference);
     }
 
     /// Kills everything at once and waits until it is dead.
@@ -367,7 +383,8 @@ impl Inner {
     }
 
     fn image(&self, reference: &str) -> Option<Image> {
-        self.images
+        let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        images
             .iter()
             .find(|image| image.reference == reference)
             .cloned()

@@ -1,4 +1,4 @@
-//! The node's own object in the API, which tells what this machine has: pods really run on it.
+//! The nodes' own objects in the API. Each tells what this machine has, because pods of all of them really run on it.
 //!
 //! Left out: heartbeats (conditions stay as they were at the start, and there is no lease), the machine's identity (its
 //! numbers are made up for each cluster), and reservations, so that everything is allocatable.
@@ -8,7 +8,6 @@ use std::{fs, io, path::Path, thread::available_parallelism};
 use rustix::fs::statvfs;
 use serde_json::{Value, json};
 
-use super::{HOST_IP, NODE_NAME};
 use crate::{
     api::{Status, resources},
     store::{Store, object},
@@ -17,15 +16,46 @@ use crate::{
 /// The kubelet's default.
 const MOST_PODS: &str = "110";
 
-/// Adds the node whose files are in `directory`.
+/// What stands for a machine of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// Name of its node in the API.
+    pub(super) name: &'static str,
+    pub(super) address: &'static str,
+}
+
+/// The machines, in the order in which pods are given to them.
+pub(super) static MACHINES: [Machine; 2] = [
+    Machine {
+        name: "node1",
+        address: "127.0.0.1",
+    },
+    Machine {
+        name: "node2",
+        address: "127.0.0.2",
+    },
+];
+
+/// The machine of that node.
+pub(super) fn machine(name: &str) -> Option<&'static Machine> {
+    MACHINES.iter().find(|machine| machine.name == name)
+}
+
+/// Adds the nodes, whose files are in `directory`.
 pub(super) fn register(store: &Store, directory: &Path) -> Result<(), Status> {
     let resources = machine_resources(directory);
+    MACHINES
+        .iter()
+        .try_for_each(|machine| register_one(store, machine, &resources))
+}
+
+fn register_one(store: &Store, machine: &Machine, resources: &Value) -> Result<(), Status> {
     let node = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {
-            "name": NODE_NAME,
+            "name": machine.name,
             "labels": {
-                "kubernetes.io/hostname": NODE_NAME, "kubernetes.io/os": "linux",
+                "kubernetes.io/hostname": machine.name, "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": architecture(), "node-role.kubernetes.io/worker": "",
             },
         },
@@ -34,7 +64,7 @@ pub(super) fn register(store: &Store, directory: &Path) -> Result<(), Status> {
             "capacity": resources,
             "allocatable": resources,
             "conditions": conditions(),
-            "addresses": [{"type": "InternalIP", "address": HOST_IP}, {"type": "Hostname", "address": NODE_NAME}],
+            "addresses": [{"type": "InternalIP", "address": machine.address}, {"type": "Hostname", "address": machine.name}],
             "nodeInfo": {
                 "machineID": uuid::Uuid::new_v4().simple().to_string(),
                 "systemUUID": uuid::Uuid::new_v4().to_string(), "bootID": uuid::Uuid::new_v4().to_string(),
@@ -135,7 +165,7 @@ mod tests {
     fn the_node_tells_what_this_machine_has() {
         let store = Store::new();
         register(&store, Path::new("/")).unwrap();
-        let node = store.get(&resources::NODES, "", NODE_NAME).unwrap();
+        let node = store.get(&resources::NODES, "", "node1").unwrap();
         let status = &node["status"];
         assert_eq!(status["capacity"], status["allocatable"]);
         for (resource, unit) in [

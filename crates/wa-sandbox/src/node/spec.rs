@@ -33,6 +33,7 @@ pub(super) struct PodSpec {
     pub(super) active_deadline_seconds: Option<u64>,
     pub(super) node_name: Option<String>,
     pub(super) node_selector: BTreeMap<String, String>,
+    pub(super) affinity: Value,
     pub(super) hostname: Option<String>,
     pub(super) subdomain: Option<String>,
     pub(super) security_context: SecurityContext,

@@ -1,10 +1,11 @@
 //! What the node knows about a pod it runs; `status` turns it into the pod's `.status`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::{
     container::Container,
     logs::LogFile,
+    registration::Machine,
     spec::{ContainerSpec, Pod},
 };
 
@@ -12,6 +13,7 @@ use super::{
 pub(super) struct PodRuntime {
     pub(super) pod: Pod,
     pub(super) ip: String,
+    machine: OnceLock<&'static Machine>,
     state: Mutex<PodState>,
 }
 
@@ -110,8 +112,19 @@ impl PodRuntime {
         Self {
             pod,
             ip,
+            machine: OnceLock::new(),
             state: Mutex::new(state),
         }
+    }
+
+    /// Notes where the pod runs, which never changes.
+    pub(super) fn place(&self, machine: &'static Machine) {
+        self.machine.get_or_init(|| machine);
+    }
+
+    /// Where the pod runs, once that is decided.
+    pub(super) fn machine(&self) -> Option<&'static Machine> {
+        self.machine.get().copied()
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, PodState> {

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{
-    HOST_IP,
     spec::{Pod, RestartPolicy},
     state::{ContainerPhase, PodRuntime, PodState, Record, Terminated},
 };
@@ -17,8 +16,11 @@ pub(super) fn of(runtime: &PodRuntime, object: &Value) -> Value {
     let mut status = json!({
         "phase": phase,
         "conditions": conditions(&state, phase, generation, &object["status"]["conditions"]),
-        "hostIP": HOST_IP, "hostIPs": [{"ip": HOST_IP}],
     });
+    if let Some(machine) = runtime.machine() {
+        status["hostIP"] = machine.address.into();
+        status["hostIPs"] = json!([{"ip": machine.address}]);
+    }
     if !generation.is_null() {
         status["observedGeneration"] = generation.clone();
     }

@@ -1,8 +1,8 @@
 //! Volumes of a pod, as directories of this machine, and the container's own `/etc`.
 //!
 //! A persistent volume's content is a directory named after it, whatever its type says; a host path leads into a
-//! directory that stands for the node's own files. Left out: size limits, access modes, the checks of hostPath's `type`
-//! (what is missing is made, as a directory), other types no Watson Assistant pod has, updates of secret volumes while a pod runs, names of
+//! directory that stands for the node's own files. Left out: size limits, the checks of hostPath's `type` (what is missing
+//! is made, as a directory), other types no Watson Assistant pod has, updates of secret volumes while a pod runs, names of
 //! services that are newer than the container, service account tokens (a projected source whose object is missing is
 //! skipped, so that the token volume does no harm).
 
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     api::{Resource, Status, resources},
+    disks::Disks,
     store::{Store, object},
 };
 
@@ -52,8 +53,8 @@ pub(super) struct Volumes<'a> {
     pub(super) store: &'a Store,
     /// Holds the pod's own volumes.
     pub(super) pod_directory: PathBuf,
-    /// Holds a directory for each persistent volume.
-    pub(super) persistent: &'a Path,
+    /// Holds the persistent ones.
+    pub(super) disks: &'a Disks,
     /// Stands for the root of the node's own files.
     pub(super) host: PathBuf,
 }
@@ -142,8 +143,8 @@ impl Volumes<'_> {
                 source,
             })?;
         Ok(self
-            .persistent
-            .join(claim["spec"]["volumeName"].as_str().unwrap_or_default()))
+            .disks
+            .volume(claim["spec"]["volumeName"].as_str().unwrap_or_default()))
     }
 
     fn fill(&self, pod: &Pod, volume: &Volume, directory: &Path) -> Result<(), VolumeError> {

@@ -214,8 +214,13 @@ impl Worker {
         image: &Image,
     ) -> Result<ContainerConfig, Box<dyn std::error::Error + Send + Sync>> {
         let (node, pod) = (&self.node, self.pod());
-        let environment =
-            environment::environment(&node.store, pod, &self.runtime.ip, spec, image)?;
+        let environment = environment::environment(
+            &node.store,
+            (pod, self.machine()),
+            &self.runtime.ip,
+            spec,
+            image,
+        )?;
         let (user, group) = (pod.user(spec, image.user), pod.group(spec, image.user));
         let restarts = self.runtime.state().slot(slot).restart_count;
         let state_directory = self.directory().join(&spec.name).join(restarts.to_string());

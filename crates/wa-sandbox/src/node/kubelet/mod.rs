@@ -5,6 +5,7 @@
 //! rehearsal does not wait minutes, and a readiness probe is repeated quickly until it first succeeds.
 
 mod containers;
+mod volumes;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,8 +14,9 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::{
-    Inner, NODE_NAME,
+    Inner,
     events::{self, Severity},
+    registration::{self, Machine},
     scheduler,
     spec::Pod,
     state::{ContainerPhase, PodRuntime, Record, Slot},
@@ -79,11 +81,11 @@ impl Worker {
             self.publish();
         }
         if !matches!(end, End::Deleted) {
-            self.unpublish_volumes();
+            self.release_volumes();
         }
         self.deletion().await;
         self.stop(self.grace_period()).await;
-        self.unpublish_volumes();
+        self.release_volumes();
         self.publish();
         self.remove();
     }
@@ -102,9 +104,15 @@ impl Worker {
     }
 
     async fn live(&self) {
-        if self.pod().spec.node_name.is_none() {
-            scheduler::place(&self.node.store, self.pod()).await;
-        }
+        let machine = match &self.pod().spec.node_name {
+            None => scheduler::place(&self.node.store, &self.node.scheduling, self.pod()).await,
+            // Without a kubelet of that name the pod stays as it is.
+            Some(name) => match registration::machine(name) {
+                Some(machine) => machine,
+                None => future::pending().await,
+            },
+        };
+        self.runtime.place(machine);
         self.runtime.state().started_at = Some(object::now());
         self.publish();
         self.prepare_volumes().await;
@@ -124,59 +132,6 @@ impl Worker {
         let containers =
             (0..self.pod().spec.containers.len()).map(|index| self.supervise(Slot::Main(index)));
         future::join_all(containers).await;
-    }
-
-    async fn prepare_volumes(&self) {
-        let mut reported = String::new();
-        loop {
-            let made = self.publish_volumes().and_then(|()| {
-                self.volumes()
-                    .make(self.pod())
-                    .map_err(|error| error.to_string())
-            });
-            let Err(message) = made else {
-                return;
-            };
-            if message != reported {
-                self.event(None, Severity::Warning, "FailedMount", &message);
-                reported = message;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    /// Has the storage driver make the pod's persistent volumes usable here.
-    fn publish_volumes(&self) -> Result<(), String> {
-        let Some(driver) = &self.node.driver else {
-            return Ok(());
-        };
-        let metadata = &self.pod().metadata;
-        let claims = self.pod().spec.volumes.iter();
-        for source in claims.filter_map(|volume| volume.persistent_volume_claim.as_ref()) {
-            let store = &self.node.store;
-            // What is missing is noticed, and told, when the volume is made.
-            let volume = store
-                .get(&resources::CLAIMS, &metadata.namespace, &source.claim_name)
-                .and_then(|claim| {
-                    let name = claim["spec"]["volumeName"].as_str().unwrap_or_default();
-                    store.get(&resources::VOLUMES, "", name)
-                });
-            if let Ok(volume) = volume {
-                driver
-                    .publish(&self.node_name(), &metadata.uid, &volume)
-                    .map_err(|message| {
-                        let volume = object::name(&volume);
-                        format!("MountVolume.SetUp failed for volume {volume:?} : {message}")
-                    })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn unpublish_volumes(&self) {
-        if let Some(driver) = &self.node.driver {
-            driver.unpublish(&self.pod().metadata.uid);
-        }
     }
 
     /// Ends what still runs: asks, waits for the grace period, kills. A forced deletion meanwhile shortens it.
@@ -249,13 +204,10 @@ impl Worker {
         Duration::from_secs(seconds)
     }
 
-    /// The node the pod was assigned to.
-    fn node_name(&self) -> String {
-        let object = self.changes.borrow();
-        let name = object
-            .as_ref()
-            .and_then(|object| object["spec"]["nodeName"].as_str());
-        name.unwrap_or(NODE_NAME).to_owned()
+    /// The machine that runs the pod.
+    fn machine(&self) -> &'static Machine {
+        // Nothing of a pod that has not been placed depends on it.
+        self.runtime.machine().unwrap_or(&registration::MACHINES[0])
     }
 
     fn directory(&self) -> PathBuf {
@@ -266,8 +218,8 @@ impl Worker {
         Volumes {
             store: &self.node.store,
             pod_directory: self.directory(),
-            persistent: &self.node.volumes,
-            host: self.node.host_directory(&self.node_name()),
+            disks: &self.node.disks,
+            host: self.node.host_directory(self.machine().name),
         }
     }
 
@@ -308,7 +260,7 @@ impl Worker {
     fn event(&self, container: Option<&str>, severity: Severity, reason: &str, message: &str) {
         events::from_kubelet(
             &self.node.store,
-            self.pod(),
+            (self.pod(), self.machine()),
             container,
             severity,
             reason,

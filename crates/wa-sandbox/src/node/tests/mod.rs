@@ -1,6 +1,7 @@
 //! The node with real processes, and what its tests share: a cluster that has nothing but a node.
 
 mod containers;
+mod machines;
 mod pods;
 mod statuses;
 mod volumes;

@@ -173,11 +173,13 @@ async fn a_pod_waits_for_its_claim_and_then_finds_the_volumes_content() {
         .await;
     assert_eq!(
         pending["status"]["conditions"][0]["message"],
-        r#"0/1 nodes are available: persistentvolumeclaim "backups" not found. not found"#
+        r#"0/2 nodes are available: persistentvolumeclaim "backups" not found. not found"#
     );
     let volume = cluster.node.volume_directory("pv-1");
     std::fs::create_dir_all(&volume).unwrap();
     std::fs::write(volume.join("dump"), "PGDMP").unwrap();
+    let pv = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-1"}});
+    cluster.store.create(&resources::VOLUMES, pv).unwrap();
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "backups", "namespace": "cpd"},
         "spec": {
@@ -202,8 +204,8 @@ async fn a_node_selector_that_nothing_matches_is_reported_as_a_scheduler_does() 
         .await;
     assert_eq!(
         pending["status"]["conditions"][0]["message"],
-        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, \
-         preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, \
+         preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
     );
     assert_eq!(cluster.reasons("p"), ["FailedScheduling"]);
 }

@@ -65,7 +65,7 @@ async fn a_pod_waits_for_its_storage_driver_and_tells_it_when_it_has_ended() {
     })
     .await
     .unwrap();
-    let publish = format!("publish pvc-1 to {uid} on {}", super::super::NODE_NAME);
+    let publish = format!("publish pvc-1 to {uid} on node1");
     assert_eq!(
         driver.calls(),
         [publish.clone(), publish, format!("unpublish {uid}")]

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::controllers::Controllers;
-use crate::node::{ExecRequest, NODE_NAME, NodeConfig, Target};
+use crate::node::{ExecRequest, NodeConfig, Target};
 use crate::store::Object;
 use crate::world::Storage;
 
@@ -250,7 +250,7 @@ async fn a_volume_is_attached_mounted_read_unmounted_and_detached_as_ibm_s_page_
     let status = cluster.succeed(&["status"]).await;
     let on = during["attached_on"].as_str().unwrap();
     assert!(status.contains(&format!("Node ID: {on}\n")), "{status}");
-    assert_ne!(on, NODE_NAME);
+    assert_ne!(on, "node1");
 
     let unmounted = cluster
         .succeed(&["host", "unmount", "--path", MOUNTPOINT, volume])
@@ -472,7 +472,7 @@ async fn a_volume_mounted_by_hand_outlives_the_portworx_pod() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_portworx_is_down_pxctl_fails_and_the_pod_gets_unready() {
     let cluster = Cluster::start(CSI_DRIVER).await;
-    cluster.portworx.set_down(NODE_NAME, true);
+    cluster.portworx.set_down("node1", true);
     let refused = cluster.refuse(&["volume", "list"]).await;
     assert!(
         refused.starts_with("PX is not running on this host"),
