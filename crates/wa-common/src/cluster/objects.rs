@@ -57,7 +57,8 @@ fn waiting_for(finalizers: &[String]) -> String {
 }
 
 impl Cluster {
-    /// Creates what `recorded` announced, labelled as the run's and owned by its Lease.
+    /// Creates what `recorded` announced, labelled as the run's and owned by its Lease, in one go as
+    /// [`Recorded::make`] does.
     pub async fn create<K, C>(
         &self,
         recorded: &Recorded<C>,
@@ -68,11 +69,17 @@ impl Cluster {
             + Clone
             + Debug
             + DeserializeOwned
-            + Serialize,
+            + Serialize
+            + Send
+            + Sync
+            + 'static,
     {
         recorded.mark(object.meta_mut());
         let api = Api::namespaced(self.client().clone(), self.namespace());
-        self.create_object(&api, &object).await
+        let cluster = self.clone();
+        recorded
+            .make(async move { cluster.create_object(&api, &object).await })
+            .await
     }
 
     /// As [`Cluster::create`], for a custom resource.
@@ -84,7 +91,10 @@ impl Cluster {
     ) -> Result<DynamicObject, ClusterError> {
         recorded.mark(object.meta_mut());
         let api = Api::namespaced_with(self.client().clone(), self.namespace(), kind);
-        self.create_object(&api, &object).await
+        let cluster = self.clone();
+        recorded
+            .make(async move { cluster.create_object(&api, &object).await })
+            .await
     }
 
     /// Deletes the object called `name` if the run called `run` created it, and waits until it is gone. Succeeds where

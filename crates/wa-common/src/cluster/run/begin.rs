@@ -102,6 +102,7 @@ impl<C: Change> Run<C> {
                 },
                 pending: std::sync::Mutex::new(stored.lease.changes.clone()),
                 lease: Mutex::new(stored),
+                making: Arc::default(),
                 lost: watch::Sender::new(None),
                 ended: Mutex::new(None),
                 renewing: renewing.abort_handle(),
@@ -120,7 +121,7 @@ impl<C: Change> Beginning<C> {
         };
         *creating = None;
         answer.unwrap_or_else(|why| {
-            Err(RunError::Lost {
+            Err(RunError::Broken {
                 run: self.name.clone(),
                 why,
             })

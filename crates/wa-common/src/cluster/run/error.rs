@@ -20,14 +20,26 @@ pub enum RunError {
         #[source]
         source: ClusterError,
     },
-    /// The Lease is gone or somebody else's: its changes are undone by somebody else, and none may be added.
-    #[error(
-        "the lease {run} of this run was lost: {why}; nothing more was changed: run the command again"
-    )]
+    /// The run is not this process's any more: no change may be added.
+    #[error("the lease {run} of this run was lost: {loss}; run the command again")]
     Lost {
         /// The run.
         run: String,
         /// How.
+        loss: Loss,
+    },
+    /// Every attempt to change the Lease met somebody else's change.
+    #[error("the lease {run} of this run cannot be changed: something else keeps changing it")]
+    Contended {
+        /// The run.
+        run: String,
+    },
+    /// The task that was to create the Lease broke down.
+    #[error("the lease {run} was not created: {why}; this is a bug")]
+    Broken {
+        /// The run.
+        run: String,
+        /// What became of the task.
         why: String,
     },
     /// A run that was to be taken over is not dead.
@@ -47,6 +59,20 @@ pub enum RunError {
         run: String,
         /// Why not.
         why: String,
+    },
+}
+
+/// How a run was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Loss {
+    /// Its Lease was deleted.
+    #[error("it is gone")]
+    Gone,
+    /// Somebody took it for dead, and undoes its changes.
+    #[error("{} has taken it over, and undoes what was changed", printable(holder))]
+    TakenOver {
+        /// Who.
+        holder: String,
     },
 }
 

@@ -10,7 +10,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::super::Cluster;
-use super::{Change, Holder, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
+use super::{Change, Holder, Loss, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
 
 /// The annotation that holds a [`Record`].
 const RECORD_ANNOTATION: &str = "kubectl-wa/record";
@@ -170,7 +170,7 @@ impl<C: Change> StoredLease<C> {
                 None => current = self.still_held(cluster).await?,
             }
         }
-        Err(self.lost("others keep changing it".to_owned()))
+        Err(self.contended())
     }
 
     /// Makes `holder` the one whose run this is, if nobody changed the Lease since it was read.
@@ -218,7 +218,7 @@ impl<C: Change> StoredLease<C> {
                 Err(source) => return Err(RunError::cluster(what)(source)),
             }
         }
-        Err(self.lost("others keep changing it".to_owned()))
+        Err(self.contended())
     }
 
     /// The Lease as it is now, if it is still the same one and this holder's.
@@ -229,23 +229,25 @@ impl<C: Change> StoredLease<C> {
             .await
             .map_err(RunError::cluster(format!("read lease {name} again")))?;
         let Some(found) = found.filter(|found| found.uid() == self.object.uid()) else {
-            return Err(self.lost("it is gone".to_owned()));
+            return Err(self.lost(Loss::Gone));
         };
         let holder = Self::read(found.clone())?.lease.holder;
         if holder == self.lease.holder {
             return Ok(found);
         }
-        Err(self.lost(match holder {
-            Some(holder) => format!("{holder} has taken it over"),
-            None => "it was given up".to_owned(),
-        }))
+        let holder = holder.map_or_else(|| "somebody".to_owned(), |holder| holder.to_string());
+        Err(self.lost(Loss::TakenOver { holder }))
     }
 
-    fn lost(&self, why: String) -> RunError {
+    fn lost(&self, loss: Loss) -> RunError {
         RunError::Lost {
             run: self.name(),
-            why,
+            loss,
         }
+    }
+
+    fn contended(&self) -> RunError {
+        RunError::Contended { run: self.name() }
     }
 }
 

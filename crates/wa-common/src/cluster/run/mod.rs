@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-pub use error::{LeftBehind, Leftover, RunError};
+pub use error::{LeftBehind, Leftover, Loss, RunError};
 pub use found::{Found, RunState};
 pub use holder::Holder;
 
@@ -73,7 +73,11 @@ pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
 pub struct Recorded<C> {
     change: C,
     mark: Mark,
+    making: Making,
 }
+
+/// Held for reading while a change is made; who undoes waits for that.
+type Making = Arc<tokio::sync::RwLock<()>>;
 
 /// What ties an object to its run.
 #[derive(Debug, Clone)]
@@ -87,6 +91,23 @@ impl<C> Recorded<C> {
     /// The change.
     pub fn change(&self) -> &C {
         &self.change
+    }
+
+    /// Makes the change: does `work` to its end though the command is interrupted in the middle of it. Only then is the
+    /// change undone, which otherwise might find nothing to undo yet.
+    pub async fn make<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let making = Arc::clone(&self.making).read_owned().await;
+        let made = tokio::spawn(async move {
+            let _making = making;
+            work.await
+        });
+        match made.await {
+            Ok(made) => made,
+            Err(broken) => std::panic::resume_unwind(broken.into_panic()),
+        }
     }
 
     /// Labels an object as the run's, and makes the run's Lease its owner.
@@ -113,7 +134,8 @@ pub struct Run<C> {
     lease: tokio::sync::Mutex<StoredLease<C>>,
     /// The same changes, to be told without waiting.
     pending: Mutex<Vec<C>>,
-    lost: watch::Sender<Option<String>>,
+    making: Making,
+    lost: watch::Sender<Option<Loss>>,
     ended: tokio::sync::Mutex<Option<Result<(), LeftBehind>>>,
     renewing: AbortHandle,
 }
@@ -155,39 +177,43 @@ impl<C: Change> Run<C> {
         Ok(Recorded {
             change,
             mark: self.mark.clone(),
+            making: Arc::clone(&self.making),
         })
     }
 
-    /// Does `work`, and ends it with [`RunError::Lost`] as soon as somebody else has taken over the run.
+    /// Does `work`, and ends it with [`RunError::Lost`] as soon as the run is found to be lost.
     pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, RunError> {
-        let mut lost = self.lost.subscribe();
+        let mut watched = self.lost.subscribe();
+        let loss = async {
+            match watched.wait_for(Option::is_some).await {
+                Ok(found) => found.clone(),
+                // The sender lives as long as `self`.
+                Err(_) => None,
+            }
+        };
         tokio::select! {
             done = work => Ok(done),
-            // The sender lives as long as `self`.
-            _ = lost.wait_for(Option::is_some) => {
-                self.require_held()?;
-                Err(self.lost("its state is not known".to_owned()))
-            }
+            Some(loss) = loss => Err(self.lost(loss)),
         }
     }
 
     fn require_held(&self) -> Result<(), RunError> {
         match &*self.lost.borrow() {
-            Some(why) => Err(self.lost(why.clone())),
+            Some(loss) => Err(self.lost(loss.clone())),
             None => Ok(()),
         }
     }
 
-    fn lost(&self, why: String) -> RunError {
+    fn lost(&self, loss: Loss) -> RunError {
         RunError::Lost {
             run: self.mark.run.clone(),
-            why,
+            loss,
         }
     }
 
     fn note_loss<T>(&self, outcome: &Result<T, RunError>) {
-        if let Err(RunError::Lost { why, .. }) = outcome {
-            self.lost.send_replace(Some(why.clone()));
+        if let Err(RunError::Lost { loss, .. }) = outcome {
+            self.lost.send_replace(Some(loss.clone()));
         }
     }
 
@@ -203,7 +229,7 @@ impl<C: Change> Run<C> {
         self.note_loss(&renewed);
         match renewed {
             Ok(renewed) => *stored = renewed,
-            Err(error) => tracing::warn!("run {} is not renewed: {error}", self.mark.run),
+            Err(error) => tracing::info!("run {} is not renewed: {error}", self.mark.run),
         }
     }
 

@@ -281,12 +281,44 @@ async fn a_run_that_somebody_took_over_notices_and_leaves_everything_to_them() {
 }
 
 #[tokio::test]
-async fn a_run_whose_lease_is_gone_notices() {
+async fn a_run_whose_lease_is_gone_notices_and_undoes_what_it_did() {
     let world = World::new();
     let run = world.begin().await;
-    world.api.state().objects.clear();
-    let error = run.record(Made("a".to_owned())).await.unwrap_err();
+    world.make(&run, "a").await;
+    let lease = format!("leases/{}", run.run_name());
+    world.api.state().objects.remove(&lease);
+    let error = run.record(Made("b".to_owned())).await.unwrap_err();
     assert!(error.to_string().contains("it is gone"), "{error}");
+    run.finish().await.unwrap();
+    assert_eq!(world.api.state().objects.len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_being_made_when_the_command_is_interrupted_is_undone_too() {
+    let world = World::new();
+    let run = world.begin().await;
+    let name = run.name("a");
+    let recorded = run.record(Made(name.clone())).await.unwrap();
+    let (going, go) = tokio::sync::oneshot::channel::<()>();
+    let api = world.api.clone();
+    let labels = json!({RUN_LABEL: run.run_name()});
+    let mut making = Box::pin(recorded.make(async move {
+        go.await.unwrap();
+        api.put(
+            "configmaps",
+            json!({"metadata": {"name": name, "labels": labels}}),
+        );
+    }));
+    assert!(futures::poll!(making.as_mut()).is_pending());
+    drop(making);
+    let mut undoing = Box::pin(run.finish());
+    for _ in 0..10 {
+        assert!(futures::poll!(undoing.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    going.send(()).unwrap();
+    undoing.await.unwrap();
+    assert_eq!(world.api.state().objects.len(), 0);
 }
 
 #[tokio::test]

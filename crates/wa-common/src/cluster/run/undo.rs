@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Cluster, LeftBehind, Leftover, Run};
+use super::{Change, Cluster, LeftBehind, Leftover, Loss, Run};
 use crate::report::{Event, error_text};
 
 /// How long undoing one change may take: a node needs most of it to unmount and detach a volume.
@@ -23,13 +23,15 @@ impl<C: Change> Run<C> {
     }
 
     async fn undo_all(&self) -> Result<(), LeftBehind> {
-        if let Some(why) = self.lost.borrow().clone() {
-            // Whoever took it over undoes it, and must not be disturbed.
+        if let Some(loss @ Loss::TakenOver { .. }) = &*self.lost.borrow() {
+            // Who must not be disturbed.
             self.reporter.report(&Event::Warning {
-                message: format!("what this run changed is no longer its own to undo: {why}"),
+                message: format!("the run {} is not undone here: {loss}", self.mark.run),
             });
             return Ok(());
         }
+        // What is just being made is waited for.
+        let _made = self.making.write().await;
         let mut changes = self.pending().clone();
         let mut kept = Vec::new();
         let mut leftovers = Vec::new();
