@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::api::users::{User, Users};
 use crate::api::{Api, LoggedRequest, RequestLog, Server, ServerError, kubeconfig};
 use crate::controllers::Controllers;
+use crate::disks::Disks;
 use crate::faults::Faults;
 use crate::leftovers::remove_leftovers;
 use crate::node::{Node, NodeConfig, NodeError};
@@ -127,7 +128,7 @@ impl Sandbox {
                 source,
             }
         })?;
-        let controllers = Controllers::start(&store);
+        let controllers = Controllers::start(&store, node.disks());
         let world = World::install(&store, names.clone(), config.storage)?;
         let daemons = match config.storage {
             Storage::Portworx => Some(portworx.install(&node)?),
@@ -200,6 +201,16 @@ impl Sandbox {
     /// The Portworx cluster. It has volumes where the storage is Portworx.
     pub fn portworx(&self) -> &Portworx {
         &self.portworx
+    }
+
+    /// What its volumes are on, where claims and snapshots can be made to take time.
+    pub fn disks(&self) -> &Disks {
+        self.node.disks()
+    }
+
+    /// Makes an image one that no registry has: pods that name it wait from now on.
+    pub fn forget_image(&self, reference: &str) {
+        self.node.forget_image(reference);
     }
 
     /// What goes wrong on purpose.

@@ -13,6 +13,7 @@ mod log;
 mod objects;
 mod openapi;
 mod protobuf;
+pub(crate) mod quantity;
 mod rbac;
 pub mod request;
 pub mod resources;

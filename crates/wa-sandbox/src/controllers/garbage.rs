@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
 
-use super::claims::drop_finalizer;
+use super::finalizers;
 use crate::api::{Resource, Status, resources};
 use crate::store::{DeleteOptions, EventType, Object, Propagation, Store, object};
 
@@ -93,7 +93,7 @@ fn owner_waits(store: &Store, resource: &Resource, owner: &Object) -> Result<(),
             object::namespace(owner),
             object::name(owner),
             |owner| {
-                drop_finalizer(owner, finalizer);
+                finalizers::drop(owner, finalizer);
             },
         )?;
     }

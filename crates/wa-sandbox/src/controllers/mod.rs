@@ -5,17 +5,19 @@
 //!
 //! Left out: StatefulSets, autoscaling, disruption budgets.
 
-mod claims;
 mod conditions;
 mod cron_jobs;
 mod daemon_sets;
 mod deployments;
+mod events;
+mod finalizers;
 mod garbage;
 mod jobs;
 mod namespaces;
 mod pods;
 mod replica_sets;
 mod rollout;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::api::{Resource, Status};
+use crate::disks::Disks;
 use crate::store::{Object, Store, object};
 
 /// How long a controller waits before it tries again what the API refused.
@@ -41,12 +44,15 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// Starts them all.
-    pub fn start(store: &Store) -> Self {
+    /// Starts them all over a cluster whose volumes are on those disks.
+    pub fn start(store: &Store, disks: &Disks) -> Self {
+        let disks = || disks.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(drive(store.clone(), namespaces::ServiceAccounts));
-        tasks.spawn(drive(store.clone(), claims::Claims));
-        tasks.spawn(drive(store.clone(), claims::Volumes));
+        tasks.spawn(drive(store.clone(), storage::Claims { disks: disks() }));
+        tasks.spawn(drive(store.clone(), storage::Volumes { disks: disks() }));
+        tasks.spawn(drive(store.clone(), storage::Snapshots));
+        tasks.spawn(drive(store.clone(), storage::Contents { disks: disks() }));
         tasks.spawn(drive(store.clone(), deployments::Deployments));
         tasks.spawn(drive(store.clone(), replica_sets::ReplicaSets));
         tasks.spawn(drive(store.clone(), jobs::Jobs));

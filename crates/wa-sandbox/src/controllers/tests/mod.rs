@@ -4,6 +4,7 @@ mod daemon_sets;
 mod deployments;
 mod jobs;
 mod ownership;
+mod snapshots;
 mod storage;
 
 use std::time::Duration;
@@ -13,12 +14,15 @@ use serde_json::{Value, json};
 
 use super::Controllers;
 use crate::api::{Resource, resources};
+use crate::disks::Disks;
 use crate::store::{Object, Store, object};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Cluster {
     store: Store,
+    disks: Disks,
+    _directory: tempfile::TempDir,
     _controllers: Controllers,
 }
 
@@ -29,9 +33,17 @@ fn cluster() -> Cluster {
     store
         .create(&resources::NAMESPACES, namespace)
         .expect("the namespace");
-    let controllers = Controllers::start(&store);
+    let directory = tempfile::tempdir().expect("a directory");
+    let disks = Disks::new(
+        directory.path().join("volumes"),
+        directory.path().join("snapshots"),
+    );
+    let disks = disks.expect("disks");
+    let controllers = Controllers::start(&store, &disks);
     Cluster {
         store,
+        disks,
+        _directory: directory,
         _controllers: controllers,
     }
 }
@@ -61,6 +73,17 @@ impl Cluster {
             .next()
             .await;
         found.expect("watches do not end")
+    }
+
+    /// Waits for an event of that reason about an object, and returns its message.
+    async fn told(&self, about: &str, reason: &str) -> String {
+        let events = self.store.watch(&resources::EVENTS, None, None);
+        let messages = events.filter_map(|event| {
+            let event = event.expect("the watch goes on").object;
+            let meant = event["involvedObject"]["name"] == about && event["reason"] == reason;
+            future::ready(meant.then(|| event["message"].as_str().unwrap_or_default().to_owned()))
+        });
+        messages.boxed().next().await.expect("watches do not end")
     }
 
     /// Waits until the object is gone.
@@ -107,6 +130,17 @@ impl Cluster {
                 pod["status"]["conditions"] = json!([{ "type": "Ready", "status": ready }]);
             })
             .expect("the pod is there");
+    }
+
+    /// The scheduler's part with a claim that waits for its pod.
+    fn place(&self, claim: &str, node: &str) {
+        let placed = self
+            .store
+            .modify(&resources::CLAIMS, "cpd", claim, |claim| {
+                claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] =
+                    node.into();
+            });
+        placed.expect("the claim is there");
     }
 
     /// The kubelet's last step with a pod that is being deleted.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{cluster, in_time};
 use crate::api::resources;
+use crate::disks::{Delay, Operation};
 use crate::store::{DeleteOptions, object};
 
 fn claim(class: Option<&str>) -> Value {
@@ -63,7 +64,16 @@ async fn a_class_that_waits_for_the_first_consumer_binds_with_the_first_pod() {
             .items
             .is_empty()
     );
+    assert_eq!(
+        in_time(cluster.told("data", "WaitForFirstConsumer")).await,
+        "waiting for first consumer to be created before binding"
+    );
     cluster.create(&resources::PODS, pod_with_claim());
+    assert_eq!(
+        in_time(cluster.told("data", "WaitForPodScheduled")).await,
+        "waiting for pod reader to be scheduled"
+    );
+    cluster.place("data", "node2");
     in_time(cluster.until(&resources::CLAIMS, "data", |one| {
         one["status"]["phase"] == "Bound"
     }))
@@ -105,6 +115,89 @@ async fn a_claim_in_use_goes_with_its_pod_and_its_volume_follows() {
     in_time(cluster.gone(&resources::CLAIMS, "cpd", "data")).await;
     let volume = bound["spec"]["volumeName"].as_str().expect("a name");
     in_time(cluster.gone(&resources::VOLUMES, "", volume)).await;
+}
+
+#[tokio::test]
+async fn a_volume_of_one_nodes_disks_can_be_reached_only_from_there() {
+    let cluster = cluster();
+    let mut class = storage_class("WaitForFirstConsumer");
+    class["provisioner"] = "topolvm.io".into();
+    cluster.create(&resources::STORAGE_CLASSES, class);
+    cluster.create(&resources::CLAIMS, claim(None));
+    in_time(cluster.told("data", "WaitForFirstConsumer")).await;
+    cluster.place("data", "node2");
+    let bound = in_time(cluster.until(&resources::CLAIMS, "data", |one| {
+        one["status"]["phase"] == "Bound"
+    }))
+    .await;
+    let volume = cluster.get(
+        &resources::VOLUMES,
+        bound["spec"]["volumeName"].as_str().expect("a volume"),
+    );
+    let terms = &volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+    assert_eq!(terms[0]["matchExpressions"][0]["values"], json!(["node2"]));
+}
+
+#[tokio::test]
+async fn a_claim_that_cannot_be_bound_is_told_why() {
+    let cluster = cluster();
+    cluster.create(&resources::CLAIMS, claim(Some("missing")));
+    assert_eq!(
+        in_time(cluster.told("data", "ProvisioningFailed")).await,
+        r#"storageclass.storage.k8s.io "missing" not found"#
+    );
+    let mut without = claim(Some(""));
+    without["metadata"]["name"] = "without".into();
+    cluster.create(&resources::CLAIMS, without);
+    assert_eq!(
+        in_time(cluster.told("without", "FailedBinding")).await,
+        "no persistent volumes available for this claim and no storage class is set"
+    );
+}
+
+#[tokio::test]
+async fn a_volume_that_is_never_made_leaves_its_claim_pending() {
+    let cluster = cluster();
+    cluster.disks.set_delay(Operation::Provision, Delay::Never);
+    cluster.create(&resources::STORAGE_CLASSES, storage_class("Immediate"));
+    cluster.create(&resources::CLAIMS, claim(None));
+    assert_eq!(
+        in_time(cluster.told("data", "ExternalProvisioning")).await,
+        "Waiting for a volume to be created either by the external provisioner 'rbd.csi.ceph.com' or manually by the \
+         system administrator. If volume creation is delayed, please verify that the provisioner is running and \
+         correctly registered."
+    );
+    let pending = cluster.get(&resources::CLAIMS, "data");
+    assert_eq!(pending["status"]["phase"], "Pending");
+    cluster
+        .disks
+        .set_delay(Operation::Provision, Delay::default());
+    in_time(cluster.until(&resources::CLAIMS, "data", |one| {
+        one["status"]["phase"] == "Bound"
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_volume_of_one_claim_is_not_given_to_another_that_names_it() {
+    let cluster = cluster();
+    cluster.create(&resources::STORAGE_CLASSES, storage_class("Immediate"));
+    cluster.create(&resources::CLAIMS, claim(None));
+    let bound = in_time(cluster.until(&resources::CLAIMS, "data", |one| {
+        one["status"]["phase"] == "Bound"
+    }))
+    .await;
+    let mut thief = claim(None);
+    thief["metadata"]["name"] = "thief".into();
+    thief["spec"]["volumeName"] = bound["spec"]["volumeName"].clone();
+    cluster.create(&resources::CLAIMS, thief);
+    let message = in_time(cluster.told("thief", "FailedBinding")).await;
+    assert!(
+        message.ends_with("already bound to a different claim."),
+        "{message}"
+    );
+    let thief = cluster.get(&resources::CLAIMS, "thief");
+    assert_eq!(thief["status"]["phase"], "Pending");
 }
 
 fn pod_with_claim() -> Value {

@@ -19,7 +19,7 @@ struct Obstacle {
 }
 
 impl Obstacle {
-    fn mount(message: impl ToString) -> Self {
+    fn mount(message: &impl ToString) -> Self {
         Self {
             reason: "FailedMount",
             message: message.to_string(),
@@ -60,13 +60,15 @@ impl Worker {
                     .publish(self.machine().name, &self.pod().metadata.uid, &volume)
                     .map_err(|message| {
                         let volume = object::name(&volume);
-                        Obstacle::mount(format!(
+                        Obstacle::mount(&format!(
                             "MountVolume.SetUp failed for volume {volume:?} : {message}"
                         ))
                     })?;
             }
         }
-        self.volumes().make(self.pod()).map_err(Obstacle::mount)
+        self.volumes()
+            .make(self.pod())
+            .map_err(|error| Obstacle::mount(&error))
     }
 
     fn attach(&self, volume: &Object) -> Result<(), Obstacle> {
@@ -88,7 +90,7 @@ impl Worker {
                 reason: "FailedAttachVolume",
                 message: refused.to_string(),
             }),
-            Err(refused @ Refused::OtherPod { .. }) => Err(Obstacle::mount(refused)),
+            Err(refused @ Refused::OtherPod { .. }) => Err(Obstacle::mount(&refused)),
         }
     }
 
@@ -102,7 +104,7 @@ impl Worker {
             .map(|(volume, source)| {
                 let name = &source.claim_name;
                 let unusable = |why: String| {
-                    Obstacle::mount(format!(
+                    Obstacle::mount(&format!(
                         "Unable to attach or mount volumes: unmounted volumes=[{volume}], unattached volumes=[], failed to \
                          process volumes=[{volume}]: error processing PVC {namespace}/{name}: {why}"
                     ))

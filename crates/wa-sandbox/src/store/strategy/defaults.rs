@@ -14,6 +14,7 @@ pub(super) fn apply(resource: &Resource, object: &mut Value) {
         ("", "pods") => pods::apply(object),
         ("", "persistentvolumeclaims") => {
             protect(object, "kubernetes.io/pvc-protection");
+            data_source(&mut object["spec"]);
             default(object, "status", json!({ "phase": "Pending" }));
         }
         ("", "persistentvolumes") => {
@@ -81,6 +82,19 @@ pub(super) fn complete(resource: &Resource, object: &mut Value) {
             default(object, "volumeBindingMode", "Immediate");
         }
         _ => {}
+    }
+}
+
+/// The older field and the newer one say the same, whichever was written.
+fn data_source(spec: &mut Value) {
+    for (from, to) in [
+        ("dataSource", "dataSourceRef"),
+        ("dataSourceRef", "dataSource"),
+    ] {
+        if spec[from].is_object() {
+            let source = spec[from].clone();
+            default(spec, to, source);
+        }
     }
 }
 

@@ -29,8 +29,13 @@ struct Cluster {
 /// Exit code, standard output and standard error.
 type Ended = (i32, String, String);
 
+/// The Portworx pod that the tests talk to.
+fn is_daemon_of_node1(pod: &Value) -> bool {
+    pod["metadata"]["labels"]["name"] == CONTAINER && pod["spec"]["nodeName"] == "node1"
+}
+
 impl Cluster {
-    /// One node with Portworx and a volume, which a claim called `dumps` has.
+    /// Nodes with Portworx and a volume, which a claim called `dumps` has.
     async fn start(provisioner: &str) -> Self {
         let store = Store::new();
         for name in ["cpd", NAMESPACE] {
@@ -51,7 +56,7 @@ impl Cluster {
         };
         config.images.extend(Portworx::images(&config.volumes()));
         let node = Node::start(store.clone(), config).unwrap();
-        let controllers = Controllers::start(&store);
+        let controllers = Controllers::start(&store, node.disks());
         let daemons = portworx.install(&node).unwrap();
         let claim = json!({
             "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "dumps", "namespace": "cpd" },
@@ -81,7 +86,7 @@ impl Cluster {
         std::fs::write(files.join("store.dump_1"), "PGDMP").unwrap();
         cluster
             .until(&resources::PODS, |pod| {
-                pod["metadata"]["labels"]["name"] == CONTAINER && is_ready(pod)
+                is_daemon_of_node1(pod) && is_ready(pod)
             })
             .await;
         cluster
@@ -108,9 +113,9 @@ impl Cluster {
 
     fn daemon_pod(&self) -> String {
         let pods = self.store.list(&resources::PODS, Some(NAMESPACE)).items;
-        let pod = pods.iter().find(|pod| {
-            pod["metadata"]["labels"]["name"] == CONTAINER && !object::is_terminating(pod)
-        });
+        let pod = pods
+            .iter()
+            .find(|pod| is_daemon_of_node1(pod) && !object::is_terminating(pod));
         object::name(pod.unwrap()).to_owned()
     }
 
@@ -456,9 +461,7 @@ async fn a_volume_mounted_by_hand_outlives_the_portworx_pod() {
         .unwrap();
     cluster
         .until(&resources::PODS, |pod| {
-            pod["metadata"]["labels"]["name"] == CONTAINER
-                && object::name(pod) != before
-                && is_ready(pod)
+            is_daemon_of_node1(pod) && object::name(pod) != before && is_ready(pod)
         })
         .await;
     let path = cluster.inspect().await["attach_path"].clone();
@@ -480,7 +483,7 @@ async fn where_portworx_is_down_pxctl_fails_and_the_pod_gets_unready() {
     );
     cluster
         .until(&resources::PODS, |pod| {
-            pod["metadata"]["labels"]["name"] == CONTAINER && !is_ready(pod)
+            is_daemon_of_node1(pod) && !is_ready(pod)
         })
         .await;
 }

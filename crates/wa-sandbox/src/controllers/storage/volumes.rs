@@ -1,0 +1,62 @@
+//! PersistentVolumes after their claim: freed or deleted, as their reclaim policy says.
+
+use std::time::Duration;
+
+use super::super::{Concerns, Controller, finalizers};
+use super::{broken, claim_of, set_volume_phase};
+use crate::api::{Resource, Status, resources};
+use crate::disks::Disks;
+use crate::store::{DeleteOptions, Object, Store, object};
+
+pub(super) const PROTECTION: &str = "kubernetes.io/pv-protection";
+
+/// Frees or deletes volumes whose claim is gone.
+#[derive(Debug)]
+pub(in super::super) struct Volumes {
+    pub(in super::super) disks: Disks,
+}
+
+impl Controller for Volumes {
+    fn kind(&self) -> &'static Resource {
+        &resources::VOLUMES
+    }
+
+    fn watches(&self) -> &'static [(&'static Resource, Concerns)] {
+        const WATCHED: &[(&Resource, Concerns)] = &[(&resources::CLAIMS, |_, claim| {
+            claim["spec"]["volumeName"]
+                .as_str()
+                .map(|name| (String::new(), name.to_owned()))
+                .into_iter()
+                .collect()
+        })];
+        WATCHED
+    }
+
+    fn reconcile(&self, store: &Store, volume: &Object) -> Result<Option<Duration>, Status> {
+        let claimed = claim_of(volume).first().is_some_and(|(namespace, name)| {
+            let claim = store.get(&resources::CLAIMS, namespace, name);
+            claim.is_ok_and(|claim| volume["spec"]["claimRef"]["uid"] == object::uid(&claim))
+        });
+        if claimed || volume["status"]["phase"] == "Available" {
+            return Ok(None);
+        }
+        let name = object::name(volume);
+        if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+            && !object::is_terminating(volume)
+        {
+            store.delete(&resources::VOLUMES, "", name, &DeleteOptions::default())?;
+            self.disks
+                .delete_volume(name)
+                .map_err(|error| broken(&error))?;
+        }
+        store.modify(&resources::VOLUMES, "", name, |volume| {
+            if object::is_terminating(volume) {
+                finalizers::drop(volume, PROTECTION);
+            } else {
+                let bound = volume["status"]["phase"] == "Bound";
+                set_volume_phase(volume, if bound { "Released" } else { "Available" });
+            }
+        })?;
+        Ok(None)
+    }
+}
