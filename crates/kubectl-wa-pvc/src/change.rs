@@ -1,0 +1,177 @@
+//! What this plugin changes in the cluster, as data that a later run can undo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::Resource;
+use kube::api::{ApiResource, DynamicObject};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wa_common::cli::Context;
+use wa_common::cluster::Cluster;
+use wa_common::cluster::run::{Change, Recorded, Run, RunError};
+use wa_common::report::{Event, Reporter};
+
+use crate::reach::{PortworxMount, volume_snapshots};
+
+/// This plugin's name in the records.
+pub(crate) const PLUGIN: &str = "wa-pvc";
+/// How long an object may take to be gone: a node unmounts and detaches the volume first.
+const GONE_WITHIN: Duration = Duration::from_secs(100);
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub(crate) enum VolumeChange {
+    /// A helper pod.
+    Pod { name: String },
+    /// A claim made from a snapshot.
+    Claim { name: String },
+    /// A VolumeSnapshot.
+    Snapshot { name: String },
+    /// A Portworx volume, attached and mounted.
+    Portworx(PortworxMount),
+}
+
+impl Change for VolumeChange {
+    fn describe(&self) -> String {
+        match self {
+            Self::Pod { name } => format!("pod {name}"),
+            Self::Claim { name } => format!("persistentvolumeclaim {name}"),
+            Self::Snapshot { name } => format!("volumesnapshot {name}"),
+            Self::Portworx(mount) => mount.to_string(),
+        }
+    }
+
+    async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Pod { name } => cluster.delete::<Pod>(name, run, GONE_WITHIN).await?,
+            Self::Claim { name } => {
+                cluster
+                    .delete::<PersistentVolumeClaim>(name, run, GONE_WITHIN)
+                    .await?;
+            }
+            Self::Snapshot { name } => {
+                cluster
+                    .delete_custom(&volume_snapshots(), name, run, GONE_WITHIN)
+                    .await?;
+            }
+            Self::Portworx(mount) => mount.undo(cluster).await?,
+        }
+        Ok(())
+    }
+
+    fn by_hand(&self, namespace: &str) -> String {
+        match self {
+            Self::Portworx(mount) => mount.by_hand(),
+            Self::Pod { name } => format!("kubectl delete pod {name} -n {namespace}"),
+            Self::Claim { name } => format!("kubectl delete pvc {name} -n {namespace}"),
+            Self::Snapshot { name } => {
+                format!("kubectl delete volumesnapshot {name} -n {namespace}")
+            }
+        }
+    }
+}
+
+/// A run of this plugin that changes something.
+pub(crate) struct VolumeRun {
+    run: Arc<Run<VolumeChange>>,
+    cluster: Cluster,
+    reporter: Arc<dyn Reporter>,
+}
+
+impl VolumeRun {
+    /// Begins one. What it changes is undone when the command ends, however it ends.
+    pub(crate) async fn begin(
+        context: &Context,
+        cluster: &Cluster,
+        purpose: String,
+    ) -> Result<Self, RunError> {
+        Ok(Self {
+            run: Run::begin(context, cluster, PLUGIN, purpose).await?,
+            cluster: cluster.clone(),
+            reporter: Arc::clone(&context.reporter),
+        })
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(crate) fn reporter(&self) -> &dyn Reporter {
+        &*self.reporter
+    }
+
+    pub(crate) fn step(&self, step: &'static str, detail: String) {
+        self.reporter.report(&Event::Step { step, detail });
+    }
+
+    /// A name for an object of this run.
+    pub(crate) fn name(&self, suffix: &str) -> String {
+        self.run.name(suffix)
+    }
+
+    pub(crate) async fn record(
+        &self,
+        change: VolumeChange,
+    ) -> Result<Recorded<VolumeChange>, RunError> {
+        self.run.record(change).await
+    }
+
+    /// Records the change, then creates the object that it is.
+    pub(crate) async fn create<K>(&self, change: VolumeChange, object: K) -> anyhow::Result<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Serialize
+            + Send
+            + Sync
+            + 'static,
+    {
+        let recorded = self.record(change).await?;
+        Ok(self.cluster.create(&recorded, object).await?)
+    }
+
+    /// As [`Self::create`], for a custom resource.
+    pub(crate) async fn create_custom(
+        &self,
+        change: VolumeChange,
+        kind: &ApiResource,
+        object: Value,
+    ) -> anyhow::Result<DynamicObject> {
+        let recorded = self.record(change).await?;
+        let object = serde_json::from_value(object)?;
+        Ok(self.cluster.create_custom(&recorded, kind, object).await?)
+    }
+
+    /// Does `work`, as long as nobody else has taken over this run.
+    pub(crate) async fn guard<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        self.run.guard(work).await?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back_as_it_was_written() {
+        let changes = [
+            VolumeChange::Pod {
+                name: "wa-pvc-1-helper".to_owned(),
+            },
+            VolumeChange::Portworx(PortworxMount::example()),
+        ];
+        let json = serde_json::to_string(&changes).unwrap();
+        let back: Vec<VolumeChange> = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, changes);
+    }
+}

@@ -1,0 +1,172 @@
+//! `cleanup`: removes what interrupted runs left in the cluster.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use wa_common::cli::{Context, DryRun, Exit, Render};
+use wa_common::cluster::Cluster;
+use wa_common::cluster::run::{Change as _, Found, RunState};
+use wa_common::report::{Event, Styles, age, error_text, printable};
+
+use crate::change::{PLUGIN, VolumeChange};
+
+type Run = wa_common::cluster::run::Run<VolumeChange>;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Say what would be removed, but remove nothing
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    dry_run: Option<DryRun>,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let cluster = context.connect().await?;
+    let dry_run = args.dry_run.is_some_and(DryRun::is_on);
+    let mut report = Report {
+        namespace: cluster.namespace().to_owned(),
+        dry_run,
+        runs: Vec::new(),
+        now: Timestamp::now(),
+    };
+    let mut failed = Vec::new();
+    for found in Run::others(&cluster, PLUGIN).await? {
+        match found {
+            Ok(found) => report
+                .runs
+                .push(clean(found, dry_run, context, &cluster, &mut failed).await),
+            Err(error) => failed.push(error.into()),
+        }
+    }
+    context.print(&report)?;
+    let refused = report
+        .runs
+        .iter()
+        .any(|run| run.outcome == Outcome::Refused);
+    let Some(last) = failed.pop() else {
+        return Ok(if refused { Exit::Refused } else { Exit::Done });
+    };
+    for failure in failed {
+        let message = error_text(&failure);
+        context.reporter.report(&Event::Failure { message });
+    }
+    Err(last)
+}
+
+async fn clean(
+    found: Found<VolumeChange>,
+    dry_run: bool,
+    context: &Context,
+    cluster: &Cluster,
+    failed: &mut Vec<anyhow::Error>,
+) -> CleanedRun {
+    let mut run = CleanedRun::of(&found);
+    run.outcome = match found.state {
+        RunState::Alive { .. } => Outcome::Refused,
+        RunState::Dead if dry_run => Outcome::WouldBeRemoved,
+        RunState::Dead => match undo(found, context, cluster).await {
+            Ok(()) => Outcome::Removed,
+            Err(error) => {
+                failed.push(error);
+                Outcome::Failed
+            }
+        },
+    };
+    run
+}
+
+async fn undo(
+    found: Found<VolumeChange>,
+    context: &Context,
+    cluster: &Cluster,
+) -> anyhow::Result<()> {
+    let run = found.take_over(context, cluster).await?;
+    Ok(run.finish().await?)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    namespace: String,
+    dry_run: bool,
+    runs: Vec<CleanedRun>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+/// A run that left something, and what became of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CleanedRun {
+    name: String,
+    /// Whose it is; absent where its holder ended without being able to undo everything.
+    holder: Option<String>,
+    started: Timestamp,
+    purpose: String,
+    changes: Vec<String>,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Removed,
+    WouldBeRemoved,
+    /// Its command still runs.
+    Refused,
+    Failed,
+}
+
+impl CleanedRun {
+    fn of(found: &Found<VolumeChange>) -> Self {
+        Self {
+            name: found.name.clone(),
+            holder: found.holder.as_ref().map(ToString::to_string),
+            started: found.started,
+            purpose: found.purpose.clone(),
+            changes: found.changes.iter().map(VolumeChange::describe).collect(),
+            outcome: Outcome::WouldBeRemoved,
+        }
+    }
+
+    fn title(&self, now: Timestamp) -> String {
+        let holder = self.holder.as_deref().unwrap_or("nobody any more");
+        format!(
+            "{} ({}), of {holder}, begun {} ago",
+            self.name,
+            self.purpose,
+            age(self.started, now)
+        )
+    }
+}
+
+impl Render for Report {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        if self.runs.is_empty() {
+            return writeln!(out, "Nothing was left in namespace {}.", self.namespace);
+        }
+        for run in &self.runs {
+            let (word, style) = match run.outcome {
+                Outcome::Removed => ("removed", styles.good),
+                Outcome::WouldBeRemoved => ("would be removed (dry run)", styles.warning),
+                Outcome::Refused => ("refused, its command still runs", styles.warning),
+                Outcome::Failed => ("FAILED", styles.bad),
+            };
+            writeln!(
+                out,
+                "{}: {}",
+                printable(&run.title(self.now)),
+                word.style(style)
+            )?;
+            for change in &run.changes {
+                writeln!(out, "  {}", printable(change))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.runs.iter().map(|run| run.name.clone()).collect()
+    }
+}

@@ -1,0 +1,302 @@
+//! `info`: the volume, who uses it, and the ways to its files.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::cluster::Cluster;
+use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
+
+use crate::reach::{self, Assessment, Method, Plan, ReachArgs, Reached};
+use crate::survey::{Mount, Survey};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    reach: ReachArgs,
+
+    /// Measure used and free space through a helper pod where no running pod has the volume mounted
+    #[arg(long)]
+    measure: bool,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let cluster = context.connect().await?;
+    let instance = context.global.instance.as_deref();
+    let survey = Survey::take(&cluster, instance, args.reach.pvc.as_deref()).await?;
+    let assessments = reach::assess(&cluster, &survey, &args.reach).await?;
+    let mut report = Report::of(&survey, &assessments);
+    let plan = assessments.into_iter().find_map(|one| one.plan.ok());
+    if let Some(plan) = plan
+        && (args.measure || matches!(plan, Plan::Pod(_)))
+    {
+        let reached = plan.open(context, &cluster, &args.reach).await?;
+        match space(&cluster, &reached).await {
+            Ok(space) => report.space = Some(space),
+            // The rest is worth telling all the same.
+            Err(error) => context.reporter.report(&Event::Warning {
+                message: format!("the free space is not known: {}", error_text(&error)),
+            }),
+        }
+    }
+    context.print(&report)?;
+    Ok(Exit::Done)
+}
+
+async fn space(cluster: &Cluster, reached: &Reached) -> anyhow::Result<Space> {
+    let options = cluster.transfer_options();
+    let space = kube_transfer::file::space(
+        cluster.client(),
+        &reached.target,
+        &reached.directory,
+        &options,
+    )
+    .await?;
+    Ok(Space {
+        used_bytes: space.used,
+        available_bytes: space.available,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    instance: String,
+    namespace: String,
+    release: Option<String>,
+    claim: Claim,
+    volume: Option<String>,
+    storage_class: Option<String>,
+    provisioner: Option<String>,
+    space: Option<Space>,
+    mounted_by: Vec<Mount>,
+    backups: Option<Backups>,
+    methods: Vec<MethodReport>,
+    chosen: Option<Method>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Claim {
+    name: String,
+    phase: String,
+    access_modes: Vec<String>,
+    capacity: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Space {
+    used_bytes: u64,
+    available_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Backups {
+    cron_job: String,
+    schedule: String,
+    time_zone: Option<String>,
+    suspended: bool,
+    next: Option<Timestamp>,
+    active_jobs: BTreeSet<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MethodReport {
+    method: Method,
+    possible: bool,
+    /// What it would do; absent where it cannot.
+    plan: Option<String>,
+    /// Why it cannot.
+    reasons: Vec<String>,
+}
+
+impl Report {
+    fn of(survey: &Survey, assessments: &[Assessment]) -> Self {
+        let now = Timestamp::now();
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        let backups = survey.cron_job.as_ref().map(|cron_job| Backups {
+            cron_job: cron_job.name(),
+            schedule: cron_job.schedule().to_owned(),
+            time_zone: text(cron_job.time_zone()),
+            suspended: cron_job.is_suspended(),
+            next: cron_job.next_run(now),
+            active_jobs: survey.active_jobs(),
+        });
+        let methods: Vec<MethodReport> = assessments.iter().map(MethodReport::of).collect();
+        Self {
+            instance: survey.instance.name.clone(),
+            namespace: survey.instance.namespace.clone(),
+            release: survey.instance.release.clone(),
+            claim: Claim {
+                name: survey.claim_name(),
+                phase: survey.phase().to_owned(),
+                access_modes: survey.access_modes().to_vec(),
+                capacity: text(survey.capacity()),
+            },
+            volume: text(survey.volume_name()),
+            storage_class: text(survey.class_name()),
+            provisioner: text(survey.provisioner()),
+            space: None,
+            mounted_by: survey.mounts.clone(),
+            backups,
+            chosen: methods
+                .iter()
+                .find(|one| one.possible)
+                .map(|one| one.method),
+            methods,
+            now,
+        }
+    }
+
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let unknown = || "unknown".to_owned();
+        let release = self.release.as_deref().unwrap_or("unknown");
+        let claim = &self.claim;
+        let mut lines = vec![
+            (
+                "instance",
+                format!("{} in {}, release {release}", self.instance, self.namespace),
+            ),
+            (
+                "claim",
+                format!(
+                    "{}, {}, {}, {}",
+                    claim.name,
+                    claim.phase,
+                    claim.capacity.clone().unwrap_or_else(unknown),
+                    claim.access_modes.join(" ")
+                ),
+            ),
+            (
+                "volume",
+                self.volume.clone().unwrap_or_else(|| "none".to_owned()),
+            ),
+            (
+                "storage class",
+                format!(
+                    "{}, provisioner {}",
+                    self.storage_class.as_deref().unwrap_or("none"),
+                    self.provisioner.as_deref().unwrap_or("unknown")
+                ),
+            ),
+            ("space", self.space_line()),
+            ("mounted by", self.mounts_line()),
+        ];
+        lines.extend(self.backups_lines());
+        lines
+    }
+
+    fn space_line(&self) -> String {
+        match self.space {
+            Some(space) => format!(
+                "{} used, {} free",
+                bytes(space.used_bytes),
+                bytes(space.available_bytes)
+            ),
+            None => "not known without a helper pod; --measure starts one".to_owned(),
+        }
+    }
+
+    fn mounts_line(&self) -> String {
+        if self.mounted_by.is_empty() {
+            return "no pod".to_owned();
+        }
+        let mounts = self.mounted_by.iter().map(|mount| {
+            let node = mount.node.as_deref().unwrap_or("no node yet");
+            format!("pod {} at {} on {node}", mount.pod, mount.path)
+        });
+        mounts.collect::<Vec<_>>().join(", ")
+    }
+
+    fn backups_lines(&self) -> Vec<(&'static str, String)> {
+        let Some(backups) = &self.backups else {
+            return vec![("backups", "the instance has no backup CronJob".to_owned())];
+        };
+        let zone = backups
+            .time_zone
+            .as_deref()
+            .unwrap_or("the cluster's time zone, taken for UTC");
+        let next = match backups.next {
+            _ if backups.suspended => "suspended".to_owned(),
+            Some(next) => {
+                let wait = next.duration_since(self.now);
+                let wait = std::time::Duration::try_from(wait).unwrap_or_default();
+                format!("next {next} (in {})", elapsed(wait))
+            }
+            None => "the next one cannot be told".to_owned(),
+        };
+        let jobs = if backups.active_jobs.is_empty() {
+            "none".to_owned()
+        } else {
+            let names: Vec<&str> = backups.active_jobs.iter().map(String::as_str).collect();
+            names.join(", ")
+        };
+        vec![
+            (
+                "backups",
+                format!(
+                    "CronJob {}: {} ({zone}), {next}",
+                    backups.cron_job, backups.schedule
+                ),
+            ),
+            ("active jobs", jobs),
+        ]
+    }
+}
+
+impl MethodReport {
+    fn of(assessment: &Assessment) -> Self {
+        let plan = assessment.plan.as_ref();
+        Self {
+            method: assessment.method,
+            possible: plan.is_ok(),
+            plan: plan.ok().map(ToString::to_string),
+            reasons: plan
+                .err()
+                .map(|obstacles| obstacles.reasons().to_vec())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl Render for Report {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        for (name, text) in self.lines() {
+            writeln!(out, "{name:<16} {}", printable(&text))?;
+        }
+        writeln!(out)?;
+        for method in &self.methods {
+            let (word, style) = if self.chosen == Some(method.method) {
+                ("chosen", styles.good)
+            } else if method.possible {
+                ("possible", Style::new())
+            } else {
+                ("no", styles.faint)
+            };
+            let text = match &method.plan {
+                Some(plan) => plan.clone(),
+                None => method.reasons.join("; "),
+            };
+            writeln!(
+                out,
+                "via {:<12} {} {}",
+                method.method.name(),
+                format_args!("{word:<8}").style(style),
+                printable(&text)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.claim.name.clone()]
+    }
+}

@@ -1,0 +1,111 @@
+//! `list`: the files on the volume.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use kube_transfer::file::Entry;
+use serde::Serialize;
+use wa_common::assistant::{BackupCronJob, Retention};
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::report::{Styles, age, bytes, table};
+
+use crate::files::{self, FileKind, KeptAs};
+use crate::reach::{Method, ReachArgs};
+use crate::volume::ClosedVolume;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let volume = ClosedVolume::find(context, &args.reach).await?;
+    let volume = volume.open(context, &args.reach).await?;
+    let cron_job = volume.survey.cron_job.as_ref();
+    let retention = cron_job.and_then(BackupCronJob::retention);
+    let mut entries = volume.files().await?;
+    entries.sort_by(|a, b| {
+        let newest_first = b.version.modified.cmp(&a.version.modified);
+        newest_first.then_with(|| b.name.cmp(&a.name))
+    });
+    let listing = Listing {
+        claim: volume.survey.claim_name(),
+        via: volume.reached.via,
+        files: entries
+            .into_iter()
+            .map(|entry| File::of(entry, retention))
+            .collect(),
+        now: Timestamp::now(),
+    };
+    context.print(&listing)?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing {
+    claim: String,
+    via: Method,
+    files: Vec<File>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    name: String,
+    kind: FileKind,
+    bytes: u64,
+    modified: Timestamp,
+    /// What retention counts a dump as; absent where its name or the CronJob does not tell.
+    kept_as: Option<KeptAs>,
+}
+
+impl File {
+    fn of(entry: Entry, retention: Option<Retention>) -> Self {
+        let kind = FileKind::of(&entry);
+        let kept_as = retention
+            .filter(|_| kind == FileKind::Dump)
+            .and_then(|retention| KeptAs::of(&entry.name, retention));
+        Self {
+            kind,
+            kept_as,
+            bytes: entry.version.bytes,
+            modified: files::modified(&entry),
+            name: entry.name,
+        }
+    }
+}
+
+impl Render for Listing {
+    fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
+        if self.files.is_empty() {
+            return writeln!(out, "No files on the volume of claim {}.", self.claim);
+        }
+        let rows = self.files.iter().map(|file| {
+            let mut row = vec![
+                file.name.clone(),
+                file.kind.name().to_owned(),
+                bytes(file.bytes),
+                age(file.modified, self.now),
+                file.kept_as.map_or("-", KeptAs::name).to_owned(),
+            ];
+            if wide {
+                row.push(file.modified.to_string());
+                row.push(file.bytes.to_string());
+            }
+            row
+        });
+        let mut header = vec!["NAME", "KIND", "SIZE", "AGE", "KEPT AS"];
+        if wide {
+            header.extend(["MODIFIED", "BYTES"]);
+        }
+        writeln!(out, "{}", table(&header, rows))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.files.iter().map(|file| file.name.clone()).collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! The command line: one file a command.
+
+mod cleanup;
+mod info;
+mod list;
+mod pull;
+
+use clap::{Parser, Subcommand};
+use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+
+const EXPLANATION: &str = "\
+Watson Assistant's CronJob leaves a dump on a volume every night. No pod has that volume mounted in between, so its files \
+are reached through a helper pod, a snapshot or Portworx, whichever is possible; `info` tells. Whatever is made for that is \
+recorded first and removed at the end, also after an error and after Ctrl-C.
+
+Examples:
+  kubectl wa-pvc info
+  kubectl wa-pvc list -n cpd
+  kubectl wa-pvc pull --latest --to /mnt/backups
+  kubectl wa-pvc pull store.dump_20261121-230004 --resume
+  kubectl wa-pvc pull --since 3d --via snapshot
+  kubectl wa-pvc cleanup --dry-run";
+
+/// Lists and fetches the dumps that Watson Assistant's CronJob leaves on its volume.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-wa_pvc",
+    bin_name = "kubectl wa-pvc",
+    version,
+    propagate_version = true,
+    after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}")
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the backup volume, who uses it, and the ways to its files; changes nothing
+    Info(info::Args),
+    /// List the files on the volume
+    List(list::Args),
+    /// Fetch dumps as verified backup sets
+    Pull(pull::Args),
+    /// Remove what an interrupted run left in the cluster
+    Cleanup(cleanup::Args),
+}
+
+impl Plugin for Cli {
+    fn global(&self) -> &GlobalArgs {
+        &self.global
+    }
+
+    async fn run(self, context: Context) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::Info(args) => info::run(&args, &context).await,
+            Command::List(args) => list::run(&args, &context).await,
+            Command::Pull(args) => pull::run(&args, &context).await,
+            Command::Cleanup(args) => cleanup::run(&args, &context).await,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `pull`: dumps on the volume become verified backup sets here.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::bail;
+use kube_transfer::file::Entry;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use wa_common::backup_set::Target;
+use wa_common::cli::{Context, DryRun, Exit, Render};
+use wa_common::report::{Event, Share, Styles, bytes, count, error_text, printable};
+
+use crate::fetch::{Fetch, FetchArgs, Pulled};
+use crate::files::{self, FileKind};
+use crate::reach::{Method, ReachArgs};
+use crate::selection::SelectionArgs;
+use crate::volume::{ClosedVolume, OpenVolume};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    /// Directory that the backup sets are made in
+    #[arg(long, value_name = "DIR", default_value = "./wa-backups")]
+    to: PathBuf,
+
+    #[command(flatten)]
+    fetch: FetchArgs,
+
+    /// Look and say what would be done, but change nothing
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    dry_run: Option<DryRun>,
+
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let target = Target::look(&args.to)?;
+    let volume = ClosedVolume::find(context, &args.reach).await?;
+    if args.dry_run.is_some_and(DryRun::is_on) {
+        context.print(&Intention {
+            via: volume.plan.method(),
+            plan: volume.plan.to_string(),
+            to: args.to.clone(),
+        })?;
+        return Ok(Exit::Done);
+    }
+    let volume = volume.open(context, &args.reach).await?;
+    let files = volume.files().await?;
+    let dumps = args.selection.choose(files.clone())?;
+    let dumps = finished(dumps, &volume, args.selection.is_by_name(), context)?;
+    let total = dumps.iter().map(|dump| dump.version.bytes).sum();
+    if target.available_bytes < total {
+        bail!(
+            "{} needs {} in {}, and only {} are free; nothing was fetched: choose another directory with --to",
+            count(dumps.len() as u64, "dump"),
+            bytes(total),
+            args.to.display(),
+            bytes(target.available_bytes)
+        );
+    }
+    fetch_all(args, context, &volume, &dumps, &files).await
+}
+
+/// Without the dumps that a running backup may still write to; fetching one by name is tried all the same.
+fn finished(
+    mut dumps: Vec<Entry>,
+    volume: &OpenVolume,
+    by_name: bool,
+    context: &Context,
+) -> anyhow::Result<Vec<Entry>> {
+    let survey = &volume.survey;
+    let Some(began) = survey.backup_running_since().filter(|_| !by_name) else {
+        return Ok(dumps);
+    };
+    let being_written =
+        |dump: &Entry| FileKind::of(dump) == FileKind::Dump && files::modified(dump) >= began;
+    for dump in dumps.iter().filter(|dump| being_written(dump)) {
+        context.reporter.report(&Event::Warning {
+            message: format!(
+                "{} is left out: a backup is running and may be writing it",
+                dump.name
+            ),
+        });
+    }
+    dumps.retain(|dump| !being_written(dump));
+    if dumps.is_empty() {
+        bail!(
+            "a backup is running, and no dump is finished; nothing was fetched: try again when it is over"
+        );
+    }
+    Ok(dumps)
+}
+
+/// One dump after the other: a dump that cannot be fetched does not keep the others from it.
+async fn fetch_all(
+    args: &Args,
+    context: &Context,
+    volume: &OpenVolume,
+    dumps: &[Entry],
+    files: &[Entry],
+) -> anyhow::Result<Exit> {
+    let total = dumps.iter().map(|dump| dump.version.bytes).sum();
+    let mut before = 0;
+    let mut sets = Vec::new();
+    let mut failures = Vec::new();
+    for dump in dumps {
+        let overall = (dumps.len() > 1).then_some(Share {
+            bytes: before,
+            of: total,
+        });
+        let fetch = Fetch {
+            context,
+            volume,
+            to: &args.to,
+            args: &args.fetch,
+            dump,
+            key: files::key_of(dump, files),
+            overall,
+            shown: Arc::from(printable(&dump.name)),
+        };
+        match fetch.run().await {
+            Ok(pulled) => sets.push(pulled),
+            Err(error) => failures.push(error.context(format!("{:?}", printable(&dump.name)))),
+        }
+        before += dump.version.bytes;
+    }
+    if !sets.is_empty() {
+        context.print(&Sets { sets })?;
+    }
+    let Some(last) = failures.pop() else {
+        return Ok(Exit::Done);
+    };
+    for failure in failures {
+        let message = error_text(&failure);
+        context.reporter.report(&Event::Failure { message });
+    }
+    Err(last)
+}
+
+/// What `--dry-run` prints.
+#[derive(Serialize)]
+struct Intention {
+    via: Method,
+    plan: String,
+    to: PathBuf,
+}
+
+impl Render for Intention {
+    fn human(&self, out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
+        writeln!(
+            out,
+            "dumps would be fetched to {} via {}: {} (dry run)",
+            self.to.display(),
+            self.via.name(),
+            printable(&self.plan)
+        )
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.via.name().to_owned()]
+    }
+}
+
+/// What was fetched.
+#[derive(Serialize)]
+struct Sets {
+    sets: Vec<Pulled>,
+}
+
+impl Render for Sets {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        for set in &self.sets {
+            let path = set.path.display();
+            if !set.fetched {
+                writeln!(out, "backup {path} is there already: {}", set.file())?;
+                continue;
+            }
+            let verified = if set.is_verified() {
+                "verified"
+            } else {
+                "not verified"
+            };
+            writeln!(
+                out,
+                "backup {path} {}: {}, {}, {verified}",
+                "fetched".style(styles.good),
+                set.file(),
+                bytes(set.bytes()),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let path = |set: &Pulled| set.path.display().to_string();
+        self.sets.iter().map(path).collect()
+    }
+}

@@ -1,0 +1,377 @@
+//! One dump on the volume becomes a backup set here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use kube_transfer::file::{Entry, FetchEvent, FetchOptions, Fetched, Partial};
+use kube_transfer::{RemoteCommand, Sink};
+use pg_archive::ArchiveError;
+use serde::Serialize;
+use wa_common::backup_set::{
+    AUTH_ENCRYPTION_FILE, Backup, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest,
+    Method, PgDumpRecord, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
+    Verified, Verifier, VolumeRecord, auth_encryption_yaml, read_auth_encryption, set_name,
+};
+use wa_common::cli::Context;
+use wa_common::report::{Event, Share, bytes, error_text, printable};
+
+use crate::files;
+use crate::volume::OpenVolume;
+
+/// How to fetch.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FetchArgs {
+    /// Go on where an earlier pull was broken off, as far as the file on the volume is still the same
+    #[arg(long)]
+    resume: bool,
+
+    /// How many streams read a file at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    streams: u8,
+
+    /// How often a stream that brings nothing is opened again
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    retries: u32,
+
+    /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
+    #[arg(long)]
+    no_verify: bool,
+}
+
+/// One dump to be fetched.
+pub(crate) struct Fetch<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) volume: &'a OpenVolume,
+    pub(crate) to: &'a Path,
+    pub(crate) args: &'a FetchArgs,
+    pub(crate) dump: &'a Entry,
+    /// The auth-encryption file that belongs to it.
+    pub(crate) key: Option<&'a Entry>,
+    /// How far all dumps together are, where there are several.
+    pub(crate) overall: Option<Share>,
+    /// The dump's name, fit to be shown.
+    pub(crate) shown: Arc<str>,
+}
+
+/// A set that holds the dump.
+#[derive(Serialize)]
+pub(crate) struct Pulled {
+    pub(crate) path: PathBuf,
+    /// False where it was there already.
+    pub(crate) fetched: bool,
+    #[serde(flatten)]
+    manifest: Manifest,
+}
+
+impl Pulled {
+    pub(crate) fn is_verified(&self) -> bool {
+        self.manifest.verified_at.is_some()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.manifest.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The file on the volume.
+    pub(crate) fn file(&self) -> String {
+        let volume = self.manifest.volume.as_ref();
+        volume.map_or_else(String::new, |volume| printable(&volume.file).into_owned())
+    }
+}
+
+impl Fetch<'_> {
+    pub(crate) async fn run(&self) -> anyhow::Result<Pulled> {
+        let started_at = Timestamp::now();
+        let instance = &self.volume.survey.instance;
+        let name = set_name(
+            &instance.name,
+            &instance.namespace,
+            files::modified(self.dump),
+        );
+        if let Some(pulled) = self.already_there(&self.to.join(&name)) {
+            return Ok(pulled);
+        }
+        let mut set = SetWriter::resume_or_create(self.to, &name)?;
+        set.keep_partial();
+        let path = set.path(DUMP_FILE);
+        let fetched = self
+            .fetch(&path)
+            .await
+            .map_err(|error| explain(error, set.directory()))?;
+        self.step(
+            "fetched",
+            format!(
+                "{}, {}, SHA-256 {}, as computed in the pod",
+                self.shown,
+                bytes(fetched.bytes()),
+                fetched.sha256()
+            ),
+        );
+        if let Some(Err(error)) = fetched.output() {
+            let error = VerificationFailed::of_dump(&path, error);
+            return Err(anyhow::Error::new(error).context("it arrived as it is on the volume, and is broken there; no backup was made (--no-verify makes one all the same)"));
+        }
+        let (size, sha256) = (fetched.bytes(), fetched.sha256().to_string());
+        let (_, verification) = fetched.save()?;
+        let verified = verification.and_then(Result::ok);
+        if let Some(verified) = &verified {
+            self.step("verified", verified.to_string());
+        }
+        let mut files = vec![set.adopt(DUMP_FILE, FileRole::StoreDump, size, sha256)?];
+        files.extend(self.store_key(&set).await?);
+        let manifest = self.manifest(started_at, &files, verified.as_ref());
+        let path = set.seal(&manifest)?;
+        Ok(Pulled {
+            path,
+            fetched: true,
+            manifest,
+        })
+    }
+
+    /// A complete set of the same file, from an earlier pull.
+    fn already_there(&self, directory: &Path) -> Option<Pulled> {
+        let backup = Backup::open(directory).ok()?;
+        let manifest = backup.manifest()?;
+        let volume = manifest.volume.as_ref()?;
+        let size = |role| {
+            manifest
+                .files
+                .iter()
+                .find(|file| file.role == role)
+                .map(|file| file.bytes)
+        };
+        let same = volume.file == self.dump.name
+            && size(FileRole::StoreDump) == Some(self.dump.version.bytes);
+        same.then(|| Pulled {
+            path: directory.to_owned(),
+            fetched: false,
+            manifest: manifest.clone(),
+        })
+    }
+
+    async fn fetch(&self, path: &Path) -> anyhow::Result<Fetched<Verification>> {
+        let version = &self.dump.version;
+        let resumed = if self.args.resume {
+            Partial::resume(path, version)?
+        } else {
+            None
+        };
+        let partial = match resumed {
+            Some(partial) => {
+                self.step(
+                    "resuming",
+                    format!(
+                        "{} of {} are here",
+                        bytes(partial.held_bytes()),
+                        bytes(version.bytes)
+                    ),
+                );
+                partial
+            }
+            None => Partial::create(path, version)?,
+        };
+        let sink = Check::new(!self.args.no_verify).context("cannot start the verification")?;
+        let options = FetchOptions {
+            transfer: self.volume.cluster.transfer_options(),
+            streams: self.args.streams.into(),
+            retries: self.args.retries,
+            ..FetchOptions::default()
+        };
+        let fetched = kube_transfer::file::fetch(
+            self.volume.cluster.client(),
+            &self.volume.file(self.dump),
+            partial,
+            sink,
+            &options,
+            |event| self.tell(&event),
+        )
+        .await;
+        self.context.reporter.report(&Event::TransferEnded);
+        Ok(fetched?)
+    }
+
+    fn tell(&self, event: &FetchEvent<'_>) {
+        let warning = |message| Event::Warning { message };
+        self.context.reporter.report(&match event {
+            FetchEvent::Progress { bytes } => Event::Received {
+                file: Arc::clone(&self.shown),
+                bytes: *bytes,
+                of: Some(self.dump.version.bytes),
+                overall: self.overall.map(|share| Share {
+                    bytes: share.bytes + bytes,
+                    ..share
+                }),
+            },
+            FetchEvent::Comparing { bytes: held } => Event::Step {
+                step: "comparing",
+                detail: format!("{} that are here with the file on the volume", bytes(*held)),
+            },
+            FetchEvent::Retrying {
+                stream,
+                attempt,
+                error,
+            } => warning(format!(
+                "stream {} broke: {}; attempt {attempt} of {} to open it again",
+                stream + 1,
+                causes(error),
+                self.args.retries
+            )),
+            FetchEvent::GivenUp { error } => warning(format!(
+                "a stream was given up, the others go on: {}",
+                causes(error)
+            )),
+            FetchEvent::AskingAgain { error } => {
+                warning(format!("{}; asking again", causes(error)))
+            }
+        });
+    }
+
+    /// The auth-encryption file of the dump. A dump without it is still a dump: what is wrong with it is only told.
+    async fn store_key(&self, set: &SetWriter) -> anyhow::Result<Option<StoredFile>> {
+        let Some(key) = self.key else {
+            return Ok(None);
+        };
+        let yaml = match self.read_key(key).await {
+            Ok(yaml) => yaml,
+            Err(error) => {
+                self.context.reporter.report(&Event::Warning {
+                    message: format!(
+                        "the set has no {AUTH_ENCRYPTION_FILE}, without which restored data cannot be read: {:?} cannot be used: {}",
+                        key.name,
+                        error_text(&error)
+                    ),
+                });
+                return Ok(None);
+            }
+        };
+        let file = set.write(
+            AUTH_ENCRYPTION_FILE,
+            FileRole::AuthEncryption,
+            yaml.as_bytes(),
+        )?;
+        self.step(
+            AUTH_ENCRYPTION_FILE,
+            format!(
+                "{}, needed to read restored data: keep it secret",
+                bytes(file.record().bytes)
+            ),
+        );
+        Ok(Some(file))
+    }
+
+    async fn read_key(&self, key: &Entry) -> anyhow::Result<String> {
+        let file = self.volume.file(key);
+        let cluster = &self.volume.cluster;
+        let read = RemoteCommand::new("cat").arg(&file.path);
+        let options = cluster.transfer_options();
+        let printed = kube_transfer::run(cluster.client(), &file.target, &read, &options).await?;
+        auth_encryption_yaml(&read_auth_encryption(&printed.stdout)?)
+    }
+
+    fn manifest(
+        &self,
+        started_at: Timestamp,
+        files: &[StoredFile],
+        verified: Option<&Verified>,
+    ) -> Manifest {
+        let survey = &self.volume.survey;
+        let cluster = &self.volume.cluster;
+        let now = Timestamp::now();
+        let header = verified.map(|verified| &verified.contents.header);
+        Manifest {
+            format_version: FORMAT_VERSION,
+            tool: ToolRecord {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            cluster: ClusterRecord {
+                server: cluster.server().to_owned(),
+                context: cluster.context().map(str::to_owned),
+            },
+            namespace: survey.instance.namespace.clone(),
+            instance: survey.instance.name.clone(),
+            // Today's release need not be the one of that night.
+            release: None,
+            method: Method::Volume,
+            started_at,
+            finished_at: now,
+            verified_at: verified.map(|_| now),
+            pg_dump: PgDumpRecord {
+                pod: None,
+                version: header.and_then(|header| header.pg_dump_version.clone()),
+                server_version: header.and_then(|header| header.server_version.clone()),
+                database: header.and_then(|header| header.database.clone()),
+            },
+            volume: Some(VolumeRecord {
+                claim: survey.claim_name(),
+                file: self.dump.name.clone(),
+                modified: files::modified(self.dump),
+                via: self.volume.reached.via.name().to_owned(),
+            }),
+            files: files.iter().map(|file| file.record().clone()).collect(),
+            tables: verified
+                .map(|verified| TableRecord::of(&verified.contents))
+                .unwrap_or_default(),
+            instances: verified
+                .map(|verified| verified.instances.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn step(&self, step: &'static str, detail: String) {
+        self.context.reporter.report(&Event::Step { step, detail });
+    }
+}
+
+/// Says what is kept of a fetch that failed.
+fn explain(error: anyhow::Error, set: &Path) -> anyhow::Error {
+    let partial = set.join(format!("{DUMP_FILE}.partial"));
+    if partial.metadata().is_ok_and(|found| found.len() > 0) {
+        error.context(format!(
+            "cannot fetch it; what has arrived is kept in {}, to go on with --resume",
+            set.display()
+        ))
+    } else {
+        error.context("cannot fetch it; nothing was kept")
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// What reading the dump's blocks found; `None` where that was declined.
+type Verification = Option<Result<Verified, ArchiveError>>;
+
+/// Verifies a dump while it arrives; what it is written to is not its business.
+struct Check(Option<Verifier>);
+
+impl Check {
+    fn new(verify: bool) -> io::Result<Self> {
+        verify.then(Verifier::start).transpose().map(Self)
+    }
+}
+
+impl Sink for Check {
+    type Finished = Verification;
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        if let Some(verifier) = &mut self.0 {
+            verifier.feed(data);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<Self::Finished> {
+        self.0.map(Verifier::finish).transpose()
+    }
+}

@@ -1,0 +1,17 @@
+//! `kubectl wa-pvc`: the dumps that Watson Assistant's CronJob leaves on its volume.
+
+mod change;
+mod commands;
+mod fetch;
+mod files;
+mod helper;
+mod reach;
+mod selection;
+mod survey;
+mod volume;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wa_common::cli::main::<commands::Cli>()
+}

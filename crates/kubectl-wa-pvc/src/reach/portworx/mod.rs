@@ -1,0 +1,202 @@
+//! Through a Portworx pod, which attaches the volume to its node: IBM's recipe for Portworx, without SSH.
+//!
+//! A volume that stays attached makes the next backup fail. Therefore it is attached only where nobody else uses it nor
+//! is about to, and unmounting and detaching are part of the run's record before the volume is touched.
+
+mod mount;
+mod pxctl;
+
+use std::fmt;
+
+use anyhow::bail;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube_transfer::PodContainer;
+use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::report::elapsed;
+
+use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_record};
+use crate::change::{VolumeChange, VolumeRun};
+use crate::survey::Survey;
+pub(crate) use mount::PortworxMount;
+use pxctl::Pxctl;
+
+/// Portworx's CSI driver, and the provisioner that was built into Kubernetes.
+const PROVISIONERS: [&str; 2] = ["pxd.portworx.com", "kubernetes.io/portworx-volume"];
+/// Where Portworx is installed: the usual place, and the operator's.
+const NAMESPACES: [&str; 2] = ["kube-system", "portworx"];
+const LABEL: &str = "name=portworx";
+const CONTAINER: &str = "portworx";
+/// The only directory that Portworx's container shares with its host.
+const MOUNTS: &str = "/var/lib/osd/mounts";
+
+/// The volume, and the pod to attach it through.
+#[derive(Debug)]
+pub(crate) struct PortworxPlan {
+    volume: String,
+    target: PodContainer,
+    node: String,
+}
+
+impl fmt::Display for PortworxPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            volume,
+            target,
+            node,
+        } = self;
+        write!(
+            f,
+            "volume {volume} is attached to {node} through pod {} in {}",
+            target.pod, target.namespace
+        )
+    }
+}
+
+pub(super) async fn plan(
+    cluster: &Cluster,
+    survey: &Survey,
+    args: &ReachArgs,
+) -> anyhow::Result<Result<PortworxPlan, Obstacles>> {
+    let provisioner = survey.provisioner().unwrap_or("unknown");
+    if !PROVISIONERS.contains(&provisioner) {
+        return Ok(Err(Obstacles::from(format!(
+            "the volume is not Portworx's (its provisioner is {provisioner})"
+        ))));
+    }
+    let Some(volume) = survey.volume_name() else {
+        return Ok(Err(Obstacles::from(
+            "the claim is not bound to a volume".to_owned(),
+        )));
+    };
+    let mut obstacles = in_use(survey, args);
+    obstacles.extend(missing_permissions(cluster, &to_record()).await?);
+    match find_pod(cluster).await? {
+        Err(reason) => obstacles.push(reason),
+        Ok((target, node)) => {
+            let pxctl = Pxctl::new(&target);
+            match pxctl.inspect(cluster, volume).await {
+                Err(error) => obstacles.push(format!("{error:#}")),
+                Ok(state) => obstacles.extend(state.obstacle(volume)),
+            }
+            if obstacles.is_empty() {
+                let volume = volume.to_owned();
+                return Ok(Ok(PortworxPlan {
+                    volume,
+                    target,
+                    node,
+                }));
+            }
+        }
+    }
+    Ok(Err(Obstacles(obstacles)))
+}
+
+/// Who uses the volume now, or will within the window.
+fn in_use(survey: &Survey, args: &ReachArgs) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for mount in &survey.mounts {
+        reasons.push(format!("pod {} has the volume mounted", mount.pod));
+    }
+    for job in survey.active_jobs() {
+        reasons.push(format!("backup job {job} is running"));
+    }
+    let now = Timestamp::now();
+    let wait = survey
+        .next_backup(now)
+        .and_then(|next| std::time::Duration::try_from(next.duration_since(now)).ok());
+    if let Some((wait, window)) = wait.zip(args.window.0)
+        && wait < window
+    {
+        reasons.push(format!(
+            "a backup starts in {}; wait until it is over, or allow it with a smaller --window",
+            elapsed(wait)
+        ));
+    }
+    reasons
+}
+
+/// A Ready Portworx pod that the user may run commands in, and its node; else the reason why there is none.
+async fn find_pod(cluster: &Cluster) -> anyhow::Result<Result<(PodContainer, String), String>> {
+    let mut reasons = Vec::new();
+    for namespace in NAMESPACES {
+        let there = cluster.in_namespace(namespace);
+        let mut needed = to_exec();
+        needed.push(Permission::new("list", "", "pods"));
+        let missing = missing_permissions(&there, &needed).await?;
+        if !missing.is_empty() {
+            reasons.extend(missing);
+            continue;
+        }
+        let ready = ready_pods(&there).await?;
+        if let Some(pod) = ready.first() {
+            return Ok(Ok((container_of(pod, namespace), node_of(pod))));
+        }
+        reasons.push(format!(
+            "no Ready pod labelled {LABEL} in namespace {namespace:?}"
+        ));
+    }
+    Ok(Err(reasons.join(", ")))
+}
+
+async fn ready_pods(cluster: &Cluster) -> Result<Vec<Pod>, ClusterError> {
+    let mut pods: Vec<Pod> = cluster.list(LABEL).await?;
+    pods.retain(is_ready);
+    Ok(pods)
+}
+
+fn container_of(pod: &Pod, namespace: &str) -> PodContainer {
+    PodContainer {
+        namespace: namespace.to_owned(),
+        pod: pod.name_any(),
+        container: CONTAINER.to_owned(),
+    }
+}
+
+fn node_of(pod: &Pod) -> String {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|spec| spec.node_name.clone())
+        .unwrap_or_default()
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| &status.container_statuses);
+    statuses
+        .flatten()
+        .any(|status| status.name == CONTAINER && status.ready)
+}
+
+impl PortworxPlan {
+    pub(super) async fn open(&self, run: &VolumeRun) -> anyhow::Result<(PodContainer, String)> {
+        let path = format!("{MOUNTS}/{}", run.name("mount"));
+        let mount = PortworxMount {
+            namespace: self.target.namespace.clone(),
+            pod: self.target.pod.clone(),
+            node: self.node.clone(),
+            volume: self.volume.clone(),
+            path: path.clone(),
+        };
+        run.record(VolumeChange::Portworx(mount)).await?;
+        let cluster = run.cluster();
+        let pxctl = Pxctl::new(&self.target);
+        // Somebody may have attached it since the assessment.
+        if let Some(reason) = pxctl
+            .inspect(cluster, &self.volume)
+            .await?
+            .obstacle(&self.volume)
+        {
+            bail!("{reason}");
+        }
+        run.step(
+            "attaching",
+            format!("volume {} to {}", self.volume, self.node),
+        );
+        pxctl.attach(cluster, &self.volume).await?;
+        pxctl.mount(cluster, &self.volume, &path).await?;
+        Ok((self.target.clone(), path))
+    }
+}

@@ -1,0 +1,109 @@
+//! A volume that is attached and mounted, and how that is undone.
+
+use std::fmt;
+
+use anyhow::{Context as _, ensure};
+use kube_transfer::PodContainer;
+use serde::{Deserialize, Serialize};
+use wa_common::cluster::Cluster;
+
+use super::pxctl::{self, Pxctl};
+use super::{CONTAINER, container_of, node_of, ready_pods};
+
+/// A Portworx volume that this run attaches and mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PortworxMount {
+    /// Of the Portworx pods.
+    pub(super) namespace: String,
+    /// The pod that attached it; it may have been replaced since.
+    pub(super) pod: String,
+    /// The node it is attached to.
+    pub(super) node: String,
+    pub(super) volume: String,
+    pub(super) path: String,
+}
+
+impl fmt::Display for PortworxMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Portworx volume {} at {} on {}",
+            self.volume, self.path, self.node
+        )
+    }
+}
+
+impl PortworxMount {
+    /// The Portworx pod that is on the node now.
+    async fn target(&self, cluster: &Cluster) -> anyhow::Result<PodContainer> {
+        let pods = ready_pods(&cluster.in_namespace(&*self.namespace)).await?;
+        let here = pods.iter().find(|pod| node_of(pod) == self.node);
+        let pod = here.with_context(|| {
+            format!(
+                "no Portworx pod is Ready on {}, where volume {} was attached",
+                self.node, self.volume
+            )
+        })?;
+        Ok(container_of(pod, &self.namespace))
+    }
+
+    /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result.
+    pub(crate) async fn undo(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let target = self.target(cluster).await?;
+        let pxctl = Pxctl::new(&target);
+        let before = pxctl.inspect(cluster, &self.volume).await?;
+        if before.is_mounted_at(&self.path) {
+            pxctl.unmount(cluster, &self.volume, &self.path).await?;
+        }
+        pxctl.remove_directory(cluster, &self.path).await?;
+        let unmounted = pxctl.inspect(cluster, &self.volume).await?;
+        // Another mount is a pod's, which has come to need the volume since: Portworx detaches it when that ends.
+        if unmounted.is_attached() && !unmounted.is_mounted() {
+            pxctl.detach(cluster, &self.volume).await?;
+        }
+        let after = pxctl.inspect(cluster, &self.volume).await?;
+        ensure!(
+            !after.is_mounted_at(&self.path),
+            "volume {} is still mounted at {}",
+            self.volume,
+            self.path
+        );
+        ensure!(
+            !after.is_attached() || after.is_mounted(),
+            "volume {} is still attached to {}: until it is detached, backups fail",
+            self.volume,
+            after.attached_to()
+        );
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self {
+            namespace: "kube-system".to_owned(),
+            pod: "portworx-x2k7p".to_owned(),
+            node: "worker-1".to_owned(),
+            volume: "pvc-1".to_owned(),
+            path: "/var/lib/osd/mounts/wa-pvc-1".to_owned(),
+        }
+    }
+
+    /// What a person types to do the same.
+    pub(crate) fn by_hand(&self) -> String {
+        let Self {
+            namespace,
+            pod,
+            volume,
+            path,
+            ..
+        } = self;
+        let exec = format!("kubectl exec -n {namespace} {pod} -c {CONTAINER} --");
+        let pxctl = pxctl::PROGRAM;
+        format!(
+            "{exec} {pxctl} host unmount --path {path} {volume}\n\
+             {exec} rmdir {path}\n\
+             {exec} {pxctl} host detach {volume}\n\
+             {exec} {pxctl} volume inspect {volume}"
+        )
+    }
+}

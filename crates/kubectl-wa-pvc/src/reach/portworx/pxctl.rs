@@ -1,0 +1,255 @@
+//! `pxctl` in a Portworx pod.
+
+use anyhow::Context as _;
+use kube_transfer::{Captured, DownloadError, PodContainer, RemoteCommand};
+use serde::Deserialize;
+use serde_json::Value;
+use wa_common::cluster::Cluster;
+use wa_common::report::printable;
+
+/// Where it is in the pod.
+pub(super) const PROGRAM: &str = "/opt/pwx/bin/pxctl";
+
+/// pxctl in one pod, and so on one node.
+pub(super) struct Pxctl<'a> {
+    target: &'a PodContainer,
+}
+
+/// What `pxctl volume inspect` says of a volume, as far as it can be relied on: `attached_state` cannot.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct VolumeState {
+    #[serde(default)]
+    state: Value,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    attached_on: String,
+    #[serde(default, deserialize_with = "list_or_nothing")]
+    attach_path: Vec<String>,
+    #[serde(default)]
+    spec: VolumeSpec,
+    #[serde(default)]
+    locator: Locator,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct VolumeSpec {
+    #[serde(default)]
+    encrypted: bool,
+    #[serde(default)]
+    passphrase: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Locator {
+    #[serde(default)]
+    volume_labels: std::collections::BTreeMap<String, String>,
+}
+
+/// A volume label that names the secret with an encrypted volume's key.
+const KEY_LABELS: [&str; 2] = ["secret_name", "secret_key"];
+
+/// openstorage's `VOLUME_STATE_ATTACHED` and `VOLUME_STATE_DETACHING`: as numbers, or by name, as releases print them.
+const ATTACHED: [u64; 3] = [3, 5, 8];
+
+fn text_or_nothing<'de, D: serde::Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
+}
+
+fn list_or_nothing<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or_default())
+}
+
+impl VolumeState {
+    /// Reads the array that `pxctl -j volume inspect NAME` prints.
+    fn parse(json: &[u8]) -> anyhow::Result<Self> {
+        let mut volumes: Vec<Self> =
+            serde_json::from_slice(json).context("pxctl's answer cannot be read")?;
+        match volumes.len() {
+            1 => Ok(volumes.remove(0)),
+            several => anyhow::bail!("pxctl told of {several} volumes where one was asked for"),
+        }
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        let state = match &self.state {
+            Value::Number(number) => number.as_u64().is_some_and(|n| ATTACHED.contains(&n)),
+            Value::String(name) => {
+                let name = name.to_ascii_uppercase();
+                name.ends_with("ATTACHED") && !name.ends_with("DETACHED")
+                    || name.ends_with("DETACHING")
+            }
+            _ => false,
+        };
+        state || !self.attached_on.is_empty() || self.is_mounted()
+    }
+
+    pub(super) fn is_mounted(&self) -> bool {
+        !self.attach_path.is_empty()
+    }
+
+    pub(super) fn is_mounted_at(&self, path: &str) -> bool {
+        self.attach_path.iter().any(|mounted| mounted == path)
+    }
+
+    pub(super) fn attached_to(&self) -> &str {
+        if self.attached_on.is_empty() {
+            "a node"
+        } else {
+            &self.attached_on
+        }
+    }
+
+    /// Why the volume must not be attached.
+    pub(super) fn obstacle(&self, volume: &str) -> Option<String> {
+        if self.is_attached() {
+            return Some(format!(
+                "volume {volume} is attached to {}; wait until nothing uses it",
+                printable(self.attached_to())
+            ));
+        }
+        let labels = &self.locator.volume_labels;
+        let has_key = !self.spec.passphrase.is_empty()
+            || KEY_LABELS.iter().any(|label| labels.contains_key(*label));
+        (self.spec.encrypted && !has_key).then(|| {
+            format!("volume {volume} is encrypted, and Portworx does not know its key; let Kubernetes attach it: --via debug")
+        })
+    }
+}
+
+impl<'a> Pxctl<'a> {
+    pub(super) fn new(target: &'a PodContainer) -> Self {
+        Self { target }
+    }
+
+    pub(super) async fn inspect(
+        &self,
+        cluster: &Cluster,
+        volume: &str,
+    ) -> anyhow::Result<VolumeState> {
+        let printed = self
+            .pxctl(cluster, &["-j", "volume", "inspect", volume])
+            .await?;
+        VolumeState::parse(&printed.stdout)
+    }
+
+    pub(super) async fn attach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
+        self.pxctl(cluster, &["host", "attach", volume])
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn detach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
+        self.pxctl(cluster, &["host", "detach", volume])
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn mount(
+        &self,
+        cluster: &Cluster,
+        volume: &str,
+        path: &str,
+    ) -> anyhow::Result<()> {
+        self.run(cluster, RemoteCommand::new("mkdir").args(["-p", path]))
+            .await
+            .with_context(|| format!("cannot make {path} in pod {}", self.target.pod))?;
+        self.pxctl(cluster, &["host", "mount", volume, "--path", path])
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn unmount(
+        &self,
+        cluster: &Cluster,
+        volume: &str,
+        path: &str,
+    ) -> anyhow::Result<()> {
+        self.pxctl(cluster, &["host", "unmount", "--path", path, volume])
+            .await
+            .map(drop)
+    }
+
+    /// Removes the directory of a mount, where it is there; never what is in it.
+    pub(super) async fn remove_directory(
+        &self,
+        cluster: &Cluster,
+        path: &str,
+    ) -> anyhow::Result<()> {
+        let script = r#"[ ! -d "$1" ] || rmdir "$1""#;
+        let remove = RemoteCommand::new("sh").args(["-c", script, "rmdir", path]);
+        self.run(cluster, remove)
+            .await
+            .map(drop)
+            .with_context(|| format!("cannot remove {path} in pod {}", self.target.pod))
+    }
+
+    async fn pxctl(&self, cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<Captured> {
+        let command = RemoteCommand::new(PROGRAM).args(arguments.iter().copied());
+        self.run(cluster, command).await.with_context(|| {
+            let line = arguments.join(" ");
+            format!("`pxctl {line}` in pod {} failed", self.target.pod)
+        })
+    }
+
+    async fn run(
+        &self,
+        cluster: &Cluster,
+        command: RemoteCommand,
+    ) -> Result<Captured, DownloadError> {
+        let options = cluster.transfer_options();
+        kube_transfer::run(cluster.client(), self.target, &command, &options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn state(fields: &Value) -> VolumeState {
+        let mut volume = json!({"id": "1", "locator": {"name": "pvc-1"}, "attached_state": "ATTACH_STATE_INTERNAL",
+            "state": 4, "attached_on": "", "attach_path": null, "spec": {"encrypted": false}});
+        volume
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        VolumeState::parse(json!([volume]).to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_detached_in_every_respect_may_be_attached() {
+        assert_eq!(state(&json!({})).obstacle("pvc-1"), None);
+        assert_eq!(
+            state(&json!({"state": "VOLUME_STATE_DETACHED"})).obstacle("pvc-1"),
+            None
+        );
+        for used in [
+            json!({"state": 3}),
+            json!({"state": "VOLUME_STATE_ATTACHED"}),
+            json!({"attached_on": "10.0.0.7"}),
+            json!({"attach_path": ["/var/lib/kubelet/x"]}),
+        ] {
+            let reason = state(&used).obstacle("pvc-1").unwrap();
+            assert!(reason.contains("is attached to"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_volume_needs_a_key_that_portworx_knows() {
+        let encrypted = json!({"spec": {"encrypted": true}});
+        assert!(
+            state(&encrypted)
+                .obstacle("pvc-1")
+                .unwrap()
+                .contains("encrypted")
+        );
+        let with_key = json!({"spec": {"encrypted": true}, "locator": {"volume_labels": {"secret_name": "key"}}});
+        assert_eq!(state(&with_key).obstacle("pvc-1"), None);
+    }
+
+    #[test]
+    fn an_answer_about_no_volume_or_several_is_an_error() {
+        assert!(VolumeState::parse(b"[]").is_err());
+        assert!(VolumeState::parse(b"[{},{}]").is_err());
+        assert!(VolumeState::parse(b"Error: not found").is_err());
+    }
+}

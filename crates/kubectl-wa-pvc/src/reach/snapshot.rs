@@ -1,0 +1,313 @@
+//! Through a snapshot of the volume: a VolumeSnapshot, a claim made from it, and a helper pod on that claim. The volume
+//! itself is not touched, whoever uses it.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::bail;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube_transfer::PodContainer;
+use serde_json::{Value, json};
+use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::report::printable;
+
+use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
+use crate::change::{VolumeChange, VolumeRun};
+use crate::helper::Helper;
+use crate::survey::Survey;
+
+const GROUP: &str = "snapshot.storage.k8s.io";
+const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
+/// An error that a snapshot shows for this long is not one that passes.
+const ERROR_GRACE: Duration = Duration::from_secs(15);
+
+/// VolumeSnapshots of a CSI driver.
+pub(crate) fn volume_snapshots() -> ApiResource {
+    let kind = GroupVersionKind::gvk(GROUP, "v1", "VolumeSnapshot");
+    ApiResource::from_gvk_with_plural(&kind, "volumesnapshots")
+}
+
+fn volume_snapshot_classes() -> ApiResource {
+    let kind = GroupVersionKind::gvk(GROUP, "v1", "VolumeSnapshotClass");
+    ApiResource::from_gvk_with_plural(&kind, "volumesnapshotclasses")
+}
+
+/// The snapshot, the claim and the pod to make.
+#[derive(Debug)]
+pub(crate) struct SnapshotPlan {
+    claim: String,
+    snapshot_class: String,
+    /// What the claim made from the snapshot takes over from the one that was snapshotted.
+    restored: RestoredClaim,
+    helper: Helper,
+}
+
+#[derive(Debug)]
+struct RestoredClaim {
+    storage_class: Option<String>,
+    access_modes: Vec<String>,
+    volume_mode: Option<String>,
+    /// The size where the snapshot does not tell its own.
+    capacity: Option<String>,
+}
+
+impl fmt::Display for SnapshotPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "snapshot of {} with class {}, a claim from it, and a helper pod",
+            self.claim, self.snapshot_class
+        )
+    }
+}
+
+pub(super) async fn plan(
+    cluster: &Cluster,
+    survey: &Survey,
+    args: &ReachArgs,
+) -> Result<Result<SnapshotPlan, Obstacles>, ClusterError> {
+    let mut obstacles = Vec::new();
+    if !survey.is_bound() {
+        obstacles.push(format!(
+            "claim {} is {}, so that there is nothing to take a snapshot of",
+            survey.claim_name(),
+            survey.phase()
+        ));
+    }
+    if survey.is_csi() == Some(false) {
+        obstacles
+            .push("the volume is not a CSI driver's, and only those make snapshots".to_owned());
+    }
+    let class = match snapshot_class(cluster, survey, args).await? {
+        Ok(class) => Some(class),
+        Err(reason) => {
+            obstacles.push(reason);
+            None
+        }
+    };
+    obstacles.extend(missing_permissions(cluster, &needed()).await?);
+    let helper = helper(survey, args).map_err(|reason| obstacles.extend(reason.0));
+    Ok(match (class, helper) {
+        (Some(snapshot_class), Ok(helper)) if obstacles.is_empty() => Ok(SnapshotPlan {
+            claim: survey.claim_name(),
+            snapshot_class,
+            restored: RestoredClaim::like(survey, args),
+            helper,
+        }),
+        _ => Err(Obstacles(obstacles)),
+    })
+}
+
+fn needed() -> Vec<Permission> {
+    let verbs = ["create", "get", "delete"];
+    let snapshots = verbs.map(|verb| Permission::new(verb, GROUP, "volumesnapshots"));
+    let claims = verbs.map(|verb| Permission::new(verb, "", "persistentvolumeclaims"));
+    [
+        snapshots.to_vec(),
+        claims.to_vec(),
+        to_exec(),
+        to_record(),
+        to_make_pods(),
+    ]
+    .concat()
+}
+
+/// A pod for the claim that is made from the snapshot; it may run on any node.
+fn helper(survey: &Survey, args: &ReachArgs) -> Result<Helper, Obstacles> {
+    let claim = survey.claim_name();
+    let helper = match (survey.template(), args.image.as_deref()) {
+        (Some((origin, spec)), image) => Helper::of(spec, &origin, &claim, image),
+        (None, Some(image)) => Helper::bare(&claim, image),
+        (None, None) => Err(
+            "there is neither a CronJob nor a finished pod of it to take an image from; name one with --image"
+                .to_owned(),
+        ),
+    };
+    helper.map_err(Obstacles::from)
+}
+
+/// The class named, else the one of the volume's driver; the default class where there are several. The inner error is
+/// the reason why there is none.
+async fn snapshot_class(
+    cluster: &Cluster,
+    survey: &Survey,
+    args: &ReachArgs,
+) -> Result<Result<String, String>, ClusterError> {
+    if let Some(class) = &args.snapshot_class {
+        return Ok(Ok(class.clone()));
+    }
+    let Some(driver) = survey.provisioner() else {
+        return Ok(Err(
+            "the driver of the volume is not known; name a class with --snapshot-class".to_owned(),
+        ));
+    };
+    let classes = match cluster.list_custom(&volume_snapshot_classes(), true).await {
+        Ok(classes) => classes,
+        Err(error) if error.code() == Some(404) => {
+            return Ok(Err("the cluster has no VolumeSnapshots".to_owned()));
+        }
+        Err(error) if error.code() == Some(403) => {
+            return Ok(Err(
+                "you may not list volumesnapshotclasses; name one with --snapshot-class".to_owned(),
+            ));
+        }
+        Err(error) => return Err(error),
+    };
+    let of_driver: Vec<&DynamicObject> = classes
+        .iter()
+        .filter(|class| class.data["driver"] == driver)
+        .collect();
+    let default = |class: &&&DynamicObject| {
+        class.annotations().get(DEFAULT_CLASS).map(String::as_str) == Some("true")
+    };
+    let chosen = of_driver.iter().find(default).or(of_driver.first());
+    Ok(chosen
+        .map(|class| class.name_any())
+        .ok_or_else(|| format!("there is no VolumeSnapshotClass for the volume's driver {driver}")))
+}
+
+impl RestoredClaim {
+    fn like(survey: &Survey, args: &ReachArgs) -> Self {
+        let spec = survey.claim.spec.as_ref();
+        let own_class = || survey.class_name().map(str::to_owned);
+        Self {
+            storage_class: args.storage_class.clone().or_else(own_class),
+            access_modes: survey.access_modes().to_vec(),
+            volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
+            capacity: survey.capacity().map(str::to_owned),
+        }
+    }
+
+    /// At least as large as the snapshot: drivers refuse a smaller one.
+    fn object(&self, name: &str, snapshot: &str, restore_size: Option<&str>) -> Value {
+        let size = restore_size.or(self.capacity.as_deref());
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": { "name": name },
+            "spec": {
+                "accessModes": self.access_modes,
+                "storageClassName": self.storage_class,
+                "volumeMode": self.volume_mode,
+                "resources": { "requests": { "storage": size.unwrap_or("1Gi") } },
+                "dataSource": { "apiGroup": GROUP, "kind": "VolumeSnapshot", "name": snapshot },
+            },
+        })
+    }
+}
+
+impl SnapshotPlan {
+    pub(super) async fn open(
+        &self,
+        run: &VolumeRun,
+        timeout: Duration,
+    ) -> anyhow::Result<(PodContainer, String)> {
+        let snapshot = self.take(run).await?;
+        let restore_size = run.guard(ready(run, &snapshot, timeout)).await?;
+        let claim = self
+            .restore(run, &snapshot, restore_size.as_deref())
+            .await?;
+        // The pod before the claim is bound: some classes bind a claim only for a pod.
+        self.helper
+            .clone()
+            .on_claim(&claim)
+            .start(run, timeout)
+            .await
+    }
+
+    async fn take(&self, run: &VolumeRun) -> anyhow::Result<String> {
+        let name = run.name("snapshot");
+        let object = json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "VolumeSnapshot",
+            "metadata": { "name": name },
+            "spec": {
+                "volumeSnapshotClassName": self.snapshot_class,
+                "source": { "persistentVolumeClaimName": self.claim },
+            },
+        });
+        run.create_custom(
+            VolumeChange::Snapshot { name: name.clone() },
+            &volume_snapshots(),
+            object,
+        )
+        .await?;
+        run.step("snapshot", format!("{name} of claim {}", self.claim));
+        Ok(name)
+    }
+
+    async fn restore(
+        &self,
+        run: &VolumeRun,
+        snapshot: &str,
+        restore_size: Option<&str>,
+    ) -> anyhow::Result<String> {
+        let name = run.name("restored");
+        let object = self.restored.object(&name, snapshot, restore_size);
+        let claim: PersistentVolumeClaim = serde_json::from_value(object)?;
+        run.create(VolumeChange::Claim { name: name.clone() }, claim)
+            .await?;
+        run.step("claim", format!("{name} from snapshot {snapshot}"));
+        Ok(name)
+    }
+}
+
+/// Waits until the snapshot can be restored from, and returns its size where it has one.
+async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result<Option<String>> {
+    let poll = Duration::from_millis(500);
+    let mut waited = Duration::ZERO;
+    let mut failing = Duration::ZERO;
+    loop {
+        let snapshot = run.cluster().find_custom(&volume_snapshots(), name).await?;
+        let Some(snapshot) = snapshot else {
+            bail!("snapshot {name} is gone; somebody has deleted it");
+        };
+        let status = &snapshot.data["status"];
+        if status["readyToUse"] == true {
+            let size = status["restoreSize"].as_str();
+            return Ok(size.filter(|size| *size != "0").map(str::to_owned));
+        }
+        let error = status["error"]["message"].as_str();
+        failing = if error.is_some() {
+            failing + poll
+        } else {
+            Duration::ZERO
+        };
+        if let Some(error) = error
+            && (failing >= ERROR_GRACE || waited >= timeout)
+        {
+            bail!("snapshot {name} failed: {}", printable(error));
+        }
+        if waited >= timeout {
+            bail!(
+                "snapshot {name} is not ready after {} s; look at the snapshot controller and the driver, or give it longer with --timeout",
+                timeout.as_secs()
+            );
+        }
+        tokio::time::sleep(poll).await;
+        waited += poll;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restored_claim_is_as_large_as_the_snapshot_and_otherwise_like_its_source() {
+        let claim = RestoredClaim {
+            storage_class: Some("ceph".to_owned()),
+            access_modes: vec!["ReadWriteOnce".to_owned()],
+            volume_mode: Some("Filesystem".to_owned()),
+            capacity: Some("10Gi".to_owned()),
+        };
+        let size = |restore_size| {
+            claim.object("c", "s", restore_size)["spec"]["resources"]["requests"]["storage"].clone()
+        };
+        assert_eq!(size(Some("12Gi")), "12Gi");
+        assert_eq!(size(None), "10Gi");
+        let object = claim.object("c", "s", None);
+        assert_eq!(object["spec"]["storageClassName"], "ceph");
+        assert_eq!(object["spec"]["dataSource"]["name"], "s");
+    }
+}

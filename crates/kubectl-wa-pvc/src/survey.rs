@@ -1,0 +1,344 @@
+//! The backup volume as the cluster knows it: claim, volume, who has it mounted, and what writes to it.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use k8s_openapi::Metadata;
+use k8s_openapi::api::core::v1::{
+    Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Volume,
+};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use kube_transfer::PodContainer;
+use serde::Serialize;
+use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
+use wa_common::cluster::{Cluster, ClusterError};
+
+/// Where a claim's provisioner is noted on the claim itself, newest first.
+const PROVISIONER_NOTES: [&str; 2] = [
+    "volume.kubernetes.io/storage-provisioner",
+    "volume.beta.kubernetes.io/storage-provisioner",
+];
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+const READ_WRITE_ONCE: &str = "ReadWriteOnce";
+const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
+
+/// Everything that is known before the volume is reached.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) instance: Instance,
+    pub(crate) claim: PersistentVolumeClaim,
+    /// The bound volume; `None` where the claim is not bound or the user may not look.
+    pub(crate) volume: Option<PersistentVolume>,
+    /// Its class; `None` where it has none or the user may not look.
+    pub(crate) class: Option<StorageClass>,
+    /// The pods that have the claim mounted and have not ended.
+    pub(crate) mounts: Vec<Mount>,
+    /// The pod of a backup Job that has ended, the newest.
+    pub(crate) finished_pod: Option<Pod>,
+    pub(crate) cron_job: Option<BackupCronJob>,
+}
+
+/// One container that has the claim mounted.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Mount {
+    pub(crate) pod: String,
+    pub(crate) container: String,
+    /// Absent until the pod is scheduled.
+    pub(crate) node: Option<String>,
+    pub(crate) path: String,
+    /// Whether commands can run in the container now.
+    pub(crate) running: bool,
+    /// Whether it sees all of the volume, rather than a directory of it.
+    pub(crate) whole: bool,
+    /// The Job that the pod belongs to: it ends when that is done.
+    pub(crate) job: Option<String>,
+    #[serde(skip)]
+    created: Option<Timestamp>,
+}
+
+impl Survey {
+    /// Looks at the claim named, or at the instance's backup claim.
+    pub(crate) async fn take(
+        cluster: &Cluster,
+        instance: Option<&str>,
+        claim: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let instance = Instance::find(cluster, instance).await?;
+        let claim = match claim {
+            Some(name) => cluster
+                .find::<PersistentVolumeClaim>(name)
+                .await?
+                .with_context(|| {
+                    format!(
+                        "persistentvolumeclaim {name:?} not found in namespace {:?}; `kubectl get pvc` lists the claims",
+                        cluster.namespace()
+                    )
+                })?,
+            None => backup_claim(cluster, &instance).await?,
+        };
+        let volume = match volume_name(&claim) {
+            Some(name) => if_allowed(cluster.find_global(name).await)?,
+            None => None,
+        };
+        let class = match class_name(&claim) {
+            Some(name) => if_allowed(cluster.find_global(name).await)?,
+            None => None,
+        };
+        let name = claim.name_any();
+        let pods: Vec<Pod> = cluster.list("").await?;
+        let (ended, live): (Vec<Pod>, Vec<Pod>) = pods
+            .into_iter()
+            .filter(|pod| claim_volume(pod, &name).is_some())
+            .partition(has_ended);
+        Ok(Self {
+            cron_job: BackupCronJob::find(cluster, &instance).await?,
+            instance,
+            mounts: live.iter().flat_map(|pod| mounts(pod, &name)).collect(),
+            finished_pod: ended.into_iter().max_by_key(created),
+            claim,
+            volume,
+            class,
+        })
+    }
+
+    pub(crate) fn claim_name(&self) -> String {
+        self.claim.name_any()
+    }
+
+    /// `Bound`, `Pending` or `Lost`.
+    pub(crate) fn phase(&self) -> &str {
+        let status = self.claim.status.as_ref();
+        status
+            .and_then(|status| status.phase.as_deref())
+            .unwrap_or("Pending")
+    }
+
+    pub(crate) fn is_bound(&self) -> bool {
+        self.phase() == "Bound"
+    }
+
+    /// The name of the bound volume.
+    pub(crate) fn volume_name(&self) -> Option<&str> {
+        volume_name(&self.claim)
+    }
+
+    pub(crate) fn class_name(&self) -> Option<&str> {
+        class_name(&self.claim)
+    }
+
+    /// The driver that made the volume: told by the volume, by its class, and in notes on both volume and claim, of
+    /// which not every user may read every one.
+    pub(crate) fn provisioner(&self) -> Option<&str> {
+        let volume = self.volume.as_ref();
+        let csi = volume
+            .and_then(|volume| volume.spec.as_ref()?.csi.as_ref())
+            .map(|csi| csi.driver.as_str());
+        let provisioned_by =
+            volume.and_then(|volume| volume.annotations().get(PROVISIONED_BY).map(String::as_str));
+        let class = self.class.as_ref().map(|class| class.provisioner.as_str());
+        let noted = PROVISIONER_NOTES
+            .iter()
+            .find_map(|note| self.claim.annotations().get(*note).map(String::as_str));
+        csi.or(provisioned_by).or(class).or(noted)
+    }
+
+    /// Whether a CSI driver serves the volume, which is what snapshots need.
+    pub(crate) fn is_csi(&self) -> Option<bool> {
+        let volume = self.volume.as_ref()?.spec.as_ref()?;
+        Some(volume.csi.is_some())
+    }
+
+    pub(crate) fn access_modes(&self) -> &[String] {
+        let granted = self.claim.status.as_ref();
+        let granted = granted.and_then(|status| status.access_modes.as_deref());
+        let asked = self.claim.spec.as_ref();
+        let asked = || asked.and_then(|spec| spec.access_modes.as_deref());
+        granted.or_else(asked).unwrap_or_default()
+    }
+
+    /// The size of the volume, as Kubernetes writes quantities.
+    pub(crate) fn capacity(&self) -> Option<&str> {
+        let status = self.claim.status.as_ref();
+        let granted = status.and_then(|status| status.capacity.as_ref()?.get("storage"));
+        let asked = || {
+            let resources = self.claim.spec.as_ref()?.resources.as_ref()?;
+            resources.requests.as_ref()?.get("storage")
+        };
+        granted.or_else(asked).map(|size| size.0.as_str())
+    }
+
+    /// The node on which a further pod must run to share the volume with the pods that have it now.
+    pub(crate) fn node_in_use(&self) -> Option<&str> {
+        let one_node = !self
+            .access_modes()
+            .iter()
+            .any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany");
+        let node = self.mounts.iter().find_map(|mount| mount.node.as_deref());
+        node.filter(|_| one_node && self.has_mode(READ_WRITE_ONCE))
+    }
+
+    /// Whether only one pod at a time may have the volume.
+    pub(crate) fn is_for_one_pod(&self) -> bool {
+        self.has_mode(READ_WRITE_ONCE_POD)
+    }
+
+    fn has_mode(&self, wanted: &str) -> bool {
+        self.access_modes().iter().any(|mode| mode == wanted)
+    }
+
+    /// Jobs that write to the volume now: the CronJob's, and any other whose pod has it mounted.
+    pub(crate) fn active_jobs(&self) -> BTreeSet<String> {
+        let of_cron_job = self.cron_job.as_ref().map(BackupCronJob::active_jobs);
+        let mounted = self.mounts.iter().filter_map(|mount| mount.job.clone());
+        of_cron_job.into_iter().flatten().chain(mounted).collect()
+    }
+
+    /// When the first pod began that may be writing a dump now.
+    pub(crate) fn backup_running_since(&self) -> Option<Timestamp> {
+        let of_jobs = self.mounts.iter().filter(|mount| mount.job.is_some());
+        of_jobs.filter_map(|mount| mount.created).min()
+    }
+
+    /// Whether a further pod could get the volume; also where the claim is bound only once a pod needs it.
+    pub(crate) fn can_be_mounted(&self) -> bool {
+        let waits_for_pod = || {
+            let mode = self.class.as_ref().map(|class| &class.volume_binding_mode);
+            // A class that the user may not read may be of that kind.
+            mode.is_none_or(|mode| mode.as_deref() == Some("WaitForFirstConsumer"))
+        };
+        self.is_bound() || self.phase() == "Pending" && waits_for_pod()
+    }
+
+    pub(crate) fn next_backup(&self, now: Timestamp) -> Option<Timestamp> {
+        self.cron_job.as_ref()?.next_run(now)
+    }
+
+    /// The pod spec that a helper pod can be made from: the CronJob's, else that of a Job's pod that has ended.
+    pub(crate) fn template(&self) -> Option<(String, &PodSpec)> {
+        let claim = self.claim_name();
+        let of_cron_job = self.cron_job.as_ref().and_then(|cron_job| {
+            let spec = cron_job.pod_spec()?;
+            Some((format!("CronJob {}", cron_job.name()), spec))
+        });
+        let of_pod = self.finished_pod.as_ref().and_then(|pod| {
+            let spec = pod.spec.as_ref()?;
+            Some((format!("finished pod {}", pod.name_any()), spec))
+        });
+        [of_cron_job, of_pod]
+            .into_iter()
+            .flatten()
+            .find(|(_, spec)| mount_in(spec, &claim).is_some())
+    }
+}
+
+/// The container that mounts the claim as a whole, and where, in a pod's spec.
+pub(crate) fn mount_in<'a>(spec: &'a PodSpec, claim: &str) -> Option<(&'a Container, &'a str)> {
+    let volume = volume_of(spec.volumes.as_deref()?, claim)?;
+    spec.containers.iter().find_map(|container| {
+        let mount = container
+            .volume_mounts
+            .iter()
+            .flatten()
+            .find(|mount| mount.name == volume.name && mount.sub_path.is_none())?;
+        Some((container, mount.mount_path.as_str()))
+    })
+}
+
+impl Mount {
+    pub(crate) fn target(&self, namespace: &str) -> PodContainer {
+        PodContainer {
+            namespace: namespace.to_owned(),
+            pod: self.pod.clone(),
+            container: self.container.clone(),
+        }
+    }
+}
+
+fn volume_name(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let name = claim.spec.as_ref()?.volume_name.as_deref();
+    name.filter(|name| !name.is_empty())
+}
+
+fn class_name(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let name = claim.spec.as_ref()?.storage_class_name.as_deref();
+    name.filter(|name| !name.is_empty())
+}
+
+/// Not every administrator of a namespace may look at what is outside of it.
+fn if_allowed<T>(found: Result<Option<T>, ClusterError>) -> Result<Option<T>, ClusterError> {
+    match found {
+        Err(error) if error.code() == Some(403) => Ok(None),
+        found => found,
+    }
+}
+
+fn volume_of<'a>(volumes: &'a [Volume], claim: &str) -> Option<&'a Volume> {
+    volumes.iter().find(|volume| {
+        volume
+            .persistent_volume_claim
+            .as_ref()
+            .is_some_and(|source| source.claim_name == claim)
+    })
+}
+
+fn claim_volume<'a>(pod: &'a Pod, claim: &str) -> Option<&'a Volume> {
+    volume_of(pod.spec.as_ref()?.volumes.as_deref()?, claim)
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn created<T: Metadata<Ty = ObjectMeta>>(object: &T) -> Option<Timestamp> {
+    object
+        .metadata()
+        .creation_timestamp
+        .as_ref()
+        .map(|time| time.0)
+}
+
+fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
+    let Some((spec, volume)) = pod.spec.as_ref().zip(claim_volume(pod, claim)) else {
+        return Vec::new();
+    };
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let job = owners
+        .filter(|owner| owner.kind == "Job")
+        .map(|owner| owner.name.clone())
+        .next();
+    let going = pod.metadata.deletion_timestamp.is_some();
+    let running = |container: &str| {
+        let statuses = pod
+            .status
+            .iter()
+            .flat_map(|status| &status.container_statuses);
+        statuses.flatten().any(|status| {
+            let state = status.state.as_ref();
+            status.name == container && state.is_some_and(|state| state.running.is_some())
+        })
+    };
+    let of = |container: &Container| {
+        let mounts = container.volume_mounts.iter().flatten();
+        let here = mounts.filter(|mount| mount.name == volume.name);
+        here.map(|mount| Mount {
+            pod: pod.name_any(),
+            container: container.name.clone(),
+            node: spec.node_name.clone(),
+            path: mount.mount_path.clone(),
+            running: running(&container.name) && !going,
+            whole: mount.sub_path.is_none() && mount.sub_path_expr.is_none(),
+            job: job.clone(),
+            created: created(pod),
+        })
+        .collect::<Vec<_>>()
+    };
+    spec.containers.iter().flat_map(of).collect()
+}

@@ -1,0 +1,84 @@
+//! The backup volume, reached: its files can be listed and read.
+
+use anyhow::Context as _;
+use kube_transfer::file::{Entry, RemoteFile};
+use wa_common::cli::Context;
+use wa_common::cluster::Cluster;
+use wa_common::report::Event;
+
+use crate::reach::{self, Plan, ReachArgs, Reached};
+use crate::survey::Survey;
+
+/// The volume, and the way that is known to lead to its files.
+pub(crate) struct ClosedVolume {
+    pub(crate) cluster: Cluster,
+    pub(crate) survey: Survey,
+    pub(crate) plan: Plan,
+}
+
+/// The volume with its files in reach.
+pub(crate) struct OpenVolume {
+    pub(crate) cluster: Cluster,
+    pub(crate) survey: Survey,
+    pub(crate) reached: Reached,
+}
+
+impl ClosedVolume {
+    /// Finds the volume and a way to its files; changes nothing.
+    pub(crate) async fn find(context: &Context, args: &ReachArgs) -> anyhow::Result<Self> {
+        let cluster = context.connect().await?;
+        let instance = context.global.instance.as_deref();
+        let survey = Survey::take(&cluster, instance, args.pvc.as_deref()).await?;
+        let plan = reach::choose(reach::assess(&cluster, &survey, args).await?)?;
+        Ok(Self {
+            cluster,
+            survey,
+            plan,
+        })
+    }
+
+    /// Goes that way.
+    pub(crate) async fn open(
+        self,
+        context: &Context,
+        args: &ReachArgs,
+    ) -> anyhow::Result<OpenVolume> {
+        let Self {
+            cluster,
+            survey,
+            plan,
+        } = self;
+        context.reporter.report(&Event::Step {
+            step: plan.method().step(),
+            detail: plan.to_string(),
+        });
+        let reached = plan.open(context, &cluster, args).await?;
+        Ok(OpenVolume {
+            cluster,
+            survey,
+            reached,
+        })
+    }
+}
+
+impl OpenVolume {
+    pub(crate) async fn files(&self) -> anyhow::Result<Vec<Entry>> {
+        let Reached {
+            target, directory, ..
+        } = &self.reached;
+        let options = self.cluster.transfer_options();
+        kube_transfer::file::list(self.cluster.client(), target, directory, &options)
+            .await
+            .with_context(|| {
+                let claim = self.survey.claim_name();
+                format!("cannot list the files of claim {claim}")
+            })
+    }
+
+    pub(crate) fn file(&self, entry: &Entry) -> RemoteFile {
+        RemoteFile {
+            target: self.reached.target.clone(),
+            path: format!("{}/{}", self.reached.directory, entry.name),
+        }
+    }
+}
