@@ -71,6 +71,7 @@ pub(super) struct SecurityContext {
 pub(super) struct ContainerSpec {
     pub(super) name: String,
     pub(super) image: String,
+    pub(super) image_pull_policy: Option<String>,
     pub(super) command: Vec<String>,
     pub(super) args: Vec<String>,
     pub(super) working_dir: Option<PathBuf>,

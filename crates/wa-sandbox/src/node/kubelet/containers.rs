@@ -150,6 +150,15 @@ impl Worker {
                 self.runtime.state().slot(slot).image_id = image.digest();
                 return image;
             }
+            if let Some((event, reason, message)) = hopeless(spec) {
+                let name = Some(spec.name.as_str());
+                self.event(name, Severity::Warning, event, &message);
+                let error = format!("Error: {reason}");
+                self.event(name, Severity::Warning, "Failed", &error);
+                self.wait_in(slot, reason, message);
+                tokio::time::sleep(LONGEST_BACK_OFF).await;
+                continue;
+            }
             let (registry, name, tag) = split_reference(reference);
             let cause = format!(
                 "failed to pull and unpack image {reference:?}: failed to resolve image: failed to do request: Head \
@@ -360,6 +369,24 @@ fn random_id() -> String {
         rand::random::<u128>(),
         rand::random::<u128>()
     )
+}
+
+/// Why it is not even tried to pull an image: reason of the event, of the container's state, and the message of both.
+fn hopeless(spec: &ContainerSpec) -> Option<(&'static str, &'static str, String)> {
+    let reference = &spec.image;
+    let (_, name, _) = split_reference(reference);
+    if name.chars().any(|character| character.is_ascii_uppercase()) {
+        let message = format!(
+            "Failed to apply default image tag {reference:?}: couldn't parse image name {reference:?}: invalid reference \
+             format: repository name must be lowercase"
+        );
+        return Some(("InspectFailed", "InvalidImageName", message));
+    }
+    (spec.image_pull_policy.as_deref() == Some("Never")).then(|| {
+        let message =
+            format!("Container image {reference:?} is not present with pull policy of Never");
+        ("ErrImageNeverPull", "ErrImageNeverPull", message)
+    })
 }
 
 /// Registry, name and tag of an image reference, as its pull request would name them.

@@ -192,6 +192,52 @@ async fn a_pod_waits_for_its_claim_and_then_finds_the_volumes_content() {
 }
 
 #[tokio::test]
+async fn an_image_that_may_not_or_cannot_be_pulled_is_not_asked_for() {
+    let cluster = Cluster::new();
+    for (name, image, policy, reason, message) in [
+        (
+            "never",
+            "gone:1",
+            "Never",
+            "ErrImageNeverPull",
+            r#"Container image "gone:1" is not present with pull policy of Never"#,
+        ),
+        (
+            "invalid",
+            "reg/Upper:1",
+            "Always",
+            "InvalidImageName",
+            "Failed to apply default image tag \"reg/Upper:1\": couldn't parse image name \"reg/Upper:1\": invalid \
+             reference format: repository name must be lowercase",
+        ),
+    ] {
+        let mut spec = once(&shell("true"));
+        spec["containers"][0]["image"] = image.into();
+        spec["containers"][0]["imagePullPolicy"] = policy.into();
+        cluster.create(name, &spec);
+        let waits = |pod: &Value| {
+            let state = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
+            state["reason"] == reason && state["message"] == message
+        };
+        cluster.wait(name, reason, waits).await;
+        assert!(!cluster.reasons(name).contains(&"Pulling".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_was_forgotten_cannot_be_pulled_again() {
+    let cluster = Cluster::new();
+    cluster.create("before", &once(&shell("true")));
+    cluster.wait_for_phase("before", "Succeeded").await;
+    cluster.node.forget_image("local/host:1");
+    cluster.create("after", &once(&shell("true")));
+    let waits = |pod: &Value| {
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "ImagePullBackOff"
+    };
+    cluster.wait("after", "backing off", waits).await;
+}
+
+#[tokio::test]
 async fn a_node_selector_that_nothing_matches_is_reported_as_a_scheduler_does() {
     let cluster = Cluster::new();
     let mut spec = once(&shell("true"));

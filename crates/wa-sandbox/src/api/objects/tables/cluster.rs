@@ -289,7 +289,13 @@ fn node(node: &Value) -> Vec<Value> {
         .collect();
     vec![
         text::name(node),
-        if ready { "Ready" } else { "NotReady" }.into(),
+        match (ready, node["spec"]["unschedulable"] == true) {
+            (true, false) => "Ready",
+            (true, true) => "Ready,SchedulingDisabled",
+            (false, false) => "NotReady",
+            (false, true) => "NotReady,SchedulingDisabled",
+        }
+        .into(),
         if roles.is_empty() {
             text::NONE.to_owned()
         } else {
