@@ -180,23 +180,33 @@ impl PortworxPlan {
             volume: self.volume.clone(),
             path: path.clone(),
         };
-        run.record(VolumeChange::Portworx(mount)).await?;
-        let cluster = run.cluster();
-        let pxctl = Pxctl::new(&self.target);
-        // Somebody may have attached it since the assessment.
-        if let Some(reason) = pxctl
-            .inspect(cluster, &self.volume)
-            .await?
-            .obstacle(&self.volume)
-        {
-            bail!("{reason}");
-        }
+        let recorded = run.record(VolumeChange::Portworx(mount)).await?;
         run.step(
             "attaching",
             format!("volume {} to {}", self.volume, self.node),
         );
-        pxctl.attach(cluster, &self.volume).await?;
-        pxctl.mount(cluster, &self.volume, &path).await?;
+        let attach = attach(
+            run.cluster().clone(),
+            self.target.clone(),
+            self.volume.clone(),
+            path.clone(),
+        );
+        recorded.make(attach).await?;
         Ok((self.target.clone(), path))
     }
+}
+
+async fn attach(
+    cluster: Cluster,
+    target: PodContainer,
+    volume: String,
+    path: String,
+) -> anyhow::Result<()> {
+    let pxctl = Pxctl::new(&target);
+    // Somebody may have attached it since the assessment.
+    if let Some(reason) = pxctl.inspect(&cluster, &volume).await?.obstacle(&volume) {
+        bail!("{reason}");
+    }
+    pxctl.attach(&cluster, &volume).await?;
+    pxctl.mount(&cluster, &volume, &path).await
 }
