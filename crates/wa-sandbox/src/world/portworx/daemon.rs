@@ -131,6 +131,9 @@ impl Daemon {
                 ..Answer::default()
             };
         }
+        if let Err(refusal) = self.restore_mounts().await {
+            return Answer::failed("mount", &refusal);
+        }
         let command = match pxctl::parse(words) {
             Ok(command) => command,
             Err(usage) => return usage,
@@ -170,9 +173,8 @@ impl Daemon {
         Ok("Volume successfully detached\n".to_owned())
     }
 
-    async fn mount(&mut self, name: &str, path: &str) -> Result<String, Refusal> {
+    async fn mount(&self, name: &str, path: &str) -> Result<String, Refusal> {
         let volume = self.portworx.volume(name)?;
-        self.restore_mounts().await?;
         let before = self.portworx.in_use(&volume.name);
         self.portworx.state().mount(&volume, &self.name, path)?;
         let is_mounted = before.is_some_and(|before| before.paths.iter().any(|used| used == path));
@@ -183,9 +185,8 @@ impl Daemon {
         Ok(format!("Volume {name} successfully mounted at {path}\n"))
     }
 
-    async fn unmount(&mut self, name: &str, path: &str) -> Result<String, Refusal> {
+    async fn unmount(&self, name: &str, path: &str) -> Result<String, Refusal> {
         let volume = self.portworx.volume(name)?;
-        self.restore_mounts().await?;
         self.portworx
             .state()
             .check_unmount(&volume, &self.name, path)?;
@@ -211,7 +212,8 @@ impl Daemon {
             .map_err(Refusal::System)
     }
 
-    /// Mounts once more what was mounted in a container that is gone.
+    /// Mounts once more what was mounted in a container that is gone. The readiness probe is a call too, so this is done
+    /// before the new one is ready.
     async fn restore_mounts(&mut self) -> Result<(), Refusal> {
         let container = self.container();
         if container.is_some() && container != self.container {

@@ -464,6 +464,8 @@ async fn a_volume_mounted_by_hand_outlives_the_portworx_pod() {
             is_daemon_of_node1(pod) && object::name(pod) != before && is_ready(pod)
         })
         .await;
+    let dump = format!("{MOUNTPOINT}/store.dump_1");
+    assert_eq!(cluster.run(&["cat", &dump]).await.1, "PGDMP");
     let path = cluster.inspect().await["attach_path"].clone();
     assert_eq!(path, json!([MOUNTPOINT]));
     cluster
