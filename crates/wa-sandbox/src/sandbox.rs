@@ -128,7 +128,8 @@ impl Sandbox {
                 source,
             }
         })?;
-        let controllers = Controllers::start(&store, node.disks());
+        let mut controllers = Controllers::start(&store, node.disks());
+        controllers.publish_certificate(&store, server.ca_pem());
         let world = World::install(&store, names.clone(), config.storage)?;
         let daemons = match config.storage {
             Storage::Portworx => Some(portworx.install(&node)?),

@@ -379,6 +379,44 @@ async fn nothing_is_left_after_a_stop_or_a_drop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_namespace_publishes_the_certificate_and_pods_find_it() {
+    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    world.ask(&["create", "namespace", "later"]);
+    let ca = "{.data.ca\\.crt}";
+    for namespace in ["cpd", "later"] {
+        let certificate = format!("--for=jsonpath={ca}");
+        let config_map = "configmap/kube-root-ca.crt";
+        world.ask(&[
+            "wait",
+            config_map,
+            "-n",
+            namespace,
+            &certificate,
+            "--timeout=30s",
+        ]);
+    }
+    let in_pod = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+    let image = "jsonpath={.spec.jobTemplate.spec.template.spec.containers[0].image}";
+    let image = world.ask(&["get", "cronjob", "wa-store-cronjob", "-o", image]);
+    let image = format!("--image={image}");
+    world.ask(&[
+        "run",
+        "reader",
+        &image,
+        "--restart=Never",
+        "--command",
+        "--",
+        "cat",
+        in_pod,
+    ]);
+    let ended = "--for=jsonpath={.status.phase}=Succeeded";
+    world.ask(&["wait", "pod/reader", ended, "--timeout=30s"]);
+    let seen = world.ask(&["logs", "reader"]);
+    assert!(seen.starts_with("-----BEGIN CERTIFICATE-----"), "{seen}");
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_let_in_has_nothing_until_a_role_is_bound() {
     let world = World::start(Profile::V5_2_1, Seed::Small).await;
     let kubeconfig = world.sandbox.user_kubeconfig("carol").unwrap();

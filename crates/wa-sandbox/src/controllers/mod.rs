@@ -40,7 +40,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The running controllers; dropping this stops them.
 #[derive(Debug)]
 pub struct Controllers {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Controllers {
@@ -59,7 +59,15 @@ impl Controllers {
         tasks.spawn(drive(store.clone(), cron_jobs::CronJobs));
         tasks.spawn(drive(store.clone(), daemon_sets::DaemonSets));
         tasks.spawn(garbage::collect(store.clone()));
-        Self { _tasks: tasks }
+        Self { tasks }
+    }
+
+    /// Gives every namespace the certificate by which pods trust the API server.
+    pub(crate) fn publish_certificate(&mut self, store: &Store, certificate_pem: &str) {
+        let controller = namespaces::RootCertificates {
+            certificate_pem: certificate_pem.to_owned(),
+        };
+        self.tasks.spawn(drive(store.clone(), controller));
     }
 }
 
