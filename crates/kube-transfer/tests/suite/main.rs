@@ -10,5 +10,6 @@ mod exec;
 mod faults;
 mod fetch;
 mod query;
+mod resume;
 mod support;
 mod upload;

@@ -194,10 +194,11 @@ async fn keep_equal(
         return Ok(0);
     }
     observe(FetchEvent::Comparing { bytes });
+    let held_before = &*partial;
     let differing = patiently(
         options,
         |error| observe(FetchEvent::AskingAgain { error: &error }),
-        || hashes::differing(client, file, partial, &options.transfer),
+        || hashes::differing(client, file, held_before, &options.transfer),
     )
     .await?;
     let mut held = partial.held().clone();
@@ -222,7 +223,7 @@ async fn still(
     let entry = patiently(
         options,
         |error| observe(FetchEvent::AskingAgain { error: &error }),
-        async || Ok(stat(client, file, &options.transfer).await?),
+        || async { Ok(stat(client, file, &options.transfer).await?) },
     )
     .await?;
     let path = || file.path.clone();
@@ -240,10 +241,10 @@ async fn still(
 }
 
 /// Asks until there is an answer, or more often than the options allow.
-async fn patiently<T>(
+async fn patiently<T, F: Future<Output = Result<T, FetchError>>>(
     options: &FetchOptions,
     mut asking_again: impl FnMut(FetchError),
-    mut ask: impl AsyncFnMut() -> Result<T, FetchError>,
+    mut ask: impl FnMut() -> F,
 ) -> Result<T, FetchError> {
     let mut attempt = 0;
     loop {

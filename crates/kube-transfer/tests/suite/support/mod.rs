@@ -132,12 +132,8 @@ async fn serve(
             choice(number, &argv).run(socket, argv).await;
         }
         Behaviour::Limit(most, status, _) if running >= most => {
-            refuse(
-                &mut socket,
-                status,
-                r#"{"kind":"Status","status":"Failure"}"#,
-            )
-            .await;
+            let body = serde_json::json!({"kind": "Status", "status": "Failure", "code": status});
+            refuse(&mut socket, status, &body.to_string()).await;
         }
         Behaviour::Limit(_, _, pod) => {
             let (socket, argv) = accept(socket, Subprotocol::V5, seen).await;

@@ -145,6 +145,10 @@ impl Pod {
                 }
             }
         }
+        if let Fault::Close(_) = self.fault {
+            // Closing with requests unread resets the connection, which may cost the client what it has not read yet.
+            while let Some(Ok(_)) = socket.next().await {}
+        }
         drop(socket);
         // The command must end by itself: the end of its standard input is all that a real kubelet gives it.
         drop(stdin);
