@@ -7,7 +7,7 @@
 //! - [`download`](mod@download) streams a command's standard output into a [`Sink`], and returns [`Delivered`] only when
 //!   the pod reported an exit code of zero and the byte count and SHA-256 that were written here.
 //! - [`run`] does the same for a short command whose output fits in memory.
-//! - [`file`] looks at files in pods, fetches them in parts over parallel streams, resumable, and puts them in place.
+//! - [`file`](mod@file) looks at files in pods, fetches them over parallel streams, resumably, and puts them in place.
 //!
 //! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
 //! The client handed in must have no read or write time-outs and repeat nothing: see [`stream_config`].
@@ -27,6 +27,32 @@
 //!     .input_line(Secret::new("select count(*) from tenant")?);
 //! let answer = run(&client, &pod, &query, &TransferOptions::default()).await?;
 //! # let _ = answer;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A file, fetched over four streams. What is here of it survives a broken connection and an end of this process; the
+//! next run continues it if the source is still the same.
+//!
+//! ```no_run
+//! # use std::path::Path;
+//! # use kube_transfer::{PodContainer, Sink, TransferOptions};
+//! # use kube_transfer::file::{FetchEvent, FetchOptions, Partial, RemoteFile, fetch, stat};
+//! # async fn example(client: kube::Client, pod: PodContainer, check: impl Sink) -> Result<(), Box<dyn std::error::Error>> {
+//! let dump = RemoteFile {
+//!     target: pod,
+//!     path: "/store-backups/store.dump_20240801-230000".into(),
+//! };
+//! let version = stat(&client, &dump, &TransferOptions::default()).await?.version;
+//! let path = Path::new("store.dump");
+//! let partial = match Partial::resume(path, &version)? {
+//!     Some(partial) => partial,
+//!     None => Partial::create(path, &version)?,
+//! };
+//! let observe = |event: FetchEvent<'_>| println!("{event:?}");
+//! let fetched = fetch(&client, &dump, partial, check, &FetchOptions::default(), observe).await?;
+//! println!("{} bytes, SHA-256 {}", fetched.bytes(), fetched.sha256());
+//! fetched.save()?;
 //! # Ok(())
 //! # }
 //! ```

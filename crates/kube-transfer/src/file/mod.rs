@@ -1,9 +1,9 @@
 //! Files in pods: looked at, fetched in parts over several streams, and put in place whole.
 //!
-//! - [`list`], [`stat`] and [`space`] say what is there. The [`FileVersion`] they report is what [`fetch`] holds the
-//!   file to.
-//! - [`fetch`](fn@fetch) reads a file over parallel streams into a [`Partial`] that a later run can continue.
-//! - [`upload`](fn@upload) writes a file under a temporary name and moves it into place once its SHA-256 is confirmed.
+//! - [`list`], [`stat()`] and [`space`] say what is there. The [`FileVersion`] they report is what a fetch holds the file
+//!   to.
+//! - [`fetch`](mod@fetch) reads a file over parallel streams into a [`Partial`] that a later run can continue.
+//! - [`upload`](mod@upload) writes a file under a temporary name and gives it its own once its SHA-256 is confirmed.
 //!
 //! The container needs `sh` and coreutils or busybox, no `tar`. Paths travel in the URL of the request, which API
 //! servers write to their audit log.
