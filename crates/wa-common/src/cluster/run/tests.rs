@@ -271,7 +271,8 @@ async fn a_run_that_somebody_took_over_notices_and_leaves_everything_to_them() {
         run.renew().await;
         std::future::pending::<()>().await;
     });
-    let error = waited.await.unwrap_err();
+    let waited = tokio::time::timeout(LIMIT, waited).await;
+    let error = waited.expect("it notices").unwrap_err();
     assert!(error.to_string().contains("@elsewhere"), "{error}");
     let error = run.record(Made("b".to_owned())).await.unwrap_err();
     assert!(matches!(error, RunError::Lost { .. }), "{error}");
