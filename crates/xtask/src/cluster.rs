@@ -30,6 +30,8 @@ impl PracticeCluster {
             "wa-sandbox",
             "--package",
             "kubectl-wa-backup",
+            "--package",
+            "kubectl-wa-pvc",
         ]))?;
         println!(
             "\nStarting a practice cluster: a Kubernetes API with a real PostgreSQL and a real etcd behind it."
@@ -80,14 +82,16 @@ impl PracticeCluster {
         command
     }
 
-    /// Puts the programs on the PATH of [`Self::command`]; the plugin under the names that kubectl looks for when asked
-    /// for `wa-backup` and for `wa backup`.
+    /// Puts the programs on the PATH of [`Self::command`]; each plugin under the names that kubectl looks for when
+    /// asked for `wa-backup` and for `wa backup`.
     fn install(&self, binaries: &Path) -> anyhow::Result<()> {
         let _ = fs::remove_dir_all(&self.programs);
         fs::create_dir_all(&self.programs)?;
         for (name, binary) in [
             ("kubectl-wa_backup", "kubectl-wa-backup"),
             ("kubectl-wa-backup", "kubectl-wa-backup"),
+            ("kubectl-wa_pvc", "kubectl-wa-pvc"),
+            ("kubectl-wa-pvc", "kubectl-wa-pvc"),
             ("wa-sandbox", "wa-sandbox"),
         ] {
             symlink(binaries.join(binary), self.programs.join(name))
