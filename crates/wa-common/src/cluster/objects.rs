@@ -164,7 +164,8 @@ impl Cluster {
         K: Clone + Debug + DeserializeOwned + Resource,
     {
         let started = Instant::now();
-        let look = || self.read(what, || api.get_opt(name));
+        let looking = format!("get {what}");
+        let look = || self.read(&looking, || api.get_opt(name));
         let Some(object) = look().await? else {
             return Ok(());
         };
