@@ -12,8 +12,9 @@
 
 mod programs;
 mod run;
+mod volume;
 mod world;
 
 pub use programs::binary;
-pub use run::{Outcome, run};
+pub use run::{Outcome, run, start, wait_until};
 pub use world::{World, dump_requests};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wa_sandbox::faults::{Effect, Fault, Matcher};
-use wa_sandbox::world::Profile;
+use wa_sandbox::world::{Profile, Storage};
 use wa_sandbox::{Config, Sandbox};
 
 use crate::{Outcome, binary, run};
@@ -33,11 +33,23 @@ pub fn dump_requests() -> Matcher {
 impl World {
     /// A cluster of that release.
     pub fn start(profile: Profile) -> Self {
+        Self::start_on(Storage::default(), profile)
+    }
+
+    /// A cluster of that release whose volumes are on that storage.
+    pub fn start_on(storage: Storage, profile: Profile) -> Self {
         let home = tempfile::tempdir().unwrap();
         let plugins = home.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
-        for name in ["kubectl-wa_backup", "kubectl-wa-backup"] {
-            symlink(binary("kubectl-wa-backup"), plugins.join(name)).unwrap();
+        for plugin in ["backup", "pvc"] {
+            let program = binary(&format!("kubectl-wa-{plugin}"));
+            // `kubectl wa-backup` and `kubectl wa backup`.
+            for name in [
+                format!("kubectl-wa_{plugin}"),
+                format!("kubectl-wa-{plugin}"),
+            ] {
+                symlink(&program, plugins.join(name)).unwrap();
+            }
         }
         // Its threads live as long as the cluster: the cluster's processes die with the thread that started them.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,6 +58,7 @@ impl World {
             .unwrap();
         let config = Config {
             profile,
+            storage,
             ..Config::new(home.path().join("cluster"))
         };
         let sandbox =
@@ -59,8 +72,15 @@ impl World {
 
     /// The one cluster of a file of tests, for one test at a time: a fault meets only the test that injected it.
     pub fn shared() -> MutexGuard<'static, Self> {
-        static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
-        let world = WORLD.get_or_init(|| Mutex::new(Self::start(Profile::default())));
+        Self::shared_on(Storage::default())
+    }
+
+    /// The same for files that need storage of several kinds: one cluster each.
+    pub fn shared_on(storage: Storage) -> MutexGuard<'static, Self> {
+        static WORLDS: [OnceLock<Mutex<World>>; Storage::ALL.len()] =
+            [const { OnceLock::new() }; Storage::ALL.len()];
+        let world = WORLDS[storage as usize]
+            .get_or_init(|| Mutex::new(Self::start_on(storage, Profile::default())));
         let world = world.lock().unwrap_or_else(PoisonError::into_inner);
         // What a test that failed left behind.
         world.sandbox().faults().clear();

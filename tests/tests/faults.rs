@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 
-use end_to_end::{Outcome, World, dump_requests, run};
+use end_to_end::{Outcome, World, dump_requests, run, wait_until};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use wa_sandbox::faults::{Effect, Matcher};
@@ -214,19 +214,6 @@ fn has_partial(directory: &Path) -> bool {
     sets.flatten().any(|set| {
         fs::metadata(set.path().join("store.dump.partial")).is_ok_and(|metadata| metadata.len() > 0)
     })
-}
-
-/// Waits for a condition; the limit only ends a test that would hang.
-#[track_caller]
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let started = std::time::Instant::now();
-    while !condition() {
-        assert!(
-            started.elapsed() < std::time::Duration::from_secs(30),
-            "waited in vain until {what}"
-        );
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! The backup volume, and `kubectl wa-pvc`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use wa_sandbox::api::{Resource, resources};
+use wa_sandbox::store::object;
+
+use crate::{Outcome, World, binary, run};
+
+/// Labels that the plugin's objects carry.
+const RUN_LABEL: &str = "kubectl-wa/run";
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kubectl-wa-pvc");
+
+impl World {
+    /// `kubectl wa-pvc` with these arguments, in `directory`.
+    pub fn pvc_command(&self, directory: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.command(binary("kubectl-wa-pvc"));
+        command.args(arguments).current_dir(directory);
+        command
+    }
+
+    /// The same, run.
+    pub fn pvc(&self, directory: &Path, arguments: &[&str]) -> Outcome {
+        run(&mut self.pvc_command(directory, arguments))
+    }
+
+    /// The name of the persistent volume that the backups are on.
+    pub fn volume_name(&self) -> String {
+        let claim = &self.sandbox().names().backup_claim;
+        self.kubectl(&["get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}"])
+    }
+
+    /// The directory that is the content of that volume.
+    pub fn volume_directory(&self) -> PathBuf {
+        self.sandbox().disks().volume(&self.volume_name())
+    }
+
+    /// The names of the dumps on the volume, the newest first.
+    pub fn dumps(&self) -> Vec<String> {
+        let files = fs::read_dir(self.volume_directory()).unwrap();
+        let mut dumps: Vec<String> = files
+            .filter_map(|file| file.unwrap().file_name().into_string().ok())
+            .filter(|name| name.starts_with("store.dump_"))
+            .collect();
+        dumps.sort_by(|a, b| b.cmp(a));
+        dumps
+    }
+
+    /// Every object in the cluster that is the plugin's, such as `pods/wa-pvc-3f9a1c07-helper`.
+    pub fn objects_of_runs(&self) -> Vec<String> {
+        let store = self.sandbox().store();
+        let ours = |object: &Value| {
+            let labels = &object["metadata"]["labels"];
+            labels.get(RUN_LABEL).is_some() || labels[MANAGED_BY.0] == MANAGED_BY.1
+        };
+        let of_kind = |kind: &&'static Resource| {
+            let objects = store.list(kind, None).items;
+            let ours = objects.into_iter().filter(|object| ours(object));
+            ours.map(|object| format!("{}/{}", kind.plural, object::name(&object)))
+                .collect::<Vec<_>>()
+        };
+        resources::ALL.iter().flat_map(of_kind).collect()
+    }
+
+    /// Fails the test unless the cluster is as if the plugin had never run in it.
+    #[track_caller]
+    pub fn expect_nothing_left(&self) {
+        assert_eq!(self.objects_of_runs(), Vec::<String>::new());
+        assert_eq!(self.sandbox().portworx().in_use(&self.volume_name()), None);
+        let selector = ["-n", "kube-system", "-l", "name=portworx"];
+        let pods = self.kubectl(&[&["get", "pods", "-o", "name"], &selector[..]].concat());
+        for pod in pods.lines() {
+            let list = ["ls", "-A", "/var/lib/osd/mounts"];
+            let exec = ["exec", "-n", "kube-system", pod, "-c", "portworx", "--"];
+            assert_eq!(self.kubectl(&[&exec[..], &list].concat()), "", "{pod}");
+        }
+    }
+
+    /// Starts a pod that has the backup volume mounted at `/data`, and returns when it runs.
+    #[track_caller]
+    pub fn start_pod_on_volume(&self, name: &str) {
+        let names = self.sandbox().names();
+        let image = self.kubectl(&[
+            "get",
+            "cronjob",
+            &names.cron_job(),
+            "-o",
+            "jsonpath={.spec.jobTemplate.spec.template.spec.containers[0].image}",
+        ]);
+        self.apply(&json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": {
+                "containers": [{
+                    "name": "reader", "image": image, "command": ["sleep", "100000"],
+                    "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+                }],
+                "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": names.backup_claim } }],
+                "terminationGracePeriodSeconds": 0,
+            },
+        }));
+        self.kubectl(&[
+            "wait",
+            "pod",
+            name,
+            "--for=condition=Ready",
+            "--timeout=60s",
+        ]);
+    }
+
+    /// Deletes a pod and returns when it is gone.
+    #[track_caller]
+    pub fn delete_pod(&self, name: &str) {
+        self.kubectl(&["delete", "pod", name, "--wait", "--timeout=60s"]);
+    }
+}
