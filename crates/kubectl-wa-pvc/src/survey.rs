@@ -1,8 +1,9 @@
 //! The backup volume as the cluster knows it: claim, volume, who has it mounted, and what writes to it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::core::v1::{
@@ -14,7 +15,9 @@ use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
-use wa_common::cluster::{Cluster, ClusterError};
+use wa_common::cluster::{Cluster, ClusterError, Permission};
+
+use crate::reach::missing_permissions;
 
 /// Where a claim's provisioner is noted on the claim itself, newest first.
 const PROVISIONER_NOTES: [&str; 2] = [
@@ -23,6 +26,7 @@ const PROVISIONER_NOTES: [&str; 2] = [
 ];
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const READ_WRITE_ONCE: &str = "ReadWriteOnce";
+const SEVERAL_NODES: [&str; 2] = ["ReadWriteMany", "ReadOnlyMany"];
 const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
 
 /// Everything that is known before the volume is reached.
@@ -67,6 +71,7 @@ impl Survey {
         instance: Option<&str>,
         claim: Option<&str>,
     ) -> anyhow::Result<Self> {
+        require_permissions(cluster, instance.is_some()).await?;
         let instance = Instance::find(cluster, instance).await?;
         let claim = match claim {
             Some(name) => cluster
@@ -173,12 +178,13 @@ impl Survey {
 
     /// The node on which a further pod must run to share the volume with the pods that have it now.
     pub(crate) fn node_in_use(&self) -> Option<&str> {
-        let one_node = !self
-            .access_modes()
-            .iter()
-            .any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany");
         let node = self.mounts.iter().find_map(|mount| mount.node.as_deref());
-        node.filter(|_| one_node && self.has_mode(READ_WRITE_ONCE))
+        node.filter(|_| self.is_for_one_node())
+    }
+
+    /// Whether only pods of one node may have the volume at a time.
+    pub(crate) fn is_for_one_node(&self) -> bool {
+        self.has_mode(READ_WRITE_ONCE) && !SEVERAL_NODES.iter().any(|mode| self.has_mode(mode))
     }
 
     /// Whether only one pod at a time may have the volume.
@@ -213,8 +219,12 @@ impl Survey {
         self.is_bound() || self.phase() == "Pending" && waits_for_pod()
     }
 
-    pub(crate) fn next_backup(&self, now: Timestamp) -> Option<Timestamp> {
-        self.cron_job.as_ref()?.next_run(now)
+    /// How long until the next backup starts, where that is less than `window`.
+    pub(crate) fn next_backup_within(&self, window: Option<Duration>) -> Option<Duration> {
+        let now = Timestamp::now();
+        let next = self.cron_job.as_ref()?.next_run(now)?;
+        let wait = Duration::try_from(next.duration_since(now)).ok()?;
+        (wait < window?).then_some(wait)
     }
 
     /// The pod spec that a helper pod can be made from: the CronJob's, else that of a Job's pod that has ended.
@@ -233,6 +243,29 @@ impl Survey {
             .flatten()
             .find(|(_, spec)| mount_in(spec, &claim).is_some())
     }
+}
+
+/// What it takes to look, asked for in one go, so that everything missing is told at once.
+async fn require_permissions(cluster: &Cluster, instance_named: bool) -> anyhow::Result<()> {
+    let mut needed = vec![
+        Permission::new("get", "", "persistentvolumeclaims"),
+        Permission::new("list", "", "pods"),
+        Permission::new("get", "batch", "cronjobs"),
+    ];
+    if !instance_named {
+        needed.push(Permission::new(
+            "list",
+            "assistant.watson.ibm.com",
+            "watsonassistants",
+        ));
+    }
+    let missing = missing_permissions(cluster, &needed).await?;
+    ensure!(
+        missing.is_empty(),
+        "{}; ask a cluster administrator for a role that allows it",
+        missing.join("; ")
+    );
+    Ok(())
 }
 
 /// The container that mounts the claim as a whole, and where, in a pod's spec.

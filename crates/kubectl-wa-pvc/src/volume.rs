@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use kube_transfer::file::{Entry, RemoteFile};
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
-use wa_common::report::Event;
+use wa_common::report::{Event, elapsed};
 
 use crate::reach::{self, Plan, ReachArgs, Reached};
 use crate::survey::Survey;
@@ -52,6 +52,17 @@ impl ClosedVolume {
             step: plan.method().step(),
             detail: plan.to_string(),
         });
+        if matches!(plan, Plan::Debug(_))
+            && survey.is_for_one_node()
+            && let Some(wait) = survey.next_backup_within(args.window.0)
+        {
+            context.reporter.report(&Event::Warning {
+                message: format!(
+                    "a backup starts in {}; on another node it waits until the helper pod is gone",
+                    elapsed(wait)
+                ),
+            });
+        }
         let reached = plan.open(context, &cluster, args).await?;
         Ok(OpenVolume {
             cluster,

@@ -260,7 +260,7 @@ pub(crate) fn choose(assessments: Vec<Assessment>) -> anyhow::Result<Plan> {
 }
 
 /// What of `needed` the user may not do, as reasons.
-async fn missing_permissions(
+pub(crate) async fn missing_permissions(
     cluster: &Cluster,
     needed: &[Permission],
 ) -> Result<Vec<String>, ClusterError> {

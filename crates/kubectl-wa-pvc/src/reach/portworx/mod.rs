@@ -9,7 +9,6 @@ mod pxctl;
 use std::fmt;
 
 use anyhow::bail;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
@@ -102,13 +101,7 @@ fn in_use(survey: &Survey, args: &ReachArgs) -> Vec<String> {
     for job in survey.active_jobs() {
         reasons.push(format!("backup job {job} is running"));
     }
-    let now = Timestamp::now();
-    let wait = survey
-        .next_backup(now)
-        .and_then(|next| std::time::Duration::try_from(next.duration_since(now)).ok());
-    if let Some((wait, window)) = wait.zip(args.window.0)
-        && wait < window
-    {
+    if let Some(wait) = survey.next_backup_within(args.window.0) {
         reasons.push(format!(
             "a backup starts in {}; wait until it is over, or allow it with a smaller --window",
             elapsed(wait)
