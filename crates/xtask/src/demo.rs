@@ -1,4 +1,4 @@
-//! `demo`: a backup from the first look to the last, on the practice cluster.
+//! `demo`: a backup from the first look to the last, and a dump from the CronJob's volume, on the practice cluster.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -17,6 +17,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backup = newest_backup(&cluster)?;
     show(&cluster, &["wa-backup", "verify", &backup])?;
     show(&cluster, &["wa-backup", "inspect", &backup])?;
+    show(&cluster, &["wa-pvc", "info"])?;
+    show(&cluster, &["wa-pvc", "list"])?;
+    show(&cluster, &["wa-pvc", "pull", "--latest"])?;
     show(&cluster, &["wa-backup", "list"])?;
 
     println!("\nStopping the practice cluster.");
