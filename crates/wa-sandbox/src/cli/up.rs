@@ -28,7 +28,7 @@ pub(super) struct Up {
     #[arg(long, default_value_t)]
     seed: Seed,
 
-    /// Storage: ceph, ceph-without-snapshots, ceph-once-pod, local or portworx
+    /// What its volumes are on: ceph, ceph-without-snapshots, ceph-once-pod, local or portworx
     #[arg(long, default_value_t)]
     storage: Storage,
 
