@@ -188,10 +188,18 @@ impl Worker {
     }
 
     async fn deadline(&self) {
-        match self.pod().spec.active_deadline_seconds {
-            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
-            None => future::pending().await,
+        let Some(seconds) = self.pod().spec.active_deadline_seconds else {
+            return future::pending().await;
+        };
+        let has_started = |object: &Option<Object>| {
+            object
+                .as_deref()
+                .is_some_and(|object| object["status"]["startTime"].is_string())
+        };
+        if self.changes.clone().wait_for(has_started).await.is_err() {
+            return future::pending().await;
         }
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
 
     fn grace_period(&self) -> Duration {

@@ -162,3 +162,21 @@ async fn a_pod_that_names_its_node_itself_waits_for_its_claim_there() {
     claim(&cluster, "ReadWriteOnce");
     cluster.wait_for_phase("p", "Succeeded").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_begins_when_a_node_takes_the_pod_on() {
+    let cluster = Cluster::new();
+    let mut spec = once(&shell("exec sleep 1000"));
+    spec["activeDeadlineSeconds"] = 1.into();
+    let mut unplaced = spec.clone();
+    unplaced["nodeSelector"] = json!({"no": "where"});
+    cluster.create("unplaced", &unplaced);
+    told(&cluster, "unplaced", "FailedScheduling").await;
+    cluster.create("placed", &on("node1", spec));
+    cluster.wait_for_phase("placed", "Failed").await;
+    let unplaced = cluster
+        .store
+        .get(&resources::PODS, "cpd", "unplaced")
+        .unwrap();
+    assert_eq!(unplaced["status"]["phase"], "Pending");
+}
