@@ -60,7 +60,12 @@ impl World {
     #[track_caller]
     fn wait(&self, what: &str, condition: &str) {
         let condition = format!("--for=jsonpath={condition}");
-        self.ask(&["wait", what, &condition, "--timeout=30s"]);
+        let output = self.kubectl(&["wait", what, &condition, "--timeout=30s"]);
+        assert!(
+            output.status.success(),
+            "{what} never was as wanted: {}",
+            self.ask(&["describe", what])
+        );
     }
 
     /// A pod that reads a claim with the CronJob's image.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{Concerns, Controller, Key, events::Recorder, finalizers, key, pods};
 use super::provision::{self, Outcome};
-use super::{claim_of, claims_of, modify_claim, set_volume_phase, snapshot_of, volumes};
+use super::{claim_of, claims_of, modify_claim, reference, set_volume_phase, snapshot_of, volumes};
 use crate::api::{Resource, Status, resources};
 use crate::disks::Disks;
 use crate::store::{Object, Store, object};
@@ -86,11 +86,7 @@ impl Claims {
 fn bind_to(store: &Store, claim: &Object, volume: &Value) -> Result<(), Status> {
     store.modify(&resources::VOLUMES, "", object::name(volume), |volume| {
         finalizers::add(volume, volumes::PROTECTION);
-        volume["spec"]["claimRef"] = json!({
-            "kind": "PersistentVolumeClaim", "apiVersion": "v1",
-            "namespace": object::namespace(claim), "name": object::name(claim), "uid": object::uid(claim),
-            "resourceVersion": claim["metadata"]["resourceVersion"],
-        });
+        volume["spec"]["claimRef"] = reference(claim);
         set_volume_phase(volume, "Bound");
     })?;
     modify_claim(store, claim, |claim| {

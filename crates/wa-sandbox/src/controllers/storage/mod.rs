@@ -9,7 +9,7 @@ mod provision;
 mod snapshots;
 mod volumes;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) use claims::Claims;
 pub(super) use contents::Contents;
@@ -36,6 +36,15 @@ fn claim_of(volume: &Value) -> Vec<Key> {
     key.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()))
         .into_iter()
         .collect()
+}
+
+/// A volume's reference to its claim.
+fn reference(claim: &Value) -> Value {
+    json!({
+        "kind": "PersistentVolumeClaim", "apiVersion": "v1",
+        "namespace": object::namespace(claim), "name": object::name(claim), "uid": object::uid(claim),
+        "resourceVersion": claim["metadata"]["resourceVersion"],
+    })
 }
 
 /// The snapshot that a claim asks to be filled from.
@@ -68,7 +77,6 @@ fn broken(error: &std::io::Error) -> Status {
 
 fn set_volume_phase(volume: &mut Value, phase: &str) {
     if volume["status"]["phase"] != phase {
-        volume["status"] =
-            serde_json::json!({ "phase": phase, "lastPhaseTransitionTime": object::now() });
+        volume["status"] = json!({ "phase": phase, "lastPhaseTransitionTime": object::now() });
     }
 }

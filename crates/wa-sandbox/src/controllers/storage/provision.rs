@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::events::Recorder;
-use super::{RETRY, broken, claims, modify_claim, snapshot_of, volumes};
+use super::{RETRY, broken, claims, modify_claim, reference, snapshot_of, volumes};
 use crate::api::{Status, quantity, resources};
 use crate::disks::{Disks, Operation};
 use crate::store::{Object, Store, object};
@@ -200,6 +200,7 @@ fn manifest(claim: &Value, class: &Value, name: &str) -> Value {
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
             "capacity": { "storage": claim["spec"]["resources"]["requests"]["storage"] },
+            "claimRef": reference(claim),
             "persistentVolumeReclaimPolicy": class["reclaimPolicy"].as_str().unwrap_or("Delete"),
             "storageClassName": object::name(class),
             "volumeMode": claim["spec"]["volumeMode"].as_str().unwrap_or("Filesystem"),

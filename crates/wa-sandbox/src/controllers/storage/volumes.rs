@@ -33,17 +33,19 @@ impl Controller for Volumes {
     }
 
     fn reconcile(&self, store: &Store, volume: &Object) -> Result<Option<Duration>, Status> {
-        let claimed = claim_of(volume).first().is_some_and(|(namespace, name)| {
+        let name = object::name(volume);
+        let owner = &volume["spec"]["claimRef"]["uid"];
+        let is_claimed = claim_of(volume).first().is_some_and(|(namespace, name)| {
             let claim = store.get(&resources::CLAIMS, namespace, name);
-            claim.is_ok_and(|claim| volume["spec"]["claimRef"]["uid"] == object::uid(&claim))
+            claim.is_ok_and(|claim| *owner == object::uid(&claim))
         });
-        if claimed || volume["status"]["phase"] == "Available" {
+        if is_claimed {
             return Ok(None);
         }
-        let name = object::name(volume);
-        if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
-            && !object::is_terminating(volume)
-        {
+        // One that never had a claim waits for its first.
+        let is_released = !owner.is_null();
+        let goes = is_released && volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete";
+        if goes && !object::is_terminating(volume) {
             store.delete(&resources::VOLUMES, "", name, &DeleteOptions::default())?;
             self.disks
                 .delete_volume(name)
@@ -53,8 +55,8 @@ impl Controller for Volumes {
             if object::is_terminating(volume) {
                 finalizers::drop(volume, PROTECTION);
             } else {
-                let bound = volume["status"]["phase"] == "Bound";
-                set_volume_phase(volume, if bound { "Released" } else { "Available" });
+                let phase = if is_released { "Released" } else { "Available" };
+                set_volume_phase(volume, phase);
             }
         })?;
         Ok(None)

@@ -200,6 +200,25 @@ async fn a_volume_of_one_claim_is_not_given_to_another_that_names_it() {
     assert_eq!(thief["status"]["phase"], "Pending");
 }
 
+#[tokio::test]
+async fn a_volume_without_a_claim_waits_for_one_whatever_its_reclaim_policy() {
+    let cluster = cluster();
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "spare" },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "capacity": { "storage": "10Gi" },
+            "persistentVolumeReclaimPolicy": "Delete",
+        },
+        "status": { "phase": "Pending" },
+    });
+    cluster.create(&resources::VOLUMES, volume);
+    let spare = cluster.until(&resources::VOLUMES, "spare", |one| {
+        one["status"]["phase"] == "Available"
+    });
+    let spare = in_time(spare).await;
+    assert!(!object::is_terminating(&spare));
+}
+
 fn pod_with_claim() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "reader", "namespace": "cpd" },
