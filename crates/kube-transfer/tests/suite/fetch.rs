@@ -1,6 +1,7 @@
 //! Files fetched over several streams, and what may happen to them meanwhile.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,15 +10,15 @@ use std::{
 };
 
 use kube_transfer::{
-    TransferOptions,
+    Sink, TransferOptions,
     file::{
         FetchError, FetchEvent, FetchOptions, Fetched, FileError, Partial, StreamError, fetch, stat,
     },
 };
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, impatient, names, shells,
-    tools,
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, eventually, impatient,
+    is_running, names, shells, tools,
 };
 
 const MIB: usize = 1 << 20;
@@ -201,6 +202,25 @@ async fn a_source_that_vanishes_or_is_swapped_for_a_link_under_way_is_told() {
 }
 
 #[tokio::test]
+async fn a_range_that_comes_short_is_not_made_up_for_by_the_next() {
+    let volume = Volume::with(20 * MIB, 3);
+    let tools = meddling(&volume, "busybox dd \"$@\" | head -c 1000 && exit");
+    let error = fetched(tools.pod(), &volume, &options(1))
+        .await
+        .expect_err("must fail");
+    assert!(
+        matches!(
+            &error,
+            FetchError::Streams {
+                last: StreamError::Short,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_source_rewritten_with_its_size_and_time_kept_is_never_a_mixture() {
     let mut volume = Volume::with(20 * MIB, 3);
     let deed = "touch -r \"$file\" \"$file.time\" && echo rewritten | \
@@ -361,4 +381,73 @@ async fn what_is_no_regular_file_is_refused() {
     .await
     .expect_err("must fail");
     assert!(matches!(error, FetchError::NotAFile { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn dropping_the_future_kills_what_reads_in_the_pod() {
+    let volume = Volume::with(MIB, 8);
+    let tools = tools(&["busybox"]).expect("installed");
+    let pid = volume.directory.path().join("pid");
+    let script = format!(
+        "#!/bin/sh\necho $$ >{0}.new\nmv {0}.new {0}\nexec busybox sleep 1000\n",
+        pid.display()
+    );
+    tools.replace("dd", &script);
+    let file = pid.clone();
+    let transfer =
+        tokio::spawn(async move { fetched(tools.pod(), &volume, &options(1)).await.map(drop) });
+    eventually("nothing was read", || file.exists()).await;
+    let pid = std::fs::read_to_string(pid).expect("a process id");
+    assert!(is_running(pid.trim()));
+    transfer.abort();
+    eventually("the reader was not killed", || !is_running(pid.trim())).await;
+}
+
+/// A sink that takes some bytes and then no more.
+struct FullDisk(usize);
+
+impl Sink for FullDisk {
+    type Finished = ();
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        self.0 = self
+            .0
+            .checked_sub(data.len())
+            .ok_or(io::ErrorKind::StorageFull)?;
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<()> {
+        panic!("finished although it is full")
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_ends_the_fetch_and_what_is_here_stays() {
+    let volume = Volume::with(6 * MIB, 9);
+    let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
+    let client = server.client();
+    let file = volume.remote();
+    let entry = stat(&client, &file, &TransferOptions::default())
+        .await
+        .expect("a file");
+    let partial = Partial::create(&volume.destination(), &entry.version).expect("a partial file");
+    let error = fetch(
+        &client,
+        &file,
+        partial,
+        FullDisk(3 * MIB),
+        &options(1),
+        |_| (),
+    )
+    .await
+    .expect_err("must fail");
+    assert!(
+        matches!(&error, FetchError::Sink(error) if error.kind() == io::ErrorKind::StorageFull),
+        "{error:?}"
+    );
+    let partial = Partial::resume(&volume.destination(), &entry.version)
+        .expect("no trouble")
+        .expect("something held");
+    assert!(partial.held_bytes() >= 3 << 20);
 }

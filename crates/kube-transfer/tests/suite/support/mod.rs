@@ -119,15 +119,20 @@ async fn serve(
         Behaviour::Refuse { status, body } => refuse(&mut socket, status, &body).await,
         Behaviour::Ignore => std::future::pending().await,
         Behaviour::Play(subprotocol, steps) => {
-            let (socket, _) = accept(socket, subprotocol, seen).await;
-            play(socket, steps).await;
+            if let Some((socket, _)) = accept(socket, subprotocol, seen).await {
+                play(socket, steps).await;
+            }
         }
         Behaviour::Run(subprotocol, pod) => {
-            let (socket, argv) = accept(socket, subprotocol, seen).await;
+            let Some((socket, argv)) = accept(socket, subprotocol, seen).await else {
+                return;
+            };
             pod.run(socket, argv).await;
         }
         Behaviour::Choose(subprotocol, choice) => {
-            let (socket, argv) = accept(socket, subprotocol, seen).await;
+            let Some((socket, argv)) = accept(socket, subprotocol, seen).await else {
+                return;
+            };
             let number = seen.lock().expect("not poisoned").len() - 1;
             choice(number, &argv).run(socket, argv).await;
         }
@@ -136,7 +141,9 @@ async fn serve(
             refuse(&mut socket, status, &body.to_string()).await;
         }
         Behaviour::Limit(_, _, pod) => {
-            let (socket, argv) = accept(socket, Subprotocol::V5, seen).await;
+            let Some((socket, argv)) = accept(socket, Subprotocol::V5, seen).await else {
+                return;
+            };
             pod.run(socket, argv).await;
         }
     }
@@ -157,12 +164,12 @@ async fn refuse(socket: &mut TcpStream, status: u16, body: &str) {
         .expect("a client that listens");
 }
 
-/// The handshake; returns the command of the request too.
+/// The handshake; returns the command of the request too. `None` when the client went away.
 async fn accept(
     socket: TcpStream,
     subprotocol: Subprotocol,
     seen: &Mutex<Vec<String>>,
-) -> (WebSocketStream<TcpStream>, Vec<String>) {
+) -> Option<(WebSocketStream<TcpStream>, Vec<String>)> {
     let mut argv = Vec::new();
     #[expect(clippy::result_large_err, reason = "the signature is the library's")]
     let callback = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
@@ -185,8 +192,6 @@ async fn accept(
             .insert("sec-websocket-protocol", chosen);
         Ok(response)
     };
-    let socket = accept_hdr_async(socket, callback)
-        .await
-        .expect("a WebSocket handshake");
-    (socket, argv)
+    let socket = accept_hdr_async(socket, callback).await.ok()?;
+    Some((socket, argv))
 }
