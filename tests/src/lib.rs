@@ -12,9 +12,11 @@
 
 mod programs;
 mod run;
+mod running;
 mod volume;
 mod world;
 
 pub use programs::binary;
 pub use run::{Outcome, run, start, wait_until};
+pub use running::{FETCH, Request, Running};
 pub use world::{World, dump_requests};

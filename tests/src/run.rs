@@ -72,7 +72,7 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(
-            started.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_mins(1),
             "waited in vain until {what}"
         );
         std::thread::sleep(Duration::from_millis(10));

@@ -1,0 +1,74 @@
+//! A command that is met in the middle of its work.
+
+use std::path::Path;
+use std::process::Child;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Outcome, World, start, wait_until};
+
+/// A request by which a command is known to have come so far: its method, and a part of path and query.
+pub type Request = (&'static str, &'static str);
+
+/// A part of the program that sends a file's ranges, as it stands in the request.
+pub const FETCH: &str = "forward";
+
+/// A running command. It is killed when the test fails.
+pub struct Running<'a> {
+    world: &'a World,
+    child: Option<Child>,
+    /// How many requests there were before it.
+    before: usize,
+}
+
+impl World {
+    /// Starts `kubectl wa-pvc` with these arguments, in `directory`.
+    pub fn start_pvc(&self, directory: &Path, arguments: &[&str]) -> Running<'_> {
+        let before = self.sandbox().requests().len();
+        Running {
+            world: self,
+            child: Some(start(&mut self.pvc_command(directory, arguments))),
+            before,
+        }
+    }
+}
+
+impl Running<'_> {
+    /// Whether it has sent such a request.
+    pub fn has_sent(&self, (method, part): Request) -> bool {
+        let requests = self.world.sandbox().requests();
+        let mut own = requests.iter().skip(self.before);
+        own.any(|request| request.method == method && request.uri.contains(part))
+    }
+
+    /// Returns when it has sent such a request.
+    #[track_caller]
+    pub fn until(&self, request: Request) {
+        wait_until(&format!("{request:?}"), || self.has_sent(request));
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Outcome {
+        let child = self.child.take().unwrap();
+        child.wait_with_output().unwrap().into()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().unwrap())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! `kubectl wa-pvc` ended by a signal at every step: what it had made is gone, at once or after `cleanup`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::time::{Duration, Instant};
+
+use end_to_end::{FETCH, Outcome, Request, Running, World};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use wa_sandbox::disks::{Delay, Operation};
+use wa_sandbox::faults::{Effect, Matcher};
+
+const DEBUG: &[&str] = &["pull", "--latest", "--to", "s", "--via", "debug"];
+const SNAPSHOT: &[&str] = &["pull", "--latest", "--to", "s", "--via", "snapshot"];
+
+const CREATES_LEASE: Request = ("POST", "/leases");
+const RECORDS: Request = ("PUT", "/leases/");
+const CREATES_POD: Request = ("POST", "/pods");
+const WAITS_FOR_POD: Request = ("GET", "-helper");
+const LISTS_FILES: Request = ("GET", "describe_all");
+const FETCHES: Request = ("GET", FETCH);
+const DELETES_POD: Request = ("DELETE", "/pods/");
+const DELETES_LEASE: Request = ("DELETE", "/leases/");
+const CREATES_SNAPSHOT: Request = ("POST", "/volumesnapshots");
+const WAITS_FOR_SNAPSHOT: Request = ("GET", "-snapshot");
+const CREATES_CLAIM: Request = ("POST", "/persistentvolumeclaims");
+const DELETES_CLAIM: Request = ("DELETE", "/persistentvolumeclaims/");
+const DELETES_SNAPSHOT: Request = ("DELETE", "/volumesnapshots/");
+
+/// The steps until the file has come, each with the way to go.
+const WORK: &[(&[&str], Request)] = &[
+    (DEBUG, CREATES_LEASE),
+    (DEBUG, RECORDS),
+    (DEBUG, CREATES_POD),
+    (DEBUG, WAITS_FOR_POD),
+    (DEBUG, LISTS_FILES),
+    (DEBUG, FETCHES),
+    (SNAPSHOT, CREATES_SNAPSHOT),
+    (SNAPSHOT, WAITS_FOR_SNAPSHOT),
+    (SNAPSHOT, CREATES_CLAIM),
+    (SNAPSHOT, WAITS_FOR_POD),
+];
+
+/// The steps after that.
+const UNDOING: &[(&[&str], Request)] = &[
+    (DEBUG, DELETES_POD),
+    (DEBUG, DELETES_LEASE),
+    (SNAPSHOT, DELETES_CLAIM),
+    (SNAPSHOT, DELETES_SNAPSHOT),
+];
+
+/// Makes fetching a file take seconds.
+fn slow_fetches(world: &World) {
+    let on = Matcher {
+        path: Some(FETCH.to_owned()),
+        ..Matcher::default()
+    };
+    let bytes_per_second = 30_000;
+    world.fault(on, None, Effect::Throttle { bytes_per_second });
+}
+
+/// Sends the command a signal when it has come to a step.
+#[track_caller]
+fn met(world: &World, arguments: &[&str], step: Request, signal: Signal) -> Outcome {
+    let scratch = world.scratch();
+    let running = world.start_pvc(scratch.path(), arguments);
+    running.until(step);
+    running.signal(signal);
+    running.end()
+}
+
+/// A pull through a helper pod that has begun to fetch and will take its time.
+#[track_caller]
+fn fetching<'a>(world: &'a World, scratch: &tempfile::TempDir) -> Running<'a> {
+    slow_fetches(world);
+    let running = world.start_pvc(scratch.path(), &[DEBUG, &["--retries", "0"]].concat());
+    running.until(FETCHES);
+    running
+}
+
+/// `cleanup`, which must end with that code.
+#[track_caller]
+fn cleanup(world: &World, code: i32) -> Outcome {
+    let scratch = world.scratch();
+    world.pvc(scratch.path(), &["cleanup"]).expect_code(code)
+}
+
+/// The lease of the only run there is.
+#[track_caller]
+fn only_lease(world: &World) -> String {
+    let objects = world.objects_of_runs();
+    let mut leases = objects.iter().filter_map(|one| one.strip_prefix("leases/"));
+    let lease = leases.next().unwrap().to_owned();
+    assert_eq!(leases.next(), None);
+    lease
+}
+
+fn helper_pod(world: &World) -> String {
+    format!("{}-helper", only_lease(world))
+}
+
+#[test]
+fn a_signal_at_any_step_of_the_work_undoes_what_was_made() {
+    let world = World::shared();
+    for (number, (arguments, step)) in WORK.iter().enumerate() {
+        println!("{arguments:?} at {step:?}");
+        slow_fetches(&world);
+        let (signal, name) = if number % 2 == 0 {
+            (Signal::INT, "Ctrl-C")
+        } else {
+            (Signal::TERM, "SIGTERM")
+        };
+        let outcome = met(&world, arguments, *step, signal)
+            .expect_code(130)
+            .expect_error(&["interrupted by", name, "undoing what was changed"]);
+        assert_eq!(outcome.stdout, "");
+        world.expect_nothing_left();
+        world.sandbox().faults().clear();
+    }
+}
+
+#[test]
+fn a_signal_while_waiting_for_what_never_gets_ready_undoes_what_was_made() {
+    let world = World::shared();
+    for (operation, step) in [
+        (Operation::Snapshot, WAITS_FOR_SNAPSHOT),
+        (Operation::Provision, WAITS_FOR_POD),
+    ] {
+        let disks = world.sandbox().disks();
+        disks.set_delay(operation, Delay::Never);
+        let outcome = met(&world, SNAPSHOT, step, Signal::INT);
+        disks.set_delay(operation, Delay::default());
+        outcome.expect_code(130);
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_signal_before_anything_was_made_only_ends_the_command() {
+    let world = World::shared();
+    let outcome = met(&world, DEBUG, ("POST", "accessreviews"), Signal::INT).expect_code(130);
+    assert!(!outcome.stderr.contains("undoing"), "{}", outcome.stderr);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn one_signal_during_the_undoing_does_not_stop_it() {
+    let world = World::shared();
+    for (arguments, step) in UNDOING {
+        let outcome = met(&world, arguments, *step, Signal::INT).expect_code(0);
+        assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn what_a_killed_command_made_is_shown_and_removed_by_cleanup() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    for (arguments, step) in WORK.iter().chain(UNDOING) {
+        println!("{arguments:?} at {step:?}");
+        if !UNDOING.contains(&(*arguments, *step)) {
+            slow_fetches(&world);
+        }
+        // At its last request it may end by itself before.
+        met(&world, arguments, *step, Signal::KILL);
+        world.sandbox().faults().clear();
+        let before = world.objects_of_runs();
+        let told = world.pvc(scratch.path(), &["cleanup", "--dry-run"]);
+        let told = told.expect_code(0).stdout;
+        assert_eq!(world.objects_of_runs(), before, "a dry run removes nothing");
+        let removed = cleanup(&world, 0).stdout;
+        if before.is_empty() {
+            assert!(told.contains("Nothing was left"), "{told}");
+            assert!(removed.contains("Nothing was left"), "{removed}");
+        } else {
+            assert!(told.contains("would be removed"), "{told}");
+            assert!(removed.contains("removed"), "{removed}");
+        }
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_second_signal_gives_the_undoing_up_and_tells_the_commands() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    let pod = helper_pod(&world);
+    let finalizers = |names: Value| {
+        let patch = json!({ "metadata": { "finalizers": names } }).to_string();
+        world.kubectl(&["patch", "pod", &pod, "--type=merge", "-p", &patch]);
+    };
+    finalizers(json!(["example.com/keep"]));
+
+    let first = Instant::now();
+    running.signal(Signal::INT);
+    // The same wish: a shell and a terminal may both send one.
+    running.signal(Signal::INT);
+    running.until(DELETES_POD);
+    while first.elapsed() < Duration::from_millis(1200) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.signal(Signal::INT);
+    let command = format!(
+        "kubectl delete pod {pod} -n {}",
+        world.sandbox().namespace()
+    );
+    running
+        .end()
+        .expect_code(6)
+        .expect_error(&["left behind", &command, "kubectl wa-pvc cleanup"]);
+
+    finalizers(Value::Null);
+    cleanup(&world, 0);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn cleanup_leaves_a_running_command_alone() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    let objects = world.objects_of_runs();
+    let refused = cleanup(&world, 4).stdout;
+    assert!(refused.contains("its command still runs"), "{refused}");
+    assert!(refused.contains("-helper"), "{refused}");
+    assert_eq!(world.objects_of_runs(), objects);
+    running.signal(Signal::INT);
+    running.end().expect_code(130);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn the_run_of_another_host_is_taken_for_dead_after_a_minute_of_silence() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    running.signal(Signal::KILL);
+    running.end();
+    let lease = only_lease(&world);
+    let held_elsewhere = |renewed: &str| {
+        let object = world.kubectl(&["get", "lease", &lease, "-o", "json"]);
+        let object: Value = serde_json::from_str(&object).unwrap();
+        let record = object["metadata"]["annotations"]["kubectl-wa/record"].as_str();
+        let mut record: Value = serde_json::from_str(record.unwrap()).unwrap();
+        record["holder"]["host"] = "elsewhere".into();
+        record["holder"]["identity"]["boot"] = "another".into();
+        let patch = json!({
+            "metadata": { "annotations": { "kubectl-wa/record": record.to_string() } },
+            "spec": { "renewTime": renewed },
+        });
+        world.kubectl(&[
+            "patch",
+            "lease",
+            &lease,
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ]);
+    };
+    let now = run_date("now");
+    held_elsewhere(&now);
+    let refused = cleanup(&world, 4).stdout;
+    assert!(refused.contains("@elsewhere"), "{refused}");
+    held_elsewhere(&run_date("2 minutes ago"));
+    let removed = cleanup(&world, 0).stdout;
+    assert!(removed.contains("removed"), "{removed}");
+    world.expect_nothing_left();
+}
+
+/// A time as Kubernetes writes it.
+fn run_date(when: &str) -> String {
+    let format = "+%Y-%m-%dT%H:%M:%S.000000Z";
+    let mut date = std::process::Command::new("date");
+    let printed = end_to_end::run(date.args(["-u", "-d", when, format]));
+    printed.expect_code(0).stdout.trim().to_owned()
+}
+
+#[test]
+fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    world.kubectl(&["delete", "lease", &only_lease(&world)]);
+    let outcome = running.end().expect_code(1);
+    assert_eq!(outcome.stdout, "");
+    world.expect_nothing_left();
+
+    world
+        .sandbox()
+        .disks()
+        .set_delay(Operation::Snapshot, Delay::Never);
+    let waiting = world.start_pvc(scratch.path(), SNAPSHOT);
+    waiting.until(WAITS_FOR_SNAPSHOT);
+    world.kubectl(&["delete", "lease", &only_lease(&world)]);
+    let outcome = waiting.end();
+    world
+        .sandbox()
+        .disks()
+        .set_delay(Operation::Snapshot, Delay::default());
+    outcome.expect_code(1);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_cluster_that_is_gone_at_the_end_is_told_with_every_command() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    let pod = helper_pod(&world);
+    world.fault(Matcher::default(), None, Effect::RefuseConnections);
+    let outcome = running.end();
+    world.sandbox().faults().clear();
+    outcome.expect_code(6).expect_error(&[
+        "left behind",
+        &format!("kubectl delete pod {pod}"),
+        "kubectl wa-pvc cleanup",
+    ]);
+    cleanup(&world, 0);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_deletion_that_is_forbidden_meanwhile_is_told_though_the_dump_is_here() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    let pod = helper_pod(&world);
+    world.sandbox().faults().clear();
+    world.fault(
+        Matcher::default(),
+        None,
+        Effect::Forbid {
+            verb: "delete".to_owned(),
+            group: String::new(),
+            resource: "pods".to_owned(),
+            subresource: String::new(),
+        },
+    );
+    let outcome = running.end().expect_code(6).expect_error(&[
+        "left behind",
+        "orbidden",
+        &format!("kubectl delete pod {pod}"),
+    ]);
+    assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
+
+    cleanup(&world, 6).expect_error(&[&format!("kubectl delete pod {pod}")]);
+    world.sandbox().faults().clear();
+    let removed = cleanup(&world, 0).stdout;
+    assert!(removed.contains("nobody any more"), "{removed}");
+    world.expect_nothing_left();
+}
