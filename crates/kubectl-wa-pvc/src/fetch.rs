@@ -82,18 +82,21 @@ impl Pulled {
     }
 }
 
+/// Where a set belongs.
+enum Place {
+    /// The name that it gets.
+    Free(String),
+    /// It is there already.
+    Taken(Box<Pulled>),
+}
+
 impl Fetch<'_> {
     pub(crate) async fn run(&self) -> anyhow::Result<Pulled> {
         let started_at = Timestamp::now();
-        let instance = &self.volume.survey.instance;
-        let name = set_name(
-            &instance.name,
-            &instance.namespace,
-            files::modified(self.dump),
-        );
-        if let Some(pulled) = self.already_there(&self.to.join(&name)) {
-            return Ok(pulled);
-        }
+        let name = match self.place() {
+            Place::Taken(pulled) => return Ok(*pulled),
+            Place::Free(name) => name,
+        };
         let mut set = SetWriter::resume_or_create(self.to, &name)?;
         set.keep_partial();
         let path = set.path(DUMP_FILE);
@@ -131,25 +134,37 @@ impl Fetch<'_> {
         })
     }
 
-    /// A complete set of the same file, from an earlier pull.
-    fn already_there(&self, directory: &Path) -> Option<Pulled> {
-        let backup = Backup::open(directory).ok()?;
-        let manifest = backup.manifest()?;
-        let volume = manifest.volume.as_ref()?;
-        let size = |role| {
-            manifest
-                .files
-                .iter()
-                .find(|file| file.role == role)
-                .map(|file| file.bytes)
-        };
-        let same = volume.file == self.dump.name
-            && size(FileRole::StoreDump) == Some(self.dump.version.bytes);
-        same.then(|| Pulled {
-            path: directory.to_owned(),
-            fetched: false,
-            manifest: manifest.clone(),
-        })
+    /// Where the set belongs: it is named after the time of the dump, and numbered where that name has another's.
+    fn place(&self) -> Place {
+        let instance = &self.volume.survey.instance;
+        let time = files::modified(self.dump);
+        let first = set_name(&instance.name, &instance.namespace, time);
+        let mut name = first.clone();
+        let mut number = 1;
+        loop {
+            let directory = self.to.join(&name);
+            let backup = Backup::open(&directory).ok();
+            let Some(manifest) = backup.as_ref().and_then(Backup::manifest) else {
+                return Place::Free(name);
+            };
+            if self.is_held_by(&directory, manifest) {
+                return Place::Taken(Box::new(Pulled {
+                    path: directory,
+                    fetched: false,
+                    manifest: manifest.clone(),
+                }));
+            }
+            number += 1;
+            name = format!("{first}-{number}");
+        }
+    }
+
+    /// Whether the set holds this dump, from an earlier pull.
+    fn is_held_by(&self, directory: &Path, manifest: &Manifest) -> bool {
+        let bytes = self.dump.version.bytes;
+        let file = manifest.volume.as_ref().map(|volume| &volume.file);
+        let here = directory.join(DUMP_FILE).metadata();
+        file == Some(&self.dump.name) && here.is_ok_and(|found| found.len() == bytes)
     }
 
     async fn fetch(&self, path: &Path) -> anyhow::Result<Fetched<Verification>> {
