@@ -115,6 +115,7 @@ impl Fetch<'_> {
         );
         if let Some(Err(error)) = fetched.output() {
             let error = VerificationFailed::of_dump(&path, error);
+            fetched.discard()?;
             return Err(anyhow::Error::new(error).context("it arrived as it is on the volume, and is broken there; no backup was made (--no-verify makes one all the same)"));
         }
         let (size, sha256) = (fetched.bytes(), fetched.sha256().to_string());
