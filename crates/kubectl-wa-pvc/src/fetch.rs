@@ -1,6 +1,7 @@
 //! One dump on the volume becomes a backup set here.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +134,19 @@ impl Fetch<'_> {
             fetched: true,
             manifest,
         })
+    }
+
+    /// What it takes of the disk, beside what earlier pulls have left there.
+    pub(crate) fn bytes_to_store(&self) -> u64 {
+        let bytes = self.dump.version.bytes;
+        match self.place() {
+            Place::Taken(_) => 0,
+            Place::Free(name) => {
+                let partial = self.to.join(name).join(format!("{DUMP_FILE}.partial"));
+                let here = partial.metadata().map_or(0, |found| found.blocks() * 512);
+                bytes.saturating_sub(here)
+            }
+        }
     }
 
     /// Where the set belongs: it is named after the time of the dump, and numbered where that name has another's.

@@ -51,35 +51,35 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let volume = volume.open(context, &args.reach).await?;
     let files = volume.files().await?;
-    let dumps = args.selection.choose(files.clone())?;
-    let dumps = finished(dumps, &volume, args.selection.is_by_name(), context)?;
-    let total = dumps.iter().map(|dump| dump.version.bytes).sum();
-    if target.available_bytes < total {
+    let candidates = if args.selection.is_by_name() {
+        files.clone()
+    } else {
+        finished(&files, &volume, context)?
+    };
+    let dumps = args.selection.choose(candidates)?;
+    let fetches = fetches(args, context, &volume, &dumps, &files);
+    let needed = fetches.iter().map(Fetch::bytes_to_store).sum();
+    if target.available_bytes < needed {
         bail!(
             "{} needs {} in {}, and only {} are free; nothing was fetched: choose another directory with --to",
             count(dumps.len() as u64, "dump"),
-            bytes(total),
+            bytes(needed),
             args.to.display(),
             bytes(target.available_bytes)
         );
     }
-    fetch_all(args, context, &volume, &dumps, &files).await
+    fetch_all(context, &fetches).await
 }
 
-/// Without the dumps that a running backup may still write to; fetching one by name is tried all the same.
-fn finished(
-    mut dumps: Vec<Entry>,
-    volume: &OpenVolume,
-    by_name: bool,
-    context: &Context,
-) -> anyhow::Result<Vec<Entry>> {
-    let survey = &volume.survey;
-    let Some(began) = survey.backup_running_since().filter(|_| !by_name) else {
-        return Ok(dumps);
-    };
-    let being_written =
-        |dump: &Entry| FileKind::of(dump) == FileKind::Dump && files::modified(dump) >= began;
-    for dump in dumps.iter().filter(|dump| being_written(dump)) {
+/// Without the dumps that a running backup may still write to; one that is named is fetched all the same.
+fn finished(files: &[Entry], volume: &OpenVolume, context: &Context) -> anyhow::Result<Vec<Entry>> {
+    let began = volume.survey.backup_running_since();
+    let is_dump = |file: &&Entry| FileKind::of(file) == FileKind::Dump;
+    let (being_written, finished): (Vec<&Entry>, Vec<&Entry>) = files
+        .iter()
+        .filter(is_dump)
+        .partition(|dump| began.is_some_and(|began| files::modified(dump) >= began));
+    for dump in &being_written {
         context.reporter.report(&Event::Warning {
             message: format!(
                 "{} is left out: a backup is running and may be writing it",
@@ -87,33 +87,27 @@ fn finished(
             ),
         });
     }
-    dumps.retain(|dump| !being_written(dump));
-    if dumps.is_empty() {
+    if finished.is_empty() && !being_written.is_empty() {
         bail!(
             "a backup is running, and no dump is finished; nothing was fetched: try again when it is over"
         );
     }
-    Ok(dumps)
+    Ok(finished.into_iter().cloned().collect())
 }
 
-/// One dump after the other: a dump that cannot be fetched does not keep the others from it.
-async fn fetch_all(
-    args: &Args,
-    context: &Context,
-    volume: &OpenVolume,
-    dumps: &[Entry],
-    files: &[Entry],
-) -> anyhow::Result<Exit> {
-    let total = dumps.iter().map(|dump| dump.version.bytes).sum();
+fn fetches<'a>(
+    args: &'a Args,
+    context: &'a Context,
+    volume: &'a OpenVolume,
+    dumps: &'a [Entry],
+    files: &'a [Entry],
+) -> Vec<Fetch<'a>> {
+    let of = dumps.iter().map(|dump| dump.version.bytes).sum();
     let mut before = 0;
-    let mut sets = Vec::new();
-    let mut failures = Vec::new();
-    for dump in dumps {
-        let overall = (dumps.len() > 1).then_some(Share {
-            bytes: before,
-            of: total,
-        });
-        let fetch = Fetch {
+    let fetch = |dump: &'a Entry| {
+        let overall = (dumps.len() > 1).then_some(Share { bytes: before, of });
+        before += dump.version.bytes;
+        Fetch {
             context,
             volume,
             to: &args.to,
@@ -122,12 +116,20 @@ async fn fetch_all(
             key: files::key_of(dump, files),
             overall,
             shown: Arc::from(printable(&dump.name)),
-        };
+        }
+    };
+    dumps.iter().map(fetch).collect()
+}
+
+/// One dump after the other: a dump that cannot be fetched does not keep the others from it.
+async fn fetch_all(context: &Context, fetches: &[Fetch<'_>]) -> anyhow::Result<Exit> {
+    let mut sets = Vec::new();
+    let mut failures = Vec::new();
+    for fetch in fetches {
         match fetch.run().await {
             Ok(pulled) => sets.push(pulled),
-            Err(error) => failures.push(error.context(format!("{:?}", printable(&dump.name)))),
+            Err(error) => failures.push(error.context(format!("{:?}", fetch.shown))),
         }
-        before += dump.version.bytes;
     }
     if !sets.is_empty() {
         context.print(&Sets { sets })?;
