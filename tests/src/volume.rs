@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wa_sandbox::api::{Resource, resources};
 use wa_sandbox::store::object;
 
-use crate::{Outcome, World, binary, run};
+use crate::{Outcome, World, binary, run, wait_until};
 
 /// Labels that the plugin's objects carry.
 const RUN_LABEL: &str = "kubectl-wa/run";
@@ -79,27 +79,27 @@ impl World {
         }
     }
 
+    /// A pod's spec with the CronJob's image that has the backup volume mounted at `/data` and sleeps.
+    fn sleeper_on_volume(&self) -> Value {
+        let cron_job = self.sandbox().names().cron_job();
+        let image = "jsonpath={.spec.jobTemplate.spec.template.spec.containers[0].image}";
+        let image = self.kubectl(&["get", "cronjob", &cron_job, "-o", image]);
+        let claim = &self.sandbox().names().backup_claim;
+        json!({
+            "containers": [{
+                "name": "sleeper", "image": image, "command": ["sleep", "100000"],
+                "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+            }],
+            "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": claim } }],
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+        })
+    }
+
     /// Starts a pod that has the backup volume mounted at `/data`, and returns when it runs.
     #[track_caller]
     pub fn start_pod_on_volume(&self, name: &str) {
-        let names = self.sandbox().names();
-        let image = self.kubectl(&[
-            "get",
-            "cronjob",
-            &names.cron_job(),
-            "-o",
-            "jsonpath={.spec.jobTemplate.spec.template.spec.containers[0].image}",
-        ]);
         self.apply(&json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
-            "spec": {
-                "containers": [{
-                    "name": "reader", "image": image, "command": ["sleep", "100000"],
-                    "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
-                }],
-                "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": names.backup_claim } }],
-                "terminationGracePeriodSeconds": 0,
-            },
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": self.sleeper_on_volume(),
         }));
         self.kubectl(&[
             "wait",
@@ -108,6 +108,20 @@ impl World {
             "--for=condition=Ready",
             "--timeout=60s",
         ]);
+    }
+
+    /// Starts a Job that has it mounted and does not end, and returns when its pod runs.
+    #[track_caller]
+    pub fn start_job_on_volume(&self, name: &str) {
+        self.apply(&json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name },
+            "spec": { "template": { "spec": self.sleeper_on_volume() } },
+        }));
+        let selector = format!("job-name={name}");
+        let running = "jsonpath={.items[*].status.phase}";
+        wait_until("the pod of the job runs", || {
+            self.kubectl(&["get", "pods", "-l", &selector, "-o", running]) == "Running"
+        });
     }
 
     /// Deletes a pod and returns when it is gone.
