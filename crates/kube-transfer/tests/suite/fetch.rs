@@ -349,6 +349,8 @@ async fn with_some_streams_refused_the_others_fetch_all() {
         let volume = Volume::with(20 * MIB, 6);
         let behaviour = Behaviour::Limit(2, status, Pod::new());
         let options = FetchOptions {
+            // Ended streams make room only when their processes are gone.
+            retries: 12,
             retry_pause: Duration::from_millis(50),
             ..options(8)
         };
