@@ -4,10 +4,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
-use kube_transfer::file::{Entry, FetchEvent, FetchOptions, Fetched, Partial};
+use kube_transfer::file::{
+    Entry, FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError,
+};
 use kube_transfer::{RemoteCommand, Sink};
 use pg_archive::ArchiveError;
 use serde::Serialize;
@@ -104,7 +106,7 @@ impl Fetch<'_> {
         let fetched = self
             .fetch(&path)
             .await
-            .map_err(|error| explain(error, set.directory()))?;
+            .map_err(|error| explain(error.into(), set.directory()))?;
         self.step(
             "fetched",
             format!(
@@ -182,35 +184,44 @@ impl Fetch<'_> {
         file == Some(&self.dump.name) && here.is_ok_and(|found| found.len() == bytes)
     }
 
-    async fn fetch(&self, path: &Path) -> anyhow::Result<Fetched<Verification>> {
-        let version = &self.dump.version;
-        let resumed = if self.args.resume {
-            Partial::resume(path, version)?
-        } else {
-            None
-        };
-        let partial = match resumed {
-            Some(partial) => {
-                self.step(
-                    "resuming",
-                    format!(
-                        "{} of {} are here",
-                        bytes(partial.held_bytes()),
-                        bytes(version.bytes)
-                    ),
-                );
-                partial
+    /// Fetches the dump; where it arrived changed, fetches once more what differs.
+    async fn fetch(&self, path: &Path) -> Result<Fetched<Verification>, FetchError> {
+        let mut resume = self.args.resume;
+        let mut retry = 0;
+        loop {
+            let fetched = self.attempt(path, resume).await;
+            self.context.reporter.report(&Event::TransferEnded);
+            match fetched {
+                Err(error @ FetchError::HashDiffers { .. }) if retry < self.args.retries => {
+                    retry += 1;
+                    resume = true;
+                    self.context.reporter.report(&Event::Retry {
+                        step: "fetch",
+                        retry,
+                        retries: self.args.retries,
+                        wait: Duration::ZERO,
+                        why: error.to_string(),
+                    });
+                }
+                fetched => return fetched,
             }
-            None => Partial::create(path, version)?,
-        };
-        let sink = Check::new(!self.args.no_verify).context("cannot start the verification")?;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        path: &Path,
+        resume: bool,
+    ) -> Result<Fetched<Verification>, FetchError> {
+        let partial = self.partial(path, resume)?;
+        let sink = Check::new(!self.args.no_verify).map_err(FetchError::Sink)?;
         let options = FetchOptions {
             transfer: self.volume.cluster.transfer_options(),
             streams: self.args.streams.into(),
             retries: self.args.retries,
             ..FetchOptions::default()
         };
-        let fetched = kube_transfer::file::fetch(
+        kube_transfer::file::fetch(
             self.volume.cluster.client(),
             &self.volume.file(self.dump),
             partial,
@@ -218,9 +229,28 @@ impl Fetch<'_> {
             &options,
             |event| self.tell(&event),
         )
-        .await;
-        self.context.reporter.report(&Event::TransferEnded);
-        Ok(fetched?)
+        .await
+    }
+
+    fn partial(&self, path: &Path, resume: bool) -> Result<Partial, PartialError> {
+        let version = &self.dump.version;
+        let held = if resume {
+            Partial::resume(path, version)?
+        } else {
+            None
+        };
+        let Some(partial) = held else {
+            return Partial::create(path, version);
+        };
+        self.step(
+            "resuming",
+            format!(
+                "{} of {} are here",
+                bytes(partial.held_bytes()),
+                bytes(version.bytes)
+            ),
+        );
+        Ok(partial)
     }
 
     fn tell(&self, event: &FetchEvent<'_>) {

@@ -89,19 +89,17 @@ impl Render for Listing {
                 file.name.clone(),
                 file.kind.name().to_owned(),
                 bytes(file.bytes),
+                file.modified.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
                 age(file.modified, self.now),
                 file.kept_as.map_or("-", KeptAs::name).to_owned(),
             ];
             if wide {
-                row.push(file.modified.to_string());
                 row.push(file.bytes.to_string());
             }
             row
         });
-        let mut header = vec!["NAME", "KIND", "SIZE", "AGE", "KEPT AS"];
-        if wide {
-            header.extend(["MODIFIED", "BYTES"]);
-        }
+        let mut header = vec!["NAME", "KIND", "SIZE", "MODIFIED", "AGE", "KEPT AS"];
+        header.extend(wide.then_some("BYTES"));
         writeln!(out, "{}", table(&header, rows))
     }
 

@@ -10,8 +10,9 @@ use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_transfer::PodContainer;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
-use wa_common::report::printable;
+use wa_common::report::{elapsed, printable};
 
 use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
 use crate::change::{VolumeChange, VolumeRun};
@@ -22,6 +23,7 @@ const GROUP: &str = "snapshot.storage.k8s.io";
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 /// An error that a snapshot shows for this long is not one that passes.
 const ERROR_GRACE: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// VolumeSnapshots of a CSI driver.
 pub(crate) fn volume_snapshots() -> ApiResource {
@@ -254,9 +256,8 @@ impl SnapshotPlan {
 
 /// Waits until the snapshot can be restored from, and returns its size where it has one.
 async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result<Option<String>> {
-    let poll = Duration::from_millis(500);
-    let mut waited = Duration::ZERO;
-    let mut failing = Duration::ZERO;
+    let started = Instant::now();
+    let mut failing: Option<Instant> = None;
     loop {
         let snapshot = run.cluster().find_custom(&volume_snapshots(), name).await?;
         let Some(snapshot) = snapshot else {
@@ -267,25 +268,22 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
             let size = status["restoreSize"].as_str();
             return Ok(size.filter(|size| *size != "0").map(str::to_owned));
         }
-        let error = status["error"]["message"].as_str();
-        failing = if error.is_some() {
-            failing + poll
+        let late = started.elapsed() >= timeout;
+        if let Some(error) = status["error"]["message"].as_str() {
+            let since = failing.get_or_insert_with(Instant::now);
+            if late || since.elapsed() >= ERROR_GRACE {
+                bail!("snapshot {name} failed: {}", printable(error));
+            }
         } else {
-            Duration::ZERO
-        };
-        if let Some(error) = error
-            && (failing >= ERROR_GRACE || waited >= timeout)
-        {
-            bail!("snapshot {name} failed: {}", printable(error));
+            failing = None;
         }
-        if waited >= timeout {
+        if late {
             bail!(
-                "snapshot {name} is not ready after {} s; look at the snapshot controller and the driver, or give it longer with --timeout",
-                timeout.as_secs()
+                "snapshot {name} is not ready after {}; look at the snapshot controller and the driver, or give it longer with --timeout",
+                elapsed(timeout)
             );
         }
-        tokio::time::sleep(poll).await;
-        waited += poll;
+        sleep(LOOK_EVERY).await;
     }
 }
 
