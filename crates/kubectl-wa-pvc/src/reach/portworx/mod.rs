@@ -8,7 +8,7 @@ mod pxctl;
 
 use std::fmt;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
@@ -197,9 +197,18 @@ async fn attach(
 ) -> anyhow::Result<()> {
     let pxctl = Pxctl::new(&target);
     // Somebody may have attached it since the assessment.
-    if let Some(reason) = pxctl.inspect(&cluster, &volume).await?.obstacle(&volume) {
+    let state = pxctl.inspect(&cluster, &volume).await?;
+    if let Some(reason) = state.obstacle(&volume) {
         bail!("{reason}");
     }
-    pxctl.attach(&cluster, &volume).await?;
+    let attached = pxctl.attach(&cluster, &volume).await;
+    if state.is_encrypted() {
+        // Only trying tells: a key for the whole cluster is shown nowhere.
+        attached.with_context(|| {
+            format!("volume {volume} is encrypted, and Portworx may not know its key; let Kubernetes attach it: --via debug")
+        })?;
+    } else {
+        attached?;
+    }
     pxctl.mount(&cluster, &volume, &path).await
 }

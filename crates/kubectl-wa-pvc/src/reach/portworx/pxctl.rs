@@ -26,26 +26,13 @@ pub(super) struct VolumeState {
     attach_path: Vec<String>,
     #[serde(default)]
     spec: VolumeSpec,
-    #[serde(default)]
-    locator: Locator,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 struct VolumeSpec {
     #[serde(default)]
     encrypted: bool,
-    #[serde(default)]
-    passphrase: String,
 }
-
-#[derive(Debug, Clone, Default, Deserialize)]
-struct Locator {
-    #[serde(default)]
-    volume_labels: std::collections::BTreeMap<String, String>,
-}
-
-/// A volume label that names the secret with an encrypted volume's key.
-const KEY_LABELS: [&str; 2] = ["secret_name", "secret_key"];
 
 /// openstorage's `VOLUME_STATE_ATTACHED` and `VOLUME_STATE_DETACHING`: as numbers, or by name, as releases print them.
 const ATTACHED: [u64; 3] = [3, 5, 8];
@@ -90,6 +77,10 @@ impl VolumeState {
         self.attach_path.iter().any(|mounted| mounted == path)
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.spec.encrypted
+    }
+
     pub(super) fn attached_to(&self) -> &str {
         if self.attached_on.is_empty() {
             "a node"
@@ -100,17 +91,11 @@ impl VolumeState {
 
     /// Why the volume must not be attached.
     pub(super) fn obstacle(&self, volume: &str) -> Option<String> {
-        if self.is_attached() {
-            return Some(format!(
+        self.is_attached().then(|| {
+            format!(
                 "volume {volume} is attached to {}; wait until nothing uses it",
                 printable(self.attached_to())
-            ));
-        }
-        let labels = &self.locator.volume_labels;
-        let has_key = !self.spec.passphrase.is_empty()
-            || KEY_LABELS.iter().any(|label| labels.contains_key(*label));
-        (self.spec.encrypted && !has_key).then(|| {
-            format!("volume {volume} is encrypted, and Portworx does not know its key; let Kubernetes attach it: --via debug")
+            )
         })
     }
 }
@@ -231,19 +216,6 @@ mod tests {
             let reason = state(&used).obstacle("pvc-1").unwrap();
             assert!(reason.contains("is attached to"), "{reason}");
         }
-    }
-
-    #[test]
-    fn an_encrypted_volume_needs_a_key_that_portworx_knows() {
-        let encrypted = json!({"spec": {"encrypted": true}});
-        assert!(
-            state(&encrypted)
-                .obstacle("pvc-1")
-                .unwrap()
-                .contains("encrypted")
-        );
-        let with_key = json!({"spec": {"encrypted": true}, "locator": {"volume_labels": {"secret_name": "key"}}});
-        assert_eq!(state(&with_key).obstacle("pvc-1"), None);
     }
 
     #[test]
