@@ -68,7 +68,7 @@ pub fn start(command: &mut Command) -> Child {
 
 /// Waits for a condition; the limit only ends a test that would hang.
 #[track_caller]
-pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(

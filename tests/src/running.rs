@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
+use wa_sandbox::faults::{Effect, Matcher};
 
 use crate::{Outcome, World, start, wait_until};
 
@@ -31,6 +32,33 @@ impl World {
             before,
         }
     }
+
+    /// Sends `kubectl wa-pvc` a signal when it has come to a step, and waits for its end.
+    #[track_caller]
+    pub fn signal_pvc_at(&self, step: Request, signal: Signal, arguments: &[&str]) -> Outcome {
+        let scratch = self.scratch();
+        let mut running = self.start_pvc(scratch.path(), arguments);
+        running.until(step);
+        running.signal(signal);
+        running.end()
+    }
+
+    /// Makes fetching a file of the volume take seconds, until the faults are cleared.
+    pub fn slow_fetches(&self) {
+        let on = Matcher {
+            path: Some(FETCH.to_owned()),
+            ..Matcher::default()
+        };
+        let bytes_per_second = 30_000;
+        self.fault(on, None, Effect::Throttle { bytes_per_second });
+    }
+
+    /// `kubectl wa-pvc cleanup`, which must end with that code.
+    #[track_caller]
+    pub fn cleanup(&self, code: i32) -> Outcome {
+        let scratch = self.scratch();
+        self.pvc(scratch.path(), &["cleanup"]).expect_code(code)
+    }
 }
 
 impl Running<'_> {
@@ -41,10 +69,20 @@ impl Running<'_> {
         own.any(|request| request.method == method && request.uri.contains(part))
     }
 
-    /// Returns when it has sent such a request.
+    /// Returns when it has sent such a request; fails the test when it ends without.
     #[track_caller]
-    pub fn until(&self, request: Request) {
-        wait_until(&format!("{request:?}"), || self.has_sent(request));
+    pub fn until(&mut self, request: Request) {
+        wait_until(&format!("it sends {request:?}"), || {
+            let child = self.child.as_mut().unwrap();
+            let has_ended = child.try_wait().unwrap().is_some();
+            let has_sent = self.has_sent(request);
+            if has_ended && !has_sent {
+                let child = self.child.take().unwrap();
+                let outcome: Outcome = child.wait_with_output().unwrap().into();
+                panic!("it ended before {request:?}: {outcome:?}");
+            }
+            has_sent
+        });
     }
 
     /// Sends it a signal.

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use end_to_end::{FETCH, Outcome, Request, Running, World};
+use end_to_end::{FETCH, Request, Running, World};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use wa_sandbox::disks::{Delay, Operation};
@@ -52,40 +52,13 @@ const UNDOING: &[(&[&str], Request)] = &[
     (SNAPSHOT, DELETES_SNAPSHOT),
 ];
 
-/// Makes fetching a file take seconds.
-fn slow_fetches(world: &World) {
-    let on = Matcher {
-        path: Some(FETCH.to_owned()),
-        ..Matcher::default()
-    };
-    let bytes_per_second = 30_000;
-    world.fault(on, None, Effect::Throttle { bytes_per_second });
-}
-
-/// Sends the command a signal when it has come to a step.
-#[track_caller]
-fn met(world: &World, arguments: &[&str], step: Request, signal: Signal) -> Outcome {
-    let scratch = world.scratch();
-    let running = world.start_pvc(scratch.path(), arguments);
-    running.until(step);
-    running.signal(signal);
-    running.end()
-}
-
 /// A pull through a helper pod that has begun to fetch and will take its time.
 #[track_caller]
 fn fetching<'a>(world: &'a World, scratch: &tempfile::TempDir) -> Running<'a> {
-    slow_fetches(world);
-    let running = world.start_pvc(scratch.path(), &[DEBUG, &["--retries", "0"]].concat());
+    world.slow_fetches();
+    let mut running = world.start_pvc(scratch.path(), &[DEBUG, &["--retries", "0"]].concat());
     running.until(FETCHES);
     running
-}
-
-/// `cleanup`, which must end with that code.
-#[track_caller]
-fn cleanup(world: &World, code: i32) -> Outcome {
-    let scratch = world.scratch();
-    world.pvc(scratch.path(), &["cleanup"]).expect_code(code)
 }
 
 /// The lease of the only run there is.
@@ -107,13 +80,14 @@ fn a_signal_at_any_step_of_the_work_undoes_what_was_made() {
     let world = World::shared();
     for (number, (arguments, step)) in WORK.iter().enumerate() {
         println!("{arguments:?} at {step:?}");
-        slow_fetches(&world);
+        world.slow_fetches();
         let (signal, name) = if number % 2 == 0 {
             (Signal::INT, "Ctrl-C")
         } else {
             (Signal::TERM, "SIGTERM")
         };
-        let outcome = met(&world, arguments, *step, signal)
+        let outcome = world
+            .signal_pvc_at(*step, signal, arguments)
             .expect_code(130)
             .expect_error(&["interrupted by", name, "undoing what was changed"]);
         assert_eq!(outcome.stdout, "");
@@ -131,7 +105,7 @@ fn a_signal_while_waiting_for_what_never_gets_ready_undoes_what_was_made() {
     ] {
         let disks = world.sandbox().disks();
         disks.set_delay(operation, Delay::Never);
-        let outcome = met(&world, SNAPSHOT, step, Signal::INT);
+        let outcome = world.signal_pvc_at(step, Signal::INT, SNAPSHOT);
         disks.set_delay(operation, Delay::default());
         outcome.expect_code(130);
         world.expect_nothing_left();
@@ -141,7 +115,9 @@ fn a_signal_while_waiting_for_what_never_gets_ready_undoes_what_was_made() {
 #[test]
 fn a_signal_before_anything_was_made_only_ends_the_command() {
     let world = World::shared();
-    let outcome = met(&world, DEBUG, ("POST", "accessreviews"), Signal::INT).expect_code(130);
+    let outcome = world
+        .signal_pvc_at(("POST", "accessreviews"), Signal::INT, DEBUG)
+        .expect_code(130);
     assert!(!outcome.stderr.contains("undoing"), "{}", outcome.stderr);
     world.expect_nothing_left();
 }
@@ -150,7 +126,9 @@ fn a_signal_before_anything_was_made_only_ends_the_command() {
 fn one_signal_during_the_undoing_does_not_stop_it() {
     let world = World::shared();
     for (arguments, step) in UNDOING {
-        let outcome = met(&world, arguments, *step, Signal::INT).expect_code(0);
+        let outcome = world
+            .signal_pvc_at(*step, Signal::INT, arguments)
+            .expect_code(0);
         assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
         world.expect_nothing_left();
     }
@@ -163,16 +141,16 @@ fn what_a_killed_command_made_is_shown_and_removed_by_cleanup() {
     for (arguments, step) in WORK.iter().chain(UNDOING) {
         println!("{arguments:?} at {step:?}");
         if !UNDOING.contains(&(*arguments, *step)) {
-            slow_fetches(&world);
+            world.slow_fetches();
         }
         // At its last request it may end by itself before.
-        met(&world, arguments, *step, Signal::KILL);
+        world.signal_pvc_at(*step, Signal::KILL, arguments);
         world.sandbox().faults().clear();
         let before = world.objects_of_runs();
         let told = world.pvc(scratch.path(), &["cleanup", "--dry-run"]);
         let told = told.expect_code(0).stdout;
         assert_eq!(world.objects_of_runs(), before, "a dry run removes nothing");
-        let removed = cleanup(&world, 0).stdout;
+        let removed = world.cleanup(0).stdout;
         if before.is_empty() {
             assert!(told.contains("Nothing was left"), "{told}");
             assert!(removed.contains("Nothing was left"), "{removed}");
@@ -188,7 +166,7 @@ fn what_a_killed_command_made_is_shown_and_removed_by_cleanup() {
 fn a_second_signal_gives_the_undoing_up_and_tells_the_commands() {
     let world = World::shared();
     let scratch = world.scratch();
-    let running = fetching(&world, &scratch);
+    let mut running = fetching(&world, &scratch);
     let pod = helper_pod(&world);
     let finalizers = |names: Value| {
         let patch = json!({ "metadata": { "finalizers": names } }).to_string();
@@ -215,7 +193,7 @@ fn a_second_signal_gives_the_undoing_up_and_tells_the_commands() {
         .expect_error(&["left behind", &command, "kubectl wa-pvc cleanup"]);
 
     finalizers(Value::Null);
-    cleanup(&world, 0);
+    world.cleanup(0);
     world.expect_nothing_left();
 }
 
@@ -225,7 +203,7 @@ fn cleanup_leaves_a_running_command_alone() {
     let scratch = world.scratch();
     let running = fetching(&world, &scratch);
     let objects = world.objects_of_runs();
-    let refused = cleanup(&world, 4).stdout;
+    let refused = world.cleanup(4).stdout;
     assert!(refused.contains("its command still runs"), "{refused}");
     assert!(refused.contains("-helper"), "{refused}");
     assert_eq!(world.objects_of_runs(), objects);
@@ -264,10 +242,10 @@ fn the_run_of_another_host_is_taken_for_dead_after_a_minute_of_silence() {
     };
     let now = run_date("now");
     held_elsewhere(&now);
-    let refused = cleanup(&world, 4).stdout;
+    let refused = world.cleanup(4).stdout;
     assert!(refused.contains("@elsewhere"), "{refused}");
     held_elsewhere(&run_date("2 minutes ago"));
-    let removed = cleanup(&world, 0).stdout;
+    let removed = world.cleanup(0).stdout;
     assert!(removed.contains("removed"), "{removed}");
     world.expect_nothing_left();
 }
@@ -294,7 +272,7 @@ fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
         .sandbox()
         .disks()
         .set_delay(Operation::Snapshot, Delay::Never);
-    let waiting = world.start_pvc(scratch.path(), SNAPSHOT);
+    let mut waiting = world.start_pvc(scratch.path(), SNAPSHOT);
     waiting.until(WAITS_FOR_SNAPSHOT);
     world.kubectl(&["delete", "lease", &only_lease(&world)]);
     let outcome = waiting.end();
@@ -320,7 +298,7 @@ fn a_cluster_that_is_gone_at_the_end_is_told_with_every_command() {
         &format!("kubectl delete pod {pod}"),
         "kubectl wa-pvc cleanup",
     ]);
-    cleanup(&world, 0);
+    world.cleanup(0);
     world.expect_nothing_left();
 }
 
@@ -348,9 +326,11 @@ fn a_deletion_that_is_forbidden_meanwhile_is_told_though_the_dump_is_here() {
     ]);
     assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
 
-    cleanup(&world, 6).expect_error(&[&format!("kubectl delete pod {pod}")]);
+    world
+        .cleanup(6)
+        .expect_error(&[&format!("kubectl delete pod {pod}")]);
     world.sandbox().faults().clear();
-    let removed = cleanup(&world, 0).stdout;
+    let removed = world.cleanup(0).stdout;
     assert!(removed.contains("nobody any more"), "{removed}");
     world.expect_nothing_left();
 }

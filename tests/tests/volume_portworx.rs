@@ -1,0 +1,384 @@
+//! `kubectl wa-pvc --via portworx`: refused wherever it would harm a backup, and the volume detached after it, always.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::fs;
+use std::sync::MutexGuard;
+
+use end_to_end::{FETCH, Outcome, Request, Running, World, run, wait_until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wa_sandbox::world::{Operation, Storage};
+
+const PULL: &[&str] = &["pull", "--latest", "--to", "s", "--via", "portworx"];
+const ATTACHES: Request = ("GET", "command=attach");
+const MOUNTS: Request = ("GET", "command=mount");
+const LISTS_FILES: Request = ("GET", "describe_all");
+const FETCHES: Request = ("GET", FETCH);
+const UNMOUNTS: Request = ("GET", "command=unmount");
+const REMOVES_DIRECTORY: Request = ("GET", "command=rmdir");
+const DETACHES: Request = ("GET", "command=detach");
+
+fn world() -> MutexGuard<'static, World> {
+    World::shared_on(Storage::Portworx)
+}
+
+/// A pull that must be refused before anything is changed.
+#[track_caller]
+fn refused(world: &World, arguments: &[&str], why: &str) {
+    let scratch = world.scratch();
+    let before = world.sandbox().portworx().in_use(&world.volume_name());
+    let outcome = world
+        .pvc(scratch.path(), &[PULL, arguments].concat())
+        .expect_code(1)
+        .expect_error(&["nothing was changed", why]);
+    assert_eq!(outcome.stdout, "");
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    assert_eq!(world.objects_of_runs(), Vec::<String>::new());
+    let after = world.sandbox().portworx().in_use(&world.volume_name());
+    assert_eq!(after, before);
+}
+
+/// A pull that has begun to fetch and will take its time.
+#[track_caller]
+fn fetching<'a>(world: &'a World, scratch: &TempDir) -> Running<'a> {
+    world.slow_fetches();
+    let mut running = world.start_pvc(scratch.path(), PULL);
+    running.until(FETCHES);
+    running
+}
+
+/// A backup from the CronJob's template, which fails where the volume is still attached.
+#[track_caller]
+fn expect_backup_works(world: &World, name: &str) {
+    let from = format!("--from=cronjob/{}", world.sandbox().names().cron_job());
+    world.kubectl(&["create", "job", name, &from]);
+    let job = format!("job/{name}");
+    world.kubectl(&["wait", "--for=condition=Complete", &job, "--timeout=60s"]);
+    world.kubectl(&["delete", &job, "--wait"]);
+    wait_until("the volume is detached", || {
+        let portworx = world.sandbox().portworx();
+        portworx.in_use(&world.volume_name()).is_none()
+    });
+}
+
+/// The Portworx pod on a node.
+fn portworx_pod(world: &World, node: &str) -> String {
+    let of_node = format!("spec.nodeName={node}");
+    let pods = [
+        "get",
+        "pods",
+        "-n",
+        "kube-system",
+        "-l",
+        "name=portworx",
+        "--field-selector",
+        &of_node,
+        "-o",
+        "jsonpath={.items[0].metadata.name}",
+    ];
+    world.kubectl(&pods)
+}
+
+#[test]
+fn a_pull_leaves_the_volume_detached_and_the_next_backup_works() {
+    let world = world();
+    let scratch = world.scratch();
+    let outcome = world.pvc(scratch.path(), PULL).expect_code(0);
+    assert!(outcome.stdout.contains("verified"), "{}", outcome.stdout);
+    world.expect_nothing_left();
+    let set = world.only_set(&scratch.path().join("s"));
+    let manifest = fs::read(set.join("backup.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let file = manifest["volume"]["file"].as_str().unwrap();
+    assert_eq!(
+        fs::read(set.join("store.dump")).unwrap(),
+        fs::read(world.volume_directory().join(file)).unwrap()
+    );
+    expect_backup_works(&world, "after-pull");
+}
+
+#[test]
+fn a_volume_in_use_is_not_attached() {
+    let world = world();
+    let volume = world.volume_name();
+    let portworx = world.sandbox().portworx();
+    portworx.attach(&volume, "node2").unwrap();
+    refused(&world, &[], "is attached to");
+    portworx.detach(&volume).unwrap();
+
+    world.start_pod_on_volume("reader");
+    refused(&world, &[], "pod reader has the volume mounted");
+    world.delete_pod("reader");
+    wait_until("the volume is detached", || {
+        portworx.in_use(&volume).is_none()
+    });
+    world.expect_nothing_left();
+}
+
+#[test]
+fn no_pull_during_a_backup_or_just_before_one() {
+    let world = world();
+    let cron_job = world.sandbox().names().cron_job();
+    let template = world.kubectl(&["get", "cronjob", &cron_job, "-o", "json"]);
+    let template: Value = serde_json::from_str(&template).unwrap();
+    let mut spec = template["spec"]["jobTemplate"]["spec"].clone();
+    // Waits for a volume that does not come, as a backup does that cannot start.
+    spec["template"]["spec"]["containers"][0]["command"] = json!(["sleep", "100000"]);
+    world.apply(&json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": "running-backup",
+            "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "CronJob", "controller": true, "blockOwnerDeletion": true,
+                "name": cron_job, "uid": template["metadata"]["uid"],
+            }],
+        },
+        "spec": spec,
+    }));
+    let active = "jsonpath={.status.active[*].name}";
+    wait_until("the backup is active", || {
+        let active = world.kubectl(&["get", "cronjob", &cron_job, "-o", active]);
+        active.contains("running-backup")
+    });
+    refused(&world, &[], "backup job running-backup is running");
+    world.kubectl(&[
+        "delete",
+        "job",
+        "running-backup",
+        "--wait",
+        "--cascade=foreground",
+    ]);
+    wait_until("the volume is detached", || {
+        let portworx = world.sandbox().portworx();
+        portworx.in_use(&world.volume_name()).is_none()
+    });
+
+    let set_schedule = |schedule: &str| {
+        let patch = json!({ "spec": { "schedule": schedule, "timeZone": "Etc/UTC" } }).to_string();
+        world.kubectl(&["patch", "cronjob", &cron_job, "--type=merge", "-p", &patch]);
+    };
+    let mut date = std::process::Command::new("date");
+    let soon = run(date.args(["-u", "-d", "8 minutes", "+%M %H * * *"])).expect_code(0);
+    set_schedule(soon.stdout.trim());
+    refused(&world, &[], "a backup starts in 7m");
+    let scratch = world.scratch();
+    world
+        .pvc(scratch.path(), &[PULL, &["--window", "2m"]].concat())
+        .expect_code(0);
+    set_schedule("0 23 * * *");
+    world.expect_nothing_left();
+}
+
+#[test]
+fn without_a_portworx_pod_that_is_ready_there_is_no_way() {
+    let world = world();
+    let portworx = world.sandbox().portworx();
+    let ready = || {
+        let phases = "jsonpath={.items[*].status.containerStatuses[0].ready}";
+        world.kubectl(&[
+            "get",
+            "pods",
+            "-n",
+            "kube-system",
+            "-l",
+            "name=portworx",
+            "-o",
+            phases,
+        ])
+    };
+    let set_down = |down| {
+        for node in ["node1", "node2"] {
+            portworx.set_down(node, down);
+        }
+    };
+    set_down(true);
+    wait_until("no pod is ready", || !ready().contains("true"));
+    refused(&world, &[], "no Ready pod labelled name=portworx");
+    set_down(false);
+    wait_until("the pods are ready", || !ready().contains("false"));
+    world.expect_nothing_left();
+}
+
+#[test]
+fn who_may_not_use_the_pods_of_portworx_is_told_so() {
+    let world = world();
+    let namespace = world.sandbox().namespace();
+    world.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": "operator", "namespace": namespace },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator" }],
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "everything" },
+    }));
+    world.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": { "name": "everything" },
+        "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }],
+    }));
+    let kubeconfig = world.sandbox().user_kubeconfig("operator").unwrap();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    refused(
+        &world,
+        &["--kubeconfig", kubeconfig],
+        "in namespace \"kube-system\"",
+    );
+    world.expect_nothing_left();
+}
+
+#[test]
+fn what_portworx_refuses_is_told_and_undone() {
+    let world = world();
+    let portworx = world.sandbox().portworx();
+    for (operation, command) in [
+        (Operation::Attach, "pxctl host attach"),
+        (Operation::Mount, "pxctl host mount"),
+    ] {
+        let scratch = world.scratch();
+        portworx.fail(operation, 1);
+        world
+            .pvc(scratch.path(), PULL)
+            .expect_code(1)
+            .expect_error(&[command, "failed"]);
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_volume_that_cannot_be_released_is_told_loudly_with_every_command_and_cleanup_tries_again() {
+    let world = world();
+    let volume = world.volume_name();
+    let portworx = world.sandbox().portworx();
+    for operation in [Operation::Unmount, Operation::Detach] {
+        let scratch = world.scratch();
+        portworx.fail(operation, 1);
+        let outcome = world.pvc(scratch.path(), PULL).expect_code(6);
+        assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
+        let node = portworx.in_use(&volume).unwrap().node;
+        let exec = format!(
+            "kubectl exec -n kube-system {} -c portworx -- ",
+            portworx_pod(&world, &node)
+        );
+        let detach = format!("{exec}/opt/pwx/bin/pxctl host detach {volume}");
+        let outcome = outcome.expect_error(&[
+            "left behind",
+            &format!("{exec}/opt/pwx/bin/pxctl host unmount --path /var/lib/osd/mounts/"),
+            &detach,
+            "kubectl wa-pvc cleanup",
+        ]);
+        assert!(!outcome.stderr.contains("undone"), "{}", outcome.stderr);
+
+        let dry = world.pvc(scratch.path(), &["cleanup", "--dry-run"]);
+        let dry = dry.expect_code(0).stdout;
+        assert!(dry.contains(&volume), "{dry}");
+        assert!(portworx.in_use(&volume).is_some());
+        let removed = world.cleanup(0).stdout;
+        assert!(removed.contains("removed"), "{removed}");
+        world.expect_nothing_left();
+    }
+    expect_backup_works(&world, "after-cleanup");
+}
+
+#[test]
+fn the_commands_that_are_told_do_what_they_say() {
+    let world = world();
+    let scratch = world.scratch();
+    world.sandbox().portworx().fail(Operation::Unmount, 1);
+    let told = world.pvc(scratch.path(), PULL).expect_code(6).stderr;
+    let commands = told.lines().map(str::trim);
+    let commands: Vec<&str> = commands
+        .filter(|line| line.starts_with("kubectl exec"))
+        .collect();
+    assert!(commands.len() >= 3, "{told}");
+    for command in commands {
+        run(world.command("sh").args(["-c", command])).expect_code(0);
+    }
+    assert_eq!(
+        world.sandbox().portworx().in_use(&world.volume_name()),
+        None
+    );
+    world.cleanup(0);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_signal_at_any_step_leaves_the_volume_detached() {
+    let world = world();
+    let work = [ATTACHES, MOUNTS, LISTS_FILES, FETCHES];
+    let undoing = [UNMOUNTS, REMOVES_DIRECTORY, DETACHES];
+    for step in work.into_iter().chain(undoing) {
+        println!("{step:?}");
+        if work.contains(&step) {
+            world.slow_fetches();
+        }
+        let code = if work.contains(&step) { 130 } else { 0 };
+        world
+            .signal_pvc_at(step, Signal::INT, PULL)
+            .expect_code(code);
+        world.sandbox().faults().clear();
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn what_a_killed_command_attached_is_detached_by_cleanup() {
+    let world = world();
+    for step in [
+        ATTACHES,
+        MOUNTS,
+        LISTS_FILES,
+        FETCHES,
+        UNMOUNTS,
+        REMOVES_DIRECTORY,
+        DETACHES,
+    ] {
+        println!("{step:?}");
+        if step == FETCHES {
+            world.slow_fetches();
+        }
+        world
+            .signal_pvc_at(step, Signal::KILL, PULL)
+            .expect_code(-1);
+        world.sandbox().faults().clear();
+        let removed = world.cleanup(0).stdout;
+        assert!(removed.contains("removed"), "{removed}");
+        world.expect_nothing_left();
+    }
+    expect_backup_works(&world, "after-kills");
+}
+
+#[test]
+fn a_portworx_pod_that_is_replaced_in_the_middle_is_no_reason_to_leave_the_volume_attached() {
+    let world = world();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    let node = world.sandbox().portworx().in_use(&world.volume_name());
+    let pod = portworx_pod(&world, &node.unwrap().node);
+    world.kubectl(&["delete", "pod", "-n", "kube-system", &pod]);
+    let Outcome { code, stderr, .. } = running.end();
+    world.sandbox().faults().clear();
+    assert_eq!(code, 1, "{stderr}");
+    world.expect_nothing_left();
+    expect_backup_works(&world, "after-replacement");
+}
+
+#[test]
+fn an_encrypted_volume_is_attached_only_with_its_key() {
+    // Its own cluster: what is encrypted stays so.
+    let world = World::start_on(Storage::Portworx, wa_sandbox::world::Profile::default());
+    let volume = world.volume_name();
+    let portworx = world.sandbox().portworx();
+    portworx.encrypt(&volume);
+    let scratch = world.scratch();
+    world
+        .pvc(scratch.path(), PULL)
+        .expect_code(1)
+        .expect_error(&["is encrypted", "--via debug"]);
+    world.expect_nothing_left();
+    portworx.give_key();
+    world.pvc(scratch.path(), PULL).expect_code(0);
+    world.expect_nothing_left();
+}
