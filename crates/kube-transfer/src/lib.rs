@@ -31,7 +31,7 @@
 //! # }
 //! ```
 //!
-//! A file, fetched over four streams. What is here of it survives a broken connection and an end of this process; the
+//! A file, fetched over several streams. What is here of it survives a broken connection and an end of this process; the
 //! next run continues it if the source is still the same.
 //!
 //! ```no_run

