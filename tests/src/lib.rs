@@ -10,13 +10,16 @@
     reason = "a test that cannot set itself up, or is not met, has failed"
 )]
 
+mod placed;
 mod programs;
 mod run;
 mod running;
 mod volume;
 mod world;
 
+pub use placed::Placed;
 pub use programs::binary;
 pub use run::{Outcome, run, start, wait_until};
 pub use running::{FETCH, Request, Running};
+pub use volume::{fetched, sets};
 pub use world::{World, dump_requests};

@@ -3,6 +3,8 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// What a program left.
 #[derive(Debug)]
 pub struct Outcome {
@@ -18,6 +20,12 @@ impl Outcome {
     /// Both streams.
     pub fn everything(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
     }
 
     /// The same, if it exited with `code`; otherwise the test fails and shows what was printed.

@@ -27,6 +27,11 @@ impl World {
         run(&mut self.pvc_command(directory, arguments))
     }
 
+    /// `kubectl wa-pvc pull --to sets` with more arguments.
+    pub fn pull(&self, directory: &Path, arguments: &[&str]) -> Outcome {
+        self.pvc(directory, &[&["pull", "--to", "sets"], arguments].concat())
+    }
+
     /// The name of the persistent volume that the backups are on.
     pub fn volume_name(&self) -> String {
         let claim = &self.sandbox().names().backup_claim;
@@ -47,6 +52,11 @@ impl World {
             .collect();
         dumps.sort_by(|a, b| b.cmp(a));
         dumps
+    }
+
+    /// The content of the newest dump.
+    pub fn newest_dump(&self) -> Vec<u8> {
+        fs::read(self.volume_directory().join(&self.dumps()[0])).unwrap()
     }
 
     /// Every object in the cluster that is the plugin's, such as `pods/wa-pvc-3f9a1c07-helper`.
@@ -129,4 +139,20 @@ impl World {
     pub fn delete_pod(&self, name: &str) {
         self.kubectl(&["delete", "pod", name, "--wait", "--timeout=60s"]);
     }
+}
+
+/// The backup sets that [`World::pull`] made in `directory`, complete or not.
+pub fn sets(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory.join("sets")) else {
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The files on the volume that `pull -o json` tells of, in the order of its output.
+pub fn fetched(outcome: &Outcome) -> Vec<String> {
+    let outcome = outcome.json();
+    let sets = outcome["sets"].as_array().unwrap().iter();
+    sets.map(|set| set["volume"]["file"].as_str().unwrap().to_owned())
+        .collect()
 }

@@ -294,36 +294,3 @@ fn releases_of_old_have_another_claim_and_no_key() {
         .expect_error(&["neither a CronJob nor a finished pod", "--image"]);
     pull(&world, &["--via", "snapshot", "--image", &image]);
 }
-
-#[test]
-fn the_role_in_the_documentation_is_enough() {
-    let world = World::shared();
-    let document = include_str!("../../docs/permissions.md");
-    let section = document.split("## kubectl wa-pvc").nth(1).unwrap();
-    let role = section.split("```yaml").nth(1).unwrap();
-    let role = role.split("```").next().unwrap();
-    let scratch = world.scratch();
-    let file = scratch.path().join("role.yaml");
-    fs::write(&file, role).unwrap();
-    world.kubectl(&["create", "--validate=false", "-f", file.to_str().unwrap()]);
-    world.kubectl(&[
-        "create",
-        "rolebinding",
-        "dana",
-        "--role=wa-pvc",
-        "--user=dana",
-    ]);
-    let kubeconfig = world.sandbox().user_kubeconfig("dana").unwrap();
-    let kubeconfig = kubeconfig.to_str().unwrap();
-    let class = "ocs-storagecluster-rbdplugin-snapclass";
-    for way in [
-        &["--via", "debug"][..],
-        &["--via", "snapshot", "--snapshot-class", class],
-    ] {
-        pull(&world, &[way, &["--kubeconfig", kubeconfig]].concat());
-    }
-    let info = info(&world, &["--kubeconfig", kubeconfig]);
-    impossible(&info, "snapshot", "--snapshot-class");
-    let cleanup = ["cleanup", "--kubeconfig", kubeconfig];
-    world.pvc(scratch.path(), &cleanup).expect_code(0);
-}
