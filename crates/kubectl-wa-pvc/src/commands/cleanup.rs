@@ -7,7 +7,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
-use wa_common::cluster::run::{Change as _, Found, RunState};
+use wa_common::cluster::run::{Change as _, Found, Loss, RunError, RunState};
 use wa_common::report::{Event, Styles, age, error_text, printable};
 
 use crate::change::{PLUGIN, VolumeChange};
@@ -67,10 +67,20 @@ async fn clean(
         RunState::Dead if dry_run => Outcome::WouldBeRemoved,
         RunState::Dead => match undo(found, context, cluster).await {
             Ok(()) => Outcome::Removed,
-            Err(error) => {
-                failed.push(error);
-                Outcome::Failed
-            }
+            Err(error) => match error.downcast_ref() {
+                // Another cleanup was faster: it is at work, or done.
+                Some(RunError::Owned { holder, .. }) => {
+                    run.holder = Some(holder.clone());
+                    Outcome::Refused
+                }
+                Some(RunError::Lost {
+                    loss: Loss::Gone, ..
+                }) => Outcome::Removed,
+                _ => {
+                    failed.push(error);
+                    Outcome::Failed
+                }
+            },
         },
     };
     run

@@ -185,13 +185,18 @@ impl<C: Change> StoredLease<C> {
             renewed: now,
             ..self.lease.clone()
         };
-        match replace(cluster, next.written_to(self.object.clone())?).await? {
-            Some(object) => Ok(Self {
+        if let Some(object) = replace(cluster, next.written_to(self.object.clone())?).await? {
+            return Ok(Self {
                 lease: next,
                 object,
-            }),
-            None => Err(RunError::owned(self.name(), self.lease.holder.as_ref())),
+            });
         }
+        let found = Self::read(self.look_again(cluster).await?)?;
+        // The request was repeated, because only its answer was lost.
+        if found.lease.holder == next.holder {
+            return Ok(found);
+        }
+        Err(RunError::owned(self.name(), found.lease.holder.as_ref()))
     }
 
     /// Deletes the Lease unless it has become somebody else's.
@@ -223,20 +228,25 @@ impl<C: Change> StoredLease<C> {
 
     /// The Lease as it is now, if it is still the same one and this holder's.
     async fn still_held(&self, cluster: &Cluster) -> Result<Lease, RunError> {
-        let name = self.name();
-        let found: Option<Lease> = cluster
-            .find(&name)
-            .await
-            .map_err(RunError::cluster(format!("read lease {name} again")))?;
-        let Some(found) = found.filter(|found| found.uid() == self.object.uid()) else {
-            return Err(self.lost(Loss::Gone));
-        };
+        let found = self.look_again(cluster).await?;
         let holder = Self::read(found.clone())?.lease.holder;
         if holder == self.lease.holder {
             return Ok(found);
         }
         let holder = holder.map_or_else(|| "somebody".to_owned(), |holder| holder.to_string());
         Err(self.lost(Loss::TakenOver { holder }))
+    }
+
+    /// The Lease as it is now, whoever holds it.
+    async fn look_again(&self, cluster: &Cluster) -> Result<Lease, RunError> {
+        let name = self.name();
+        let found: Option<Lease> = cluster
+            .find(&name)
+            .await
+            .map_err(RunError::cluster(format!("read lease {name} again")))?;
+        found
+            .filter(|found| found.uid() == self.object.uid())
+            .ok_or_else(|| self.lost(Loss::Gone))
     }
 
     fn lost(&self, loss: Loss) -> RunError {

@@ -384,6 +384,17 @@ async fn a_run_that_shows_life_while_it_is_taken_over_is_left_alone() {
 }
 
 #[tokio::test]
+async fn who_was_faster_to_take_over_a_run_is_named() {
+    let world = World::new();
+    let run = world.begin().await;
+    world.change_lease(&run, hold_by(&Holder::dead_here()));
+    let found = world.others().await.pop().unwrap().unwrap();
+    world.change_lease(&run, hold_by(&Holder::elsewhere()));
+    let refused = found.take_over(&world.context, &world.cluster).await;
+    assert!(refused.unwrap_err().to_string().contains("@elsewhere"));
+}
+
+#[tokio::test]
 async fn a_record_of_another_version_is_an_error_and_hides_no_other_run() {
     let world = World::new();
     let (old, run) = (world.begin().await, world.begin().await);
