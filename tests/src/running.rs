@@ -85,20 +85,19 @@ impl Running<'_> {
         });
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal, unless it has ended meanwhile.
     #[track_caller]
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).unwrap();
+    pub fn signal(&mut self, signal: Signal) {
+        let child = self.child.as_mut().unwrap();
+        if child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(child), signal).unwrap();
+        }
     }
 
     /// Waits for its end.
     pub fn end(mut self) -> Outcome {
         let child = self.child.take().unwrap();
         child.wait_with_output().unwrap().into()
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(self.child.as_ref().unwrap())
     }
 }
 

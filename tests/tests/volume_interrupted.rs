@@ -201,7 +201,7 @@ fn a_second_signal_gives_the_undoing_up_and_tells_the_commands() {
 fn cleanup_leaves_a_running_command_alone() {
     let world = World::shared();
     let scratch = world.scratch();
-    let running = fetching(&world, &scratch);
+    let mut running = fetching(&world, &scratch);
     let objects = world.objects_of_runs();
     let refused = world.cleanup(4).stdout;
     assert!(refused.contains("its command still runs"), "{refused}");
@@ -212,13 +212,53 @@ fn cleanup_leaves_a_running_command_alone() {
     world.expect_nothing_left();
 }
 
+/// A run whose command was killed while it fetched.
+#[track_caller]
+fn killed_run(world: &World) {
+    let scratch = world.scratch();
+    let mut running = fetching(world, &scratch);
+    running.signal(Signal::KILL);
+    running.end();
+    world.sandbox().faults().clear();
+}
+
+#[test]
+fn a_cleanup_that_is_interrupted_ends_its_work_and_a_killed_one_is_done_by_the_next() {
+    let world = World::shared();
+    for (signal, code) in [(Signal::INT, 130), (Signal::KILL, -1)] {
+        for step in [RECORDS, DELETES_POD] {
+            println!("{signal:?} at {step:?}");
+            killed_run(&world);
+            world
+                .signal_pvc_at(step, signal, &["cleanup"])
+                .expect_code(code);
+            if signal == Signal::KILL {
+                world.cleanup(0);
+            }
+            world.expect_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn of_two_cleanups_at_once_one_leaves_the_run_to_the_other() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    for _ in 0..3 {
+        killed_run(&world);
+        let both = [(); 2].map(|()| world.start_pvc(scratch.path(), &["cleanup"]));
+        let both = both.map(Running::end);
+        let codes = both.each_ref().map(|outcome| outcome.code);
+        assert!(codes.contains(&0), "{both:?}");
+        assert!(codes.iter().all(|code| [0, 4].contains(code)), "{both:?}");
+        world.expect_nothing_left();
+    }
+}
+
 #[test]
 fn the_run_of_another_host_is_taken_for_dead_after_a_minute_of_silence() {
     let world = World::shared();
-    let scratch = world.scratch();
-    let running = fetching(&world, &scratch);
-    running.signal(Signal::KILL);
-    running.end();
+    killed_run(&world);
     let lease = only_lease(&world);
     let held_elsewhere = |renewed: &str| {
         let object = world.kubectl(&["get", "lease", &lease, "-o", "json"]);

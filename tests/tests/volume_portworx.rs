@@ -127,7 +127,6 @@ fn no_pull_during_a_backup_or_just_before_one() {
     let template = world.kubectl(&["get", "cronjob", &cron_job, "-o", "json"]);
     let template: Value = serde_json::from_str(&template).unwrap();
     let mut spec = template["spec"]["jobTemplate"]["spec"].clone();
-    // Waits for a volume that does not come, as a backup does that cannot start.
     spec["template"]["spec"]["containers"][0]["command"] = json!(["sleep", "100000"]);
     world.apply(&json!({
         "apiVersion": "batch/v1", "kind": "Job",
@@ -363,6 +362,32 @@ fn a_portworx_pod_that_is_replaced_in_the_middle_is_no_reason_to_leave_the_volum
     assert_eq!(code, 1, "{stderr}");
     world.expect_nothing_left();
     expect_backup_works(&world, "after-replacement");
+}
+
+#[test]
+fn a_node_whose_portworx_is_down_at_the_end_is_told_and_cleaned_up_when_it_is_back() {
+    let world = world();
+    let scratch = world.scratch();
+    let volume = world.volume_name();
+    let portworx = world.sandbox().portworx();
+    let mut running = fetching(&world, &scratch);
+    let node = portworx.in_use(&volume).unwrap().node;
+    portworx.set_down(&node, true);
+    running.signal(Signal::INT);
+    running.end().expect_code(6).expect_error(&[
+        "left behind",
+        &format!("pxctl host detach {volume}"),
+        "kubectl wa-pvc cleanup",
+    ]);
+    world.sandbox().faults().clear();
+    portworx.set_down(&node, false);
+    wait_until("Portworx is ready", || {
+        let pod = portworx_pod(&world, &node);
+        let ready = "jsonpath={.status.containerStatuses[0].ready}";
+        world.kubectl(&["get", "pod", "-n", "kube-system", &pod, "-o", ready]) == "true"
+    });
+    world.cleanup(0);
+    world.expect_nothing_left();
 }
 
 #[test]
