@@ -263,6 +263,31 @@ fn classes_and_image_are_the_users_choice() {
 }
 
 #[test]
+fn another_claim_is_reached_like_the_instances_own() {
+    // Also bound only when the helper pod comes: nothing is on it yet.
+    for storage in [Storage::Ceph, Storage::Local] {
+        let world = World::shared_on(storage);
+        let scratch = world.scratch();
+        world.apply(&json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "by-hand" },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        }));
+        let list = ["list", "--pvc", "by-hand", "-o", "json"];
+        let listed = world.pvc(scratch.path(), &list);
+        let info = info(&world, &["--pvc", "by-hand"]);
+        world.kubectl(&["delete", "pvc", "by-hand", "--wait"]);
+        assert_eq!(info["claim"]["name"], "by-hand");
+        assert_eq!(info["claim"]["phase"], "Bound");
+        let listed = listed.expect_code(0).json();
+        assert_eq!(
+            listed,
+            json!({ "claim": "by-hand", "via": "debug", "files": [] })
+        );
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
 fn releases_of_old_have_another_claim_and_no_key() {
     let world = World::start(Profile::V4_0);
     assert_eq!(info(&world, &[])["claim"]["name"], "wa-store-pvc");

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::PodSpec;
 use kube_transfer::PodContainer;
 use serde_json::json;
 use wa_common::cluster::helper_pod::{self, HelperPodSpec};
 
 use crate::change::{VolumeChange, VolumeRun};
+use crate::survey::Template;
 
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.
 const LIFETIME: Duration = Duration::from_hours(24);
@@ -19,16 +19,21 @@ const CLAIM_PATH: &str = "/volume";
 pub(crate) struct Helper(HelperPodSpec);
 
 impl Helper {
-    /// A pod like those of `origin`, whose spec this is.
+    /// A pod like those of the template, with `claim` in the place of theirs.
     pub(crate) fn of(
-        spec: &PodSpec,
-        origin: &str,
+        template: &Template<'_>,
         claim: &str,
         image: Option<&str>,
     ) -> Result<Self, String> {
-        let mut helper = HelperPodSpec::derive(spec, origin, claim, LIFETIME)
+        let Template {
+            origin,
+            spec,
+            claim: own,
+        } = template;
+        let mut helper = HelperPodSpec::derive(spec, origin, own, LIFETIME)
             .map_err(|error| error.to_string())?;
         helper.read_only = true;
+        claim.clone_into(&mut helper.claim);
         if let Some(image) = image {
             image.clone_into(&mut helper.image);
         }
@@ -45,7 +50,12 @@ impl Helper {
             "volumes": [{ "name": "volume", "persistentVolumeClaim": { "claimName": claim } }],
         });
         let spec = serde_json::from_value(spec).map_err(|error| error.to_string())?;
-        Self::of(&spec, "the image", claim, None)
+        let template = Template {
+            origin: "the image".to_owned(),
+            spec: &spec,
+            claim: claim.to_owned(),
+        };
+        Self::of(&template, claim, None)
     }
 
     pub(crate) fn on_node(mut self, node: &str) -> Self {

@@ -64,6 +64,15 @@ pub(crate) struct Mount {
     created: Option<Timestamp>,
 }
 
+/// A pod spec that a helper pod can be made from.
+pub(crate) struct Template<'a> {
+    /// Whose it is.
+    pub(crate) origin: String,
+    pub(crate) spec: &'a PodSpec,
+    /// The claim that it mounts, in whose place the helper pod has ours.
+    pub(crate) claim: String,
+}
+
 impl Survey {
     /// Looks at the claim named, or at the instance's backup claim.
     pub(crate) async fn take(
@@ -227,9 +236,9 @@ impl Survey {
         (wait < window?).then_some(wait)
     }
 
-    /// The pod spec that a helper pod can be made from: the CronJob's, else that of a Job's pod that has ended.
-    pub(crate) fn template(&self) -> Option<(String, &PodSpec)> {
-        let claim = self.claim_name();
+    /// What a helper pod can be made from: the CronJob's pods, else a Job's pod that has ended. Where neither mounts the
+    /// claim, because the user has named another one, the CronJob's pods with their own claim.
+    pub(crate) fn template(&self) -> Option<Template<'_>> {
         let of_cron_job = self.cron_job.as_ref().and_then(|cron_job| {
             let spec = cron_job.pod_spec()?;
             Some((format!("CronJob {}", cron_job.name()), spec))
@@ -238,10 +247,25 @@ impl Survey {
             let spec = pod.spec.as_ref()?;
             Some((format!("finished pod {}", pod.name_any()), spec))
         });
-        [of_cron_job, of_pod]
+        let claim = self.claim_name();
+        let own = [of_cron_job.clone(), of_pod]
             .into_iter()
             .flatten()
-            .find(|(_, spec)| mount_in(spec, &claim).is_some())
+            .find(|(_, spec)| mount_in(spec, &claim).is_some());
+        if let Some((origin, spec)) = own {
+            return Some(Template {
+                origin,
+                spec,
+                claim,
+            });
+        }
+        let (origin, spec) = of_cron_job?;
+        let claim = mounted_claim(spec)?;
+        Some(Template {
+            origin,
+            spec,
+            claim,
+        })
     }
 }
 
@@ -266,6 +290,15 @@ async fn require_permissions(cluster: &Cluster, instance_named: bool) -> anyhow:
         missing.join("; ")
     );
     Ok(())
+}
+
+/// The first claim that a pod's spec mounts as a whole.
+fn mounted_claim(spec: &PodSpec) -> Option<String> {
+    let volumes = spec.volumes.iter().flatten();
+    volumes
+        .filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name))
+        .find(|claim| mount_in(spec, claim).is_some())
+        .cloned()
 }
 
 /// The container that mounts the claim as a whole, and where, in a pod's spec.

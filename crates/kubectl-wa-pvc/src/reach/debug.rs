@@ -58,16 +58,19 @@ pub(super) async fn plan(
     }
     let needed = [to_exec(), to_record(), to_make_pods()].concat();
     obstacles.extend(missing_permissions(cluster, &needed).await?);
-    let Some((origin, spec)) = template.filter(|_| obstacles.is_empty()) else {
+    let Some(template) = template.filter(|_| obstacles.is_empty()) else {
         return Ok(Err(Obstacles(obstacles)));
     };
-    let helper = Helper::of(spec, &origin, &survey.claim_name(), args.image.as_deref());
+    let helper = Helper::of(&template, &survey.claim_name(), args.image.as_deref());
     let helper = helper.map(|helper| match survey.node_in_use() {
         Some(node) => helper.on_node(node),
         None => helper,
     });
     Ok(helper
-        .map(|helper| DebugPlan { helper, origin })
+        .map(|helper| DebugPlan {
+            helper,
+            origin: template.origin,
+        })
         .map_err(Obstacles::from))
 }
 

@@ -120,7 +120,7 @@ fn needed() -> Vec<Permission> {
 fn helper(survey: &Survey, args: &ReachArgs) -> Result<Helper, Obstacles> {
     let claim = survey.claim_name();
     let helper = match (survey.template(), args.image.as_deref()) {
-        (Some((origin, spec)), image) => Helper::of(spec, &origin, &claim, image),
+        (Some(template), image) => Helper::of(&template, &claim, image),
         (None, Some(image)) => Helper::bare(&claim, image),
         (None, None) => Err(
             "there is neither a CronJob nor a finished pod of it to take an image from; name one with --image"
