@@ -61,18 +61,21 @@ impl HumanReporter {
             last_line: now,
             bar: None,
         });
-        if now.duration_since(transfer.started) < QUIET || !self.bar_wanted {
+        if !self.bar_wanted {
             return;
         }
+        let quiet = now.duration_since(transfer.started) < QUIET;
         if stderr().is_terminal() {
-            let bar = transfer
-                .bar
-                .get_or_insert_with(|| progress.bar(transfer.started));
+            // Hidden at first, but there: its rate is that of the whole transfer.
+            let bar = transfer.bar.get_or_insert_with(|| progress.bar());
+            if bar.is_hidden() && !quiet {
+                bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+            }
             bar.set_position(progress.bytes);
             if let Some(overall) = progress.overall {
                 bar.set_prefix(format!("{} in all", part(overall)));
             }
-        } else if now.duration_since(transfer.last_line) >= LINE_INTERVAL {
+        } else if !quiet && now.duration_since(transfer.last_line) >= LINE_INTERVAL {
             transfer.last_line = now;
             let _ = writeln!(
                 stderr(),
@@ -108,7 +111,7 @@ impl Progress<'_> {
     }
 
     /// pg_dump does not know its size before it ends: then there is no bar to fill, only a count.
-    fn bar(&self, started: Instant) -> ProgressBar {
+    fn bar(&self) -> ProgressBar {
         let template = if self.of.is_some() {
             "{msg}  {wide_bar}  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta}  {prefix}"
         } else {
@@ -116,10 +119,9 @@ impl Progress<'_> {
         };
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        ProgressBar::with_draw_target(self.of, ProgressDrawTarget::stderr_with_hz(5))
+        ProgressBar::with_draw_target(self.of, ProgressDrawTarget::hidden())
             .with_style(style)
             .with_message(self.file.to_owned())
-            .with_elapsed(started.elapsed())
     }
 }
 

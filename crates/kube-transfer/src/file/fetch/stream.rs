@@ -322,7 +322,16 @@ impl Stream<'_> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        self.shared.store.write(self.batch_offset, batch).await
+        self.shared.store.write(self.batch_offset, batch).await?;
+        if let Some(Arriving { range, received }) = self.under_way.front() {
+            let begun = self.batch_offset - range.start;
+            let whole = received - received % BLOCK_BYTES;
+            // An interrupted fetch goes on from here; what vouches for the data is its hash.
+            if whole > begun {
+                self.shared.store.hold(range.start..range.start + whole)?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves what has not come to other streams; with `keep`, not the whole blocks of the range that was arriving.
