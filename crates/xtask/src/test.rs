@@ -14,5 +14,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "--deny",
         "warnings",
     ]))?;
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+    process::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     process::run(&mut cargo(&["test", "--workspace"]))
 }

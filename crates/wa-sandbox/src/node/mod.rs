@@ -2,7 +2,7 @@
 //!
 //! [`Node`] watches the store for pods, as a kubelet watches the API, and gives each a worker (`kubelet`) that has it
 //! scheduled, makes its volumes, runs its containers (`container`) and reports its status. [`Node::exec`] and
-//! [`Node::log`] are what a kubelet serves for `kubectl exec` and `kubectl logs`.
+//! `Node::log` are what a kubelet serves for `kubectl exec` and `kubectl logs`.
 
 mod affinity;
 mod attachments;

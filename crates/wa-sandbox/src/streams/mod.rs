@@ -1,7 +1,7 @@
 //! The endpoints that are more than one answer to one request: `pods/exec` and `pods/log`.
 //!
-//! [`session`] connects a process in a container with a client, whatever they speak: [`websocket`] is what today's
-//! kubectl and the plugins use, [`spdy`] what kubectl before 1.31 and oc use. [`faults`] makes streams fail on
+//! `session` connects a process in a container with a client, whatever they speak: `websocket` is what today's
+//! kubectl and the plugins use, `spdy` what kubectl before 1.31 and oc use. `faults` makes streams fail on
 //! purpose. Left out: `attach` (nothing here needs it) and `portforward`.
 
 mod exec;
