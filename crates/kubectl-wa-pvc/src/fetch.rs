@@ -14,9 +14,9 @@ use kube_transfer::{RemoteCommand, Sink};
 use pg_archive::ArchiveError;
 use serde::Serialize;
 use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, Backup, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest,
-    Method, PgDumpRecord, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
-    Verified, Verifier, VolumeRecord, auth_encryption_yaml, read_auth_encryption, set_name,
+    AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, Method, Origin, SetWriter,
+    StoredFile, ToolRecord, VerificationFailed, Verified, Verifier, VolumeRecord,
+    auth_encryption_yaml, read_auth_encryption, set_name,
 };
 use wa_common::cli::Context;
 use wa_common::report::{Event, Share, bytes, error_text, printable};
@@ -339,46 +339,25 @@ impl Fetch<'_> {
         verified: Option<&Verified>,
     ) -> Manifest {
         let survey = &self.volume.survey;
-        let cluster = &self.volume.cluster;
-        let now = Timestamp::now();
-        let header = verified.map(|verified| &verified.contents.header);
-        Manifest {
-            format_version: FORMAT_VERSION,
+        let origin = Origin {
             tool: ToolRecord {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
-            cluster: ClusterRecord {
-                server: cluster.server().to_owned(),
-                context: cluster.context().map(str::to_owned),
-            },
-            namespace: survey.instance.namespace.clone(),
-            instance: survey.instance.name.clone(),
-            // Today's release need not be the one of that night.
-            release: None,
+            cluster: &self.volume.cluster,
+            instance: &survey.instance,
             method: Method::Volume,
             started_at,
-            finished_at: now,
-            verified_at: verified.map(|_| now),
-            pg_dump: PgDumpRecord {
-                pod: None,
-                version: header.and_then(|header| header.pg_dump_version.clone()),
-                server_version: header.and_then(|header| header.server_version.clone()),
-                database: header.and_then(|header| header.database.clone()),
-            },
+        };
+        // Without a release: today's need not be the one of that night.
+        Manifest {
             volume: Some(VolumeRecord {
                 claim: survey.claim_name(),
                 file: self.dump.name.clone(),
                 modified: files::modified(self.dump),
                 via: self.volume.reached.via.name().to_owned(),
             }),
-            files: files.iter().map(|file| file.record().clone()).collect(),
-            tables: verified
-                .map(|verified| TableRecord::of(&verified.contents))
-                .unwrap_or_default(),
-            instances: verified
-                .map(|verified| verified.instances.clone())
-                .unwrap_or_default(),
+            ..Manifest::new(origin, files, verified)
         }
     }
 

@@ -13,9 +13,9 @@ use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FORMAT_VERSION, FileRole, Manifest, Method,
-    PgDumpRecord, SetError, SetWriter, StoredFile, TableRecord, ToolRecord, VerificationFailed,
-    Verified, auth_encryption_yaml, set_name,
+    AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, Origin, PgDumpRecord, SetError,
+    SetWriter, StoredFile, ToolRecord, VerificationFailed, Verified, auth_encryption_yaml,
+    set_name,
 };
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
@@ -317,38 +317,25 @@ impl Backup<'_> {
     }
 
     fn manifest(&self, files: &[StoredFile], verified: Option<&Verified>) -> Manifest {
-        let now = Timestamp::now();
-        Manifest {
-            format_version: FORMAT_VERSION,
+        let origin = Origin {
             tool: ToolRecord {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
-            cluster: ClusterRecord {
-                server: self.cluster.server().to_owned(),
-                context: self.cluster.context().map(str::to_owned),
-            },
-            namespace: self.ready.instance.namespace.clone(),
-            instance: self.ready.instance.name.clone(),
-            release: self.ready.instance.release.clone(),
+            cluster: self.cluster,
+            instance: &self.ready.instance,
             method: Method::PgDump,
             started_at: self.started_at,
-            finished_at: now,
-            verified_at: verified.map(|_| now),
+        };
+        Manifest {
+            release: self.ready.instance.release.clone(),
             pg_dump: PgDumpRecord {
                 pod: Some(self.ready.pod.name.clone()),
                 version: Some(self.ready.versions.pg_dump.clone()),
                 server_version: Some(self.ready.versions.server.clone()),
                 database: Some(self.ready.datastore.database.clone()),
             },
-            volume: None,
-            files: files.iter().map(|file| file.record().clone()).collect(),
-            tables: verified
-                .map(|verified| TableRecord::of(&verified.contents))
-                .unwrap_or_default(),
-            instances: verified
-                .map(|verified| verified.instances.clone())
-                .unwrap_or_default(),
+            ..Manifest::new(origin, files, verified)
         }
     }
 

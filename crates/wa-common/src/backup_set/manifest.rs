@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use pg_archive::Contents;
 use serde::{Deserialize, Serialize};
 
-use super::ServiceInstance;
+use super::{ServiceInstance, StoredFile, Verified};
+use crate::assistant::Instance;
+use crate::cluster::Cluster;
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -44,6 +46,57 @@ pub struct Manifest {
     pub tables: Vec<TableRecord>,
     /// The service instances in the dump; empty where it was not verified.
     pub instances: Vec<ServiceInstance>,
+}
+
+/// A backup that is being taken, as far as that is known from its beginning.
+pub struct Origin<'a> {
+    /// The tool that takes it.
+    pub tool: ToolRecord,
+    /// The cluster it comes from.
+    pub cluster: &'a Cluster,
+    /// The instance.
+    pub instance: &'a Instance,
+    /// How the dump is taken.
+    pub method: Method,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+impl Manifest {
+    /// The manifest of a backup that has just been stored in `files`. Of PostgreSQL's side it knows what a `verified`
+    /// dump tells itself; whoever knows more adds it.
+    pub fn new(origin: Origin<'_>, files: &[StoredFile], verified: Option<&Verified>) -> Self {
+        let now = Timestamp::now();
+        let contents = verified.map(|verified| &verified.contents);
+        let header = contents.map(|contents| &contents.header);
+        Self {
+            format_version: FORMAT_VERSION,
+            tool: origin.tool,
+            cluster: ClusterRecord {
+                server: origin.cluster.server().to_owned(),
+                context: origin.cluster.context().map(str::to_owned),
+            },
+            namespace: origin.instance.namespace.clone(),
+            instance: origin.instance.name.clone(),
+            release: None,
+            method: origin.method,
+            started_at: origin.started_at,
+            finished_at: now,
+            verified_at: verified.map(|_| now),
+            pg_dump: PgDumpRecord {
+                pod: None,
+                version: header.and_then(|header| header.pg_dump_version.clone()),
+                server_version: header.and_then(|header| header.server_version.clone()),
+                database: header.and_then(|header| header.database.clone()),
+            },
+            volume: None,
+            files: files.iter().map(|file| file.record().clone()).collect(),
+            tables: contents.map(TableRecord::of).unwrap_or_default(),
+            instances: verified
+                .map(|verified| verified.instances.clone())
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// How a dump was taken.

@@ -21,7 +21,7 @@ pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption};
 pub use catalog::{CatalogEntry, SetState, catalog};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{
-    ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, PgDumpRecord,
+    ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};

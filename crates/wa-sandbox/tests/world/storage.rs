@@ -1,55 +1,15 @@
 //! Snapshots, late binding and two nodes in a whole cluster, seen by a real kubectl.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::fs;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use wa_sandbox::disks::{Delay, Operation};
 use wa_sandbox::world::Storage;
-use wa_sandbox::{Config, Sandbox};
 
-struct World {
-    sandbox: Sandbox,
-    directory: TempDir,
-}
+use crate::support::World;
 
 impl World {
-    async fn start(storage: Storage) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config {
-            storage,
-            ..Config::new(directory.path().join("cluster"))
-        };
-        Self {
-            sandbox: Sandbox::start(config).await.unwrap(),
-            directory,
-        }
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Output {
-        Command::new("kubectl")
-            .env("KUBECONFIG", self.sandbox.kubeconfig())
-            .env("HOME", self.directory.path())
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn ask(&self, arguments: &[&str]) -> String {
-        let output = self.kubectl(arguments);
-        assert!(
-            output.status.success(),
-            "kubectl {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     #[track_caller]
     fn apply(&self, object: &Value) {
         let path = self.directory.path().join("manifest.json");
@@ -119,7 +79,7 @@ fn row(table: &str, name: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_the_backup_volume_is_restored_read_and_removed() {
-    let world = World::start(Storage::Ceph).await;
+    let world = World::start(|config| config.storage = Storage::Ceph).await;
     let source = world.sandbox.names().backup_claim.clone();
     let disks = world.sandbox.disks();
     disks.set_delay(Operation::Snapshot, Delay::Of(Duration::from_millis(500)));
@@ -195,7 +155,7 @@ async fn a_snapshot_of_the_backup_volume_is_restored_read_and_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn local_volumes_bind_with_their_first_pod_and_keep_it_on_their_node() {
-    let world = World::start(Storage::Local).await;
+    let world = World::start(|config| config.storage = Storage::Local).await;
     let claim = json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "late", "namespace": "cpd" },
         "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
@@ -233,7 +193,7 @@ async fn local_volumes_bind_with_their_first_pod_and_keep_it_on_their_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_snapshot_controller_its_kinds_are_not_served() {
-    let world = World::start(Storage::CephWithoutSnapshots).await;
+    let world = World::start(|config| config.storage = Storage::CephWithoutSnapshots).await;
     let refused = world.kubectl(&["get", "vs"]);
     let complaint = String::from_utf8(refused.stderr).unwrap();
     assert!(
@@ -245,7 +205,7 @@ async fn without_a_snapshot_controller_its_kinds_are_not_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_for_one_pod_are_backed_up_to_by_one_job_at_a_time() {
-    let world = World::start(Storage::CephOncePod).await;
+    let world = World::start(|config| config.storage = Storage::CephOncePod).await;
     let claim = world.sandbox.names().backup_claim.clone();
     let table = world.ask(&["get", "pvc", &claim]);
     assert!(row(&table, &claim).contains(&"RWOP".to_owned()), "{table}");

@@ -1,55 +1,17 @@
 //! A whole cluster on Portworx storage, asked by a real kubectl as IBM's page asks the node.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 use wa_sandbox::world::Storage;
-use wa_sandbox::{Config, Sandbox};
+
+use crate::support::World;
 
 const MOUNTPOINT: &str = "/var/lib/osd/mounts/voldir";
 
-struct World {
-    sandbox: Sandbox,
-    directory: TempDir,
-}
-
 impl World {
-    async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config {
-            storage: Storage::Portworx,
-            ..Config::new(directory.path().join("cluster"))
-        };
-        Self {
-            sandbox: Sandbox::start(config).await.unwrap(),
-            directory,
-        }
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Output {
-        Command::new("kubectl")
-            .env("KUBECONFIG", self.sandbox.kubeconfig())
-            .env("HOME", self.directory.path())
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    fn ask(&self, arguments: &[&str]) -> String {
-        let output = self.kubectl(arguments);
-        assert!(
-            output.status.success(),
-            "kubectl {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     fn portworx_pod(&self) -> String {
         let name = "jsonpath={.items[0].metadata.name}";
         let of_node = "spec.nodeName=node1";
@@ -91,7 +53,7 @@ fn succeeded(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dumps_are_reached_by_ibm_s_recipe_and_a_volume_left_attached_breaks_the_next_backup() {
-    let world = World::start().await;
+    let world = World::start(|config| config.storage = Storage::Portworx).await;
     let volume = world.volume();
     let listed = world.ask(&["get", "daemonsets", "-n", "kube-system"]);
     assert!(

@@ -1,54 +1,15 @@
 //! The whole cluster with its real PostgreSQL and etcd, asked by a real kubectl.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use wa_sandbox::world::{Profile, Seed};
-use wa_sandbox::{Config, Sandbox};
 
-struct World {
-    sandbox: Sandbox,
-    directory: TempDir,
-}
+use crate::support::World;
 
 impl World {
-    async fn start(profile: Profile, seed: Seed) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config {
-            profile,
-            seed,
-            ..Config::new(directory.path().join("cluster"))
-        };
-        Self {
-            sandbox: Sandbox::start(config).await.unwrap(),
-            directory,
-        }
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Output {
-        Command::new("kubectl")
-            .env("KUBECONFIG", self.sandbox.kubeconfig())
-            .env("HOME", self.directory.path())
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    fn ask(&self, arguments: &[&str]) -> String {
-        let output = self.kubectl(arguments);
-        assert!(
-            output.status.success(),
-            "kubectl {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     /// Runs a script in a pod with the store's password in the environment of that process.
     fn with_password(&self, pod: &str, script: &str) -> Output {
         let names = self.sandbox.names();
@@ -140,7 +101,7 @@ fn succeeded(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_answers_over_tls_with_the_secret_s_password_from_both_pods() {
-    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     for pod in ["wa-postgres-16-1", "wa-postgres-16-2"] {
         let query = "select ssl, (select count(*) from tenant), (select count(*) from workspace) \
                      from pg_stat_ssl where pid = pg_backend_pid()";
@@ -165,7 +126,7 @@ async fn the_store_answers_over_tls_with_the_secret_s_password_from_both_pods() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_of_the_store_is_signed_by_the_ca_secret() {
-    let world = World::start(Profile::V4_8_5, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V4_8_5).await;
     let ca = world.ask(&[
         "get",
         "secret",
@@ -187,7 +148,11 @@ async fn the_certificate_of_the_store_is_signed_by_the_ca_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_has_about_the_size_asked_for_and_everything_a_dump_can_hold() {
     const BYTES: u64 = 3_000_000;
-    let world = World::start(Profile::V5_1, Seed::Bytes(BYTES)).await;
+    let world = World::start(|config| {
+        config.profile = Profile::V5_1;
+        config.seed = Seed::Bytes(BYTES);
+    })
+    .await;
     let script = "pg_dump -Fc >/controller/tmp.dump && wc -c </controller/tmp.dump && pg_restore --list /controller/tmp.dump";
     let answer = succeeded(&world.with_password("wa-postgres-16-1", script));
     let (size, list) = answer.split_once('\n').unwrap();
@@ -210,7 +175,7 @@ async fn a_dump_has_about_the_size_asked_for_and_everything_a_dump_can_hold() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_counts_the_workspaces_for_root_and_refuses_others() {
-    let world = World::start(Profile::V5_0_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_0_1).await;
     let etcdctl = "tls=/etc/etcdtls/operator/etcd-tls; ETCDCTL_API=3 etcdctl --command-timeout 60s --cert $tls/etcd-client.crt \
                    --key $tls/etcd-client.key --cacert $tls/etcd-client-ca.crt \
                    --endpoints https://$(hostname).$CLUSTER_NAME.cpd.svc.cluster.local:2379";
@@ -233,7 +198,7 @@ async fn etcd_counts_the_workspaces_for_root_and_refuses_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_made_by_hand_backs_up_and_prunes_one_old_dump() {
-    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     let before = world.store_backups();
     world.ask(&[
         "create",
@@ -274,7 +239,7 @@ async fn a_job_made_by_hand_backs_up_and_prunes_one_old_dump() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_job_that_the_history_keeps_has_its_completed_pod() {
-    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     let of_cron_job = ["-l", "component=store-cronjob", "--no-headers"];
     let jobs = world.ask(&[&["get", "jobs"][..], &of_cron_job].concat());
     assert_eq!(jobs.lines().count(), 30, "{jobs}");
@@ -308,7 +273,7 @@ async fn every_job_that_the_history_keeps_has_its_completed_pod() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_is_deleted_comes_back_with_its_data() {
-    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     world.ask(&[
         "delete",
         "pod",
@@ -337,8 +302,8 @@ async fn every_profile_starts_and_two_clusters_live_side_by_side() {
         [Profile::V4_8_8, Profile::V5_0_1],
     ] {
         let (one, two) = tokio::join!(
-            World::start(pair[0], Seed::Small),
-            World::start(pair[1], Seed::Small)
+            World::start(|config| config.profile = pair[0]),
+            World::start(|config| config.profile = pair[1])
         );
         for world in [&one, &two] {
             let claim = &world.sandbox.names().backup_claim;
@@ -359,7 +324,7 @@ async fn every_profile_starts_and_two_clusters_live_side_by_side() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_after_a_stop_or_a_drop() {
     for stopped in [true, false] {
-        let world = World::start(Profile::V5_2_1, Seed::Small).await;
+        let world = World::start(|config| config.profile = Profile::V5_2_1).await;
         let cluster = world.directory.path().join("cluster");
         assert!(
             !World::processes(&cluster).is_empty(),
@@ -380,7 +345,7 @@ async fn nothing_is_left_after_a_stop_or_a_drop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_namespace_publishes_the_certificate_and_pods_find_it() {
-    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     world.ask(&["create", "namespace", "later"]);
     let ca = "{.data.ca\\.crt}";
     for namespace in ["cpd", "later"] {
@@ -418,7 +383,7 @@ async fn every_namespace_publishes_the_certificate_and_pods_find_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_let_in_has_nothing_until_a_role_is_bound() {
-    let world = World::start(Profile::V5_2_1, Seed::Small).await;
+    let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     let kubeconfig = world.sandbox.user_kubeconfig("carol").unwrap();
     let as_carol = ["get", "pods", "--kubeconfig", kubeconfig.to_str().unwrap()];
     let refused = world.kubectl(&as_carol);

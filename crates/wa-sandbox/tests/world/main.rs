@@ -1,0 +1,8 @@
+//! Whole clusters with their real PostgreSQL and etcd, asked by a real kubectl.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod portworx;
+mod running;
+mod storage;
+mod support;
