@@ -13,6 +13,8 @@ use crate::{Outcome, World, binary, run, wait_until};
 /// Labels that the plugin's objects carry.
 const RUN_LABEL: &str = "kubectl-wa/run";
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "kubectl-wa-pvc");
+/// Label of the pods and Jobs that a test puts on the volume.
+const SLEEPER: &str = "end-to-end/sleeper";
 
 impl World {
     /// `kubectl wa-pvc` with these arguments, in `directory`.
@@ -105,11 +107,33 @@ impl World {
         })
     }
 
+    /// Deletes the pods and Jobs on the volume that a test which failed has not deleted.
+    pub(crate) fn delete_sleepers(&self) {
+        let store = self.sandbox().store();
+        let is_sleeper =
+            |object: &object::Object| object["metadata"]["labels"].get(SLEEPER).is_some();
+        let kinds = [&resources::PODS, &resources::JOBS];
+        if kinds
+            .iter()
+            .any(|kind| store.list(kind, None).items.iter().any(is_sleeper))
+        {
+            self.kubectl(&[
+                "delete",
+                "jobs,pods",
+                "-l",
+                SLEEPER,
+                "--wait",
+                "--timeout=60s",
+            ]);
+        }
+    }
+
     /// Starts a pod that has the backup volume mounted at `/data`, and returns when it runs.
     #[track_caller]
     pub fn start_pod_on_volume(&self, name: &str) {
         self.apply(&json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": self.sleeper_on_volume(),
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": { SLEEPER: "" } },
+            "spec": self.sleeper_on_volume(),
         }));
         self.kubectl(&[
             "wait",
@@ -124,7 +148,7 @@ impl World {
     #[track_caller]
     pub fn start_job_on_volume(&self, name: &str) {
         self.apply(&json!({
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name },
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name, "labels": { SLEEPER: "" } },
             "spec": { "template": { "spec": self.sleeper_on_volume() } },
         }));
         let selector = format!("job-name={name}");

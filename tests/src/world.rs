@@ -84,6 +84,7 @@ impl World {
         let world = world.lock().unwrap_or_else(PoisonError::into_inner);
         // What a test that failed left behind.
         world.sandbox().faults().clear();
+        world.delete_sleepers();
         world
     }
 
