@@ -335,7 +335,9 @@ fn class_name(claim: &PersistentVolumeClaim) -> Option<&str> {
 }
 
 /// Not every administrator of a namespace may look at what is outside of it.
-fn if_allowed<T>(found: Result<Option<T>, ClusterError>) -> Result<Option<T>, ClusterError> {
+pub(crate) fn if_allowed<T>(
+    found: Result<Option<T>, ClusterError>,
+) -> Result<Option<T>, ClusterError> {
     match found {
         Err(error) if error.code() == Some(403) => Ok(None),
         found => found,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_transfer::PodContainer;
@@ -17,10 +18,12 @@ use wa_common::report::{elapsed, printable};
 use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
 use crate::change::{VolumeChange, VolumeRun};
 use crate::helper::Helper;
-use crate::survey::Survey;
+use crate::survey::{Survey, if_allowed};
 
 const GROUP: &str = "snapshot.storage.k8s.io";
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
+/// The policy of classes whose snapshots and volumes outlive the objects that stand for them.
+const RETAIN: &str = "Retain";
 /// An error that a snapshot shows for this long is not one that passes.
 const ERROR_GRACE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -89,6 +92,7 @@ pub(super) async fn plan(
             None
         }
     };
+    obstacles.extend(storage_class_obstacle(cluster, survey, args).await?);
     obstacles.extend(missing_permissions(cluster, &needed()).await?);
     let helper = helper(survey, args).map_err(|reason| obstacles.extend(reason.0));
     Ok(match (class, helper) {
@@ -137,37 +141,85 @@ async fn snapshot_class(
     survey: &Survey,
     args: &ReachArgs,
 ) -> Result<Result<String, String>, ClusterError> {
-    if let Some(class) = &args.snapshot_class {
-        return Ok(Ok(class.clone()));
-    }
-    let Some(driver) = survey.provisioner() else {
-        return Ok(Err(
-            "the driver of the volume is not known; name a class with --snapshot-class".to_owned(),
-        ));
-    };
-    let classes = match cluster.list_custom(&volume_snapshot_classes(), true).await {
-        Ok(classes) => classes,
-        Err(error) if error.code() == Some(404) => {
-            return Ok(Err("the cluster has no VolumeSnapshots".to_owned()));
+    let named = args.snapshot_class.as_deref();
+    Ok(
+        match cluster.list_custom(&volume_snapshot_classes(), true).await {
+            Ok(classes) => choose_class(&classes, named, survey.provisioner()),
+            Err(error) if error.code() == Some(404) => {
+                Err("the cluster has no VolumeSnapshots".to_owned())
+            }
+            Err(error) if error.code() == Some(403) => named.map(str::to_owned).ok_or_else(|| {
+                "you may not list volumesnapshotclasses; name one with --snapshot-class".to_owned()
+            }),
+            Err(error) => return Err(error),
+        },
+    )
+}
+
+fn choose_class(
+    classes: &[DynamicObject],
+    named: Option<&str>,
+    driver: Option<&str>,
+) -> Result<String, String> {
+    let candidates: Vec<&DynamicObject> = match (named, driver) {
+        (Some(name), _) => {
+            let class = classes.iter().find(|class| class.name_any() == name);
+            vec![class.ok_or_else(|| format!("there is no VolumeSnapshotClass {name}"))?]
         }
-        Err(error) if error.code() == Some(403) => {
-            return Ok(Err(
-                "you may not list volumesnapshotclasses; name one with --snapshot-class".to_owned(),
-            ));
+        (None, Some(driver)) => classes
+            .iter()
+            .filter(|class| class.data["driver"] == driver)
+            .collect(),
+        (None, None) => {
+            return Err(
+                "the driver of the volume is not known; name a class with --snapshot-class"
+                    .to_owned(),
+            );
         }
-        Err(error) => return Err(error),
     };
-    let of_driver: Vec<&DynamicObject> = classes
-        .iter()
-        .filter(|class| class.data["driver"] == driver)
-        .collect();
+    let first = candidates.first().ok_or_else(|| {
+        let driver = driver.unwrap_or_default();
+        format!("there is no VolumeSnapshotClass for the volume's driver {driver}")
+    })?;
     let default = |class: &&&DynamicObject| {
         class.annotations().get(DEFAULT_CLASS).map(String::as_str) == Some("true")
     };
-    let chosen = of_driver.iter().find(default).or(of_driver.first());
-    Ok(chosen
-        .map(|class| class.name_any())
-        .ok_or_else(|| format!("there is no VolumeSnapshotClass for the volume's driver {driver}")))
+    let mut ending = candidates
+        .iter()
+        .filter(|class| class.data["deletionPolicy"] != RETAIN);
+    let chosen = ending.clone().find(default).or(ending.next());
+    chosen.map(|class| class.name_any()).ok_or_else(|| {
+        format!(
+            "VolumeSnapshotClass {} would leave the snapshot on the storage (deletionPolicy Retain); name one that deletes it with --snapshot-class",
+            first.name_any()
+        )
+    })
+}
+
+/// What speaks against the class of the claim that is to be made.
+async fn storage_class_obstacle(
+    cluster: &Cluster,
+    survey: &Survey,
+    args: &ReachArgs,
+) -> Result<Option<String>, ClusterError> {
+    let class = match &args.storage_class {
+        Some(name) => if_allowed(cluster.find_global(name).await)?,
+        None if survey.class_name().is_none() => {
+            return Ok(Some(
+                "the claim has no storage class, which a claim made from the snapshot needs; name one with --storage-class"
+                    .to_owned(),
+            ));
+        }
+        None => survey.class.clone(),
+    };
+    let retains =
+        class.filter(|class: &StorageClass| class.reclaim_policy.as_deref() == Some(RETAIN));
+    Ok(retains.map(|class| {
+        format!(
+            "StorageClass {} would leave the copied volume behind (reclaimPolicy Retain); name one that deletes it with --storage-class",
+            class.name_any()
+        )
+    }))
 }
 
 impl RestoredClaim {
@@ -307,5 +359,49 @@ mod tests {
         let object = claim.object("c", "s", None);
         assert_eq!(object["spec"]["storageClassName"], "ceph");
         assert_eq!(object["spec"]["dataSource"]["name"], "s");
+    }
+    fn class(name: &str, policy: &str, annotations: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": { "name": name, "annotations": annotations },
+            "driver": "ceph", "deletionPolicy": policy,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_class_that_keeps_what_is_deleted_is_never_chosen() {
+        let default = json!({ DEFAULT_CLASS: "true" });
+        let classes = [
+            class("keeps", "Retain", &default),
+            class("first", "Delete", &json!({})),
+            class("default", "Delete", &default),
+        ];
+        let chosen = |named, classes| choose_class(classes, named, Some("ceph"));
+        assert_eq!(chosen(None, &classes[..]).unwrap(), "default");
+        assert_eq!(chosen(None, &classes[..2]).unwrap(), "first");
+        for (named, classes) in [(None, &classes[..1]), (Some("keeps"), &classes[..])] {
+            let reason = chosen(named, classes).unwrap_err();
+            assert!(
+                reason.contains("keeps would leave the snapshot"),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_not_there_is_told() {
+        let classes = [class("first", "Delete", &json!({}))];
+        for (named, driver, reason) in [
+            (
+                Some("second"),
+                Some("ceph"),
+                "no VolumeSnapshotClass second",
+            ),
+            (None, Some("ebs"), "for the volume's driver ebs"),
+            (None, None, "not known"),
+        ] {
+            let told = choose_class(&classes, named, driver).unwrap_err();
+            assert!(told.contains(reason), "{told}");
+        }
     }
 }
