@@ -15,6 +15,7 @@ use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
+use wa_common::cluster::run::RUN_LABEL;
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 
 use crate::reach::missing_permissions;
@@ -60,6 +61,8 @@ pub(crate) struct Mount {
     pub(crate) whole: bool,
     /// The Job that the pod belongs to: it ends when that is done.
     pub(crate) job: Option<String>,
+    /// The run whose helper the pod is: it ends with that.
+    pub(crate) run: Option<String>,
     #[serde(skip)]
     created: Option<Timestamp>,
 }
@@ -404,6 +407,7 @@ fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
             running: running(&container.name) && !going,
             whole: mount.sub_path.is_none() && mount.sub_path_expr.is_none(),
             job: job.clone(),
+            run: pod.labels().get(RUN_LABEL).cloned(),
             created: created(pod),
         })
         .collect::<Vec<_>>()

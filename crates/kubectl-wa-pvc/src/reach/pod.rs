@@ -25,8 +25,9 @@ pub(super) async fn plan(
     asked_for: bool,
 ) -> Result<Result<PodPlan, Obstacles>, ClusterError> {
     let usable = |mount: &&Mount| mount.running && mount.whole;
-    // The pod of a Job goes away in the middle, when its backup is done.
-    let lasting = |mount: &&Mount| usable(mount) && (mount.job.is_none() || asked_for);
+    // The pod of a Job goes away in the middle, when its backup is done, and so does the helper pod of another run.
+    let lasts = |mount: &Mount| mount.job.is_none() && mount.run.is_none();
+    let lasting = |mount: &&Mount| usable(mount) && (lasts(mount) || asked_for);
     let Some(mount) = survey.mounts.iter().find(lasting) else {
         let mut pods: Vec<&str> = survey.mounts.iter().map(|mount| &*mount.pod).collect();
         pods.dedup();
