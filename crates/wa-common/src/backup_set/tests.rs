@@ -177,6 +177,19 @@ fn a_set_that_was_begun_is_gone_on_with() {
 }
 
 #[test]
+fn a_set_that_another_process_has_just_begun_is_not_removed() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut first = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
+    first.keep_partial();
+    fs::write(first.path("store.dump.partial"), "").unwrap();
+    drop(SetWriter::resume_or_create(parent.path(), "wa-cpd-x").unwrap());
+    assert!(first.path("store.dump.partial").exists());
+    fs::remove_file(first.path("store.dump.partial")).unwrap();
+    drop(SetWriter::resume_or_create(parent.path(), "wa-cpd-x").unwrap());
+    assert!(!first.directory().exists(), "what is empty is nobody's");
+}
+
+#[test]
 fn a_set_that_holds_no_data_is_not_kept() {
     let parent = tempfile::tempdir().unwrap();
     let mut set = SetWriter::create(&parent.path().join("new"), "wa-cpd-x").unwrap();

@@ -76,6 +76,8 @@ pub struct SetWriter {
     directory: PathBuf,
     /// Directories made for this set, outermost first: removed again, where empty, if it is not sealed.
     parents: Vec<PathBuf>,
+    /// Whether the directory is this writer's; another process may be at work in one that was there before.
+    made: bool,
     keep_partial: bool,
     sealed: bool,
 }
@@ -126,6 +128,7 @@ impl SetWriter {
         let writer = Self {
             directory: directory.clone(),
             parents,
+            made: true,
             keep_partial: false,
             sealed: false,
         };
@@ -147,7 +150,7 @@ impl SetWriter {
     }
 
     /// Goes on with the set `name` in `parent` where an earlier attempt left it without a manifest, else makes it as
-    /// [`SetWriter::create`] does. What is there already is kept as with [`SetWriter::keep_partial`].
+    /// [`SetWriter::create`] does. What is there already is kept, even where it holds no data: it may be another process's.
     pub fn resume_or_create(parent: &Path, name: &str) -> Result<Self, SetError> {
         let directory = parent.join(name);
         match fs::symlink_metadata(&directory) {
@@ -164,6 +167,7 @@ impl SetWriter {
         Ok(Self {
             directory,
             parents: Vec::new(),
+            made: false,
             keep_partial: true,
             sealed: false,
         })
@@ -280,7 +284,11 @@ impl Drop for SetWriter {
             return;
         }
         // Nothing to be done if it fails: the set has no manifest, and `list` calls it incomplete.
-        let _ = fs::remove_dir_all(&self.directory);
+        let _ = if self.made {
+            fs::remove_dir_all(&self.directory)
+        } else {
+            fs::remove_dir(&self.directory)
+        };
         remove_empty(&self.parents);
     }
 }
