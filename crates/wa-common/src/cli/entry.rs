@@ -86,10 +86,15 @@ impl Context {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        // serde_json does not name the error of the writer as its cause.
+        let of_json = || cause.downcast_ref::<serde_json::Error>()?.io_error_kind();
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        io.or_else(of_json)
+    };
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        .any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 /// Parses the arguments, runs the plugin, and says what became of it. Only this function decides how the process ends.
@@ -310,6 +315,24 @@ mod tests {
             describe(&twice, &Styles::default()),
             "error: cannot write: disk on fire"
         );
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_recognised_in_every_format() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let plain = writeln!(Closed, "x").unwrap_err();
+        assert!(is_broken_pipe(&plain.into()));
+        let json = serde_json::to_writer_pretty(Closed, &["x"]).unwrap_err();
+        assert!(is_broken_pipe(&json.into()));
+        assert!(!is_broken_pipe(&io::Error::other("disk on fire").into()));
     }
 
     #[test]
