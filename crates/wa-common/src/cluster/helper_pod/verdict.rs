@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus,
 };
 
+use super::HELPER_CONTAINER;
 use crate::report::printable;
 
 /// How a pod that is waited for stands.
@@ -59,13 +60,16 @@ pub(super) fn judge(pod: &Pod, events: &[Event]) -> Verdict {
         };
     }
     let phase = status.phase.as_deref().unwrap_or("Pending");
-    if matches!(phase, "Failed" | "Succeeded") {
+    // Others may have been put in by the cluster.
+    let mut containers = status.container_statuses.iter().flatten();
+    let container = containers.find(|container| container.name == HELPER_CONTAINER);
+    let state = container.and_then(|container| container.state.as_ref());
+    let terminated = state.is_some_and(|state| state.terminated.is_some());
+    if terminated || matches!(phase, "Failed" | "Succeeded") {
         return Verdict::Ended {
             why: why_ended(&status),
         };
     }
-    let container = status.container_statuses.iter().flatten().next();
-    let state = container.and_then(|container| container.state.as_ref());
     if phase == "Running" && state.is_some_and(|state| state.running.is_some()) {
         return Verdict::Running;
     }
@@ -161,6 +165,7 @@ fn why_ended(status: &PodStatus) -> String {
         .container_statuses
         .iter()
         .flatten()
+        .filter(|container| container.name == HELPER_CONTAINER)
         .find_map(ended)
         .map(|ended: ContainerStateTerminated| {
             let said = [ended.reason.as_deref(), ended.message.as_deref()];

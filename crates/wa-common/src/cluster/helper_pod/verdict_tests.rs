@@ -47,6 +47,22 @@ fn a_pod_whose_container_runs_is_running() {
 }
 
 #[test]
+fn a_container_that_the_cluster_put_in_does_not_stand_for_the_helper() {
+    let pod = json!({"status": {"phase": "Pending", "containerStatuses": [
+        {"name": "agent", "image": "y", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}},
+        {"name": "helper", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": "InvalidImageName", "message": "no"}}},
+    ]}});
+    let mut running = pod.clone();
+    assert_eq!(stuck(judged(pod, json!([]))).reason, "InvalidImageName");
+    running["status"]["phase"] = json!("Running");
+    running["status"]["containerStatuses"][1]["state"] = json!({"running": {}});
+    running["status"]["containerStatuses"][0]["state"] =
+        json!({"waiting": {"reason": "ImagePullBackOff"}});
+    assert_eq!(judged(running, json!([])), Verdict::Running);
+}
+
+#[test]
 fn what_waiting_does_not_help_is_told_at_once_and_in_the_clusters_words() {
     for (reason, grace) in [
         ("InvalidImageName", NEVER),
