@@ -49,7 +49,7 @@ impl World {
             path: Some(FETCH.to_owned()),
             ..Matcher::default()
         };
-        let bytes_per_second = 30_000;
+        let bytes_per_second = 10_000;
         self.fault(on, None, Effect::Throttle { bytes_per_second });
     }
 

@@ -325,21 +325,23 @@ fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
 }
 
 #[test]
-fn a_cluster_that_is_gone_at_the_end_is_told_with_every_command() {
+fn a_cluster_that_lets_nobody_in_at_the_end_is_told_with_every_command() {
     let world = World::shared();
-    let scratch = world.scratch();
-    let running = fetching(&world, &scratch);
-    let pod = helper_pod(&world);
-    world.fault(Matcher::default(), None, Effect::RefuseConnections);
-    let outcome = running.end();
-    world.sandbox().faults().clear();
-    outcome.expect_code(6).expect_error(&[
-        "left behind",
-        &format!("kubectl delete pod {pod}"),
-        "kubectl wa-pvc cleanup",
-    ]);
-    world.cleanup(0);
-    world.expect_nothing_left();
+    for effect in [Effect::RefuseConnections, Effect::ExpireToken] {
+        let scratch = world.scratch();
+        let running = fetching(&world, &scratch);
+        let pod = helper_pod(&world);
+        world.fault(Matcher::default(), None, effect);
+        let outcome = running.end();
+        world.sandbox().faults().clear();
+        outcome.expect_code(6).expect_error(&[
+            "left behind",
+            &format!("kubectl delete pod {pod}"),
+            "kubectl wa-pvc cleanup",
+        ]);
+        world.cleanup(0);
+        world.expect_nothing_left();
+    }
 }
 
 #[test]

@@ -52,11 +52,22 @@ fn fetching<'a>(world: &'a World, scratch: &TempDir) -> Running<'a> {
     running
 }
 
-/// A backup from the CronJob's template, which fails where the volume is still attached.
+/// Starts a backup from the CronJob's template.
 #[track_caller]
-fn expect_backup_works(world: &World, name: &str) {
+fn start_backup(world: &World, name: &str) {
     let from = format!("--from=cronjob/{}", world.sandbox().names().cron_job());
     world.kubectl(&["create", "job", name, &from]);
+}
+
+/// A backup, which fails where the volume is still attached.
+#[track_caller]
+fn expect_backup_works(world: &World, name: &str) {
+    start_backup(world, name);
+    expect_backup_ends_well(world, name);
+}
+
+#[track_caller]
+fn expect_backup_ends_well(world: &World, name: &str) {
     let job = format!("job/{name}");
     world.kubectl(&["wait", "--for=condition=Complete", &job, "--timeout=60s"]);
     world.kubectl(&["delete", &job, "--wait"]);
@@ -362,6 +373,34 @@ fn a_portworx_pod_that_is_replaced_in_the_middle_is_no_reason_to_leave_the_volum
     assert_eq!(code, 1, "{stderr}");
     world.expect_nothing_left();
     expect_backup_works(&world, "after-replacement");
+}
+
+#[test]
+fn a_backup_that_starts_meanwhile_works() {
+    let world = world();
+    let volume = world.volume_name();
+    for node in ["node1", "node2"] {
+        let scratch = world.scratch();
+        let running = fetching(&world, &scratch);
+        // On the node of the pull, and on the other one, where it has to wait for the volume.
+        world.kubectl(&["cordon", node]);
+        let name = format!("meanwhile-on-{node}");
+        start_backup(&world, &name);
+        let selector = format!("job-name={name}");
+        wait_until("the backup has a node", || {
+            let nodes = "jsonpath={.items[*].spec.nodeName}";
+            let of_job = ["get", "pods", "-l", &selector, "-o", nodes];
+            !world.kubectl(&of_job).is_empty()
+        });
+        let used = world.sandbox().portworx().in_use(&volume);
+        assert!(used.is_some(), "the pull still has the volume");
+        running.end().expect_code(0);
+        world.sandbox().faults().clear();
+        assert_eq!(world.objects_of_runs(), Vec::<String>::new());
+        expect_backup_ends_well(&world, &name);
+        world.kubectl(&["uncordon", node]);
+        world.expect_nothing_left();
+    }
 }
 
 #[test]
