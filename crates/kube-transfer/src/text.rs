@@ -37,6 +37,14 @@ fn obeyed_by_terminals(character: char) -> bool {
             .any(|range| range.contains(&character))
 }
 
+/// A program that a container lacks, together with the one that would do as well.
+pub(crate) fn or_its_substitute(tool: &str) -> &str {
+    match tool {
+        "sha256sum" => "sha256sum and no openssl",
+        tool => tool,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -177,12 +177,13 @@ impl Fetch<'_> {
         }
     }
 
-    /// Whether the set holds this dump, from an earlier pull.
+    /// Whether the set holds this dump, from an earlier pull, and as verified as this one is to be.
     fn is_held_by(&self, directory: &Path, manifest: &Manifest) -> bool {
         let bytes = self.dump.version.bytes;
         let file = manifest.volume.as_ref().map(|volume| &volume.file);
         let here = directory.join(DUMP_FILE).metadata();
-        file == Some(&self.dump.name) && here.is_ok_and(|found| found.len() == bytes)
+        let verified = manifest.verified_at.is_some() || self.args.no_verify;
+        verified && file == Some(&self.dump.name) && here.is_ok_and(|found| found.len() == bytes)
     }
 
     /// Fetches the dump; where it arrived changed, fetches once more what differs.

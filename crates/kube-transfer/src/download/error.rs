@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use crate::{
     digest::Sha256Digest,
     exec::{Failure, Lost, OpenError},
-    text::after_colon,
+    text::{after_colon, or_its_substitute},
 };
 
 /// Why a download did not deliver. Whatever the sink was given so far is not to be trusted.
@@ -45,7 +45,7 @@ pub enum DownloadError {
     },
     /// The container lacks what it takes to account for the output.
     #[error(
-        "the container has no {tool}, which is needed to verify the transfer; use a container that has it"
+        "the container has no {}, which is needed to verify the transfer; use a container that has it", or_its_substitute(.tool)
     )]
     MissingTool {
         /// The program looked for; for `sha256sum`, `openssl` would do as well.

@@ -1,6 +1,6 @@
 //! Why a file in a pod could not be looked at.
 
-use crate::download::DownloadError;
+use crate::{download::DownloadError, text::or_its_substitute};
 
 /// Why a question about files in a pod was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum FileError {
         path: String,
     },
     /// The container lacks a program.
-    #[error("the container has no {tool}; use a container that has it")]
+    #[error("the container has no {}; use a container that has it", or_its_substitute(.tool))]
     MissingTool {
         /// The program.
         tool: String,

@@ -7,7 +7,7 @@ use crate::{
     digest::Sha256Digest,
     exec::{Failure, Lost, OpenError},
     file::{FileError, FileVersion},
-    text::after_colon,
+    text::{after_colon, or_its_substitute},
 };
 
 /// Why a fetch did not deliver. What is good of the data stays in the [`Partial`](super::Partial)'s files.
@@ -115,7 +115,7 @@ pub enum StreamError {
         after: Duration,
     },
     /// The container lacks a program.
-    #[error("the container has no {tool}; use a container that has it")]
+    #[error("the container has no {}; use a container that has it", or_its_substitute(.tool))]
     MissingTool {
         /// The program.
         tool: &'static str,
