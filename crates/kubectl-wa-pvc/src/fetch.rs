@@ -242,6 +242,14 @@ impl Fetch<'_> {
             None
         };
         let Some(partial) = held else {
+            if resume && path.parent().is_some_and(has_arrived) {
+                self.context.reporter.report(&Event::Warning {
+                    message: format!(
+                        "nothing that is here of {} is of the file as it is on the volume now; it is fetched anew",
+                        self.shown
+                    ),
+                });
+            }
             return Partial::create(path, version);
         };
         self.step(
@@ -369,8 +377,7 @@ impl Fetch<'_> {
 
 /// Says what is kept of a fetch that failed.
 fn explain(error: anyhow::Error, set: &Path) -> anyhow::Error {
-    let partial = set.join(format!("{DUMP_FILE}.partial"));
-    if partial.metadata().is_ok_and(|found| found.len() > 0) {
+    if has_arrived(set) {
         error.context(format!(
             "cannot fetch it; what has arrived is kept in {}, to go on with --resume",
             set.display()
@@ -378,6 +385,11 @@ fn explain(error: anyhow::Error, set: &Path) -> anyhow::Error {
     } else {
         error.context("cannot fetch it; nothing was kept")
     }
+}
+
+fn has_arrived(set: &Path) -> bool {
+    let partial = set.join(format!("{DUMP_FILE}.partial"));
+    partial.metadata().is_ok_and(|found| found.len() > 0)
 }
 
 fn causes(error: &dyn std::error::Error) -> String {

@@ -76,8 +76,8 @@ impl Partial {
         Ok(Self::new(path, file, version, RangeSet::new()))
     }
 
-    /// Continues what an earlier run left, provided that it is of this `version` of the source; `None` when nothing
-    /// of it is usable.
+    /// Continues what an earlier run left, provided that it is of a source as long and as old as this `version`; `None`
+    /// when nothing of it is usable. The inode may differ: a copy of the volume is the same file by another way.
     ///
     /// [`fetch`](super::fetch()) compares what is held with the pod's file before it relies on it.
     pub fn resume(path: &Path, version: &FileVersion) -> Result<Option<Self>, PartialError> {
@@ -89,7 +89,7 @@ impl Partial {
         lock(&file, &data)?;
         let length = file.metadata().map_err(io_error("look at", &data))?.len();
         let held = match Record::load(&record_path(path))? {
-            Some(record) if record.version == *version => record.usable(length),
+            Some(record) if record.is_of(version) => record.usable(length),
             _ => RangeSet::new(),
         };
         Ok((!held.is_empty()).then(|| Self::new(path, file, version, held)))
@@ -208,6 +208,11 @@ impl Record {
         fs::rename(&new, path).map_err(io_error("write", path))
     }
 
+    fn is_of(&self, version: &FileVersion) -> bool {
+        let Self { version: was, .. } = self;
+        (was.bytes, was.modified) == (version.bytes, version.modified)
+    }
+
     /// The whole blocks that the record names and a data file of `length` bytes can hold.
     fn usable(&self, length: u64) -> RangeSet<u64> {
         let mut usable = RangeSet::new();
@@ -323,11 +328,12 @@ mod tests {
         for now in [
             FileVersion { bytes: 9, ..was },
             FileVersion { modified: 9, ..was },
-            FileVersion { inode: 9, ..was },
         ] {
             assert_eq!(held(&path, &now), None, "{now:?}");
         }
         assert!(held(&path, &was).is_some());
+        let in_a_copy_of_the_volume = FileVersion { inode: 9, ..was };
+        assert!(held(&path, &in_a_copy_of_the_volume).is_some());
     }
 
     #[test]
