@@ -29,7 +29,7 @@ impl ClosedVolume {
         let cluster = context.connect().await?;
         let instance = context.global.instance.as_deref();
         let survey = Survey::take(&cluster, instance, args.pvc.as_deref()).await?;
-        let plan = reach::choose(reach::assess(&cluster, &survey, args).await?)?;
+        let plan = reach::choose(&cluster, &survey, args).await?;
         Ok(Self {
             cluster,
             survey,

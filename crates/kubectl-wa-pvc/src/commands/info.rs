@@ -27,7 +27,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let cluster = context.connect().await?;
     let instance = context.global.instance.as_deref();
     let survey = Survey::take(&cluster, instance, args.reach.pvc.as_deref()).await?;
-    let assessments = reach::assess(&cluster, &survey, &args.reach).await?;
+    let assessments = reach::assess_all(&cluster, &survey, &args.reach).await?;
     let mut report = Report::of(&survey, &assessments);
     let plan = assessments.into_iter().find_map(|one| one.plan.ok());
     if let Some(plan) = plan

@@ -115,13 +115,13 @@ impl Method {
 }
 
 impl Via {
-    fn method(self) -> Option<Method> {
+    fn methods(self) -> &'static [Method] {
         match self {
-            Self::Auto => None,
-            Self::Pod => Some(Method::Pod),
-            Self::Debug => Some(Method::Debug),
-            Self::Snapshot => Some(Method::Snapshot),
-            Self::Portworx => Some(Method::Portworx),
+            Self::Auto => &Method::ALL,
+            Self::Pod => &[Method::Pod],
+            Self::Debug => &[Method::Debug],
+            Self::Snapshot => &[Method::Snapshot],
+            Self::Portworx => &[Method::Portworx],
         }
     }
 }
@@ -215,43 +215,52 @@ impl Plan {
     }
 }
 
-/// Looks at every way.
-pub(crate) async fn assess(
+/// Looks at every way that `--via` allows.
+pub(crate) async fn assess_all(
     cluster: &Cluster,
     survey: &Survey,
     args: &ReachArgs,
 ) -> anyhow::Result<Vec<Assessment>> {
-    let assess = async |method| -> anyhow::Result<Assessment> {
-        let plan = match method {
-            Method::Pod => pod::plan(cluster, survey, args.via == Via::Pod)
-                .await?
-                .map(Plan::Pod),
-            Method::Debug => debug::plan(cluster, survey, args)
-                .await?
-                .map(|plan| Plan::Debug(Box::new(plan))),
-            Method::Snapshot => snapshot::plan(cluster, survey, args)
-                .await?
-                .map(|plan| Plan::Snapshot(Box::new(plan))),
-            Method::Portworx => portworx::plan(cluster, survey, args)
-                .await?
-                .map(Plan::Portworx),
-        };
-        Ok(Assessment { method, plan })
-    };
-    match args.via.method() {
-        Some(only) => Ok(vec![assess(only).await?]),
-        None => try_join_all(Method::ALL.map(assess)).await,
-    }
+    let assessments = args.via.methods().iter();
+    try_join_all(assessments.map(|method| assess(*method, cluster, survey, args))).await
 }
 
-/// The way to go: the first that can be gone.
-pub(crate) fn choose(assessments: Vec<Assessment>) -> anyhow::Result<Plan> {
+async fn assess(
+    method: Method,
+    cluster: &Cluster,
+    survey: &Survey,
+    args: &ReachArgs,
+) -> anyhow::Result<Assessment> {
+    let plan = match method {
+        Method::Pod => pod::plan(cluster, survey, args.via == Via::Pod)
+            .await?
+            .map(Plan::Pod),
+        Method::Debug => debug::plan(cluster, survey, args)
+            .await?
+            .map(|plan| Plan::Debug(Box::new(plan))),
+        Method::Snapshot => snapshot::plan(cluster, survey, args)
+            .await?
+            .map(|plan| Plan::Snapshot(Box::new(plan))),
+        Method::Portworx => portworx::plan(cluster, survey, args)
+            .await?
+            .map(Plan::Portworx),
+    };
+    Ok(Assessment { method, plan })
+}
+
+/// The way to go: the first that can be gone. The others are not looked at, which for Portworx takes a command in a
+/// privileged pod.
+pub(crate) async fn choose(
+    cluster: &Cluster,
+    survey: &Survey,
+    args: &ReachArgs,
+) -> anyhow::Result<Plan> {
     let mut reasons = String::new();
-    for assessment in assessments {
-        match assessment.plan {
+    for method in args.via.methods() {
+        match assess(*method, cluster, survey, args).await?.plan {
             Ok(plan) => return Ok(plan),
             Err(obstacles) => {
-                let name = assessment.method.name();
+                let name = method.name();
                 reasons = format!("{reasons}\n  {name:<10} {obstacles}");
             }
         }
