@@ -53,12 +53,17 @@ impl ClosedVolume {
             detail: plan.to_string(),
         });
         if matches!(plan, Plan::Debug(_))
-            && survey.is_for_one_node()
+            && (survey.is_for_one_node() || survey.is_for_one_pod())
             && let Some(wait) = survey.next_backup_within(args.window.0)
         {
+            let elsewhere = if survey.is_for_one_pod() {
+                ""
+            } else {
+                "on another node "
+            };
             context.reporter.report(&Event::Warning {
                 message: format!(
-                    "a backup starts in {}; on another node it waits until the helper pod is gone",
+                    "a backup starts in {}; {elsewhere}it waits until the helper pod is gone",
                     elapsed(wait)
                 ),
             });
