@@ -59,7 +59,7 @@ impl Change for VolumeChange {
                     .delete_custom(&volume_snapshots(), name, run, GONE_WITHIN)
                     .await?;
             }
-            Self::Portworx(mount) => mount.undo(cluster).await?,
+            Self::Portworx(mount) => mount.undo(cluster, run).await?,
         }
         Ok(())
     }
@@ -107,6 +107,11 @@ impl VolumeRun {
 
     pub(crate) fn step(&self, step: &'static str, detail: String) {
         self.reporter.report(&Event::Step { step, detail });
+    }
+
+    /// The run's own name.
+    pub(crate) fn run_name(&self) -> &str {
+        self.run.run_name()
     }
 
     /// A name for an object of this run.

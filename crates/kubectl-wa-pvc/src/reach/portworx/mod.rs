@@ -27,8 +27,6 @@ const PROVISIONERS: [&str; 2] = ["pxd.portworx.com", "kubernetes.io/portworx-vol
 const NAMESPACES: [&str; 2] = ["kube-system", "portworx"];
 const LABEL: &str = "name=portworx";
 const CONTAINER: &str = "portworx";
-/// The only directory that Portworx's container shares with its host.
-const MOUNTS: &str = "/var/lib/osd/mounts";
 
 /// The volume, and the pod to attach it through.
 #[derive(Debug)]
@@ -165,7 +163,7 @@ fn is_ready(pod: &Pod) -> bool {
 
 impl PortworxPlan {
     pub(super) async fn open(&self, run: &VolumeRun) -> anyhow::Result<(PodContainer, String)> {
-        let path = format!("{MOUNTS}/{}", run.name("mount"));
+        let path = mount::path_of(run.run_name());
         let mount = PortworxMount {
             namespace: self.target.namespace.clone(),
             pod: self.target.pod.clone(),

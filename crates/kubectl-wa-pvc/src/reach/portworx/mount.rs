@@ -8,7 +8,15 @@ use serde::{Deserialize, Serialize};
 use wa_common::cluster::Cluster;
 
 use super::pxctl::{self, Pxctl};
-use super::{CONTAINER, container_of, node_of, ready_pods};
+use super::{CONTAINER, NAMESPACES, container_of, node_of, ready_pods};
+
+/// The only directory that Portworx's container shares with its host.
+const MOUNTS: &str = "/var/lib/osd/mounts";
+
+/// Where the run called `run` mounts its volume.
+pub(super) fn path_of(run: &str) -> String {
+    format!("{MOUNTS}/{run}-mount")
+}
 
 /// A Portworx volume that this run attaches and mounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +55,20 @@ impl PortworxMount {
         Ok(container_of(pod, &self.namespace))
     }
 
+    /// Whether the run called `run` can have made it. Whoever may write Leases could have recorded anything, and the
+    /// pods of Portworx are privileged.
+    fn is_of(&self, run: &str) -> bool {
+        self.path == path_of(run)
+            && NAMESPACES.contains(&&*self.namespace)
+            && !self.volume.starts_with('-')
+    }
+
     /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result.
-    pub(crate) async fn undo(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    pub(crate) async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
+        ensure!(
+            self.is_of(run),
+            "the record of {run} is not what this plugin writes; nothing was done in the pods of Portworx: look at it before you run the commands"
+        );
         let target = self.target(cluster).await?;
         let pxctl = Pxctl::new(&target);
         let before = pxctl.inspect(cluster, &self.volume).await?;
@@ -84,7 +104,7 @@ impl PortworxMount {
             pod: "portworx-x2k7p".to_owned(),
             node: "worker-1".to_owned(),
             volume: "pvc-1".to_owned(),
-            path: "/var/lib/osd/mounts/wa-pvc-1".to_owned(),
+            path: path_of("wa-pvc-1"),
         }
     }
 
@@ -105,5 +125,34 @@ impl PortworxMount {
              {exec} {pxctl} host detach {volume}\n\
              {exec} {pxctl} volume inspect {volume}"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_no_run_of_this_plugin_wrote_is_not_acted_on() {
+        let mount = PortworxMount::example();
+        assert!(mount.is_of("wa-pvc-1"));
+        assert!(!mount.is_of("wa-pvc-2"));
+        let made_up = [
+            PortworxMount {
+                path: "/etc".to_owned(),
+                ..mount.clone()
+            },
+            PortworxMount {
+                namespace: "elsewhere".to_owned(),
+                ..mount.clone()
+            },
+            PortworxMount {
+                volume: "--all".to_owned(),
+                ..mount
+            },
+        ];
+        for mount in made_up {
+            assert!(!mount.is_of("wa-pvc-1"), "{mount:?}");
+        }
     }
 }
