@@ -231,6 +231,13 @@ impl Survey {
         self.is_bound() || self.phase() == "Pending" && waits_for_pod()
     }
 
+    /// The schedule of the backups, where it does not tell when the next one starts.
+    pub(crate) fn unreadable_schedule(&self) -> Option<&str> {
+        let cron_job = self.cron_job.as_ref()?;
+        let unknown = !cron_job.is_suspended() && cron_job.next_run(Timestamp::now()).is_none();
+        unknown.then(|| cron_job.schedule())
+    }
+
     /// How long until the next backup starts, where that is less than `window`.
     pub(crate) fn next_backup_within(&self, window: Option<Duration>) -> Option<Duration> {
         let now = Timestamp::now();

@@ -105,6 +105,14 @@ fn in_use(survey: &Survey, args: &ReachArgs) -> Vec<String> {
             elapsed(wait)
         ));
     }
+    if let Some(schedule) = survey
+        .unreadable_schedule()
+        .filter(|_| args.window.0.is_some())
+    {
+        reasons.push(format!(
+            "the schedule {schedule:?} does not tell when the next backup starts; make sure that none is near, and allow it with --window 0"
+        ));
+    }
     reasons
 }
 
