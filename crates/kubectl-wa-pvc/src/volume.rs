@@ -4,8 +4,10 @@ use anyhow::Context as _;
 use kube_transfer::file::{Entry, RemoteFile};
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
+use wa_common::cluster::run::{Change as _, Run, RunState};
 use wa_common::report::{Event, elapsed};
 
+use crate::change::{PLUGIN, VolumeChange};
 use crate::reach::{self, Plan, ReachArgs, Reached};
 use crate::survey::Survey;
 
@@ -27,6 +29,7 @@ impl ClosedVolume {
     /// Finds the volume and a way to its files; changes nothing.
     pub(crate) async fn find(context: &Context, args: &ReachArgs) -> anyhow::Result<Self> {
         let cluster = context.connect().await?;
+        warn_of_leftovers(context, &cluster).await;
         let instance = context.global.instance.as_deref();
         let survey = Survey::take(&cluster, instance, args.pvc.as_deref()).await?;
         let plan = reach::choose(&cluster, &survey, args).await?;
@@ -95,6 +98,27 @@ impl OpenVolume {
         RemoteFile {
             target: self.reached.target.clone(),
             path: format!("{}/{}", self.reached.directory, entry.name),
+        }
+    }
+}
+
+/// Tells of runs whose process died, and whose objects may be what is in the way now. Who may not look for them is not
+/// kept from the files.
+pub(crate) async fn warn_of_leftovers(context: &Context, cluster: &Cluster) {
+    let Ok(runs) = Run::<VolumeChange>::others(cluster, PLUGIN).await else {
+        return;
+    };
+    for run in runs.into_iter().flatten() {
+        if run.state == RunState::Dead && !run.changes.is_empty() {
+            let changes: Vec<String> = run.changes.iter().map(VolumeChange::describe).collect();
+            context.reporter.report(&Event::Warning {
+                message: format!(
+                    "{} did not live to undo what it changed ({}); `kubectl {PLUGIN} cleanup -n {}` does",
+                    run.name,
+                    changes.join(", "),
+                    cluster.namespace()
+                ),
+            });
         }
     }
 }

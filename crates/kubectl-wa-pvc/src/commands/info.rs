@@ -12,6 +12,7 @@ use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
 use crate::reach::{self, Assessment, Method, Plan, ReachArgs, Reached};
 use crate::survey::{Mount, Survey};
+use crate::volume::warn_of_leftovers;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,6 +26,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let cluster = context.connect().await?;
+    warn_of_leftovers(context, &cluster).await;
     let instance = context.global.instance.as_deref();
     let survey = Survey::take(&cluster, instance, args.reach.pvc.as_deref()).await?;
     let assessments = reach::assess_all(&cluster, &survey, &args.reach).await?;
