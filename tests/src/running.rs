@@ -45,11 +45,15 @@ impl World {
 
     /// Makes fetching a file of the volume take seconds, until the faults are cleared.
     pub fn slow_fetches(&self) {
+        self.slow_fetches_to(10_000);
+    }
+
+    /// The same, at a rate.
+    pub fn slow_fetches_to(&self, bytes_per_second: u64) {
         let on = Matcher {
             path: Some(FETCH.to_owned()),
             ..Matcher::default()
         };
-        let bytes_per_second = 10_000;
         self.fault(on, None, Effect::Throttle { bytes_per_second });
     }
 

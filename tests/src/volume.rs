@@ -61,6 +61,16 @@ impl World {
         fs::read(self.volume_directory().join(&self.dumps()[0])).unwrap()
     }
 
+    /// The lease of the only run there is.
+    #[track_caller]
+    pub fn only_lease(&self) -> String {
+        let objects = self.objects_of_runs();
+        let mut leases = objects.iter().filter_map(|one| one.strip_prefix("leases/"));
+        let lease = leases.next().unwrap().to_owned();
+        assert_eq!(leases.next(), None);
+        lease
+    }
+
     /// Every object in the cluster that is the plugin's, such as `pods/wa-pvc-3f9a1c07-helper`.
     pub fn objects_of_runs(&self) -> Vec<String> {
         let store = self.sandbox().store();

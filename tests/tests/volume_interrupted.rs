@@ -1,10 +1,5 @@
 //! `kubectl wa-pvc` ended by a signal at every step: what it had made is gone, at once or after `cleanup`.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what cannot be unwrapped here fails the test"
-)]
-
 use std::time::{Duration, Instant};
 
 use end_to_end::{FETCH, Request, Running, World};
@@ -61,18 +56,8 @@ fn fetching<'a>(world: &'a World, scratch: &tempfile::TempDir) -> Running<'a> {
     running
 }
 
-/// The lease of the only run there is.
-#[track_caller]
-fn only_lease(world: &World) -> String {
-    let objects = world.objects_of_runs();
-    let mut leases = objects.iter().filter_map(|one| one.strip_prefix("leases/"));
-    let lease = leases.next().unwrap().to_owned();
-    assert_eq!(leases.next(), None);
-    lease
-}
-
 fn helper_pod(world: &World) -> String {
-    format!("{}-helper", only_lease(world))
+    format!("{}-helper", world.only_lease())
 }
 
 #[test]
@@ -259,7 +244,7 @@ fn of_two_cleanups_at_once_one_leaves_the_run_to_the_other() {
 fn the_run_of_another_host_is_taken_for_dead_after_a_minute_of_silence() {
     let world = World::shared();
     killed_run(&world);
-    let lease = only_lease(&world);
+    let lease = world.only_lease();
     let held_elsewhere = |renewed: &str| {
         let object = world.kubectl(&["get", "lease", &lease, "-o", "json"]);
         let object: Value = serde_json::from_str(&object).unwrap();
@@ -303,7 +288,7 @@ fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
     let world = World::shared();
     let scratch = world.scratch();
     let running = fetching(&world, &scratch);
-    world.kubectl(&["delete", "lease", &only_lease(&world)]);
+    world.kubectl(&["delete", "lease", &world.only_lease()]);
     let outcome = running.end().expect_code(1);
     assert_eq!(outcome.stdout, "");
     world.expect_nothing_left();
@@ -314,7 +299,7 @@ fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
         .set_delay(Operation::Snapshot, Delay::Never);
     let mut waiting = world.start_pvc(scratch.path(), SNAPSHOT);
     waiting.until(WAITS_FOR_SNAPSHOT);
-    world.kubectl(&["delete", "lease", &only_lease(&world)]);
+    world.kubectl(&["delete", "lease", &world.only_lease()]);
     let outcome = waiting.end();
     world
         .sandbox()

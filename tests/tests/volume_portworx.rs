@@ -446,3 +446,18 @@ fn an_encrypted_volume_is_attached_only_with_its_key() {
     world.pvc(scratch.path(), PULL).expect_code(0);
     world.expect_nothing_left();
 }
+
+#[test]
+fn a_pull_whose_lease_is_deleted_stops_and_detaches_the_volume() {
+    let world = world();
+    let scratch = world.scratch();
+    // Slow enough for the lease to be missed meanwhile.
+    world.slow_fetches_to(1_000);
+    let mut running = world.start_pvc(scratch.path(), PULL);
+    running.until(FETCHES);
+    world.kubectl(&["delete", "lease", &world.only_lease()]);
+    let outcome = running.end().expect_code(1).expect_error(&["was lost"]);
+    assert_eq!(outcome.stdout, "");
+    world.sandbox().faults().clear();
+    world.expect_nothing_left();
+}

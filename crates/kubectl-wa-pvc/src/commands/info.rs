@@ -36,7 +36,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         && (args.measure || matches!(plan, Plan::Pod(_)))
     {
         let reached = plan.open(context, &cluster, &args.reach).await?;
-        match space(&cluster, &reached).await {
+        match reached.guard(space(&cluster, &reached)).await {
             Ok(space) => report.space = Some(space),
             // The rest is worth telling all the same.
             Err(error) => context.reporter.report(&Event::Warning {

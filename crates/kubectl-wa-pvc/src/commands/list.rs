@@ -24,7 +24,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let volume = volume.open(context, &args.reach).await?;
     let cron_job = volume.survey.cron_job.as_ref();
     let retention = cron_job.and_then(BackupCronJob::retention);
-    let mut entries = volume.files().await?;
+    let mut entries = volume.reached.guard(volume.files()).await?;
     entries.sort_by(|a, b| {
         let newest_first = b.version.modified.cmp(&a.version.modified);
         newest_first.then_with(|| b.name.cmp(&a.name))

@@ -68,7 +68,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             bytes(target.available_bytes)
         );
     }
-    fetch_all(context, &fetches).await
+    volume.reached.guard(fetch_all(context, &fetches)).await
 }
 
 /// Without the dumps that a running backup may still write to; one that is named is fetched all the same.

@@ -176,11 +176,25 @@ impl fmt::Display for Plan {
 }
 
 /// Where the files of the volume can be read now.
-#[derive(Debug, Clone)]
 pub(crate) struct Reached {
     pub(crate) via: Method,
     pub(crate) target: PodContainer,
     pub(crate) directory: String,
+    /// What was begun for it; nothing where no change was needed.
+    run: Option<VolumeRun>,
+}
+
+impl Reached {
+    /// Does `work` with the files, as long as what was made to reach them is this command's own.
+    pub(crate) async fn guard<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        match &self.run {
+            Some(run) => run.guard(work).await,
+            None => work.await,
+        }
+    }
 }
 
 impl Plan {
@@ -200,17 +214,28 @@ impl Plan {
         cluster: &Cluster,
         args: &ReachArgs,
     ) -> anyhow::Result<Reached> {
-        let run = || VolumeRun::begin(context, cluster, self.to_string());
-        let (target, directory) = match self {
-            Self::Pod(plan) => plan.open(cluster),
-            Self::Debug(plan) => plan.open(&run().await?, args.timeout()).await?,
-            Self::Snapshot(plan) => plan.open(&run().await?, args.timeout()).await?,
-            Self::Portworx(plan) => plan.open(&run().await?).await?,
+        let timeout = args.timeout();
+        let begin = || VolumeRun::begin(context, cluster, self.to_string());
+        let ((target, directory), run) = match self {
+            Self::Pod(plan) => (plan.open(cluster), None),
+            Self::Debug(plan) => {
+                let run = begin().await?;
+                (plan.open(&run, timeout).await?, Some(run))
+            }
+            Self::Snapshot(plan) => {
+                let run = begin().await?;
+                (plan.open(&run, timeout).await?, Some(run))
+            }
+            Self::Portworx(plan) => {
+                let run = begin().await?;
+                (plan.open(&run).await?, Some(run))
+            }
         };
         Ok(Reached {
             via: self.method(),
             target,
             directory,
+            run,
         })
     }
 }
