@@ -107,7 +107,7 @@ impl Fetch<'_> {
         let fetched = self
             .fetch(&path)
             .await
-            .map_err(|error| explain(error.into(), set.directory()))?;
+            .map_err(|error| explain(error, set.directory()))?;
         self.step(
             "fetched",
             format!(
@@ -376,8 +376,12 @@ impl Fetch<'_> {
 }
 
 /// Says what is kept of a fetch that failed.
-fn explain(error: anyhow::Error, set: &Path) -> anyhow::Error {
-    if has_arrived(set) {
+fn explain(error: FetchError, set: &Path) -> anyhow::Error {
+    let of_another = matches!(error, FetchError::Partial(PartialError::InUse { .. }));
+    let error = anyhow::Error::new(error);
+    if of_another {
+        error.context("cannot fetch it")
+    } else if has_arrived(set) {
         error.context(format!(
             "cannot fetch it; what has arrived is kept in {}, to go on with --resume",
             set.display()
