@@ -184,12 +184,13 @@ fn a_snapshot_that_fails_says_why_in_the_controllers_words() {
         "--timeout",
         "2s",
     ];
-    refused(&world, &arguments).expect_error(&[
-        "failed",
-        "with class nosuch",
-        "nosuch",
-        "not found",
-    ]);
+    refused_at_once(&world, &arguments).expect_error(&["no VolumeSnapshotClass nosuch"]);
+    // Who may not look for the class learns it from the controller.
+    let group = "snapshot.storage.k8s.io";
+    forbid(&world, "list", group, "volumesnapshotclasses", "");
+    let outcome = refused(&world, &arguments);
+    world.sandbox().faults().clear();
+    outcome.expect_error(&["failed", "with class nosuch", "nosuch", "not found"]);
 }
 
 #[test]
