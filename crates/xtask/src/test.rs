@@ -3,7 +3,7 @@
 use crate::process::{self, cargo};
 use crate::setup;
 
-mod end_to_end;
+mod files;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::run()?;
@@ -18,9 +18,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     ]))?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
     process::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
-    // The end-to-end tests run the plugins.
-    process::run(&mut cargo(&["build", "--workspace", "--bins"]))?;
-    let others = ["test", "--workspace", "--exclude", end_to_end::PACKAGE];
-    process::run(&mut cargo(&others))?;
-    end_to_end::run()
+    files::run()?;
+    process::run(&mut cargo(&["test", "--workspace", "--doc"]))
 }

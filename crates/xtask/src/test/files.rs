@@ -1,0 +1,92 @@
+//! Files of tests, two at a time. cargo runs one after the other, and most of them wait for a practice cluster of their
+//! own more than they work.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use crate::process::cargo;
+
+const AT_A_TIME: usize = 2;
+
+/// The executable of a file of tests.
+struct TestFile {
+    executable: PathBuf,
+    /// Where cargo runs it: the directory of its package.
+    directory: PathBuf,
+}
+
+/// Builds and runs every test of the workspace but those in the documentation. What a file prints is shown when it has
+/// ended.
+pub(super) fn run() -> anyhow::Result<()> {
+    let waiting = Mutex::new(build()?);
+    let failed = Mutex::new(Vec::new());
+    // A function, so that the list is not locked while a file runs.
+    let next = || lock(&waiting).pop();
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(file) = next() {
+                    if let Err(error) = file.run() {
+                        lock(&failed).push(format!("{error:#}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = lock(&failed);
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Builds the tests and the binaries they run, all in one go: a part of the workspace would be built with other features
+/// of its dependencies, once more.
+fn build() -> anyhow::Result<Vec<TestFile>> {
+    let arguments = ["test", "--workspace", "--no-run", "--message-format=json"];
+    let built = cargo(&arguments).stderr(Stdio::inherit()).output()?;
+    ensure!(built.status.success(), "the tests cannot be built");
+    let files: Vec<TestFile> = String::from_utf8(built.stdout)?
+        .lines()
+        .filter_map(|line| TestFile::of(&serde_json::from_str(line).ok()?))
+        .collect();
+    ensure!(!files.is_empty(), "cargo names no tests");
+    Ok(files)
+}
+
+impl TestFile {
+    /// The one that a message of cargo tells of, if it does.
+    fn of(message: &Value) -> Option<Self> {
+        let executable = message["executable"].as_str()?;
+        let manifest = Path::new(message["manifest_path"].as_str()?);
+        (message["profile"]["test"] == true).then_some(Self {
+            executable: executable.into(),
+            directory: manifest.parent()?.to_owned(),
+        })
+    }
+
+    fn run(&self) -> anyhow::Result<()> {
+        let Output { status, stdout, .. } = Command::new("sh")
+            // One stream, in its order.
+            .args(["-c", "exec \"$0\" 2>&1"])
+            .arg(&self.executable)
+            .env("CARGO_MANIFEST_DIR", &self.directory)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run {}", self.executable.display()))?;
+        let name = self.executable.file_name().unwrap_or_default().display();
+        println!("\n{name}{}", String::from_utf8_lossy(&stdout));
+        if !status.success() {
+            bail!("the tests in {name} failed: {status}");
+        }
+        Ok(())
+    }
+}
