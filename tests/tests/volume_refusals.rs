@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use end_to_end::{Outcome, World, binary, run};
+use end_to_end::{Outcome, Request, World, binary, run, wait_until};
 use serde_json::{Value, json};
 use wa_sandbox::disks::{Delay, Operation};
 use wa_sandbox::faults::{Effect, Matcher};
@@ -201,6 +201,45 @@ fn a_claim_that_is_not_bound_is_given_up_and_everything_removed() {
     let outcome = refused(&world, &["--via", "snapshot", "--timeout", "3s"]);
     disks.set_delay(Operation::Provision, Delay::default());
     outcome.expect_error(&["unbound", "undone"]);
+}
+
+#[test]
+fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
+    const CREATES_CLAIM: Request = ("POST", "/persistentvolumeclaims");
+    let world = World::shared();
+    let disks = world.sandbox().disks();
+    disks.set_delay(Operation::Provision, Delay::Never);
+    let scratch = world.scratch();
+    let mut pull = world.start_pvc(scratch.path(), &["pull", "--latest", "--via", "snapshot"]);
+    pull.until(CREATES_CLAIM);
+    wait_until("the claim is there", || !our_claims(&world).is_empty());
+    let claim = &our_claims(&world)[0];
+    let now = claim["metadata"]["creationTimestamp"].clone();
+    world.apply(&json!({
+        "apiVersion": "v1", "kind": "Event", "type": "Warning",
+        "metadata": {"name": "quota", "namespace": "cpd"},
+        "reason": "ProvisioningFailed", "message": "quota of the pool is used up",
+        "involvedObject": {
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "cpd",
+            "name": claim["metadata"]["name"], "uid": claim["metadata"]["uid"],
+        },
+        "firstTimestamp": now, "lastTimestamp": now,
+    }));
+    let outcome = pull.end();
+    disks.set_delay(Operation::Provision, Delay::default());
+    outcome.expect_code(1).expect_error(&[
+        "gets no volume",
+        "quota of the pool is used up",
+        "undone",
+    ]);
+    world.expect_nothing_left();
+}
+
+/// The claims that the plugin has made.
+fn our_claims(world: &World) -> Vec<Value> {
+    let ours = ["get", "pvc", "-l", "kubectl-wa/run", "-o", "json"];
+    let list: Value = serde_json::from_str(&world.kubectl(&ours)).unwrap();
+    list["items"].as_array().unwrap().clone()
 }
 
 #[test]

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
+use kube::Api;
+use kube::api::ListParams;
 use kube_transfer::PodContainer;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
+use wa_common::cluster::Cluster;
 use wa_common::cluster::helper_pod::{self, HelperPodSpec};
+use wa_common::report::printable;
 
 use crate::change::{VolumeChange, VolumeRun};
 use crate::survey::Template;
@@ -13,6 +19,11 @@ use crate::survey::Template;
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.
 const LIFETIME: Duration = Duration::from_hours(24);
 const CLAIM_PATH: &str = "/volume";
+
+/// A provisioner that has failed for this long does not succeed by itself.
+const PROVISIONING_GRACE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const PROVISIONING_FAILED: &str = "ProvisioningFailed";
 
 /// A helper pod to be.
 #[derive(Debug, Clone)]
@@ -81,10 +92,56 @@ impl Helper {
         let name = run.name("helper");
         let change = VolumeChange::Pod { name: name.clone() };
         run.create(change, self.0.pod(&name)).await?;
-        let ready = helper_pod::ready(run.cluster(), &name, timeout, run.reporter());
-        let ready = async { ready.await.context("the helper pod does not start") };
+        let ready = async {
+            let ready = helper_pod::ready(run.cluster(), &name, timeout, run.reporter());
+            let bound = claim_that_fails(run.cluster(), &self.0.claim);
+            tokio::select! {
+                ready = ready => ready.context("the helper pod does not start"),
+                why = bound => bail!("the helper pod does not start: claim {} gets no volume: {why}", self.0.claim),
+            }
+        };
         let target = run.guard(ready).await?;
         run.step("helper pod", format!("{name} runs"));
         Ok((target, self.0.mount_path().to_owned()))
     }
+}
+
+/// Ends when the claim's provisioner has failed for a while, with what it says; waits forever otherwise, also where the
+/// user may not see events.
+async fn claim_that_fails(cluster: &Cluster, claim: &str) -> String {
+    let mut failing: Option<Instant> = None;
+    loop {
+        sleep(LOOK_EVERY).await;
+        match provisioning_failure(cluster, claim).await {
+            None => failing = None,
+            Some(why)
+                if failing.get_or_insert_with(Instant::now).elapsed() >= PROVISIONING_GRACE =>
+            {
+                return why;
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// What the provisioner of an unbound claim said last, where that is a failure.
+async fn provisioning_failure(cluster: &Cluster, claim: &str) -> Option<String> {
+    let found: PersistentVolumeClaim = cluster.find(claim).await.ok()??;
+    if found.status?.phase.as_deref() == Some("Bound") {
+        return None;
+    }
+    let events: Api<Event> = Api::namespaced(cluster.client().clone(), cluster.namespace());
+    let about_claim =
+        format!("involvedObject.kind=PersistentVolumeClaim,involvedObject.name={claim}");
+    let parameters = ListParams::default().fields(&about_claim);
+    let listed = cluster
+        .once("list events", events.list(&parameters))
+        .await
+        .ok()?;
+    let failures = listed.items.into_iter().filter(|event| {
+        event.reason.as_deref() == Some(PROVISIONING_FAILED)
+            && event.involved_object.uid == found.metadata.uid
+    });
+    let last = failures.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
+    last.message.map(|message| printable(&message).into_owned())
 }

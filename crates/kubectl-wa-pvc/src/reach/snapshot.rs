@@ -27,6 +27,8 @@ const RETAIN: &str = "Retain";
 /// An error that a snapshot shows for this long is not one that passes.
 const ERROR_GRACE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What the snapshot controller leaves in the status when two of its own writes met; it tries again by itself.
+const CONFLICT: &str = "the object has been modified";
 
 /// VolumeSnapshots of a CSI driver.
 pub(crate) fn volume_snapshots() -> ApiResource {
@@ -321,7 +323,8 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
             return Ok(size.filter(|size| *size != "0").map(str::to_owned));
         }
         let late = started.elapsed() >= timeout;
-        if let Some(error) = status["error"]["message"].as_str() {
+        let error = status["error"]["message"].as_str();
+        if let Some(error) = error.filter(|error| !error.contains(CONFLICT)) {
             let since = failing.get_or_insert_with(Instant::now);
             if late || since.elapsed() >= ERROR_GRACE {
                 bail!("snapshot {name} failed: {}", printable(error));
