@@ -1,24 +1,21 @@
 //! The backup volume as the cluster knows it: claim, volume, who has it mounted, and what writes to it.
 
+mod mounts;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use k8s_openapi::Metadata;
-use k8s_openapi::api::core::v1::{
-    Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
-use kube_transfer::PodContainer;
-use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
-use wa_common::cluster::run::RUN_LABEL;
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 
 use crate::reach::missing_permissions;
+pub(crate) use mounts::{Mount, Template};
+use mounts::{claim_volume, created, has_ended, mount_in, mounted_claim, mounts};
 
 /// Where a claim's provisioner is noted on the claim itself, newest first.
 const PROVISIONER_NOTES: [&str; 2] = [
@@ -44,36 +41,6 @@ pub(crate) struct Survey {
     /// The pod of a backup Job that has ended, the newest.
     pub(crate) finished_pod: Option<Pod>,
     pub(crate) cron_job: Option<BackupCronJob>,
-}
-
-/// One container that has the claim mounted.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Mount {
-    pub(crate) pod: String,
-    pub(crate) container: String,
-    /// Absent until the pod is scheduled.
-    pub(crate) node: Option<String>,
-    pub(crate) path: String,
-    /// Whether commands can run in the container now.
-    pub(crate) running: bool,
-    /// Whether it sees all of the volume, rather than a directory of it.
-    pub(crate) whole: bool,
-    /// The Job that the pod belongs to: it ends when that is done.
-    pub(crate) job: Option<String>,
-    /// The run whose helper the pod is: it ends with that.
-    pub(crate) run: Option<String>,
-    #[serde(skip)]
-    created: Option<Timestamp>,
-}
-
-/// A pod spec that a helper pod can be made from.
-pub(crate) struct Template<'a> {
-    /// Whose it is.
-    pub(crate) origin: String,
-    pub(crate) spec: &'a PodSpec,
-    /// The claim that it mounts, in whose place the helper pod has ours.
-    pub(crate) claim: String,
 }
 
 impl Survey {
@@ -302,38 +269,6 @@ async fn require_permissions(cluster: &Cluster, instance_named: bool) -> anyhow:
     Ok(())
 }
 
-/// The first claim that a pod's spec mounts as a whole.
-fn mounted_claim(spec: &PodSpec) -> Option<String> {
-    let volumes = spec.volumes.iter().flatten();
-    volumes
-        .filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name))
-        .find(|claim| mount_in(spec, claim).is_some())
-        .cloned()
-}
-
-/// The container that mounts the claim as a whole, and where, in a pod's spec.
-pub(crate) fn mount_in<'a>(spec: &'a PodSpec, claim: &str) -> Option<(&'a Container, &'a str)> {
-    let volume = volume_of(spec.volumes.as_deref()?, claim)?;
-    spec.containers.iter().find_map(|container| {
-        let mount = container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .find(|mount| mount.name == volume.name && mount.sub_path.is_none())?;
-        Some((container, mount.mount_path.as_str()))
-    })
-}
-
-impl Mount {
-    pub(crate) fn target(&self, namespace: &str) -> PodContainer {
-        PodContainer {
-            namespace: namespace.to_owned(),
-            pod: self.pod.clone(),
-            container: self.container.clone(),
-        }
-    }
-}
-
 fn volume_name(claim: &PersistentVolumeClaim) -> Option<&str> {
     let name = claim.spec.as_ref()?.volume_name.as_deref();
     name.filter(|name| !name.is_empty())
@@ -352,72 +287,4 @@ pub(crate) fn if_allowed<T>(
         Err(error) if error.code() == Some(403) => Ok(None),
         found => found,
     }
-}
-
-fn volume_of<'a>(volumes: &'a [Volume], claim: &str) -> Option<&'a Volume> {
-    volumes.iter().find(|volume| {
-        volume
-            .persistent_volume_claim
-            .as_ref()
-            .is_some_and(|source| source.claim_name == claim)
-    })
-}
-
-fn claim_volume<'a>(pod: &'a Pod, claim: &str) -> Option<&'a Volume> {
-    volume_of(pod.spec.as_ref()?.volumes.as_deref()?, claim)
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn created<T: Metadata<Ty = ObjectMeta>>(object: &T) -> Option<Timestamp> {
-    object
-        .metadata()
-        .creation_timestamp
-        .as_ref()
-        .map(|time| time.0)
-}
-
-fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
-    let Some((spec, volume)) = pod.spec.as_ref().zip(claim_volume(pod, claim)) else {
-        return Vec::new();
-    };
-    let owners = pod.metadata.owner_references.iter().flatten();
-    let job = owners
-        .filter(|owner| owner.kind == "Job")
-        .map(|owner| owner.name.clone())
-        .next();
-    let going = pod.metadata.deletion_timestamp.is_some();
-    let running = |container: &str| {
-        let statuses = pod
-            .status
-            .iter()
-            .flat_map(|status| &status.container_statuses);
-        statuses.flatten().any(|status| {
-            let state = status.state.as_ref();
-            status.name == container && state.is_some_and(|state| state.running.is_some())
-        })
-    };
-    let of = |container: &Container| {
-        let mounts = container.volume_mounts.iter().flatten();
-        let here = mounts.filter(|mount| mount.name == volume.name);
-        here.map(|mount| Mount {
-            pod: pod.name_any(),
-            container: container.name.clone(),
-            node: spec.node_name.clone(),
-            path: mount.mount_path.clone(),
-            running: running(&container.name) && !going,
-            whole: mount.sub_path.is_none() && mount.sub_path_expr.is_none(),
-            job: job.clone(),
-            run: pod.labels().get(RUN_LABEL).cloned(),
-            created: created(pod),
-        })
-        .collect::<Vec<_>>()
-    };
-    spec.containers.iter().flat_map(of).collect()
 }
