@@ -18,7 +18,7 @@ use kube_transfer::{
 
 use crate::support::{
     ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, eventually, impatient,
-    is_running, names, shells, tools,
+    is_running, names, resumed, shells, tools,
 };
 
 const MIB: usize = 1 << 20;
@@ -248,8 +248,8 @@ async fn a_source_rewritten_with_its_size_and_time_kept_is_never_a_mixture() {
     let entry = stat(&client, &file, &TransferOptions::default())
         .await
         .expect("a file");
-    let partial = Partial::resume(&volume.destination(), &entry.version)
-        .expect("no trouble")
+    let partial = resumed(&volume.destination(), &entry.version)
+        .await
         .expect("something held");
     assert_eq!(partial.held_bytes(), 4 << 20);
     let resumed = fetch(
@@ -448,8 +448,8 @@ async fn a_sink_that_fails_ends_the_fetch_and_what_is_here_stays() {
         matches!(&error, FetchError::Sink(error) if error.kind() == io::ErrorKind::StorageFull),
         "{error:?}"
     );
-    let partial = Partial::resume(&volume.destination(), &entry.version)
-        .expect("no trouble")
+    let partial = resumed(&volume.destination(), &entry.version)
+        .await
         .expect("something held");
     assert!(partial.held_bytes() >= 3 << 20);
 }

@@ -11,15 +11,14 @@ use std::{
 use kube::Client;
 use kube_transfer::{
     TransferOptions,
-    file::{
-        FetchError, FetchOptions, Fetched, FileError, FileVersion, Partial, PartialError, fetch,
-        stat,
-    },
+    file::{FetchError, FetchOptions, Fetched, FileError, FileVersion, Partial, fetch, stat},
 };
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::SmallRng};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::support::{ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, random_bytes};
+use crate::support::{
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, random_bytes, resumed,
+};
 
 const MIB: usize = 1 << 20;
 const SWEEPS: u64 = 200;
@@ -28,19 +27,9 @@ const ROUNDS: usize = 8;
 
 /// Continues, or begins anew where nothing can be continued.
 async fn partial(path: &Path, version: &FileVersion) -> Partial {
-    loop {
-        let resumed = Partial::resume(path, version);
-        let partial = match resumed {
-            Ok(Some(partial)) => Ok(partial),
-            Ok(None) => Partial::create(path, version),
-            Err(error) => Err(error),
-        };
-        match partial {
-            Ok(partial) => return partial,
-            // Threads of the fetch that was dropped.
-            Err(PartialError::InUse { .. }) => sleep(Duration::from_millis(1)).await,
-            Err(error) => panic!("{error:?}"),
-        }
+    match resumed(path, version).await {
+        Some(partial) => partial,
+        None => Partial::create(path, version).expect("a partial file"),
     }
 }
 
@@ -244,8 +233,8 @@ async fn only_what_is_missing_is_read_again() {
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
     let client = server.client();
     let version = interrupted(&volume, &client).await;
-    let partial = Partial::resume(&volume.destination(), &version)
-        .expect("no trouble")
+    let partial = resumed(&volume.destination(), &version)
+        .await
         .expect("something held");
     assert_eq!(partial.held_bytes(), 3 << 20);
     let mut least = u64::MAX;
@@ -282,14 +271,10 @@ async fn of_a_source_that_changed_or_went_nothing_is_continued() {
         .await
         .expect("a file")
         .version;
-    assert!(
-        Partial::resume(&volume.destination(), &now)
-            .expect("no trouble")
-            .is_none()
-    );
+    assert!(resumed(&volume.destination(), &now).await.is_none());
 
-    let partial = Partial::resume(&volume.destination(), &was)
-        .expect("no trouble")
+    let partial = resumed(&volume.destination(), &was)
+        .await
         .expect("something held");
     std::fs::remove_file(volume.source()).expect("mine");
     let error = fetch(

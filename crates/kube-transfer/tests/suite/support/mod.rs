@@ -5,16 +5,25 @@ mod pod;
 mod script;
 mod tools;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use kube::{Client, Config};
-use kube_transfer::{PodContainer, stream_config};
+use kube_transfer::{
+    PodContainer,
+    file::{FileVersion, Partial, PartialError},
+    stream_config,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    time::sleep,
 };
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async,
@@ -194,4 +203,15 @@ async fn accept(
     };
     let socket = accept_hdr_async(socket, callback).await.ok()?;
     Some((socket, argv))
+}
+
+/// Continues what an earlier fetch left, once it is let go of: a fetch that was dropped still has threads, and a process
+/// that is just being started here holds every open file, with its lock, until it runs its program.
+pub(crate) async fn resumed(path: &Path, version: &FileVersion) -> Option<Partial> {
+    loop {
+        match Partial::resume(path, version) {
+            Err(PartialError::InUse { .. }) => sleep(Duration::from_millis(1)).await,
+            resumed => return resumed.expect("no trouble"),
+        }
+    }
 }
