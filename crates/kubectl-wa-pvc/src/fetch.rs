@@ -102,7 +102,7 @@ impl Fetch<'_> {
             Place::Free(name) => name,
         };
         let mut set = SetWriter::resume_or_create(self.to, &name)?;
-        set.keep_partial();
+        set.keep_data();
         let path = set.path(DUMP_FILE);
         let fetched = self
             .fetch(&path)

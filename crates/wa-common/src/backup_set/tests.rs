@@ -193,7 +193,7 @@ fn a_set_that_another_process_has_just_begun_is_not_removed() {
 fn a_set_that_holds_no_data_is_not_kept() {
     let parent = tempfile::tempdir().unwrap();
     let mut set = SetWriter::create(&parent.path().join("new"), "wa-cpd-x").unwrap();
-    set.keep_partial();
+    set.keep_data();
     let partial = set.path("store.dump.partial");
     fs::write(&partial, "").unwrap();
     fs::write(format!("{}.json", partial.display()), "{}").unwrap();

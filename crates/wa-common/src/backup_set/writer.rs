@@ -78,8 +78,17 @@ pub struct SetWriter {
     parents: Vec<PathBuf>,
     /// Whether the directory is this writer's; another process may be at work in one that was there before.
     made: bool,
-    keep_partial: bool,
+    keep: Keep,
     sealed: bool,
+}
+
+/// What stays of a set that is not sealed.
+#[derive(Debug, Clone, Copy)]
+enum Keep {
+    Nothing,
+    /// The set, if there is data in it.
+    Data,
+    Everything,
 }
 
 /// A file of a set that is being written, under a name that ends in `.partial`.
@@ -129,7 +138,7 @@ impl SetWriter {
             directory: directory.clone(),
             parents,
             made: true,
-            keep_partial: false,
+            keep: Keep::Nothing,
             sealed: false,
         };
         match builder.create(&directory) {
@@ -168,7 +177,7 @@ impl SetWriter {
             directory,
             parents: Vec::new(),
             made: false,
-            keep_partial: true,
+            keep: Keep::Data,
             sealed: false,
         })
     }
@@ -178,10 +187,15 @@ impl SetWriter {
         remove_empty(&self.parents);
     }
 
-    /// Leaves what was written so far in place if the set is not sealed, for a look at it or to go on with it. Where
-    /// nothing was written, nothing is left.
+    /// Leaves what was written so far in place if the set is not sealed, for a look at it.
     pub fn keep_partial(&mut self) {
-        self.keep_partial = true;
+        self.keep = Keep::Everything;
+    }
+
+    /// Leaves what was written so far in place if the set is not sealed, to go on with it. Where nothing was written,
+    /// nothing is left.
+    pub fn keep_data(&mut self) {
+        self.keep = Keep::Data;
     }
 
     /// The set's directory.
@@ -280,7 +294,12 @@ impl SetWriter {
 
 impl Drop for SetWriter {
     fn drop(&mut self) {
-        if self.sealed || self.keep_partial && holds_data(&self.directory) {
+        let kept = match self.keep {
+            Keep::Nothing => false,
+            Keep::Data => holds_data(&self.directory),
+            Keep::Everything => true,
+        };
+        if self.sealed || kept {
             return;
         }
         // Nothing to be done if it fails: the set has no manifest, and `list` calls it incomplete.
