@@ -1,5 +1,6 @@
 //! One dump on the volume becomes a backup set here.
 
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,10 @@ use serde::Serialize;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, Method, Origin, SetWriter,
     StoredFile, ToolRecord, VerificationFailed, Verified, Verifier, VolumeRecord,
-    auth_encryption_yaml, read_auth_encryption, set_name,
+    auth_encryption_yaml, read_auth_encryption, set_name, store_auth_encryption,
 };
 use wa_common::cli::Context;
-use wa_common::report::{Event, Share, bytes, error_text, printable};
+use wa_common::report::{Event, Share, bytes, causes_text, error_text, printable};
 
 use crate::files;
 use crate::volume::OpenVolume;
@@ -145,8 +146,8 @@ impl Fetch<'_> {
         match self.place() {
             Place::Taken(_) => 0,
             Place::Free(name) => {
-                let partial = self.to.join(name).join(format!("{DUMP_FILE}.partial"));
-                let here = partial.metadata().map_or(0, |found| found.blocks() * 512);
+                let arrived = arrived(&self.to.join(name));
+                let here = arrived.map_or(0, |found| found.blocks() * 512);
                 bytes.saturating_sub(here)
             }
         }
@@ -286,15 +287,15 @@ impl Fetch<'_> {
             } => warning(format!(
                 "stream {} broke: {}; attempt {attempt} of {} to open it again",
                 stream + 1,
-                causes(error),
+                causes_text(*error),
                 self.args.retries
             )),
             FetchEvent::GivenUp { error } => warning(format!(
                 "a stream was given up, the others go on: {}",
-                causes(error)
+                causes_text(*error)
             )),
             FetchEvent::AskingAgain { error } => {
-                warning(format!("{}; asking again", causes(error)))
+                warning(format!("{}; asking again", causes_text(*error)))
             }
         });
     }
@@ -317,18 +318,7 @@ impl Fetch<'_> {
                 return Ok(None);
             }
         };
-        let file = set.write(
-            AUTH_ENCRYPTION_FILE,
-            FileRole::AuthEncryption,
-            yaml.as_bytes(),
-        )?;
-        self.step(
-            AUTH_ENCRYPTION_FILE,
-            format!(
-                "{}, needed to read restored data: keep it secret",
-                bytes(file.record().bytes)
-            ),
-        );
+        let file = store_auth_encryption(set, &yaml, &*self.context.reporter)?;
         Ok(Some(file))
     }
 
@@ -392,18 +382,12 @@ fn explain(error: FetchError, set: &Path) -> anyhow::Error {
 }
 
 fn has_arrived(set: &Path) -> bool {
-    let partial = set.join(format!("{DUMP_FILE}.partial"));
-    partial.metadata().is_ok_and(|found| found.len() > 0)
+    arrived(set).is_ok_and(|found| found.len() > 0)
 }
 
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+/// What an unfinished fetch has left in a set.
+fn arrived(set: &Path) -> io::Result<Metadata> {
+    fs::metadata(set.join(format!("{DUMP_FILE}.partial")))
 }
 
 /// What reading the dump's blocks found; `None` where that was declined.

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::process::{self, cargo, target_directory};
 use crate::setup;
@@ -80,6 +80,18 @@ impl PracticeCluster {
             command.env("PATH", paths);
         }
         command
+    }
+
+    /// What kubectl prints; it must succeed.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command("kubectl").args(arguments).output()?;
+        ensure!(
+            output.status.success(),
+            "kubectl {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Puts the programs on the PATH of [`Self::command`]; each plugin under the names that kubectl looks for when

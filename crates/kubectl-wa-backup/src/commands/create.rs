@@ -15,7 +15,7 @@ use serde::Serialize;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, Origin, PgDumpRecord, SetError,
     SetWriter, StoredFile, ToolRecord, VerificationFailed, Verified, auth_encryption_yaml,
-    set_name,
+    set_name, store_auth_encryption,
 };
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
@@ -301,18 +301,7 @@ impl Backup<'_> {
             return Ok(None);
         };
         let yaml = auth_encryption_yaml(secret)?;
-        let file = set.write(
-            AUTH_ENCRYPTION_FILE,
-            FileRole::AuthEncryption,
-            yaml.as_bytes(),
-        )?;
-        self.step(
-            AUTH_ENCRYPTION_FILE,
-            format!(
-                "{}, needed to read restored data: keep it secret",
-                bytes(file.record().bytes)
-            ),
-        );
+        let file = store_auth_encryption(set, &yaml, &*self.context.reporter)?;
         Ok(Some(file))
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::cluster::run::{Change as _, Found, Loss, RunError, RunState};
-use wa_common::report::{Event, Styles, age, error_text, printable};
+use wa_common::report::{Styles, age, printable};
 
 use crate::change::{PLUGIN, VolumeChange};
 
@@ -44,14 +44,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         .runs
         .iter()
         .any(|run| run.outcome == Outcome::Refused);
-    let Some(last) = failed.pop() else {
-        return Ok(if refused { Exit::Refused } else { Exit::Done });
-    };
-    for failure in failed {
-        let message = error_text(&failure);
-        context.reporter.report(&Event::Failure { message });
-    }
-    Err(last)
+    context.conclude(failed)?;
+    Ok(if refused { Exit::Refused } else { Exit::Done })
 }
 
 async fn clean(

@@ -10,7 +10,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::backup_set::Target;
 use wa_common::cli::{Context, DryRun, Exit, Render};
-use wa_common::report::{Event, Share, Styles, bytes, count, error_text, printable};
+use wa_common::report::{Event, Share, Styles, bytes, count, printable};
 
 use crate::fetch::{Fetch, FetchArgs, Pulled};
 use crate::files::{self, FileKind};
@@ -134,14 +134,8 @@ async fn fetch_all(context: &Context, fetches: &[Fetch<'_>]) -> anyhow::Result<E
     if !sets.is_empty() {
         context.print(&Sets { sets })?;
     }
-    let Some(last) = failures.pop() else {
-        return Ok(Exit::Done);
-    };
-    for failure in failures {
-        let message = error_text(&failure);
-        context.reporter.report(&Event::Failure { message });
-    }
-    Err(last)
+    context.conclude(failures)?;
+    Ok(Exit::Done)
 }
 
 /// What `--dry-run` prints.

@@ -7,7 +7,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 
+use super::{AUTH_ENCRYPTION_FILE, FileRole, SetError, SetWriter, StoredFile};
 use crate::assistant::AUTH_ENCRYPTION_KEY;
+use crate::report::{Event, Reporter, bytes};
 
 /// What a restore needs of the secret: its key, its name and labels. What the cluster added (uid, owner, managed fields)
 /// would keep the file from being applied elsewhere.
@@ -48,6 +50,27 @@ pub fn auth_encryption_yaml(secret: &Secret) -> anyhow::Result<String> {
         data,
     };
     serde_saphyr::to_string(&file).context("cannot write the auth-encryption secret as YAML")
+}
+
+/// Puts that YAML into a set, and tells of it.
+pub fn store_auth_encryption(
+    set: &SetWriter,
+    yaml: &str,
+    reporter: &dyn Reporter,
+) -> Result<StoredFile, SetError> {
+    let file = set.write(
+        AUTH_ENCRYPTION_FILE,
+        FileRole::AuthEncryption,
+        yaml.as_bytes(),
+    )?;
+    reporter.report(&Event::Step {
+        step: AUTH_ENCRYPTION_FILE,
+        detail: format!(
+            "{}, needed to read restored data: keep it secret",
+            bytes(file.record().bytes)
+        ),
+    });
+    Ok(file)
 }
 
 /// Reads the YAML that the CronJob writes beside its dumps; an error where it is not such a secret.

@@ -17,7 +17,7 @@ mod target;
 mod verifier;
 mod writer;
 
-pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption};
+pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 pub use catalog::{CatalogEntry, SetState, catalog};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{

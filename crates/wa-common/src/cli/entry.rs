@@ -74,6 +74,18 @@ impl Context {
         }
     }
 
+    /// What becomes of a command that does several things: all `failures` are told, the last one by being returned.
+    pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        let Some(last) = failures.pop() else {
+            return Ok(());
+        };
+        for failure in failures {
+            let message = error_text(&failure);
+            self.reporter.report(&Event::Failure { message });
+        }
+        Err(last)
+    }
+
     /// The format of results.
     pub fn output(&self) -> &OutputFormat {
         &self.global.output

@@ -12,7 +12,9 @@ mod text;
 pub use human::HumanReporter;
 pub use json::JsonReporter;
 pub use style::Styles;
-pub use text::{age, bytes, count, elapsed, error_text, printable, printable_lines, table};
+pub use text::{
+    age, bytes, causes_text, count, elapsed, error_text, printable, printable_lines, table,
+};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -42,8 +42,13 @@ fn is_control(c: char) -> bool {
 /// An error with its causes, outermost first, none of them told twice: typed errors tell their cause in their own
 /// sentence.
 pub fn error_text(error: &anyhow::Error) -> String {
+    causes_text(error.as_ref())
+}
+
+/// As [`error_text`], for an error of a type of its own.
+pub fn causes_text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for cause in error.chain() {
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
         let text = cause.to_string();
         if !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);

@@ -58,16 +58,6 @@ struct Store {
 
 impl Store {
     fn find(cluster: &PracticeCluster) -> anyhow::Result<Self> {
-        let kubectl = |arguments: &[&str]| -> anyhow::Result<Vec<u8>> {
-            let output = cluster.command("kubectl").args(arguments).output()?;
-            ensure!(
-                output.status.success(),
-                "kubectl {}: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr)
-            );
-            Ok(output.stdout)
-        };
         let check = cluster
             .command("kubectl")
             .args(["wa-backup", "create", "--dry-run", "-o", "json"])
@@ -77,7 +67,7 @@ impl Store {
             "the practice cluster is not usable: {}",
             String::from_utf8_lossy(&check.stderr)
         );
-        let pod = kubectl(&[
+        let pod = cluster.kubectl(&[
             "get",
             "pods",
             "-l",
@@ -85,7 +75,7 @@ impl Store {
             "-o",
             "jsonpath={.items[0].metadata.name}",
         ])?;
-        let secret = kubectl(&[
+        let secret = cluster.kubectl(&[
             "get",
             "secret",
             "wa-store-datastore-connection-strings",
@@ -93,7 +83,7 @@ impl Store {
             "go-template={{.data.store_vcap_services | base64decode}}",
         ])?;
         let services: serde_json::Value =
-            serde_json::from_slice(&secret).context("the store secret is not JSON")?;
+            serde_json::from_str(&secret).context("the store secret is not JSON")?;
         let credentials = services["user-provided"]
             .as_array()
             .into_iter()
@@ -106,7 +96,7 @@ impl Store {
             other => other.to_string(),
         };
         Ok(Self {
-            pod: String::from_utf8(pod)?,
+            pod,
             environment: vec![
                 format!("PGHOST={}", text("host")),
                 format!("PGPORT={}", text("port")),

@@ -58,22 +58,16 @@ impl Dump {
     /// Has the CronJob take one now: the database's size, compressed, so that nothing on the way can compress it again.
     fn take(cluster: &PracticeCluster) -> anyhow::Result<Self> {
         println!("taking a dump with the CronJob, and starting a pod that reads it");
-        kubectl(
-            cluster,
-            &["create", "job", "bench", "--from=cronjob/wa-store-cronjob"],
-        )?;
-        kubectl(
-            cluster,
-            &[
-                "wait",
-                "job/bench",
-                "--for=condition=Complete",
-                "--timeout=30m",
-            ],
-        )?;
+        cluster.kubectl(&["create", "job", "bench", "--from=cronjob/wa-store-cronjob"])?;
+        cluster.kubectl(&[
+            "wait",
+            "job/bench",
+            "--for=condition=Complete",
+            "--timeout=30m",
+        ])?;
         start_reader(cluster)?;
         let newest = "cd /store-backups && stat -c '%s %n' \"$(ls -t store.dump_* | head -n 1)\"";
-        let told = kubectl(cluster, &["exec", READER, "--", "sh", "-c", newest])?;
+        let told = cluster.kubectl(&["exec", READER, "--", "sh", "-c", newest])?;
         let (bytes, name) = told.trim().split_once(' ').context("there is no dump")?;
         Ok(Self {
             name: name.to_owned(),
@@ -148,7 +142,7 @@ impl Dump {
 
 /// The CronJob's container, asleep.
 fn start_reader(cluster: &PracticeCluster) -> anyhow::Result<()> {
-    let cron_job = kubectl(cluster, &["get", "cronjob/wa-store-cronjob", "-o", "json"])?;
+    let cron_job = cluster.kubectl(&["get", "cronjob/wa-store-cronjob", "-o", "json"])?;
     let cron_job: serde_json::Value = serde_json::from_str(&cron_job)?;
     let mut spec = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone();
     spec["containers"][0]["command"] = serde_json::json!(["sleep", "infinity"]);
@@ -167,34 +161,22 @@ fn start_reader(cluster: &PracticeCluster) -> anyhow::Result<()> {
         .context("kubectl has no input")?
         .write_all(pod.to_string().as_bytes())?;
     ensure!(apply.wait()?.success(), "the reading pod was not made");
-    kubectl(cluster, &["wait", "pod", READER, "--for=condition=Ready"]).map(drop)
+    cluster
+        .kubectl(&["wait", "pod", READER, "--for=condition=Ready"])
+        .map(drop)
 }
 
 /// Where the API server listens.
 fn server(cluster: &PracticeCluster) -> anyhow::Result<SocketAddr> {
-    let url = kubectl(
-        cluster,
-        &[
-            "config",
-            "view",
-            "--minify",
-            "-o",
-            "jsonpath={.clusters[0].cluster.server}",
-        ],
-    )?;
+    let url = cluster.kubectl(&[
+        "config",
+        "view",
+        "--minify",
+        "-o",
+        "jsonpath={.clusters[0].cluster.server}",
+    ])?;
     let address = url.trim().trim_start_matches("https://");
     address
         .parse()
         .with_context(|| format!("{url} is no address"))
-}
-
-fn kubectl(cluster: &PracticeCluster, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = cluster.command("kubectl").args(arguments).output()?;
-    ensure!(
-        output.status.success(),
-        "kubectl {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }
