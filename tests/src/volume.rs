@@ -117,8 +117,38 @@ impl World {
         })
     }
 
-    /// Deletes the pods and Jobs on the volume that a test which failed has not deleted.
-    pub(crate) fn delete_sleepers(&self) {
+    /// Undoes what tests that failed have left: the plugin's changes, pods and Jobs on the volume, a schedule.
+    pub(crate) fn reset_volume(&self) {
+        if !self.objects_of_runs().is_empty() {
+            let scratch = self.scratch();
+            self.pvc(scratch.path(), &["cleanup"]);
+        }
+        self.delete_sleepers();
+        if self.schedule() != self.quiet_schedule {
+            self.set_schedule(&self.quiet_schedule);
+        }
+    }
+
+    /// When the CronJob takes backups.
+    pub fn schedule(&self) -> String {
+        let names = self.sandbox().names();
+        let kind = &resources::CRON_JOBS;
+        let cron_job = self
+            .sandbox()
+            .store()
+            .get(kind, self.sandbox().namespace(), &names.cron_job());
+        cron_job.unwrap()["spec"]["schedule"].as_str().unwrap().to_owned()
+    }
+
+    /// Has the CronJob take backups at other times.
+    #[track_caller]
+    pub fn set_schedule(&self, schedule: &str) {
+        let patch = json!({ "spec": { "schedule": schedule } }).to_string();
+        let cron_job = self.sandbox().names().cron_job();
+        self.kubectl(&["patch", "cronjob", &cron_job, "--type=merge", "-p", &patch]);
+    }
+
+    fn delete_sleepers(&self) {
         let store = self.sandbox().store();
         let is_sleeper =
             |object: &object::Object| object["metadata"]["labels"].get(SLEEPER).is_some();

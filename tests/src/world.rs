@@ -20,6 +20,8 @@ pub struct World {
     sandbox: Option<Sandbox>,
     runtime: Runtime,
     home: TempDir,
+    /// When the CronJob takes backups unless a test wants another time: not while tests run, whenever that is.
+    pub(crate) quiet_schedule: String,
 }
 
 /// The requests that run pg_dump, and not the ones that ask for versions.
@@ -63,11 +65,16 @@ impl World {
         };
         let sandbox =
             runtime.block_on(async { tokio::spawn(Sandbox::start(config)).await.unwrap() });
-        Self {
+        let in_half_a_day = ["-u", "-d", "12 hours", "+0 %H * * *"];
+        let date = run(Command::new("date").args(in_half_a_day)).expect_code(0);
+        let world = Self {
             sandbox: Some(sandbox.unwrap()),
             runtime,
             home,
-        }
+            quiet_schedule: date.stdout.trim().to_owned(),
+        };
+        world.set_schedule(&world.quiet_schedule);
+        world
     }
 
     /// The one cluster of a file of tests, for one test at a time: a fault meets only the test that injected it.
@@ -84,7 +91,7 @@ impl World {
         let world = world.lock().unwrap_or_else(PoisonError::into_inner);
         // What a test that failed left behind.
         world.sandbox().faults().clear();
-        world.delete_sleepers();
+        world.reset_volume();
         world
     }
 

@@ -168,19 +168,16 @@ fn no_pull_during_a_backup_or_just_before_one() {
         portworx.in_use(&world.volume_name()).is_none()
     });
 
-    let set_schedule = |schedule: &str| {
-        let patch = json!({ "spec": { "schedule": schedule, "timeZone": "Etc/UTC" } }).to_string();
-        world.kubectl(&["patch", "cronjob", &cron_job, "--type=merge", "-p", &patch]);
-    };
+    let quiet = world.schedule();
     let mut date = std::process::Command::new("date");
     let soon = run(date.args(["-u", "-d", "8 minutes", "+%M %H * * *"])).expect_code(0);
-    set_schedule(soon.stdout.trim());
+    world.set_schedule(soon.stdout.trim());
     refused(&world, &[], "a backup starts in 7m");
     let scratch = world.scratch();
     world
         .pvc(scratch.path(), &[PULL, &["--window", "2m"]].concat())
         .expect_code(0);
-    set_schedule("0 23 * * *");
+    world.set_schedule(&quiet);
     world.expect_nothing_left();
 }
 
@@ -258,14 +255,26 @@ fn what_portworx_refuses_is_told_and_undone() {
 }
 
 #[test]
+fn a_volume_that_is_busy_for_a_moment_is_released_all_the_same() {
+    let world = world();
+    for operation in [Operation::Unmount, Operation::Detach] {
+        let scratch = world.scratch();
+        world.sandbox().portworx().fail(operation, 2);
+        world.pvc(scratch.path(), PULL).expect_code(0);
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
 fn a_volume_that_cannot_be_released_is_told_loudly_with_every_command_and_cleanup_tries_again() {
     let world = world();
     let volume = world.volume_name();
     let portworx = world.sandbox().portworx();
     for operation in [Operation::Unmount, Operation::Detach] {
         let scratch = world.scratch();
-        portworx.fail(operation, 1);
+        portworx.fail(operation, usize::MAX);
         let outcome = world.pvc(scratch.path(), PULL).expect_code(6);
+        portworx.fail(operation, 0);
         assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
         let node = portworx.in_use(&volume).unwrap().node;
         let exec = format!(
@@ -296,8 +305,10 @@ fn a_volume_that_cannot_be_released_is_told_loudly_with_every_command_and_cleanu
 fn the_commands_that_are_told_do_what_they_say() {
     let world = world();
     let scratch = world.scratch();
-    world.sandbox().portworx().fail(Operation::Unmount, 1);
+    let portworx = world.sandbox().portworx();
+    portworx.fail(Operation::Unmount, usize::MAX);
     let told = world.pvc(scratch.path(), PULL).expect_code(6).stderr;
+    portworx.fail(Operation::Unmount, 0);
     let commands = told.lines().map(str::trim);
     let commands: Vec<&str> = commands
         .filter(|line| line.starts_with("kubectl exec"))
@@ -306,10 +317,7 @@ fn the_commands_that_are_told_do_what_they_say() {
     for command in commands {
         run(world.command("sh").args(["-c", command])).expect_code(0);
     }
-    assert_eq!(
-        world.sandbox().portworx().in_use(&world.volume_name()),
-        None
-    );
+    assert_eq!(portworx.in_use(&world.volume_name()), None);
     world.cleanup(0);
     world.expect_nothing_left();
 }

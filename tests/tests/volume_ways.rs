@@ -77,10 +77,13 @@ fn info_tells_of_the_volume_and_of_the_next_backup() {
     assert_eq!(info["mountedBy"], json!([]));
     let backups = &info["backups"];
     assert_eq!(backups["cronJob"], "wa-store-cronjob");
-    assert_eq!(backups["schedule"], "0 23 * * *");
+    assert_eq!(backups["schedule"], world.schedule());
     assert_eq!(backups["suspended"], false);
     assert_eq!(backups["activeJobs"], json!([]));
-    assert!(backups["next"].as_str().unwrap().ends_with("T23:00:00Z"));
+    let schedule = world.schedule();
+    let hour = schedule.split(' ').nth(1).unwrap();
+    let next = backups["next"].as_str().unwrap();
+    assert!(next.ends_with(&format!("T{hour}:00:00Z")), "{next}");
     assert!(
         way(&info, "debug")["plan"]
             .as_str()

@@ -1,10 +1,12 @@
 //! A volume that is attached and mounted, and how that is undone.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kube_transfer::PodContainer;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 use wa_common::cluster::Cluster;
 
 use super::pxctl::{self, Pxctl};
@@ -12,6 +14,10 @@ use super::{CONTAINER, NAMESPACES, container_of, node_of, ready_pods};
 
 /// The only directory that Portworx's container shares with its host.
 const MOUNTS: &str = "/var/lib/osd/mounts";
+/// How long the volume may not want to be released: what a command that was killed had been reading through ends only
+/// when it notices, and keeps the mount busy until then.
+const RELEASED_WITHIN: Duration = Duration::from_secs(15);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the run called `run` mounts its volume.
 pub(super) fn path_of(run: &str) -> String {
@@ -63,12 +69,27 @@ impl PortworxMount {
             && !self.volume.starts_with('-')
     }
 
-    /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result.
+    /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result. Tries for
+    /// [`RELEASED_WITHIN`].
     pub(crate) async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
         ensure!(
             self.is_of(run),
             "the record of {run} is not what this plugin writes; nothing was done in the pods of Portworx: look at it before you run the commands"
         );
+        let deadline = Instant::now() + RELEASED_WITHIN;
+        loop {
+            match self.release(cluster).await {
+                Err(error) if Instant::now() < deadline => {
+                    tracing::info!("volume {} is not released yet: {error:#}", self.volume);
+                    sleep(TRY_AGAIN_AFTER).await;
+                }
+                released => return released,
+            }
+        }
+    }
+
+    /// Looks at the volume first, so that it can be done again whatever the last attempt came to.
+    async fn release(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let target = self.target(cluster).await?;
         let pxctl = Pxctl::new(&target);
         let before = pxctl.inspect(cluster, &self.volume).await?;

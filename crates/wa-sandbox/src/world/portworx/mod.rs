@@ -42,7 +42,7 @@ pub(super) const CONTAINER: &str = "portworx";
 const MOUNTS: &str = "/var/lib/osd/mounts/";
 
 /// What can be made to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `pxctl host attach`.
     Attach,
@@ -81,7 +81,8 @@ struct State {
     attachments: HashMap<String, Attachment>,
     encrypted: HashSet<String>,
     knows_the_key: bool,
-    to_fail: Vec<Operation>,
+    /// How many times more.
+    to_fail: HashMap<Operation, usize>,
 }
 
 /// A node of the Portworx cluster.
@@ -154,10 +155,9 @@ impl Portworx {
         state.detach(&volume, &node.ok_or(Refusal::Detached)?)
     }
 
-    /// Makes an operation of `pxctl` fail the next so many times.
+    /// Makes an operation of `pxctl` fail the next so many times, and work after that.
     pub fn fail(&self, operation: Operation, times: usize) {
-        let mut state = self.state();
-        state.to_fail.extend(std::iter::repeat_n(operation, times));
+        self.state().to_fail.insert(operation, times);
     }
 
     /// Makes a volume one that is encrypted. It cannot be attached until [`Self::give_key`].

@@ -308,12 +308,12 @@ impl State {
     }
 
     fn fail_if_wanted(&mut self, operation: Operation) -> Result<(), Refusal> {
-        match self.to_fail.iter().position(|one| *one == operation) {
-            Some(at) => {
-                self.to_fail.remove(at);
+        match self.to_fail.get_mut(&operation) {
+            Some(times) if *times > 0 => {
+                *times -= 1;
                 Err(Refusal::Busy)
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }
