@@ -60,6 +60,14 @@ fn helper_pod(world: &World) -> String {
     format!("{}-helper", world.only_lease())
 }
 
+/// Keeps a pod from being gone though it is deleted, or no longer does.
+#[track_caller]
+fn keep(world: &World, pod: &str, kept: bool) {
+    let finalizers = kept.then_some(["example.com/keep"]);
+    let patch = json!({ "metadata": { "finalizers": finalizers } }).to_string();
+    world.kubectl(&["patch", "pod", pod, "--type=merge", "-p", &patch]);
+}
+
 #[test]
 fn a_signal_at_any_step_of_the_work_undoes_what_was_made() {
     let world = World::shared();
@@ -153,11 +161,7 @@ fn a_second_signal_gives_the_undoing_up_and_tells_the_commands() {
     let scratch = world.scratch();
     let mut running = fetching(&world, &scratch);
     let pod = helper_pod(&world);
-    let finalizers = |names: Value| {
-        let patch = json!({ "metadata": { "finalizers": names } }).to_string();
-        world.kubectl(&["patch", "pod", &pod, "--type=merge", "-p", &patch]);
-    };
-    finalizers(json!(["example.com/keep"]));
+    keep(&world, &pod, true);
 
     let first = Instant::now();
     running.signal(Signal::INT);
@@ -177,7 +181,7 @@ fn a_second_signal_gives_the_undoing_up_and_tells_the_commands() {
         .expect_code(6)
         .expect_error(&["left behind", &command, "kubectl wa-pvc cleanup"]);
 
-    finalizers(Value::Null);
+    keep(&world, &pod, false);
     world.cleanup(0);
     world.expect_nothing_left();
 }
@@ -214,9 +218,15 @@ fn a_cleanup_that_is_interrupted_ends_its_work_and_a_killed_one_is_done_by_the_n
         for step in [RECORDS, DELETES_POD] {
             println!("{signal:?} at {step:?}");
             killed_run(&world);
-            world
-                .signal_pvc_at(step, signal, &["cleanup"])
-                .expect_code(code);
+            let pod = helper_pod(&world);
+            // The cleanup cannot end before the signal.
+            keep(&world, &pod, true);
+            let scratch = world.scratch();
+            let mut cleanup = world.start_pvc(scratch.path(), &["cleanup"]);
+            cleanup.until(step);
+            cleanup.signal(signal);
+            keep(&world, &pod, false);
+            cleanup.end().expect_code(code);
             if signal == Signal::KILL {
                 world.cleanup(0);
             }
