@@ -133,11 +133,14 @@ impl World {
     pub fn schedule(&self) -> String {
         let names = self.sandbox().names();
         let kind = &resources::CRON_JOBS;
-        let cron_job = self
-            .sandbox()
-            .store()
-            .get(kind, self.sandbox().namespace(), &names.cron_job());
-        cron_job.unwrap()["spec"]["schedule"].as_str().unwrap().to_owned()
+        let cron_job =
+            self.sandbox()
+                .store()
+                .get(kind, self.sandbox().namespace(), &names.cron_job());
+        cron_job.unwrap()["spec"]["schedule"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Has the CronJob take backups at other times.

@@ -120,6 +120,10 @@ async fn listen(
             _ = refusing.wait_for(|refusing| *refusing) => listener = None,
             accepted = open.accept() => match accepted {
                 Ok((stream, _)) => {
+                    // As servers in Go do.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "a connection is slow to send small packets");
+                    }
                     tokio::spawn(serve(Severable { stream, cut: Box::pin(cut) }, acceptor.clone(), api.clone()));
                 }
                 Err(error) => tracing::warn!(%error, "a connection could not be accepted"),

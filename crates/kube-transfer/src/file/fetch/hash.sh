@@ -1,8 +1,8 @@
 # Prints the SHA-256 of a file, or of its ranges, a line each.
 #
-#   sh -c SCRIPT sh FILE whole|ranges
+#   sh -c SCRIPT sh FILE whole|ranges BLOCK_BYTES
 #
-# Standard input for ranges: "<skip> <count>" in blocks of 1 MiB.
+# Standard input for ranges: "<skip> <count>" in blocks.
 if [ -L "$1" ] || [ -e "$1" ] && [ ! -f "$1" ]; then exit 254; fi
 [ -e "$1" ] || {
     echo 'No such file or directory' >&2
@@ -20,6 +20,6 @@ if [ "$2" = whole ]; then
     $sum <"$1"
 else
     while read -r skip count; do
-        dd if="$1" bs=1048576 skip="$skip" count="$count" 2>/dev/null | $sum
+        dd if="$1" bs="$3" skip="$skip" count="$count" 2>/dev/null | $sum
     done
 fi

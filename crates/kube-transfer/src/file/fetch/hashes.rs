@@ -108,7 +108,7 @@ fn compared(held: &RangeSet<u64>) -> Vec<Range<u64>> {
 fn hash_command(file: &RemoteFile, what: &str) -> RemoteCommand {
     RemoteCommand::new("sh")
         .args(["-c", &without_comments(SCRIPT), "sh"])
-        .args([&file.path, what])
+        .args([&file.path, what, &BLOCK_BYTES.to_string()])
 }
 
 /// Hashing puts out nothing until it is done.

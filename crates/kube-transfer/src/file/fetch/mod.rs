@@ -35,8 +35,10 @@ pub use error::{FetchError, StreamError};
 pub use partial::{Partial, PartialError};
 use transfer::{Digests, Transfer};
 
-/// Ranges begin at multiples of this, the block size of `dd`.
-const BLOCK_BYTES: u64 = 1 << 20;
+/// Ranges begin at multiples of this, the block size of `dd`: what a core's cache holds between reading and sending.
+const BLOCK_BYTES: u64 = 128 << 10;
+/// The smallest range that is worth a request, and an attempt that is worth another one.
+const LEAST_BYTES: u64 = 1 << 20;
 
 /// How a file is fetched.
 #[derive(Debug, Clone)]

@@ -315,7 +315,7 @@ mod tests {
         let path = directory.path().join("dump");
         let version = version(5 * MIB + 3);
         left(&path, &version, &[(0, MIB), (3 * MIB + 1, 5 * MIB + 3)]);
-        let expected = vec![0..MIB, 4 * MIB..5 * MIB + 3];
+        let expected = vec![0..MIB, 3 * MIB + BLOCK_BYTES..5 * MIB + 3];
         assert_eq!(held(&path, &version), Some(expected));
     }
 

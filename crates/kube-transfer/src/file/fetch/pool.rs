@@ -1,7 +1,6 @@
 //! The ranges that are still to be fetched, shared by all streams.
 
 use std::{
-    collections::BTreeMap,
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -9,64 +8,63 @@ use std::{
 use rangemap::RangeSet;
 use tokio::sync::Notify;
 
-use super::BLOCK_BYTES;
+use super::{BLOCK_BYTES, LEAST_BYTES, total};
 
-/// Large enough that a request for each costs nothing, small enough that the streams end together.
-const RANGE_BYTES: u64 = 4 << 20;
-/// Small files are divided more finely, so that each stream gets several ranges.
-const RANGES_PER_STREAM: u64 = 4;
+/// The largest range: in a pod each costs a process.
+const MOST_BYTES: u64 = 16 << 20;
+/// A stream gets this part of its share of what is left: ranges get smaller towards the end, so that the streams end
+/// together.
+const PART_OF_SHARE: u64 = 4;
 
 /// What is to be fetched. Ranges are handed out from the beginning of the file on.
 pub(super) struct Pool {
     ranges: Mutex<Ranges>,
     changed: Notify,
+    streams: usize,
 }
 
 struct Ranges {
-    /// From start to end.
-    waiting: BTreeMap<u64, u64>,
-    /// How many are with a stream.
+    waiting: RangeSet<u64>,
+    /// How many ranges are with a stream.
     under_way: usize,
 }
 
 impl Pool {
     /// Everything of a file of `bytes` bytes that is not in `held`.
     pub(super) fn new(bytes: u64, held: &RangeSet<u64>, streams: usize) -> Self {
-        let mut waiting = BTreeMap::new();
-        if bytes > 0 {
-            let missing: u64 = held.gaps(&(0..bytes)).map(|gap| gap.end - gap.start).sum();
-            let share = missing.div_ceil(RANGES_PER_STREAM * streams.max(1) as u64);
-            let size = share
-                .next_multiple_of(BLOCK_BYTES)
-                .clamp(BLOCK_BYTES, RANGE_BYTES);
-            for gap in held.gaps(&(0..bytes)) {
-                let mut start = gap.start;
-                while start < gap.end {
-                    let end = gap.end.min(start + size);
-                    waiting.insert(start, end);
-                    start = end;
-                }
-            }
-        }
+        let waiting = if bytes == 0 {
+            RangeSet::new()
+        } else {
+            held.gaps(&(0..bytes)).collect()
+        };
         Self {
             ranges: Mutex::new(Ranges {
                 waiting,
                 under_way: 0,
             }),
             changed: Notify::new(),
+            streams: streams.max(1),
         }
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+    /// How many streams have something to do.
+    pub(super) fn streams(&self) -> usize {
+        let ranges = total(&self.lock().waiting).div_ceil(LEAST_BYTES);
+        usize::try_from(ranges).map_or(self.streams, |ranges| self.streams.min(ranges))
     }
 
     /// The first range that waits, if one does.
     pub(super) fn try_take(&self) -> Option<Range<u64>> {
         let mut ranges = self.lock();
-        let (start, end) = ranges.waiting.pop_first()?;
+        let size = total(&ranges.waiting) / (PART_OF_SHARE * self.streams as u64);
+        let size = size
+            .next_multiple_of(BLOCK_BYTES)
+            .clamp(LEAST_BYTES, MOST_BYTES);
+        let first = ranges.waiting.first()?;
+        let taken = first.start..first.end.min(first.start + size);
+        ranges.waiting.remove(taken.clone());
         ranges.under_way += 1;
-        Some(start..end)
+        Some(taken)
     }
 
     /// The first range that waits. While all are with other streams, waits for one of those to fail; `None` once all
@@ -96,7 +94,7 @@ impl Pool {
     pub(super) fn give_back(&self, rest: Range<u64>) {
         let mut ranges = self.lock();
         ranges.under_way -= 1;
-        ranges.waiting.insert(rest.start, rest.end);
+        ranges.waiting.insert(rest);
         drop(ranges);
         self.changed.notify_waiters();
     }
@@ -120,16 +118,30 @@ mod tests {
     fn ranges_cover_what_is_missing_in_file_order() {
         let held = std::iter::once(2 * MIB..3 * MIB).collect();
         let pool = Pool::new(4 * MIB + 7, &held, 8);
+        assert_eq!(pool.streams(), 4);
         let expected = [0..MIB, MIB..2 * MIB, 3 * MIB..4 * MIB, 4 * MIB..4 * MIB + 7];
         assert_eq!(all(&pool), expected);
     }
 
     #[test]
-    fn large_files_come_in_large_ranges_and_empty_ones_in_none() {
-        let ranges = all(&Pool::new(1 << 30, &RangeSet::new(), 4));
-        assert_eq!(ranges.len(), 256);
-        assert_eq!(ranges[255], (1 << 30) - RANGE_BYTES..1 << 30);
-        assert_eq!(all(&Pool::new(0, &RangeSet::new(), 4)), []);
+    fn ranges_are_large_at_first_and_small_at_the_end() {
+        let pool = Pool::new(1 << 30, &RangeSet::new(), 4);
+        assert_eq!(pool.streams(), 4);
+        let ranges = all(&pool);
+        let sizes: Vec<u64> = ranges.iter().map(|range| range.end - range.start).collect();
+        assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+        // The last one takes what the others have left.
+        let last_but_one = sizes[sizes.len() - 2];
+        assert_eq!((sizes[0], last_but_one), (MOST_BYTES, LEAST_BYTES));
+        assert_eq!(ranges[ranges.len() - 1].end, 1 << 30);
+        assert!(ranges.windows(2).all(|two| two[0].end == two[1].start));
+        assert!(ranges.iter().all(|range| range.start % BLOCK_BYTES == 0));
+    }
+
+    #[test]
+    fn an_empty_file_has_no_ranges() {
+        let pool = Pool::new(0, &RangeSet::new(), 4);
+        assert_eq!((pool.streams(), all(&pool)), (0, vec![]));
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    BLOCK_BYTES, FetchOptions, StreamError,
+    BLOCK_BYTES, FetchOptions, LEAST_BYTES, StreamError,
     pool::Pool,
     store::{Store, StoreGone},
     transfer::Notice,
@@ -79,7 +79,7 @@ pub(super) async fn run(
             Err(Stopped::Failed(error)) => error,
             Err(stopped) => return Err(stopped),
         };
-        failures = if brought < BLOCK_BYTES {
+        failures = if brought < LEAST_BYTES {
             failures + 1
         } else {
             1
@@ -108,6 +108,7 @@ async fn attempt(shared: &Shared, first: Range<u64>, brought: &mut u64) -> Resul
         &without_comments(SCRIPT),
         "sh",
         &shared.file.path,
+        &BLOCK_BYTES.to_string(),
     ]
     .map(ToOwned::to_owned);
     let opened = Session::open(
@@ -167,8 +168,9 @@ struct Stream<'a> {
 impl Stream<'_> {
     async fn serve(&mut self, first: Range<u64>) -> Result<(), Stopped> {
         let greeting = format!("{}\n", self.nonce);
-        self.send(&greeting).await;
-        self.request(first).await;
+        let first = self.line_for(first);
+        // At once: a second small packet would wait for the answer to the first.
+        self.send(&(greeting + &first)).await;
         loop {
             match self.next().await? {
                 Output::Stderr(data) => self.stderr.push(&data),
@@ -192,10 +194,16 @@ impl Stream<'_> {
     }
 
     async fn request(&mut self, range: Range<u64>) {
+        let line = self.line_for(range);
+        self.send(&line).await;
+    }
+
+    /// What asks for a range, which is under way from now on.
+    fn line_for(&mut self, range: Range<u64>) -> String {
         let skip = range.start / BLOCK_BYTES;
         let count = (range.end - range.start).div_ceil(BLOCK_BYTES);
         self.under_way.push_back(Arriving { range, received: 0 });
-        self.send(&format!("{skip} {count}\n")).await;
+        format!("{skip} {count}\n")
     }
 
     /// When the stream is gone already, reading from it tells why.

@@ -91,7 +91,7 @@ impl<T: Send + 'static> Transfer<T> {
         });
         let (notifier, notices) = mpsc::unbounded_channel();
         let mut streams = JoinSet::new();
-        for index in 0..options.streams.max(1).min(shared.pool.waiting()) {
+        for index in 0..shared.pool.streams() {
             streams.spawn(stream::run(index, Arc::clone(&shared), notifier.clone()));
         }
         Ok(Self {
