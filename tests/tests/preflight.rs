@@ -9,7 +9,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use end_to_end::{Outcome, World};
+use end_to_end::{Outcome, World, binary, run};
 use serde_json::{Value, json};
 use wa_sandbox::faults::{Effect, Matcher};
 
@@ -38,10 +38,10 @@ fn store_secret(content: &Value) -> Value {
 /// A namespace of its own with these objects in it.
 #[track_caller]
 fn namespace(world: &World, name: &str, objects: impl IntoIterator<Item = Value>) {
-    world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    world.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     for mut object in objects {
         object["metadata"]["namespace"] = name.into();
-        world.apply(&object);
+        world.create(&object);
     }
 }
 
@@ -220,7 +220,7 @@ fn postgresqls_own_errors_are_shown() {
         let secret = format!("wb{field}-store-vcap");
         let mut object = store_secret(&services);
         object["metadata"] = json!({"name": secret, "namespace": "cpd"});
-        world.apply(&object);
+        world.create(&object);
         let pod = world.sandbox().names().primary_pod();
         world.kubectl(&[
             "label",
@@ -230,10 +230,11 @@ fn postgresqls_own_errors_are_shown() {
         ]);
         let mut instance = assistant(&format!("wb{field}"));
         instance["metadata"]["namespace"] = "cpd".into();
-        world.apply(&instance);
+        world.create(&instance);
         refused(&world, &["-i", &format!("wb{field}")]).expect_error(&[expected]);
         world.kubectl(&["label", "pod", &pod, "postgresql-"]);
         world.kubectl(&["delete", "watsonassistant", &format!("wb{field}")]);
+        world.kubectl(&["delete", "secret", &secret]);
     }
 }
 
@@ -249,12 +250,51 @@ fn a_target_that_cannot_be_written_is_named() {
     let read_only = scratch.path().join("read-only");
     fs::create_dir(&read_only).unwrap();
     fs::set_permissions(&read_only, fs::Permissions::from_mode(0o500)).unwrap();
-    if !rustix::process::geteuid().is_root() {
+    let mut create = world.command_of_a_user(binary("kubectl-wa-backup"));
+    create.args(["create", "--to", "read-only"]);
+    run(create.current_dir(scratch.path()))
+        .expect_code(1)
+        .expect_error(&["Permission denied", "--to"]);
+}
+
+#[test]
+fn a_set_that_is_there_is_not_touched() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    // Whenever the backup begins, its name is taken.
+    let take = "for second in $(seq 0 60); do mkdir -p sets/$(date -u -d \"$second seconds\" +wa-cpd-%Y%m%dT%H%M%SZ); done";
+    run(world
+        .command("sh")
+        .args(["-c", take])
+        .current_dir(scratch.path()))
+    .expect_code(0);
+    world
+        .backup(scratch.path(), &["create", "--to", "sets"])
+        .expect_code(1)
+        .expect_error(&["already exists; nothing was changed", "--to"]);
+    let written = run(world
+        .command("find")
+        .arg("sets")
+        .args(["-type", "f"])
+        .current_dir(scratch.path()));
+    assert_eq!(written.expect_code(0).stdout, "");
+}
+
+#[test]
+fn options_before_the_name_of_a_command_are_refused_not_ignored() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    for arguments in [["--dry-run", "create"], ["--no-verify", "check"]] {
         world
-            .backup(scratch.path(), &["create", "--to", "read-only"])
+            .backup(scratch.path(), &arguments)
             .expect_code(1)
-            .expect_error(&["Permission denied", "--to"]);
+            .expect_error(&["write them behind `create`"]);
     }
+    world
+        .backup(scratch.path(), &["-n", "cpd", "check"])
+        .expect_code(0);
+    world.backup(scratch.path(), &["--dry-run"]).expect_code(0);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::preflight::{self, Ready};
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
+const DEFAULT_RETRIES: u32 = 2;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,7 +43,7 @@ pub(super) struct Args {
     compress: Option<String>,
 
     /// Look and say what would be done, but take no backup
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: Option<DryRun>,
 
     /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
@@ -54,8 +55,22 @@ pub(super) struct Args {
     keep_partial: bool,
 
     /// How often a dump that the connection broke is begun again
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RETRIES)]
     retries: u32,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self {
+            to: DEFAULT_DIRECTORY.into(),
+            stdout: false,
+            compress: None,
+            dry_run: None,
+            no_verify: false,
+            keep_partial: false,
+            retries: DEFAULT_RETRIES,
+        }
+    }
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {

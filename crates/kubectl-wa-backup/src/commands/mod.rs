@@ -6,6 +6,7 @@ mod inspect;
 mod list;
 mod verify;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
 
@@ -29,13 +30,13 @@ Examples:
     version,
     propagate_version = true
 )]
-#[command(args_conflicts_with_subcommands = false, after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}"))]
+#[command(after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}"))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The options of `create`, which is done when no command is named.
+    /// The options of `create`, which is done when no command is named; none where none is given.
     #[command(flatten)]
-    create: create::Args,
+    create: Option<create::Args>,
     #[command(flatten)]
     global: GlobalArgs,
 }
@@ -60,13 +61,20 @@ impl Plugin for Cli {
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
-        match self.command {
-            None => create::run(self.create, &context).await,
-            Some(Command::Create(args)) => create::run(args, &context).await,
-            Some(Command::Check) => check::run(&context).await,
-            Some(Command::Verify(args)) => verify::run(&args, &context).await,
-            Some(Command::Inspect(args)) => inspect::run(&args, &context).await,
-            Some(Command::List(args)) => list::run(&args, &context),
+        let Some(command) = self.command else {
+            return create::run(self.create.unwrap_or_default(), &context).await;
+        };
+        if self.create.is_some() {
+            bail!(
+                "options of `create` stand before a command's name, where they would not count; write them behind `create`"
+            );
+        }
+        match command {
+            Command::Create(args) => create::run(args, &context).await,
+            Command::Check => check::run(&context).await,
+            Command::Verify(args) => verify::run(&args, &context).await,
+            Command::Inspect(args) => inspect::run(&args, &context).await,
+            Command::List(args) => list::run(&args, &context),
         }
     }
 }
