@@ -119,10 +119,7 @@ impl VolumeRun {
         self.run.name(suffix)
     }
 
-    pub(crate) async fn record(
-        &self,
-        change: VolumeChange,
-    ) -> Result<Recorded<VolumeChange>, RunError> {
+    pub(crate) async fn record(&self, change: VolumeChange) -> Result<Recorded, RunError> {
         self.run.record(change).await
     }
 

@@ -39,9 +39,9 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the backup volume, who uses it, and the ways to its files; changes nothing
+    /// Show the backup volume, who uses it, and the ways to its files; changes nothing without --measure
     Info(info::Args),
-    /// List the files on the volume
+    /// List the files on the volume, through a helper pod where no pod has it mounted
     List(list::Args),
     /// Fetch dumps as verified backup sets
     Pull(pull::Args),

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use futures::future::try_join_all;
 use kube_transfer::PodContainer;
 use serde::Serialize;
-use wa_common::cli::{Context, RequestTimeout};
+use wa_common::cli::{Context, TimeLimit};
 use wa_common::cluster::run::Run;
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 
@@ -56,13 +56,13 @@ pub(crate) struct ReachArgs {
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<String>,
 
-    /// With --via portworx, refuse when a backup starts within this time
+    /// With --via portworx, refuse when a backup starts within this time; 0 does not look
     #[arg(long, value_name = "DURATION", default_value = "15m")]
-    pub(crate) window: RequestTimeout,
+    pub(crate) window: TimeLimit,
 
-    /// Longest wait for a helper pod, a snapshot or a volume to be ready
+    /// Longest wait for a helper pod, a snapshot or a volume to be ready; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "5m")]
-    pub(crate) timeout: RequestTimeout,
+    pub(crate) timeout: TimeLimit,
 }
 
 impl ReachArgs {

@@ -58,25 +58,26 @@ pub struct ConnectionArgs {
     pub insecure_skip_tls_verify: Option<bool>,
     /// Longest wait for one answer, e.g. 10s or 2m; 0 waits forever [default: 30s]
     #[arg(long, global = true, value_name = "DURATION")]
-    pub request_timeout: Option<RequestTimeout>,
+    pub request_timeout: Option<TimeLimit>,
 }
 
 fn parse_token(text: &str) -> Result<Secret, InvalidSecret> {
     Secret::new(text)
 }
 
-/// A `--request-timeout`: kubectl's notation, a number of seconds or `1h2m3s`; `0` is no limit.
+/// A duration in kubectl's notation, a number of seconds or `1h2m3s`; `0` is no limit. The default is that of
+/// `--request-timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestTimeout(pub Option<Duration>);
+pub struct TimeLimit(pub Option<Duration>);
 
-impl Default for RequestTimeout {
+impl Default for TimeLimit {
     /// 30 s: a slow API server must not look like a hanging tool.
     fn default() -> Self {
         Self(Some(Duration::from_secs(30)))
     }
 }
 
-impl FromStr for RequestTimeout {
+impl FromStr for TimeLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn request_timeouts_are_read_as_kubectl_reads_them() {
-        let read = |text: &str| text.parse::<RequestTimeout>().map(|timeout| timeout.0);
+        let read = |text: &str| text.parse::<TimeLimit>().map(|timeout| timeout.0);
         assert_eq!(read("5"), Ok(Some(Duration::from_secs(5))));
         assert_eq!(read("1m30s"), Ok(Some(Duration::from_secs(90))));
         assert_eq!(read("250ms"), Ok(Some(Duration::from_millis(250))));

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::ending::{AtEnd, Endings};
-use super::{Exit, GlobalArgs, OutputFormat, Render};
+use super::{Exit, GlobalArgs, Render};
 use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{
@@ -84,11 +84,6 @@ impl Context {
             self.reporter.report(&Event::Failure { message });
         }
         Err(last)
-    }
-
-    /// The format of results.
-    pub fn output(&self) -> &OutputFormat {
-        &self.global.output
     }
 
     /// A connection to the cluster the flags name.

@@ -8,7 +8,7 @@ mod exit;
 mod global;
 mod output;
 
-pub use connection::{ConnectionArgs, RequestTimeout};
+pub use connection::{ConnectionArgs, TimeLimit};
 pub use dry_run::DryRun;
 pub use ending::AtEnd;
 pub use entry::{Context, Plugin, main};

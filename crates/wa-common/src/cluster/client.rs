@@ -14,7 +14,7 @@ use kube_transfer::exec::StreamOptions;
 use serde::de::DeserializeOwned;
 
 use super::{ClusterError, config};
-use crate::cli::{ConnectionArgs, RequestTimeout};
+use crate::cli::{ConnectionArgs, TimeLimit};
 use crate::report::{Event, Reporter};
 
 /// How often a read that failed for a passing reason is made again.
@@ -47,7 +47,7 @@ impl Cluster {
             .trim_end_matches('/')
             .to_owned();
         let namespace = source.config.default_namespace.clone();
-        let RequestTimeout(timeout) = args.request_timeout.unwrap_or_default();
+        let TimeLimit(timeout) = args.request_timeout.unwrap_or_default();
         let mut config = source.config;
         config.connect_timeout = timeout;
         let client = Client::try_from(config)

@@ -59,11 +59,7 @@ fn waiting_for(finalizers: &[String]) -> String {
 impl Cluster {
     /// Creates what `recorded` announced, labelled as the run's and owned by its Lease, in one go as
     /// [`Recorded::make`] does.
-    pub async fn create<K, C>(
-        &self,
-        recorded: &Recorded<C>,
-        mut object: K,
-    ) -> Result<K, ClusterError>
+    pub async fn create<K>(&self, recorded: &Recorded, mut object: K) -> Result<K, ClusterError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -83,9 +79,9 @@ impl Cluster {
     }
 
     /// As [`Cluster::create`], for a custom resource.
-    pub async fn create_custom<C>(
+    pub async fn create_custom(
         &self,
-        recorded: &Recorded<C>,
+        recorded: &Recorded,
         kind: &ApiResource,
         mut object: DynamicObject,
     ) -> Result<DynamicObject, ClusterError> {

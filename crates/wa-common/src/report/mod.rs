@@ -29,11 +29,11 @@ use serde::Serialize;
     rename_all_fields = "camelCase"
 )]
 pub enum Event {
-    /// One step is done.
+    /// One step is done, or begins where it takes a while.
     Step {
         /// The step, a word or two.
         step: &'static str,
-        /// What came of it.
+        /// What came of it, or what it is about.
         detail: String,
     },
     /// Something the user should know that does not stop the work.

@@ -70,8 +70,7 @@ pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
 
 /// A change that the API server knows of before it is made.
 #[derive(Debug, Clone)]
-pub struct Recorded<C> {
-    change: C,
+pub struct Recorded {
     mark: Mark,
     making: Making,
 }
@@ -87,12 +86,7 @@ struct Mark {
     owner: OwnerReference,
 }
 
-impl<C> Recorded<C> {
-    /// The change.
-    pub fn change(&self) -> &C {
-        &self.change
-    }
-
+impl Recorded {
     /// Makes the change: does `work` to its end though the command is interrupted in the middle of it. Only then is the
     /// change undone, which otherwise might find nothing to undo yet.
     pub async fn make<T: Send + 'static>(
@@ -116,11 +110,6 @@ impl<C> Recorded<C> {
         labels.insert(RUN_LABEL.to_owned(), self.mark.run.clone());
         labels.insert(MANAGED_BY_LABEL.to_owned(), managed_by(self.mark.plugin));
         metadata.owner_references = Some(vec![self.mark.owner.clone()]);
-    }
-
-    /// The name of the run that recorded it.
-    pub fn run(&self) -> &str {
-        &self.mark.run
     }
 }
 
@@ -164,7 +153,7 @@ impl<C: Change> Run<C> {
     }
 
     /// Stores in the Lease that `change` is about to be made. Make it with what this returns.
-    pub async fn record(&self, change: C) -> Result<Recorded<C>, RunError> {
+    pub async fn record(&self, change: C) -> Result<Recorded, RunError> {
         let mut stored = self.lease.lock().await;
         self.require_held()?;
         let mut next = stored.lease.clone();
@@ -173,9 +162,8 @@ impl<C: Change> Run<C> {
         let updated = stored.update(&self.cluster, next).await;
         self.note_loss(&updated);
         *stored = updated?;
-        self.pending().push(change.clone());
+        self.pending().push(change);
         Ok(Recorded {
-            change,
             mark: self.mark.clone(),
             making: Arc::clone(&self.making),
         })
