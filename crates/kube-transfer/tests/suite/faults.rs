@@ -17,14 +17,12 @@ use tokio::time::Instant;
 
 use crate::support::{
     ApiServer, Behaviour, Fault, Memory, Pod, Step, Subprotocol, endless, eventually, fetch, frame,
-    impatient, is_running, sh, shells, target,
+    impatient, is_running, sh, shells, sweep_seed, target,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_cut_anywhere_ever_delivers() {
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut random = SmallRng::seed_from_u64(seed);
+    let mut random = SmallRng::seed_from_u64(sweep_seed());
     let command = sh("head -c 200000 /dev/urandom; echo a warning >&2");
     // The data, the warning, the report of the pod and the status: only all of them together are a delivery.
     let whole = 200_000 + 10 + 132 + 34;

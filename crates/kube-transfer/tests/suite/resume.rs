@@ -18,10 +18,13 @@ use tokio::time::timeout;
 
 use crate::support::{
     ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, random_bytes, resumed,
+    sweep_seed,
 };
 
 const MIB: usize = 1 << 20;
 const SWEEPS: u64 = 200;
+/// In about half of the lives something goes wrong before the last attempt; in fewer than this the faults do not work.
+const DISTURBED: usize = 50;
 /// A fetch that fails for a reason that resuming mends needs no more rounds than this.
 const ROUNDS: usize = 8;
 
@@ -111,7 +114,8 @@ fn meddle(random: &mut impl Rng, volume: &mut Volume) {
 }
 
 /// One life of a file: attempts that are cut or dropped, meddling between them, and at last one that nothing disturbs.
-async fn live(seed: u64) {
+/// Says whether an attempt failed.
+async fn live(seed: u64) -> bool {
     let random = &mut SmallRng::seed_from_u64(seed);
     let mut volume = Volume::with(random.random_range(0..4 * MIB) + 1, seed);
     let faults = Arc::new(Mutex::new(Some(SmallRng::seed_from_u64(seed + 1))));
@@ -138,6 +142,7 @@ async fn live(seed: u64) {
         retry_pause: Duration::from_millis(1),
         ..FetchOptions::default()
     };
+    let mut disturbed = false;
     for _ in 0..random.random_range(1..3) {
         let dies_after = match random.random_range(0..3) {
             0 => Duration::from_millis(random.random_range(1..150)),
@@ -146,14 +151,18 @@ async fn live(seed: u64) {
         // What it was at the beginning is what may arrive.
         if let Ok(Ok(fetched)) = timeout(dies_after, attempt(&client, &volume, &options)).await {
             assert_arrived(fetched, &volume, seed);
-            return;
+            return disturbed;
         }
+        disturbed = true;
         meddle(random, &mut volume);
     }
     *faults.lock().expect("not poisoned") = None;
     for _ in 0..ROUNDS {
         match attempt(&client, &volume, &options).await {
-            Ok(fetched) => return assert_arrived(fetched, &volume, seed),
+            Ok(fetched) => {
+                assert_arrived(fetched, &volume, seed);
+                return disturbed;
+            }
             Err(error) if error.is_temporary() => {}
             Err(error) => panic!("seed {seed}: {error:?}"),
         }
@@ -173,18 +182,20 @@ fn assert_arrived(fetched: Fetched<Vec<u8>>, volume: &Volume, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_cut_and_no_change_anywhere_ever_gives_a_wrong_file() {
-    let seed: u64 = rand::random::<u64>() >> 16;
-    println!("seed {seed}");
+    let seed = sweep_seed();
     let mut lives = tokio::task::JoinSet::new();
+    let mut disturbed = 0;
     for number in 0..SWEEPS {
         lives.spawn(live(seed + number));
         if lives.len() >= 4 {
-            lives.join_next().await.expect("a life").expect("no panic");
+            let life = lives.join_next().await.expect("a life");
+            disturbed += usize::from(life.expect("no panic"));
         }
     }
     while let Some(life) = lives.join_next().await {
-        life.expect("no panic");
+        disturbed += usize::from(life.expect("no panic"));
     }
+    assert!(disturbed >= DISTURBED, "only {disturbed} of {SWEEPS}");
 }
 
 /// What an interrupted fetch of 5 MiB has left, 3 MiB of it recorded.

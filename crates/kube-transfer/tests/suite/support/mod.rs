@@ -109,6 +109,17 @@ impl ApiServer {
     }
 }
 
+/// The seed of a sweep, printed, so that a sweep that failed can be had again with `SWEEP_SEED`.
+pub(crate) fn sweep_seed() -> u64 {
+    let seed = match std::env::var("SWEEP_SEED") {
+        Ok(seed) => seed.parse().expect("SWEEP_SEED is a number"),
+        // Some are counted up from.
+        Err(_) => rand::random::<u64>() >> 16,
+    };
+    println!("SWEEP_SEED={seed}");
+    seed
+}
+
 pub(crate) fn target() -> PodContainer {
     PodContainer {
         namespace: "default".to_owned(),
