@@ -1,7 +1,8 @@
 //! What the end-to-end tests share: a practice cluster, and the plugins as a user runs them.
 //!
 //! The tests run the built binaries, kubectl, `pg_restore` and `psql`; they see what a user sees: standard output, standard
-//! error, the exit code and the files. Each file of tests has its own cluster, started once.
+//! error, the exit code and the files. Each file of tests
+//! has clusters of its own, one for each kind of storage or release, started when first needed.
 
 #![expect(
     clippy::unwrap_used,

@@ -174,7 +174,7 @@ impl World {
     /// Starts a pod that has the backup volume mounted at `/data`, and returns when it runs.
     #[track_caller]
     pub fn start_pod_on_volume(&self, name: &str) {
-        self.apply(&json!({
+        self.create(&json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": { SLEEPER: "" } },
             "spec": self.sleeper_on_volume(),
         }));
@@ -190,7 +190,7 @@ impl World {
     /// Starts a Job that has it mounted and does not end, and returns when its pod runs.
     #[track_caller]
     pub fn start_job_on_volume(&self, name: &str) {
-        self.apply(&json!({
+        self.create(&json!({
             "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name, "labels": { SLEEPER: "" } },
             "spec": { "template": { "spec": self.sleeper_on_volume() } },
         }));

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -40,7 +42,7 @@ impl World {
 
     /// A cluster of that release whose volumes are on that storage.
     pub fn start_on(storage: Storage, profile: Profile) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = home();
         let plugins = home.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
         for plugin in ["backup", "pvc"] {
@@ -118,6 +120,25 @@ impl World {
         command
     }
 
+    /// The same for a user who, unlike root, may not write where the modes of files forbid it.
+    pub fn command_of_a_user(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut bwrap = self.command("bwrap");
+        bwrap
+            .args(["--dev-bind", "/", "/", "--cap-drop", "ALL"])
+            .arg(program);
+        bwrap
+    }
+
+    /// A shell script that gets `program` as `$0`, in a file system of so many bytes that is its own.
+    pub fn on_small_disk(&self, bytes: u64, script: &str, program: &Path) -> Command {
+        let mut bwrap = self.command("bwrap");
+        bwrap
+            .args(["--dev-bind", "/", "/", "--size", &bytes.to_string()])
+            .args(["--tmpfs", "/mnt", "--chdir", "/mnt", "sh", "-c", script])
+            .arg(program);
+        bwrap
+    }
+
     /// `kubectl wa-backup` with these arguments, in `directory`.
     pub fn backup_command(&self, directory: &Path, arguments: &[&str]) -> Command {
         let mut command = self.command(binary("kubectl-wa-backup"));
@@ -138,9 +159,9 @@ impl World {
             .stdout
     }
 
-    /// Applies objects to the cluster.
+    /// Creates objects in the cluster.
     #[track_caller]
-    pub fn apply(&self, objects: &Value) {
+    pub fn create(&self, objects: &Value) {
         use std::io::Write as _;
         let mut kubectl = self
             .command("kubectl")
@@ -239,6 +260,24 @@ impl World {
         );
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// A directory that is removed with its [`World`], or, since shared ones live until their process ends, by a later one.
+fn home() -> TempDir {
+    const PREFIX: &str = "wa-end-to-end-";
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let process = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'))
+            .and_then(|(process, _)| Pid::from_raw(process.parse().ok()?));
+        if process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH)) {
+            // Somebody else's stays, and what another test removes at the same time.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().unwrap()
 }
 
 impl Drop for World {

@@ -219,24 +219,10 @@ fn has_partial(directory: &Path) -> bool {
 #[test]
 fn a_full_disk_is_named_and_nothing_is_left_on_it() {
     let world = World::shared();
-    // A file system of 64 KiB, without being root.
-    let script = "cd /mnt && kubectl-wa-backup create --to sets; echo code=$?; ls -A /mnt";
+    let create = "\"$0\" create --to sets; echo code=$?; ls -A";
     let plugin = end_to_end::binary("kubectl-wa-backup");
-    let outcome = run(world
-        .command("bwrap")
-        .args([
-            "--dev-bind",
-            "/",
-            "/",
-            "--size",
-            "65536",
-            "--tmpfs",
-            "/mnt",
-            "sh",
-            "-c",
-        ])
-        .arg(script.replace("kubectl-wa-backup", plugin.to_str().unwrap())))
-    .expect_code(0)
-    .expect_error(&["No space left on device", "--to"]);
+    let outcome = run(&mut world.on_small_disk(65536, create, &plugin))
+        .expect_code(0)
+        .expect_error(&["No space left on device", "--to"]);
     assert_eq!(outcome.stdout, "code=1\n");
 }

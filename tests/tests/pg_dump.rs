@@ -30,7 +30,7 @@ fn create_with(name: &str, pg_dump: &str, arguments: &[&str], code: i32) -> Outc
         "-o",
         "jsonpath={.spec.containers[0].image}",
     ]);
-    world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    world.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     for object in [
         json!({"apiVersion": "assistant.watson.ibm.com/v1", "kind": "WatsonAssistant", "metadata": {"name": "wa", "namespace": name}}),
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wa-store-vcap", "namespace": name},
@@ -47,7 +47,7 @@ fn create_with(name: &str, pg_dump: &str, arguments: &[&str], code: i32) -> Outc
             }],
         }}),
     ] {
-        world.apply(&object);
+        world.create(&object);
     }
     world.kubectl(&[
         "wait",
@@ -79,6 +79,29 @@ fn a_dump_of_no_bytes_is_no_backup_verified_or_not() {
     create_with("nothing", "exit 0", &[], 3).expect_error(&["the file is empty"]);
     create_with("nothing-unverified", "exit 0", &["--no-verify"], 1)
         .expect_error(&["pg_dump wrote nothing"]);
+}
+
+/// What pg_dump says is told as it is.
+#[test]
+fn what_pg_dump_fails_for_is_told_in_its_own_words() {
+    for (name, said) in [
+        (
+            "newer",
+            "pg_dump: error: aborting because of server version mismatch\npg_dump: detail: server version: 16.3; pg_dump version: 15.18",
+        ),
+        (
+            "full",
+            "pg_dump: error: query failed: ERROR:  could not write to file \"base/pgsql_tmp/pgsql_tmp47.0\": No space left on device",
+        ),
+        (
+            "denied",
+            "pg_dump: error: query failed: ERROR:  permission denied for table tenant",
+        ),
+    ] {
+        let pg_dump = format!("printf PGDMP\ncat >&2 <<'SAID'\n{said}\nSAID\nexit 1");
+        let lines: Vec<&str> = said.lines().collect();
+        create_with(name, &pg_dump, &[], 1).expect_error(&lines);
+    }
 }
 
 #[test]

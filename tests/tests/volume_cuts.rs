@@ -17,17 +17,14 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use wa_sandbox::faults::{Effect, Matcher};
 
-/// Ranges begin at whole MiB: enough of them for several streams.
+/// Enough for several ranges, of 1 MiB at least, for several streams.
 const BYTES: usize = (9 << 20) + 12_345;
 const POD: &str = "reader";
 
 /// The world with a pod that has the volume mounted.
 fn world() -> MutexGuard<'static, World> {
     let world = World::shared();
-    let pods = world.kubectl(&["get", "pods", "-o", "name"]);
-    if !pods.contains(&format!("pod/{POD}\n")) {
-        world.start_pod_on_volume(POD);
-    }
+    world.start_pod_on_volume(POD);
     world
 }
 

@@ -68,12 +68,12 @@ fn forbid(world: &World, verb: &str, group: &str, resource: &str, subresource: &
 /// A namespace with an instance and these objects in it.
 #[track_caller]
 fn namespace(world: &World, name: &str, objects: impl IntoIterator<Item = Value>) {
-    world.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    world.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
     let instance = json!({"apiVersion": "assistant.watson.ibm.com/v1", "kind": "WatsonAssistant",
         "metadata": {"name": "wa"}, "spec": {"version": "5.2.1"}});
     for mut object in std::iter::once(instance).chain(objects) {
         object["metadata"]["namespace"] = name.into();
-        world.apply(&object);
+        world.create(&object);
     }
 }
 
@@ -215,7 +215,7 @@ fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
     wait_until("the claim is there", || !our_claims(&world).is_empty());
     let claim = &our_claims(&world)[0];
     let now = claim["metadata"]["creationTimestamp"].clone();
-    world.apply(&json!({
+    world.create(&json!({
         "apiVersion": "v1", "kind": "Event", "type": "Warning",
         "metadata": {"name": "quota", "namespace": "cpd"},
         "reason": "ProvisioningFailed", "message": "quota of the pool is used up",
@@ -316,7 +316,7 @@ fn a_container_without_a_tool_for_hashes_is_told_and_nothing_is_kept() {
         "jsonpath={.items[0].spec.containers[0].image}",
     ]);
     let tools = "for tool in cat dd head sh sleep stat tail tee wc; do ln -s $(command -v $tool) /tools/; done";
-    world.apply(&json!({
+    world.create(&json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "poor"},
         "spec": {
             "containers": [
@@ -343,14 +343,11 @@ fn a_container_without_a_tool_for_hashes_is_told_and_nothing_is_kept() {
     outcome.expect_error(&["the container has no sha256sum"]);
 }
 
-/// Pulls the newest dump to a file system of so many bytes, without being root, and returns what is left on it too.
+/// Pulls the newest dump to a file system of so many bytes, and returns what is left on it too.
 fn pull_to_small_disk(world: &World, bytes: u64) -> Outcome {
-    let pull = "cd /mnt && \"$0\" pull --latest --to sets; echo code=$?; find . -type f";
-    let size = bytes.to_string();
-    let mut bwrap = world.command("bwrap");
-    bwrap.args(["--dev-bind", "/", "/", "--size", &size, "--tmpfs", "/mnt"]);
-    bwrap.args(["sh", "-c", pull]).arg(binary("kubectl-wa-pvc"));
-    let outcome = run(&mut bwrap).expect_code(0);
+    let pull = "\"$0\" pull --latest --to sets; echo code=$?; find . -type f";
+    let mut pull = world.on_small_disk(bytes, pull, &binary("kubectl-wa-pvc"));
+    let outcome = run(&mut pull).expect_code(0);
     world.expect_nothing_left();
     outcome
 }
@@ -394,12 +391,11 @@ fn a_target_that_cannot_be_written_is_named_before_anything_is_made() {
         .pvc(scratch.path(), &["pull", "--latest", "--to", "file/sets"])
         .expect_code(1)
         .expect_error(&["file/sets", "not a directory"]);
-    if !rustix::process::geteuid().is_root() {
-        world
-            .pvc(scratch.path(), &["pull", "--latest", "--to", "read-only"])
-            .expect_code(1)
-            .expect_error(&["Permission denied", "--to"]);
-    }
+    let mut pull = world.command_of_a_user(binary("kubectl-wa-pvc"));
+    pull.args(["pull", "--latest", "--to", "read-only"]);
+    run(pull.current_dir(scratch.path()))
+        .expect_code(1)
+        .expect_error(&["Permission denied", "--to"]);
     assert_eq!(created(&world), before);
     world.expect_nothing_left();
 }

@@ -241,7 +241,7 @@ fn classes_and_image_are_the_users_choice() {
         "-o",
         "jsonpath={.items[0].spec.template.spec.containers[0].image}",
     ]);
-    world.apply(&json!({
+    world.create(&json!({
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", "metadata": { "name": "by-hand" },
         "driver": "openshift-storage.rbd.csi.ceph.com", "deletionPolicy": "Delete",
     }));
@@ -271,7 +271,7 @@ fn another_claim_is_reached_like_the_instances_own() {
     for storage in [Storage::Ceph, Storage::Local] {
         let world = World::shared_on(storage);
         let scratch = world.scratch();
-        world.apply(&json!({
+        world.create(&json!({
             "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "by-hand" },
             "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
         }));

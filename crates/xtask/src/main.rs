@@ -3,9 +3,9 @@
 //! | command | what it does |
 //! |---|---|
 //! | `setup` | installs the programs that the practice cluster and the tests need |
-//! | `demo` | takes and checks a backup on the practice cluster, showing every command |
+//! | `demo` | takes a backup on the practice cluster, checks it and fetches another, showing every command |
 //! | `test` | formatting, lints and every test |
-//! | `bench` | compares a backup with `kubectl exec … pg_dump > file` |
+//! | `bench` | compares the plugins with `kubectl exec … pg_dump > file` and `kubectl cp` |
 //! | `docs` | regenerates the output shown in README.md and docs/ |
 
 #![expect(
@@ -38,11 +38,11 @@ struct Cli {
 enum Task {
     /// Install the programs that the practice cluster and the tests need
     Setup,
-    /// Take and check a backup on the practice cluster, showing every command and its output
+    /// Take a backup on the practice cluster, check it and fetch another, showing every command and its output
     Demo,
     /// Run formatting, lints and every test
     Test,
-    /// Compare a backup with `kubectl exec … pg_dump > file`, in time, CPU and memory
+    /// Compare the plugins with `kubectl exec … pg_dump > file` and `kubectl cp`, in time, CPU and memory
     Bench(bench::Args),
     /// Regenerate the output shown in README.md and docs/
     Docs,

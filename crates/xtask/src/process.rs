@@ -15,7 +15,7 @@ pub(crate) struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted; the practice cluster was stopped")
+        f.write_str("interrupted; nothing of it runs any more")
     }
 }
 
