@@ -1,11 +1,12 @@
 //! kubectl's connection flags, by kubectl's names.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use kube_transfer::{InvalidSecret, Secret};
+use secrecy::SecretString;
 
 /// How to reach the cluster, and as whom: the flags of `kubectl options`.
 ///
@@ -33,8 +34,8 @@ pub struct ConnectionArgs {
     #[arg(short, long, global = true, value_name = "URL")]
     pub server: Option<String>,
     /// Bearer token (other users of this machine can read arguments: prefer the kubeconfig)
-    #[arg(long, global = true, hide_env_values = true, value_parser = parse_token)]
-    pub token: Option<Secret>,
+    #[arg(long, global = true, hide_env_values = true, value_parser = any_token)]
+    pub token: Option<SecretString>,
     /// User to impersonate
     #[arg(long = "as", global = true, value_name = "USER")]
     pub impersonate: Option<String>,
@@ -61,8 +62,9 @@ pub struct ConnectionArgs {
     pub request_timeout: Option<TimeLimit>,
 }
 
-fn parse_token(text: &str) -> Result<Secret, InvalidSecret> {
-    Secret::new(text)
+/// Takes any text: what clap refuses, it shows.
+fn any_token(text: &str) -> Result<SecretString, Infallible> {
+    Ok(text.into())
 }
 
 /// A duration in kubectl's notation, a number of seconds or `1h2m3s`; `0` is no limit. The default is that of

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -40,12 +41,7 @@ impl Cluster {
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, ClusterError> {
         let source = config::load(args).await?;
-        let server = source
-            .config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned();
+        let server = without_password(&source.config.cluster_url);
         let namespace = source.config.default_namespace.clone();
         let TimeLimit(timeout) = args.request_timeout.unwrap_or_default();
         let mut config = source.config;
@@ -270,6 +266,32 @@ impl Cluster {
                 Some(token) => parameters = parameters.continue_token(&token),
                 None => return Ok(items),
             }
+        }
+    }
+}
+
+/// A URL as it may be shown and stored: without a user and password in it.
+fn without_password(url: &Uri) -> String {
+    let text = url.to_string();
+    let text = text.trim_end_matches('/');
+    let host = |authority: &str| authority.rsplit('@').next().unwrap_or_default().to_owned();
+    match url.authority() {
+        Some(authority) => text.replacen(authority.as_str(), &host(authority.as_str()), 1),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_not_shown() {
+        for (url, shown) in [
+            ("https://admin:pw@api.example:6443/", "https://api.example:6443"),
+            ("https://api.example:6443/k8s/c-1", "https://api.example:6443/k8s/c-1"),
+        ] {
+            assert_eq!(without_password(&url.parse().unwrap()), shown);
         }
     }
 }

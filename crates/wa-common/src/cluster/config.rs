@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use kube::Config;
 use kube::config::{
-    AuthInfo, Cluster as ClusterEntry, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo,
-    NamedCluster, NamedContext,
+    AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
 };
-use kube_transfer::Secret;
+use secrecy::ExposeSecret as _;
 
-use super::{ClusterError, proxy};
+use super::{ClusterError, client_config, proxy};
 use crate::cli::ConnectionArgs;
 
 /// Name of the context, cluster and user where no kubeconfig names them.
@@ -35,19 +35,18 @@ pub(super) async fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> 
             None,
         ),
         None => {
-            let config = Config::incluster().map_err(|_| ClusterError::NoKubeconfig { paths })?;
+            let config = Config::incluster().map_err(|_| no_kubeconfig(paths))?;
             (of_service_account(config), None)
         }
     };
     let name = context.as_deref().unwrap_or(MADE_UP);
-    let (kubeconfig, proxy_url) = overlay(kubeconfig, name, args)?;
-    let options = KubeConfigOptions {
-        context: Some(name.to_owned()),
-        ..KubeConfigOptions::default()
-    };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .map_err(ClusterError::Kubeconfig)?;
+    let Entries {
+        cluster,
+        user,
+        namespace,
+    } = overlay(kubeconfig, name, args)?;
+    let proxy_url = cluster.proxy_url.clone();
+    let mut config = client_config::of(cluster, user, namespace)?;
     config.proxy_url = proxy::for_server(&config.cluster_url, proxy_url.as_deref())?;
     let config = apply_defaults(config, args);
     if !is_label(&config.default_namespace) {
@@ -122,6 +121,13 @@ fn read(args: &ConnectionArgs, paths: &[PathBuf]) -> Result<Option<Kubeconfig>, 
     Ok(merged.filter(|kubeconfig| {
         args.kubeconfig.is_some() || !kubeconfig.clusters.is_empty() || args.context.is_some()
     }))
+}
+
+fn no_kubeconfig(paths: Vec<PathBuf>) -> ClusterError {
+    match paths.iter().find(|path| path.exists()) {
+        Some(file) => ClusterError::EmptyKubeconfig { file: file.clone() },
+        None => ClusterError::NoKubeconfig { paths },
+    }
 }
 
 fn context_name(
@@ -204,70 +210,63 @@ fn of_service_account(config: Config) -> Kubeconfig {
     made_up(cluster, config.auth_info, Some(config.default_namespace))
 }
 
-/// Writes the flags into the entries that the context names; also gives the cluster's `proxy-url`.
+/// What a context names.
+struct Entries {
+    cluster: ClusterEntry,
+    user: AuthInfo,
+    namespace: Option<String>,
+}
+
+/// The entries that the context names, with the flags written into them.
 fn overlay(
     mut kubeconfig: Kubeconfig,
     context_name: &str,
     args: &ConnectionArgs,
-) -> Result<(Kubeconfig, Option<String>), ClusterError> {
+) -> Result<Entries, ClusterError> {
     let context = kubeconfig
         .contexts
-        .iter_mut()
+        .iter()
         .find(|context| context.name == context_name)
-        .and_then(|context| context.context.as_mut());
-    let (cluster_name, user_name) = match context {
-        Some(context) => {
-            if let Some(cluster) = &args.cluster {
-                context.cluster.clone_from(cluster);
-            }
-            if let Some(user) = &args.user {
-                context.user = Some(user.clone());
-            }
-            // The flags must hold for a context without a user too: `--as` left out would act as somebody else.
-            let user = context.user.take().filter(|user| !user.is_empty());
-            let user = user.unwrap_or_else(|| MADE_UP.to_owned());
-            context.user = Some(user.clone());
-            (context.cluster.clone(), user)
-        }
-        None => (String::new(), String::new()),
-    };
+        .and_then(|context| context.context.as_ref());
+    let mut context = context.cloned().unwrap_or_default();
+    if let Some(cluster) = &args.cluster {
+        context.cluster.clone_from(cluster);
+    }
+    if let Some(user) = &args.user {
+        context.user = Some(user.clone());
+    }
+    let cluster_name = context.cluster;
+    // The flags must hold for a context without a user too: `--as` left out would act as somebody else.
+    let user_name = context
+        .user
+        .filter(|user| !user.is_empty())
+        .unwrap_or_else(|| MADE_UP.to_owned());
     add_what_flags_replace(&mut kubeconfig, &cluster_name, &user_name, args);
 
-    let available = kubeconfig
-        .clusters
-        .iter()
-        .map(|cluster| cluster.name.clone())
-        .collect();
-    let Some(cluster) = kubeconfig
-        .clusters
-        .iter_mut()
-        .find(|cluster| cluster.name == cluster_name)
-        .and_then(|cluster| cluster.cluster.as_mut())
-    else {
+    let clusters = &mut kubeconfig.clusters;
+    let found = clusters.iter_mut().find(|one| one.name == cluster_name);
+    let Some(mut cluster) = found.and_then(|one| one.cluster.take()) else {
         return Err(ClusterError::NoSuchCluster {
             cluster: cluster_name,
-            available,
+            available: clusters.iter().map(|one| one.name.clone()).collect(),
         });
     };
-    overlay_cluster(cluster, args)?;
-    let proxy_url = cluster.proxy_url.take();
+    overlay_cluster(&mut cluster, args)?;
 
-    let available = kubeconfig
-        .auth_infos
-        .iter()
-        .map(|user| user.name.clone())
-        .collect();
-    let user = kubeconfig
-        .auth_infos
-        .iter_mut()
-        .find(|user| user.name == user_name)
-        .and_then(|user| user.auth_info.as_mut())
-        .ok_or(ClusterError::NoSuchUser {
+    let users = &mut kubeconfig.auth_infos;
+    let found = users.iter_mut().find(|one| one.name == user_name);
+    let Some(mut user) = found.and_then(|one| one.auth_info.take()) else {
+        return Err(ClusterError::NoSuchUser {
             user: user_name,
-            available,
-        })?;
-    overlay_user(user, args)?;
-    Ok((kubeconfig, proxy_url))
+            available: users.iter().map(|one| one.name.clone()).collect(),
+        });
+    };
+    overlay_user(&mut user, args)?;
+    Ok(Entries {
+        cluster,
+        user,
+        namespace: context.namespace,
+    })
 }
 
 /// kubectl's rule: what a context names and no file has is missed only where the flags do not give it, or name it too.
@@ -286,7 +285,7 @@ fn add_what_flags_replace(
         });
     }
     let has_user = kubeconfig.auth_infos.iter().any(|one| one.name == user);
-    let token = args.token.as_ref().map(Secret::expose);
+    let token = args.token.as_ref().map(|token| token.expose_secret());
     let credentials = given(token).is_some() || args.client_certificate.is_some();
     if !has_user && (user == MADE_UP || args.user.is_none() && credentials) {
         kubeconfig.auth_infos.push(NamedAuthInfo {
@@ -328,7 +327,7 @@ fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<
 }
 
 fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    if let Some(token) = given(args.token.as_ref().map(Secret::expose)) {
+    if let Some(token) = given(args.token.as_ref().map(|token| token.expose_secret())) {
         // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
         *user = AuthInfo {
             token: Some(token.to_owned().into()),

@@ -66,7 +66,7 @@ async fn flags_hold_for_a_context_without_a_user() {
     for context in ["anonymous", "nobody"] {
         let source = load_with(|args| {
             args.context = Some(context.into());
-            args.token = Some(kube_transfer::Secret::new("t").unwrap());
+            args.token = Some("t".into());
             args.impersonate = Some("alice".into());
             args.impersonate_groups = vec!["ops".into()];
         })
@@ -87,7 +87,7 @@ async fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
         load_with(move |args| {
             args.context = Some("stale".into());
             args.server = Some("https://three.example".into());
-            args.token = Some(kube_transfer::Secret::new("t").unwrap());
+            args.token = Some("t".into());
             change(args);
         })
     };
@@ -118,12 +118,10 @@ fn flags_hold_for_the_service_account_of_a_pod() {
         impersonate: Some("alice".into()),
         ..ConnectionArgs::default()
     };
-    let (kubeconfig, _) = overlay(of_service_account(config), MADE_UP, &args).unwrap();
-    let user = kubeconfig.auth_infos[0].auth_info.as_ref().unwrap();
-    assert_eq!(user.impersonate.as_deref(), Some("alice"));
-    assert_eq!(user.token_file.as_deref(), Some("/token"));
-    let context = kubeconfig.contexts[0].context.as_ref().unwrap();
-    assert_eq!(context.namespace.as_deref(), Some("cpd"));
+    let entries = overlay(of_service_account(config), MADE_UP, &args).unwrap();
+    assert_eq!(entries.user.impersonate.as_deref(), Some("alice"));
+    assert_eq!(entries.user.token_file.as_deref(), Some("/token"));
+    assert_eq!(entries.namespace.as_deref(), Some("cpd"));
 }
 
 #[tokio::test]
@@ -166,6 +164,22 @@ fn a_token_file_may_end_in_a_line_break() {
         trim_token_file(&mut user);
         assert_eq!(user.token.is_some(), inlined);
     }
+}
+
+fn token(source: &Source) -> &str {
+    let token = source.config.auth_info.token.as_ref();
+    token.map(|token| token.expose_secret()).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_may_end_in_a_line_break_and_is_not_shown_when_it_is_none() {
+    for given in ["t\n", "t\r\n", " t"] {
+        let source = load_with(|args| args.token = Some(given.into())).await;
+        assert_eq!(token(&source.unwrap()), "t");
+    }
+    let text = message(load_with(|args| args.token = Some("hunter\n2".into())).await);
+    assert!(text.contains("the token holds characters"), "{text}");
+    assert!(!text.contains("hunter"), "{text}");
 }
 
 #[tokio::test]

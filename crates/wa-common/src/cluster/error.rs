@@ -27,6 +27,15 @@ pub enum ClusterError {
         /// The files that were looked for.
         paths: Vec<PathBuf>,
     },
+    /// There is a kubeconfig, with no cluster in it.
+    #[error(
+        "the kubeconfig {} names no cluster; log in to the cluster first (`oc login …`), or name another with --kubeconfig",
+        file.display()
+    )]
+    EmptyKubeconfig {
+        /// The file.
+        file: PathBuf,
+    },
     /// The kubeconfig cannot be read. Not a source: its own words may quote a line with a token.
     #[error("cannot use the kubeconfig: {}", kubeconfig_problem(.0))]
     Kubeconfig(KubeconfigError),
@@ -100,6 +109,19 @@ pub enum ClusterError {
         "--certificate-authority and --insecure-skip-tls-verify contradict each other; give one of them"
     )]
     InsecureWithAuthority,
+    /// The certificate authority of the API server cannot be read.
+    #[error(
+        "the certificate authority of the API server is not a list of certificates: {why}; check certificate-authority in the kubeconfig"
+    )]
+    Authority {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The token holds what no header can carry. The token itself is not shown.
+    #[error(
+        "the token holds characters that no token has, such as a line break in the middle; copy it again"
+    )]
+    InvalidToken,
     /// The proxy's URL is not one.
     #[error("the proxy URL is not valid: {0}; check proxy-url in the kubeconfig and HTTPS_PROXY")]
     Proxy(#[source] http::uri::InvalidUri),

@@ -5,6 +5,7 @@
 
 mod access;
 mod client;
+mod client_config;
 mod config;
 mod error;
 #[cfg(test)]
