@@ -277,29 +277,50 @@ fn say_interrupted(by: &str, undoing: bool) {
     let _ = writeln!(stderr(), "\ninterrupted by {by}{what_follows}");
 }
 
-/// The signals that end a command in good order.
+/// The signals that end a command in good order. Those that it was started to ignore it goes on to ignore: SIGHUP under
+/// `nohup`, SIGINT behind `&` in a script.
 struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
+        let ignored = ignored_signals();
+        let listen = |kind: SignalKind| {
+            let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;
+            (!is_ignored).then(|| signal(kind)).transpose()
+        };
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => "Ctrl-C",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
+            () = received(&mut self.interrupt) => "Ctrl-C",
+            () = received(&mut self.terminate) => "SIGTERM",
+            () = received(&mut self.hang_up) => "SIGHUP",
         }
     }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// A bit for each signal that is ignored, the lowest for signal 1; none where there is no /proc to tell.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }
 
 /// The error as kubectl writes one: `error: …`, or the API server's own words.
