@@ -1,14 +1,14 @@
 //! The service instances in a dump: the rows of the store's `tenant` table.
 
-use std::borrow::Cow;
-
 use pg_archive::{Row, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// The region of tenants that belong to the product itself.
 const SYSTEM_REGION: &str = "System";
-/// More tenants than any installation has; a hostile dump must not fill the memory.
-const MOST_TENANTS: usize = 100_000;
+/// More than any installation's tenants take, and little enough for a manifest; a hostile dump must not fill the memory.
+const MOST_BYTES: usize = 1 << 20;
+/// What is kept of a text: more than any name has.
+const LONGEST_TEXT_BYTES: usize = 1024;
 
 /// A service instance, as a dump tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,11 @@ impl ServiceInstance {
         !self.deleted && !self.is_system()
     }
 
+    fn text_bytes(&self) -> usize {
+        let optional = [&self.name, &self.region].into_iter().flatten();
+        self.id.len() + optional.map(String::len).sum::<usize>()
+    }
+
     /// The schema of the store is not published and changes with releases, so columns are recognised by the names they
     /// are known to have had; a tenant without an id is nothing that can be mapped.
     fn from_row(row: &Row) -> Option<Self> {
@@ -43,7 +48,7 @@ impl ServiceInstance {
             names
                 .iter()
                 .find_map(|name| row.get(name)?.to_text())
-                .map(Cow::into_owned)
+                .map(|text| shortened(&text).to_owned())
         };
         let deleted_flag = first(&["deleted", "is_deleted"])
             .is_some_and(|value| !matches!(value.as_str(), "f" | "false" | "0" | ""));
@@ -64,6 +69,7 @@ impl ServiceInstance {
 #[derive(Debug, Default)]
 pub struct TenantRows {
     instances: Vec<ServiceInstance>,
+    bytes: usize,
 }
 
 impl TenantRows {
@@ -87,8 +93,30 @@ impl Visitor for TenantRows {
     }
 
     fn row(&mut self, _entry: &TocEntry, row: &Row) {
-        if self.instances.len() < MOST_TENANTS {
-            self.instances.extend(ServiceInstance::from_row(row));
+        if self.bytes >= MOST_BYTES {
+            return;
         }
+        if let Some(instance) = ServiceInstance::from_row(row) {
+            self.bytes += size_of::<ServiceInstance>() + instance.text_bytes();
+            self.instances.push(instance);
+        }
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_long_text_is_kept() {
+        assert_eq!(shortened("Hilfe"), "Hilfe");
+        let long = "ü".repeat(LONGEST_TEXT_BYTES);
+        assert_eq!(shortened(&long), "ü".repeat(LONGEST_TEXT_BYTES / 2));
+        let odd = format!("x{long}");
+        assert_eq!(shortened(&odd).len(), LONGEST_TEXT_BYTES - 1);
     }
 }

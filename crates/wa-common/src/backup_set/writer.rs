@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -327,6 +328,12 @@ impl PartialFile {
             sha256,
         };
         file.sync_all().on("sync", &self.partial)?;
+        // What the hashes are of was in memory.
+        let found = file.metadata().on("look at", &self.partial)?;
+        if found.len() != bytes {
+            let path = self.partial;
+            return Err(SetError::Changed { path, bytes });
+        }
         let path = self.partial.with_file_name(self.name);
         fs::rename(&self.partial, path).on("rename", &self.partial)?;
         Ok(StoredFile(record))
@@ -360,12 +367,18 @@ fn holds_data(directory: &Path) -> bool {
     })
 }
 
-/// A new, empty file that only its owner can read.
+/// A new, empty file that only its owner can read. What an earlier attempt wrote there is unlinked, not emptied:
+/// a thread of that attempt may still be about to write.
 fn create_private(path: &Path) -> Result<File, SetError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).on("replace", path);
+        }
+        _ => {}
+    }
     OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
         .on("create", path)
@@ -390,10 +403,20 @@ fn remove_empty(directories: &[PathBuf]) {
     }
 }
 
+/// Some file systems (shared folders of virtual machines, old CIFS) can sync files but no directories.
 fn sync_directory(path: &Path) -> Result<(), SetError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .on("sync", path)
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    match synced {
+        Err(error) if cannot_sync_directories(&error) => Ok(()),
+        synced => synced.on("sync", path),
+    }
+}
+
+fn cannot_sync_directories(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP | Errno::NOSYS)
+    )
 }
 
 /// Lower-case hexadecimal.
