@@ -144,7 +144,28 @@ impl Preflight {
     }
 
     /// What the user should know although nothing stands in the way.
-    pub(crate) fn warning(&self) -> Option<String> {
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        [self.missing_key(), self.little_space()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The names of releases only decide how loudly it is told: what counts is what was found.
+    fn missing_key(&self) -> Option<String> {
+        let AuthEncryption(None) = self.findings.auth_encryption.as_ref()? else {
+            return None;
+        };
+        let instance = self.findings.instance.as_ref()?;
+        let release = instance.release.as_deref()?;
+        has_key(release).then(|| {
+            format!(
+                "there is no secret {}, which release {release} has: without its key, restored data cannot be read; look for the key before you rely on this backup",
+                instance.auth_encryption_name()
+            )
+        })
+    }
+
+    fn little_space(&self) -> Option<String> {
         let available = self.findings.target?.available_bytes;
         let database = self.findings.versions.as_ref()?.database_bytes;
         (available < database).then(|| {
@@ -211,7 +232,7 @@ impl Preflight {
             secret,
             |AuthEncryption(secret)| match secret {
                 Some(secret) => secret.metadata.name.clone().unwrap_or_default(),
-                None => "none; this release has no such secret".to_owned(),
+                None => "none found; releases before 5.1 may have none".to_owned(),
             },
         );
         let pod = PostgresPod::find(cluster, &instance)
@@ -360,25 +381,29 @@ fn needed_permissions(named: Option<&str>, instance: Option<&Instance>) -> Vec<N
     needed
 }
 
+/// Whether every installation of the release has an auth-encryption secret: from 5.1 on.
+fn has_key(release: &str) -> bool {
+    let mut numbers = release
+        .split('.')
+        .map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(1))
+}
+
 async fn versions(
     cluster: &Cluster,
     pod: &PostgresPod,
     datastore: &Datastore,
 ) -> anyhow::Result<Versions> {
     let command = dump::versions_command(datastore)?;
-    let printed = kube_transfer::run(
-        cluster.client(),
-        &pod.container(),
-        &command,
-        &cluster.transfer_options(),
-    )
-    .await
-    .with_context(|| {
-        format!(
-            "cannot ask PostgreSQL for its version through pod {}",
-            pod.name
-        )
-    })?;
+    let printed = cluster
+        .ask(&pod.container(), &command)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot ask PostgreSQL for its version through pod {}",
+                pod.name
+            )
+        })?;
     let versions = Versions::parse(&String::from_utf8_lossy(&printed.stdout))
         .context("cannot read PostgreSQL's versions")?;
     versions.require_compatible()?;
@@ -423,6 +448,14 @@ mod tests {
                 "get secrets/wa-store-datastore-connection-strings or get secrets/wa-store-vcap",
             ]
         );
+    }
+
+    #[test]
+    fn a_key_is_expected_from_5_1_on() {
+        let expected = ["5.1", "5.1.0", "5.2.1", "5.10.0", "6.0", "10.0.1"];
+        assert!(expected.iter().all(|release| has_key(release)));
+        let optional = ["4.0.9", "4.8.8", "5.0.3", "5", "unknown", ""];
+        assert!(!optional.iter().any(|release| has_key(release)));
     }
 
     #[test]

@@ -89,6 +89,11 @@ pub enum DownloadError {
 }
 
 impl DownloadError {
+    /// Whether there is no such pod any more: another one may do.
+    pub fn pod_is_gone(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.pod_is_gone())
+    }
+
     /// Whether the same download, from its beginning, may succeed without anything being changed first.
     pub fn is_temporary(&self) -> bool {
         match self {

@@ -40,6 +40,14 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the API server knows no such pod.
+    pub fn pod_is_gone(&self) -> bool {
+        let Self::Refused { cause, .. } = self else {
+            return false;
+        };
+        matches!(cause.as_ref(), kube::Error::Api(status) if status.code == 404)
+    }
+
     /// Whether the same request may succeed later: an overloaded or unreachable server, not a refusal.
     pub fn is_temporary(&self) -> bool {
         match self {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
+use wa_common::assistant::PostgresPod;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, Origin, PgDumpRecord, SetError,
     SetWriter, StoredFile, ToolRecord, VerificationFailed, Verified, auth_encryption_yaml,
@@ -83,9 +84,9 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let mut preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
     if !args.stdout {
         preflight.target(&args.to);
-        if let Some(message) = preflight.warning() {
-            context.reporter.report(&Event::Warning { message });
-        }
+    }
+    for message in preflight.warnings() {
+        context.reporter.report(&Event::Warning { message });
     }
     let checks = preflight.checks.len() as u64;
     let ready = preflight.ready()?;
@@ -186,7 +187,10 @@ impl Backup<'_> {
             let out = BufWriter::with_capacity(128 * 1024, File::from(out));
             DumpSink::new(out, !self.args.no_verify).context("cannot start the verification")
         };
-        let delivered = self.download(open, |received| received == 0).await?;
+        let (delivered, _) = self
+            .download(open, |received| received == 0)
+            .await
+            .context("what standard output has got is no backup: delete it")?;
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256());
         self.say_arrived(bytes, &sha256.to_string());
         if let Some(verified) = verified(delivered.into_output(), Path::new("standard output"))?.1 {
@@ -204,7 +208,7 @@ impl Backup<'_> {
             let file = set.file(DUMP_FILE, FileRole::StoreDump)?;
             DumpSink::new(file, !self.args.no_verify).context("cannot start the verification")
         };
-        let delivered = self.download(open, |_| true).await?;
+        let (delivered, pod) = self.download(open, |_| true).await?;
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256().to_string());
         self.say_arrived(bytes, &sha256);
         let (file, verified) = verified(delivered.into_output(), &set.directory().join(DUMP_FILE))?;
@@ -213,7 +217,7 @@ impl Backup<'_> {
         }
         let mut files = vec![file.complete(bytes, sha256)?];
         files.extend(self.store_auth_encryption(&set)?);
-        let manifest = self.manifest(&files, verified.as_ref());
+        let manifest = self.manifest(&files, pod.name, verified.as_ref());
         let path = set.seal(&manifest)?;
         let took = Duration::try_from(Timestamp::now().duration_since(self.started_at))
             .unwrap_or_default();
@@ -225,29 +229,31 @@ impl Backup<'_> {
         Ok(Exit::Done)
     }
 
-    /// The dump, begun again as often as allowed when the connection broke and `may_retry` (told how many bytes had
-    /// arrived) says so.
+    /// The dump, and the pod it came through. Begun again as often as allowed when the connection broke, or the pod
+    /// went away, and `may_retry` (told how many bytes had arrived) says so.
     async fn download<W: Write + Send + 'static>(
         &self,
         open: impl Fn() -> anyhow::Result<DumpSink<W>>,
         may_retry: impl Fn(u64) -> bool,
-    ) -> anyhow::Result<Delivered<Received<W>>> {
+    ) -> anyhow::Result<(Delivered<Received<W>>, PostgresPod)> {
         let command = dump::pg_dump_command(&self.ready.datastore, self.args.compress.as_deref())?;
+        let mut pod = self.ready.pod.clone();
         let mut retry = 0;
         loop {
             let mut received = 0;
-            let attempt = self.attempt(&command, open()?, &mut received).await;
+            let attempt = self.attempt(&pod, &command, open()?, &mut received).await;
             self.context.reporter.report(&Event::TransferEnded);
             let error = match attempt {
                 // Nothing else would notice where verification was declined.
                 Ok(delivered) if self.args.no_verify && delivered.bytes() == 0 => bail!(
                     "pg_dump wrote nothing, and yet reported success; no backup was kept: look at pg_dump in pod {}",
-                    self.ready.pod.name
+                    pod.name
                 ),
-                Ok(delivered) => return Ok(delivered),
+                Ok(delivered) => return Ok((delivered, pod)),
                 Err(error) => error,
             };
-            if retry == self.args.retries || !error.is_temporary() || !may_retry(received) {
+            let may_pass = error.is_temporary() || error.pod_is_gone();
+            if retry == self.args.retries || !may_pass || !may_retry(received) {
                 let tried = if retry > 0 {
                     format!(", after {}", count(retry + 1, "attempt"))
                 } else {
@@ -258,7 +264,8 @@ impl Backup<'_> {
                     .context(format!("the dump failed{tried}; no backup was kept")));
             }
             retry += 1;
-            let wait = Duration::from_secs(1 << retry.min(5));
+            // Long enough for an API server that is being updated, or a node that is.
+            let wait = Duration::from_secs(5 << retry.min(4).saturating_sub(1));
             self.context.reporter.report(&Event::Retry {
                 step: "dump",
                 retry,
@@ -267,6 +274,10 @@ impl Backup<'_> {
                 why: error_text(&error.into()),
             });
             tokio::time::sleep(wait).await;
+            // Where none is Ready now, the next attempt says so.
+            if let Ok(found) = PostgresPod::find(self.cluster, &self.ready.instance).await {
+                pod = found;
+            }
         }
     }
 
@@ -285,11 +296,11 @@ impl Backup<'_> {
 
     async fn attempt<W: Write + Send + 'static>(
         &self,
+        pod: &PostgresPod,
         command: &RemoteCommand,
         sink: DumpSink<W>,
         received: &mut u64,
     ) -> Result<Delivered<Received<W>>, DownloadError> {
-        let pod = self.ready.pod.container();
         let file: Arc<str> = DUMP_FILE.into();
         let progress = |bytes| {
             *received = bytes;
@@ -302,7 +313,7 @@ impl Backup<'_> {
         };
         kube_transfer::download(
             self.cluster.client(),
-            &pod,
+            &pod.container(),
             command,
             sink,
             &self.cluster.transfer_options(),
@@ -320,7 +331,7 @@ impl Backup<'_> {
         Ok(Some(file))
     }
 
-    fn manifest(&self, files: &[StoredFile], verified: Option<&Verified>) -> Manifest {
+    fn manifest(&self, files: &[StoredFile], pod: String, verified: Option<&Verified>) -> Manifest {
         let origin = Origin {
             tool: ToolRecord {
                 name: env!("CARGO_PKG_NAME").to_owned(),
@@ -334,7 +345,7 @@ impl Backup<'_> {
         Manifest {
             release: self.ready.instance.release.clone(),
             pg_dump: PgDumpRecord {
-                pod: Some(self.ready.pod.name.clone()),
+                pod: Some(pod),
                 version: Some(self.ready.versions.pg_dump.clone()),
                 server_version: Some(self.ready.versions.server.clone()),
                 database: Some(self.ready.datastore.database.clone()),

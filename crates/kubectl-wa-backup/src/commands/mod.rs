@@ -18,7 +18,7 @@ Examples:
   kubectl wa-backup
   kubectl wa-backup check -n cpd
   kubectl wa-backup create -i wa --to /mnt/backups
-  kubectl wa-backup create --stdout | age -r KEY > store.dump.age
+  set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > store.dump.age
   kubectl wa-backup verify wa-backups/wa-cpd-20261122T230000Z
   kubectl wa-backup list";
 

@@ -10,13 +10,13 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, Resource};
-use kube_transfer::TransferOptions;
 use kube_transfer::exec::StreamOptions;
+use kube_transfer::{Captured, DownloadError, PodContainer, RemoteCommand, TransferOptions};
 use serde::de::DeserializeOwned;
 
 use super::{ClusterError, config};
 use crate::cli::{ConnectionArgs, TimeLimit};
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Reporter, error_text};
 
 /// How often a read that failed for a passing reason is made again.
 const READ_RETRIES: u32 = 3;
@@ -220,17 +220,41 @@ impl Cluster {
             if retry == READ_RETRIES || !error.is_temporary() {
                 return Err(error);
             }
-            let wait = Duration::from_millis(250 << retry);
             retry += 1;
-            self.reporter.report(&Event::Retry {
-                step: "request",
-                retry,
-                retries: READ_RETRIES,
-                wait,
-                why: error.to_string(),
-            });
-            tokio::time::sleep(wait).await;
+            self.pause("request", retry, error.to_string()).await;
         }
+    }
+
+    /// Runs a short command that changes nothing in a pod; begins it again as [`Cluster::read`] does a request.
+    pub async fn ask(
+        &self,
+        target: &PodContainer,
+        command: &RemoteCommand,
+    ) -> Result<Captured, DownloadError> {
+        let mut retry = 0;
+        loop {
+            let options = self.transfer_options();
+            match kube_transfer::run(&self.client, target, command, &options).await {
+                Err(error) if error.is_temporary() && retry < READ_RETRIES => {
+                    retry += 1;
+                    self.pause("command", retry, error_text(&error.into()))
+                        .await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn pause(&self, step: &'static str, retry: u32, why: String) {
+        let wait = Duration::from_millis(125 << retry);
+        self.reporter.report(&Event::Retry {
+            step,
+            retry,
+            retries: READ_RETRIES,
+            wait,
+            why,
+        });
+        tokio::time::sleep(wait).await;
     }
 
     /// Sends a request once, with the deadline of `--request-timeout`: for what must not be repeated.
@@ -288,8 +312,14 @@ mod tests {
     #[test]
     fn a_password_in_the_address_is_not_shown() {
         for (url, shown) in [
-            ("https://admin:pw@api.example:6443/", "https://api.example:6443"),
-            ("https://api.example:6443/k8s/c-1", "https://api.example:6443/k8s/c-1"),
+            (
+                "https://admin:pw@api.example:6443/",
+                "https://api.example:6443",
+            ),
+            (
+                "https://api.example:6443/k8s/c-1",
+                "https://api.example:6443/k8s/c-1",
+            ),
         ] {
             assert_eq!(without_password(&url.parse().unwrap()), shown);
         }

@@ -21,17 +21,20 @@ pub(super) fn of(
     if url.is_empty() {
         return Err(ClusterError::Kubeconfig(KubeconfigError::MissingClusterUrl));
     }
-    let mut config = Config::new(url.parse().map_err(|error| {
-        ClusterError::Kubeconfig(KubeconfigError::ParseClusterUrl(error))
-    })?);
+    let mut config = Config::new(
+        url.parse()
+            .map_err(|error| ClusterError::Kubeconfig(KubeconfigError::ParseClusterUrl(error)))?,
+    );
     config.default_namespace = namespace.unwrap_or_default();
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     config.disable_compression = cluster.disable_compression.unwrap_or(false);
-    config.tls_server_name = cluster.tls_server_name.clone().filter(|name| !name.is_empty());
+    config.tls_server_name = cluster
+        .tls_server_name
+        .clone()
+        .filter(|name| !name.is_empty());
 
     remove_white_space(&mut cluster.certificate_authority_data);
-    let shown_to_plugins =
-        ExecAuthCluster::try_from(&cluster).map_err(ClusterError::Kubeconfig)?;
+    let shown_to_plugins = ExecAuthCluster::try_from(&cluster).map_err(ClusterError::Kubeconfig)?;
     let authority = &shown_to_plugins.certificate_authority_data;
     config.root_cert = authority.as_deref().map(certificates).transpose()?;
     if let Some(exec) = user.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
