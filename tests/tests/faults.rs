@@ -85,6 +85,40 @@ fn a_broken_dump_is_begun_again_and_then_whole() {
 }
 
 #[test]
+fn a_pod_that_is_gone_is_looked_for_again() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let gone = Effect::Status {
+        code: 404,
+        message: "pods \"wa-postgres-16-1\" not found".to_owned(),
+        retry_after: None,
+    };
+    world.fault(dump_requests(), Some(1), gone);
+    let outcome = world.backup(scratch.path(), &["create", "--to", "s"]);
+    let outcome = outcome.expect_code(0);
+    assert!(outcome.stderr.contains("not found"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_question_that_the_pod_does_not_answer_is_asked_again() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let execs = Matcher {
+        path: Some("/exec".to_owned()),
+        ..Matcher::default()
+    };
+    let broken = Effect::Status {
+        code: 500,
+        message: "error dialing backend: EOF".to_owned(),
+        retry_after: None,
+    };
+    world.fault(execs, Some(2), broken);
+    world
+        .backup(scratch.path(), &["create", "--dry-run"])
+        .expect_code(0);
+}
+
+#[test]
 fn retries_end() {
     let world = World::shared();
     world.fault(dump_requests(), None, Effect::CutAfter { bytes: 10_000 });
@@ -205,6 +239,31 @@ fn ctrl_c_in_the_middle_of_a_dump_leaves_nothing_here_and_nothing_in_the_pod() {
     wait_until("pg_dump has ended", || {
         !running().lines().any(|name| name == "pg_dump")
     });
+}
+
+#[test]
+fn a_command_that_ignores_hang_ups_goes_on_when_its_terminal_is_gone() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let bytes_per_second = dump_bytes(&world) / 2;
+    world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
+    let as_nohup_does = "trap '' HUP; exec \"$0\" create --to s";
+    let mut create = world
+        .command("sh")
+        .args(["-c", as_nohup_does])
+        .arg(end_to_end::binary("kubectl-wa-backup"))
+        .current_dir(scratch.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the dump has begun", || {
+        has_partial(&scratch.path().join("s"))
+    });
+    let pid = rustix::process::Pid::from_child(&create);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    assert_eq!(create.wait().unwrap().code(), Some(0));
+    world.only_set(&scratch.path().join("s"));
 }
 
 fn has_partial(directory: &Path) -> bool {

@@ -281,6 +281,37 @@ fn a_set_that_is_there_is_not_touched() {
 }
 
 #[test]
+fn a_proxy_is_not_asked_where_a_list_that_kubectl_reads_says_so() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    for no_proxy in ["localhost,127.0.0.1,", "a, ,b", "fe80::1%eth0"] {
+        let mut check = world.backup_command(scratch.path(), &["check"]);
+        check
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .env("NO_PROXY", no_proxy);
+        run(&mut check).expect_code(0);
+    }
+}
+
+#[test]
+fn a_key_that_the_release_has_and_nobody_finds_is_missed_aloud() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let secret = world.kubectl(&["get", "secret", "wa-auth-encryption", "-o", "json"]);
+    let mut secret: Value = serde_json::from_str(&secret).unwrap();
+    world.kubectl(&["delete", "secret", "wa-auth-encryption"]);
+    let outcome = world.backup(scratch.path(), &["create", "--to", "sets"]);
+    let metadata = secret["metadata"].as_object_mut().unwrap();
+    metadata.retain(|field, _| ["name", "namespace", "labels"].contains(&field.as_str()));
+    world.create(&secret);
+    let stderr = outcome.expect_code(0).stderr;
+    assert!(
+        stderr.contains("warning: there is no secret wa-auth-encryption"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn options_before_the_name_of_a_command_are_refused_not_ignored() {
     let world = World::shared();
     let scratch = world.scratch();
