@@ -123,11 +123,18 @@ fn machine() -> anyhow::Result<String> {
             .trim()
             .to_owned())
     };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let kubectl = version("kubectl", &["version", "--client"])?;
     Ok(format!(
-        "Measured on {} cores of {model}, Linux {}; {}; kubectl: {}. Client, API server and PostgreSQL share those cores.",
+        "Measured on {} cores of {model}, Linux {}; {}; kubectl {}. Client, API server and PostgreSQL share those cores.",
         std::thread::available_parallelism()?,
-        fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
+        // Without what a distribution or a host adds to them.
+        kernel.split('-').next().unwrap_or_default(),
         version("postgres", &["--version"])?,
-        version("kubectl", &["version", "--client"])?,
+        kubectl
+            .rsplit(' ')
+            .next()
+            .and_then(|version| version.split('-').next())
+            .unwrap_or_default(),
     ))
 }

@@ -17,7 +17,8 @@ pub(super) const TITLE: &str = "\
 
 `kubectl wa-backup create` beside IBM's `kubectl exec … pg_dump -Fc > file`. Ours hashes the dump, compares it with the
 pod's own count and hash, decompresses and reads every data block of it, and syncs it to disk; with `--no-verify` it does
-not read the blocks; kubectl does none of that.
+not read the blocks; kubectl does none of that. Reading every block costs the client what inflating a dump costs: its CPU
+is below kubectl's only without that. With `-Z 0` pg_dump itself takes so little that the pod's count and hash show.
 ";
 
 /// One way of taking the dump, by kubectl and by the plugin.

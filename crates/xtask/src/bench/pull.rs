@@ -26,7 +26,7 @@ pub(super) fn title() -> String {
 
 `kubectl wa-pvc pull` beside `kubectl cp`, through the same running pod. Ours reads over several streams, compares the whole
 file's SHA-256 with the pod's, reads every data block of the dump and syncs it; with `--no-verify` it does not read the
-blocks; kubectl does none of that. The long link is a proxy in user space, measured once: {}.
+blocks; kubectl does none of that, and does not sync. The long link is a proxy in user space, measured once: {}.
 ",
         LongLink::describe()
     )
