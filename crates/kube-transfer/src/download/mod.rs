@@ -157,14 +157,7 @@ impl<T: Send + 'static> Transfer<'_, T> {
     ) -> Result<Delivered<T>, DownloadError> {
         let account = match self.receive(nonce, progress).await {
             Ok(account) => account,
-            Err(Stop::Error(error)) => return Err(error),
-            Err(Stop::CommandFailed { code }) => {
-                return Err(DownloadError::Command {
-                    code,
-                    stderr: self.stderr.tail(),
-                });
-            }
-            Err(Stop::WorkerGone) => return Err(DownloadError::Sink(self.worker.failure().await)),
+            Err(stop) => return Err(self.fail(stop).await),
         };
         let output = self
             .worker
@@ -183,6 +176,24 @@ impl<T: Send + 'static> Transfer<'_, T> {
             stderr: self.stderr.tail(),
             output,
         })
+    }
+
+    /// The error for the caller, who then finds the sink closed.
+    async fn fail(mut self, stop: Stop) -> DownloadError {
+        match stop {
+            Stop::Error(error) => {
+                self.worker.abandon().await;
+                error
+            }
+            Stop::CommandFailed { code } => {
+                self.worker.abandon().await;
+                DownloadError::Command {
+                    code,
+                    stderr: self.stderr.tail(),
+                }
+            }
+            Stop::WorkerGone => DownloadError::Sink(self.worker.failure().await),
+        }
     }
 
     /// Receives until the pod's account is met and the shell has exited.

@@ -1,15 +1,21 @@
 //! The thread that hashes and writes, so that neither takes time from the network.
 
-use std::{io, sync::Arc, thread};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
 
 use super::Sink;
 use crate::{
     batch::{Batch, QUEUE_BYTES},
     digest::Sha256Digest,
 };
+
+/// How long a sink may take for what it was given before the transfer broke.
+const ABANDONED_WITHIN: Duration = Duration::from_secs(5);
 
 enum Work {
     Write(Batch, OwnedSemaphorePermit),
@@ -69,6 +75,13 @@ impl<T: Send + 'static> Worker<T> {
         self.outcome
             .await
             .unwrap_or_else(|_| Err(WorkerError::Sink(panicked())))
+    }
+
+    /// Returns when the thread has dropped the sink unfinished, or hangs in it.
+    pub(super) async fn abandon(self) {
+        drop(self.queue);
+        // Nothing is reported then: the end of the report is the thread's.
+        let _ = timeout(ABANDONED_WITHIN, self.outcome).await;
     }
 
     /// Why the thread ended early.

@@ -6,7 +6,7 @@
 //!
 //! A peer is dead when no byte at all came from it for [`StreamOptions::silence_limit`], pongs included. That clock
 //! runs only inside `next`: a caller that is busy writing to a slow disk does not make the peer look dead, because the
-//! pongs wait in the socket meanwhile.
+//! pongs wait in the socket meanwhile. Until the first output it may be silent longer, while the command is started.
 //!
 //! Memory per session is bounded by [`MESSAGE_LIMIT_BYTES`] for the largest message, 32 KiB of read buffer, and at most
 //! eight frames of 32 KiB of unsent standard input.
@@ -45,6 +45,9 @@ pub const MESSAGE_LIMIT_BYTES: usize = 1 << 20;
 /// One TLS record and a half: larger buffers cost more to clear before each read than they save in reads.
 const READ_BUFFER_BYTES: usize = 32 << 10;
 const STDIN_FRAME_BYTES: usize = 32 << 10;
+/// How many times the limit a peer may be silent before the first output: until the command reads its input, which on a
+/// busy node takes a while, servers without v5 answer no pings either.
+const PATIENCE_AT_START: u32 = 4;
 const STDIN_FRAMES_QUEUED: usize = 8;
 
 /// The channel is the first byte of each message.
@@ -85,7 +88,7 @@ pub struct StreamOptions {
     pub open_timeout: Duration,
     /// How often a ping is sent; often enough to keep proxies from closing an idle stream.
     pub ping_every: Duration,
-    /// How long the peer may send no byte at all before it counts as dead.
+    /// How long the peer may send no byte at all before it counts as dead; before the first output four times as long.
     pub silence_limit: Duration,
 }
 
@@ -150,6 +153,7 @@ pub struct Session {
     writer: AbortHandle,
     liveness: Arc<Liveness>,
     silence_limit: Duration,
+    has_output: bool,
     half_close: bool,
 }
 
@@ -214,6 +218,7 @@ impl Session {
             writer,
             liveness,
             silence_limit: options.silence_limit,
+            has_output: false,
             half_close,
         })
     }
@@ -223,12 +228,17 @@ impl Session {
     /// Dropping the future loses nothing, but the clock of the peer's silence starts anew with the next call.
     pub async fn next(&mut self) -> ControlFlow<End, Output> {
         self.liveness.hear();
+        let limit = if self.has_output {
+            self.silence_limit
+        } else {
+            self.silence_limit * PATIENCE_AT_START
+        };
         loop {
             let message = tokio::select! {
                 biased;
                 message = self.incoming.next() => message,
-                () = self.liveness.silence(self.silence_limit) => {
-                    return ControlFlow::Break(End::Lost(Lost::Silent { limit: self.silence_limit }));
+                () = self.liveness.silence(limit) => {
+                    return ControlFlow::Break(End::Lost(Lost::Silent { limit }));
                 }
             };
             let interpreted = match message {
@@ -237,7 +247,10 @@ impl Session {
                 None => Err(End::Lost(Lost::Eof)),
             };
             match interpreted {
-                Ok(Some(output)) => return ControlFlow::Continue(output),
+                Ok(Some(output)) => {
+                    self.has_output = true;
+                    return ControlFlow::Continue(output);
+                }
                 Ok(None) => {}
                 Err(end) => return ControlFlow::Break(end),
             }
