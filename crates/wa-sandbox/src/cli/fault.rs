@@ -18,6 +18,20 @@ pub(super) struct Fault {
     place: Place,
 }
 
+/// What `effect` can be, an example of each.
+const EFFECTS: &str = r#"Effects:
+  {"type":"cutAfter","bytes":1000}                 close the connection after so much output
+  {"type":"closeWithoutStatus","afterBytes":1000}  end the stream properly, but without an exit status
+  {"type":"stallAfter","bytes":1000}               send nothing more, no pongs either, and stay connected
+  {"type":"shortenStdout","bytes":10}              drop the end of the output, and report success
+  {"type":"throttle","bytesPerSecond":20000}       send no faster
+  {"type":"deletePodAfter","bytes":1000}           delete the pod of the stream
+  {"type":"status","code":503,"message":"busy"}    answer with an error
+  {"type":"refuseV5"}                              know only the older exec protocol
+  {"type":"refuseConnections"}                     be gone until the fault is cleared
+  {"type":"expireToken"}                           answer 401
+  {"type":"forbid","verb":"get","resource":"pods"} take a permission away"#;
+
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Add a fault
@@ -27,7 +41,7 @@ enum Action {
     ///
     /// Refuse whoever wants to read secrets:
     ///   wa-sandbox fault add '{"effect":{"type":"forbid","verb":"get","resource":"secrets"}}'
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_long_help = EFFECTS)]
     Add {
         /// The fault as JSON: `on` (method, path, verb, group, resource, subresource, namespace, name), `times`, `effect`
         fault: String,
@@ -62,5 +76,36 @@ impl Fault {
         ))?;
         print(&format!("{faults:#}"))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use wa_sandbox::faults::Effect;
+
+    use super::*;
+
+    #[test]
+    fn every_effect_has_an_example_that_is_understood() {
+        let examples = EFFECTS.lines().skip(1).map(|line| {
+            let end = line.find('}').unwrap() + 1;
+            serde_json::from_str::<Effect>(line[..end].trim()).unwrap()
+        });
+        let shown: BTreeSet<String> = examples
+            .map(|effect| serde_json::to_value(effect).unwrap()["type"].to_string())
+            .collect();
+        let refusal = serde_json::from_str::<Effect>(r#"{"type":"?"}"#).unwrap_err();
+        // serde names them all: "unknown variant `?`, expected one of `status`, `cutAfter`…".
+        let known = refusal.to_string();
+        let known = known.split_once("expected").unwrap().1;
+        let known: BTreeSet<String> = known
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(|name| format!("{name:?}"))
+            .collect();
+        assert_eq!(shown, known);
     }
 }
