@@ -28,7 +28,7 @@ pub(crate) struct OpenVolume {
 impl ClosedVolume {
     /// Finds the volume and a way to its files; changes nothing.
     pub(crate) async fn find(context: &Context, args: &ReachArgs) -> anyhow::Result<Self> {
-        let cluster = context.connect().await?;
+        let cluster = context.connect()?;
         warn_of_leftovers(context, &cluster).await;
         let instance = context.global.instance.as_deref();
         let survey = Survey::take(&cluster, instance, args.pvc.as_deref()).await?;

@@ -17,7 +17,7 @@ struct Report {
 }
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
-    let cluster = context.connect().await?;
+    let cluster = context.connect()?;
     let preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
     let report = Report {
         namespace: cluster.namespace().to_owned(),

@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             "refusing to write a binary dump to the terminal; redirect standard output to a file or a program"
         );
     }
-    let cluster = context.connect().await?;
+    let cluster = context.connect()?;
     let mut preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
     if !args.stdout {
         preflight.target(&args.to);

@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let cluster = context.connect().await?;
+    let cluster = context.connect()?;
     let dry_run = args.dry_run.is_some_and(DryRun::is_on);
     let mut report = Report {
         namespace: cluster.namespace().to_owned(),

@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let cluster = context.connect().await?;
+    let cluster = context.connect()?;
     warn_of_leftovers(context, &cluster).await;
     let instance = context.global.instance.as_deref();
     let survey = Survey::take(&cluster, instance, args.reach.pvc.as_deref()).await?;

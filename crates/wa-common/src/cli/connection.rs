@@ -34,7 +34,8 @@ pub struct ConnectionArgs {
     #[arg(short, long, global = true, value_name = "URL")]
     pub server: Option<String>,
     /// Bearer token (other users of this machine can read arguments: prefer the kubeconfig)
-    #[arg(long, global = true, hide_env_values = true, value_parser = any_token)]
+    // Any text is taken: clap shows what it refuses.
+    #[arg(long, global = true, hide_env_values = true, value_parser = |text: &str| Ok::<SecretString, Infallible>(text.into()))]
     pub token: Option<SecretString>,
     /// User to impersonate
     #[arg(long = "as", global = true, value_name = "USER")]
@@ -60,11 +61,6 @@ pub struct ConnectionArgs {
     /// Longest wait for one answer, e.g. 10s or 2m; 0 waits forever [default: 30s]
     #[arg(long, global = true, value_name = "DURATION")]
     pub request_timeout: Option<TimeLimit>,
-}
-
-/// Takes any text: what clap refuses, it shows.
-fn any_token(text: &str) -> Result<SecretString, Infallible> {
-    Ok(text.into())
 }
 
 /// A duration in kubectl's notation, a number of seconds or `1h2m3s`; `0` is no limit. The default is that of

@@ -87,8 +87,8 @@ impl Context {
     }
 
     /// A connection to the cluster the flags name.
-    pub async fn connect(&self) -> Result<Cluster, ClusterError> {
-        Cluster::connect(&self.global.connection, Arc::clone(&self.reporter)).await
+    pub fn connect(&self) -> Result<Cluster, ClusterError> {
+        Cluster::connect(&self.global.connection, Arc::clone(&self.reporter))
     }
 }
 

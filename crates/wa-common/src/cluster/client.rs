@@ -36,11 +36,11 @@ pub struct Cluster {
 
 impl Cluster {
     /// Prepares a client from kubectl's flags. Nothing is sent yet.
-    pub async fn connect(
+    pub fn connect(
         args: &ConnectionArgs,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, ClusterError> {
-        let source = config::load(args).await?;
+        let source = config::load(args)?;
         let server = without_password(&source.config.cluster_url);
         let namespace = source.config.default_namespace.clone();
         let TimeLimit(timeout) = args.request_timeout.unwrap_or_default();

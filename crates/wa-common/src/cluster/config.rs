@@ -7,7 +7,7 @@ use kube::config::{
     AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, NamedAuthInfo, NamedCluster,
     NamedContext,
 };
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{ClusterError, client_config, proxy};
 use crate::cli::ConnectionArgs;
@@ -23,7 +23,7 @@ pub(super) struct Source {
 }
 
 /// Reads the kubeconfig and lays the flags over it, in kubectl's order of precedence.
-pub(super) async fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> {
+pub(super) fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> {
     let paths = kubeconfig_paths(args);
     let (kubeconfig, context) = match read(args, &paths)? {
         Some(kubeconfig) => {
@@ -285,7 +285,7 @@ fn add_what_flags_replace(
         });
     }
     let has_user = kubeconfig.auth_infos.iter().any(|one| one.name == user);
-    let token = args.token.as_ref().map(|token| token.expose_secret());
+    let token = args.token.as_ref().map(SecretString::expose_secret);
     let credentials = given(token).is_some() || args.client_certificate.is_some();
     if !has_user && (user == MADE_UP || args.user.is_none() && credentials) {
         kubeconfig.auth_infos.push(NamedAuthInfo {
@@ -327,7 +327,7 @@ fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<
 }
 
 fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    if let Some(token) = given(args.token.as_ref().map(|token| token.expose_secret())) {
+    if let Some(token) = given(args.token.as_ref().map(SecretString::expose_secret)) {
         // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
         *user = AuthInfo {
             token: Some(token.to_owned().into()),

@@ -21,7 +21,7 @@ contexts:
 - {name: nobody, context: {cluster: one, user: ""}}
 "#;
 
-async fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, ClusterError> {
+fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, ClusterError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config");
     fs::write(&path, KUBECONFIG).unwrap();
@@ -30,7 +30,7 @@ async fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, C
         ..ConnectionArgs::default()
     };
     change(&mut args);
-    load(&args).await
+    load(&args)
 }
 
 fn message(loaded: Result<Source, ClusterError>) -> String {
@@ -40,9 +40,9 @@ fn message(loaded: Result<Source, ClusterError>) -> String {
     }
 }
 
-#[tokio::test]
-async fn the_context_gives_server_and_namespace_and_flags_win() {
-    let source = load_with(|_| ()).await.unwrap();
+#[test]
+fn the_context_gives_server_and_namespace_and_flags_win() {
+    let source = load_with(|_| ()).unwrap();
     assert_eq!(source.config.cluster_url, "https://one.example:6443/");
     assert_eq!(source.config.default_namespace, "cpd");
 
@@ -50,19 +50,16 @@ async fn the_context_gives_server_and_namespace_and_flags_win() {
         args.cluster = Some("two".into());
         args.namespace = Some("other".into());
     })
-    .await
     .unwrap();
     assert_eq!(source.config.cluster_url, "https://two.example:6443/");
     assert_eq!(source.config.default_namespace, "other");
 
-    let source = load_with(|args| args.server = Some("three.example:443".into()))
-        .await
-        .unwrap();
+    let source = load_with(|args| args.server = Some("three.example:443".into())).unwrap();
     assert_eq!(source.config.cluster_url, "https://three.example:443/");
 }
 
-#[tokio::test]
-async fn flags_hold_for_a_context_without_a_user() {
+#[test]
+fn flags_hold_for_a_context_without_a_user() {
     for context in ["anonymous", "nobody"] {
         let source = load_with(|args| {
             args.context = Some(context.into());
@@ -70,18 +67,19 @@ async fn flags_hold_for_a_context_without_a_user() {
             args.impersonate = Some("alice".into());
             args.impersonate_groups = vec!["ops".into()];
         })
-        .await
         .unwrap();
         let user = source.config.auth_info;
         assert!(user.token.is_some(), "{context}");
         assert_eq!(user.impersonate.as_deref(), Some("alice"));
     }
-    let text = message(load_with(|args| args.impersonate_groups = vec!["ops".into()]).await);
+    let text = message(load_with(|args| {
+        args.impersonate_groups = vec!["ops".into()];
+    }));
     assert!(text.contains("--as"), "{text}");
 }
 
-#[tokio::test]
-async fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
+#[test]
+fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
     type Change = fn(&mut ConnectionArgs);
     let stale = |change: Change| {
         load_with(move |args| {
@@ -91,7 +89,7 @@ async fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
             change(args);
         })
     };
-    let config = stale(|_| ()).await.unwrap().config;
+    let config = stale(|_| ()).unwrap().config;
     assert_eq!(config.cluster_url, "https://three.example/");
     assert!(config.auth_info.token.is_some());
     let missed: [(Change, &str); 4] = [
@@ -104,7 +102,7 @@ async fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
         (|args| args.user = Some("named".into()), "user \"named\""),
     ];
     for (change, expected) in missed {
-        let text = message(stale(change).await);
+        let text = message(stale(change));
         assert!(text.contains(expected), "{text}");
     }
 }
@@ -124,18 +122,18 @@ fn flags_hold_for_the_service_account_of_a_pod() {
     assert_eq!(entries.namespace.as_deref(), Some("cpd"));
 }
 
-#[tokio::test]
-async fn an_empty_namespace_is_none_and_a_wrong_one_is_refused_before_it_is_in_a_url() {
-    let source = load_with(|args| args.namespace = Some(String::new())).await;
+#[test]
+fn an_empty_namespace_is_none_and_a_wrong_one_is_refused_before_it_is_in_a_url() {
+    let source = load_with(|args| args.namespace = Some(String::new()));
     assert_eq!(source.unwrap().config.default_namespace, "cpd");
     for wrong in ["..", "a/b", "a?b", "A", "-a", "a%2f"] {
-        let text = message(load_with(|args| args.namespace = Some(wrong.into())).await);
+        let text = message(load_with(|args| args.namespace = Some(wrong.into())));
         assert!(text.contains("is not the name of a namespace"), "{text}");
     }
 }
 
-#[tokio::test]
-async fn a_certificate_authority_is_checked_against_even_where_the_kubeconfig_checks_nothing() {
+#[test]
+fn a_certificate_authority_is_checked_against_even_where_the_kubeconfig_checks_nothing() {
     let args = ConnectionArgs {
         certificate_authority: Some("ca.crt".into()),
         server: Some("https://other.example".into()),
@@ -168,55 +166,52 @@ fn a_token_file_may_end_in_a_line_break() {
 
 fn token(source: &Source) -> &str {
     let token = source.config.auth_info.token.as_ref();
-    token.map(|token| token.expose_secret()).unwrap()
+    token.map(SecretString::expose_secret).unwrap()
 }
 
-#[tokio::test]
-async fn a_token_may_end_in_a_line_break_and_is_not_shown_when_it_is_none() {
+#[test]
+fn a_token_may_end_in_a_line_break_and_is_not_shown_when_it_is_none() {
     for given in ["t\n", "t\r\n", " t"] {
-        let source = load_with(|args| args.token = Some(given.into())).await;
+        let source = load_with(|args| args.token = Some(given.into()));
         assert_eq!(token(&source.unwrap()), "t");
     }
-    let text = message(load_with(|args| args.token = Some("hunter\n2".into())).await);
+    let text = message(load_with(|args| args.token = Some("hunter\n2".into())));
     assert!(text.contains("the token holds characters"), "{text}");
     assert!(!text.contains("hunter"), "{text}");
 }
 
-#[tokio::test]
-async fn streams_are_not_cut_and_requests_not_repeated_by_the_library() {
-    let config = load_with(|_| ()).await.unwrap().config;
+#[test]
+fn streams_are_not_cut_and_requests_not_repeated_by_the_library() {
+    let config = load_with(|_| ()).unwrap().config;
     assert_eq!(config.read_timeout, None);
     assert_eq!(config.write_timeout, None);
     assert!(!config.default_retry);
 }
 
-#[tokio::test]
-async fn a_wrong_context_cluster_or_user_is_named_with_what_there_is() {
-    let text = message(load_with(|args| args.context = Some("prod".into())).await);
+#[test]
+fn a_wrong_context_cluster_or_user_is_named_with_what_there_is() {
+    let text = message(load_with(|args| args.context = Some("prod".into())));
     assert!(
         text.contains("\"prod\"") && text.contains("practice, broken, stale"),
         "{text}"
     );
-    let text = message(load_with(|args| args.context = Some("broken".into())).await);
+    let text = message(load_with(|args| args.context = Some("broken".into())));
     assert!(
         text.contains("\"gone\"") && text.contains("one, two"),
         "{text}"
     );
-    let text = message(load_with(|args| args.user = Some("root".into())).await);
+    let text = message(load_with(|args| args.user = Some("root".into())));
     assert!(
         text.contains("\"root\"") && text.contains("admin"),
         "{text}"
     );
 }
 
-#[tokio::test]
-async fn a_certificate_authority_and_no_verification_contradict_each_other() {
-    let text = message(
-        load_with(|args| {
-            args.insecure_skip_tls_verify = Some(true);
-            args.certificate_authority = Some("ca.crt".into());
-        })
-        .await,
-    );
+#[test]
+fn a_certificate_authority_and_no_verification_contradict_each_other() {
+    let text = message(load_with(|args| {
+        args.insecure_skip_tls_verify = Some(true);
+        args.certificate_authority = Some("ca.crt".into());
+    }));
     assert!(text.contains("--insecure-skip-tls-verify"), "{text}");
 }
