@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use end_to_end::{Outcome, Placed, World, fetched, sets};
 use serde_json::Value;
+use wa_sandbox::faults::{Effect, Matcher};
 
 #[test]
 fn any_name_is_listed_and_fetched_and_none_reaches_the_terminal_raw() {
@@ -234,6 +235,80 @@ fn a_key_that_is_a_link_is_not_followed() {
         outcome.json()["sets"][0]["files"].as_array().unwrap().len(),
         1
     );
+    world.expect_nothing_left();
+}
+
+/// The streams that read a key.
+fn key_requests() -> Matcher {
+    Matcher {
+        path: Some("command=cat".to_owned()),
+        ..Matcher::default()
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_now_is_read_again_and_no_set_is_made_without_it() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let cut = Effect::CutAfter { bytes: 0 };
+    world.fault(key_requests(), Some(2), cut.clone());
+    let outcome = world
+        .pull(scratch.path(), &["--latest"])
+        .expect_code(0)
+        .expect_error(&["auth-encryption.yaml failed", "retry 2 of 2"]);
+    world.sandbox().faults().clear();
+    assert!(outcome.stdout.contains("fetched"), "{}", outcome.stdout);
+    let set = world.only_set(&scratch.path().join("sets"));
+    assert!(set.join("auth-encryption.yaml").exists());
+
+    let scratch = world.scratch();
+    world.fault(key_requests(), None, cut);
+    let arguments = ["--latest", "--retries", "0"];
+    world
+        .pull(scratch.path(), &arguments)
+        .expect_code(1)
+        .expect_error(&["cannot read its auth-encryption file", "was not fetched"]);
+    world.sandbox().faults().clear();
+    assert_eq!(sets(scratch.path()), Vec::<PathBuf>::new());
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_set_without_the_key_that_is_on_the_volume_is_not_the_dump() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let name = "store.dump_20200102-030405";
+    let pull = || world.pull(scratch.path(), &[name]).expect_code(0);
+    let dump = Placed::file(&world, name, &world.newest_dump()).aged(Duration::from_hours(1));
+    pull().expect_error(&["one for other dumps, and none for store.dump_20200102-030405"]);
+    let unusable = Placed::file(&world, "auth-encryption-wa_20200102-030405.yaml", b"{");
+    let again = pull().expect_error(&["cannot be used"]);
+    assert!(
+        again.stdout.contains("is there already"),
+        "{}",
+        again.stdout
+    );
+    drop(unusable);
+
+    let key = world.dumps().into_iter().find(|dump| dump != name).unwrap();
+    let key = key.replace("store.dump_", "auth-encryption-wa_") + ".yaml";
+    let key = fs::read(world.volume_directory().join(key)).unwrap();
+    let usable = Placed::file(&world, "auth-encryption-wa_20200102-030405.yaml", &key);
+    let fetched = pull();
+    assert!(fetched.stdout.contains("fetched"), "{}", fetched.stdout);
+    let again = pull();
+    assert!(
+        again.stdout.contains("is there already"),
+        "{}",
+        again.stdout
+    );
+    let with_key = |set: &PathBuf| set.join("auth-encryption.yaml").exists();
+    let sets = sets(scratch.path());
+    assert_eq!(
+        (sets.len(), sets.iter().filter(|set| with_key(set)).count()),
+        (2, 1)
+    );
+    drop((dump, usable));
     world.expect_nothing_left();
 }
 

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use kube_transfer::file::{
     Entry, FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError,
 };
-use kube_transfer::{RemoteCommand, Sink};
+use kube_transfer::{DownloadError, RemoteCommand, Sink};
 use pg_archive::ArchiveError;
 use serde::Serialize;
+use tokio::time::sleep;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, Method, Origin, SetWriter,
     StoredFile, ToolRecord, VerificationFailed, Verified, Verifier, VolumeRecord,
@@ -24,6 +25,9 @@ use wa_common::report::{Event, Share, bytes, causes_text, error_text, printable}
 
 use crate::files;
 use crate::volume::OpenVolume;
+
+/// Before a read is tried again; longer each time.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How to fetch.
 #[derive(Debug, clap::Args)]
@@ -55,6 +59,8 @@ pub(crate) struct Fetch<'a> {
     pub(crate) dump: &'a Entry,
     /// The auth-encryption file that belongs to it.
     pub(crate) key: Option<&'a Entry>,
+    /// Whether any dump on the volume has one.
+    pub(crate) keys_are_kept: bool,
     /// How far all dumps together are, where there are several.
     pub(crate) overall: Option<Share>,
     /// The dump's name, fit to be shown.
@@ -98,7 +104,12 @@ enum Place {
 impl Fetch<'_> {
     pub(crate) async fn run(&self) -> anyhow::Result<Pulled> {
         let started_at = Timestamp::now();
-        let name = match self.place() {
+        if let Place::Taken(pulled) = self.place(self.key.is_some()) {
+            return Ok(*pulled);
+        }
+        // First of all: a dump may take hours, and without its key would not be kept.
+        let key = self.read_key().await?;
+        let name = match self.place(key.is_some()) {
             Place::Taken(pulled) => return Ok(*pulled),
             Place::Free(name) => name,
         };
@@ -130,7 +141,9 @@ impl Fetch<'_> {
             self.step("verified", verified.to_string());
         }
         let mut files = vec![set.adopt(DUMP_FILE, FileRole::StoreDump, size, sha256)?];
-        files.extend(self.store_key(&set).await?);
+        if let Some(yaml) = key {
+            files.push(store_auth_encryption(&set, &yaml, &*self.context.reporter)?);
+        }
         let manifest = self.manifest(started_at, &files, verified.as_ref());
         let path = set.seal(&manifest)?;
         Ok(Pulled {
@@ -143,7 +156,7 @@ impl Fetch<'_> {
     /// What it takes of the disk, beside what earlier pulls have left there.
     pub(crate) fn bytes_to_store(&self) -> u64 {
         let bytes = self.dump.version.bytes;
-        match self.place() {
+        match self.place(self.key.is_some()) {
             Place::Taken(_) => 0,
             Place::Free(name) => {
                 let arrived = arrived(&self.to.join(name));
@@ -153,8 +166,9 @@ impl Fetch<'_> {
         }
     }
 
-    /// Where the set belongs: it is named after the time of the dump, and numbered where that name has another's.
-    fn place(&self) -> Place {
+    /// Where the set belongs: it is named after the time of the dump, and numbered where that name has another's. A set
+    /// without the key is another's where this dump is to be kept `with_key`.
+    fn place(&self, with_key: bool) -> Place {
         let instance = &self.volume.survey.instance;
         let time = files::modified(self.dump);
         let first = set_name(&instance.name, &instance.namespace, time);
@@ -166,7 +180,7 @@ impl Fetch<'_> {
             let Some(manifest) = backup.as_ref().and_then(Backup::manifest) else {
                 return Place::Free(name);
             };
-            if self.is_held_by(&directory, manifest) {
+            if self.is_held_by(&directory, manifest, with_key) {
                 return Place::Taken(Box::new(Pulled {
                     path: directory,
                     fetched: false,
@@ -179,12 +193,16 @@ impl Fetch<'_> {
     }
 
     /// Whether the set holds this dump, from an earlier pull, and as verified as this one is to be.
-    fn is_held_by(&self, directory: &Path, manifest: &Manifest) -> bool {
+    fn is_held_by(&self, directory: &Path, manifest: &Manifest, with_key: bool) -> bool {
         let bytes = self.dump.version.bytes;
         let file = manifest.volume.as_ref().map(|volume| &volume.file);
         let here = directory.join(DUMP_FILE).metadata();
         let verified = manifest.verified_at.is_some() || self.args.no_verify;
-        verified && file == Some(&self.dump.name) && here.is_ok_and(|found| found.len() == bytes)
+        let has_key = || directory.join(AUTH_ENCRYPTION_FILE).exists();
+        verified
+            && file == Some(&self.dump.name)
+            && here.is_ok_and(|found| found.len() == bytes)
+            && (!with_key || has_key())
     }
 
     /// Fetches the dump; where it arrived changed, fetches once more what differs.
@@ -300,35 +318,71 @@ impl Fetch<'_> {
         });
     }
 
-    /// The auth-encryption file of the dump. A dump without it is still a dump: what is wrong with it is only told.
-    async fn store_key(&self, set: &SetWriter) -> anyhow::Result<Option<StoredFile>> {
+    /// The auth-encryption file of the dump, where there is one of use. A dump without it is still a dump: what is wrong
+    /// with its content is only told. One that cannot be read now may be the key all the same, and is an error.
+    async fn read_key(&self) -> anyhow::Result<Option<String>> {
         let Some(key) = self.key else {
+            if self.keys_are_kept {
+                self.warn_of_no_key(&format!(
+                    "on the volume there is one for other dumps, and none for {}",
+                    self.shown
+                ));
+            }
             return Ok(None);
         };
-        let yaml = match self.read_key(key).await {
-            Ok(yaml) => yaml,
+        let yaml = match self.content(key).await {
+            Ok(content) => {
+                read_auth_encryption(&content).and_then(|secret| auth_encryption_yaml(&secret))
+            }
+            // It is larger than any Secret.
+            Err(error @ DownloadError::Sink(_)) => Err(error.into()),
             Err(error) => {
-                self.context.reporter.report(&Event::Warning {
-                    message: format!(
-                        "the set has no {AUTH_ENCRYPTION_FILE}, without which restored data cannot be read: {:?} cannot be used: {}",
-                        key.name,
-                        error_text(&error)
-                    ),
-                });
-                return Ok(None);
+                return Err(anyhow::Error::new(error).context(format!(
+                    "cannot read its auth-encryption file {:?}, without which restored data cannot be read; it was not fetched",
+                    key.name
+                )));
             }
         };
-        let file = store_auth_encryption(set, &yaml, &*self.context.reporter)?;
-        Ok(Some(file))
+        Ok(yaml
+            .map_err(|error| {
+                let why = error_text(&error);
+                self.warn_of_no_key(&format!("{:?} cannot be used: {why}", key.name));
+            })
+            .ok())
     }
 
-    async fn read_key(&self, key: &Entry) -> anyhow::Result<String> {
-        let file = self.volume.file(key);
+    fn warn_of_no_key(&self, why: &str) {
+        self.context.reporter.report(&Event::Warning {
+            message: format!(
+                "the set has no {AUTH_ENCRYPTION_FILE}, without which restored data cannot be read: {why}"
+            ),
+        });
+    }
+
+    /// The content of a small file on the volume.
+    async fn content(&self, entry: &Entry) -> Result<Vec<u8>, DownloadError> {
+        let file = self.volume.file(entry);
         let cluster = &self.volume.cluster;
         let read = RemoteCommand::new("cat").arg(&file.path);
         let options = cluster.transfer_options();
-        let printed = kube_transfer::run(cluster.client(), &file.target, &read, &options).await?;
-        auth_encryption_yaml(&read_auth_encryption(&printed.stdout)?)
+        let mut retry = 0;
+        loop {
+            match kube_transfer::run(cluster.client(), &file.target, &read, &options).await {
+                Err(error) if error.is_temporary() && retry < self.args.retries => {
+                    retry += 1;
+                    let wait = RETRY_PAUSE * retry;
+                    self.context.reporter.report(&Event::Retry {
+                        step: AUTH_ENCRYPTION_FILE,
+                        retry,
+                        retries: self.args.retries,
+                        wait,
+                        why: causes_text(&error),
+                    });
+                    sleep(wait).await;
+                }
+                read => return Ok(read?.stdout),
+            }
+        }
     }
 
     fn manifest(

@@ -108,6 +108,13 @@ pub(crate) fn key_of<'a>(dump: &Entry, files: &'a [Entry]) -> Option<&'a Entry> 
         })
 }
 
+/// Whether keys are kept with the dumps on the volume.
+pub(crate) fn any_has_key(files: &[Entry]) -> bool {
+    let is_dump = |file: &&Entry| FileKind::of(file) == FileKind::Dump;
+    let mut dumps = files.iter().filter(is_dump);
+    dumps.any(|dump| key_of(dump, files).is_some())
+}
+
 /// The name of a YAML file without its ending.
 fn stem(name: &str) -> Option<&str> {
     name.strip_suffix(".yaml")

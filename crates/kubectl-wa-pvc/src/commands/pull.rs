@@ -104,6 +104,7 @@ fn fetches<'a>(
 ) -> Vec<Fetch<'a>> {
     let of = dumps.iter().map(|dump| dump.version.bytes).sum();
     let mut before = 0;
+    let keys_are_kept = files::any_has_key(files);
     let fetch = |dump: &'a Entry| {
         let overall = (dumps.len() > 1).then_some(Share { bytes: before, of });
         before += dump.version.bytes;
@@ -114,6 +115,7 @@ fn fetches<'a>(
             args: &args.fetch,
             dump,
             key: files::key_of(dump, files),
+            keys_are_kept,
             overall,
             shown: Arc::from(printable(&dump.name)),
         }
