@@ -7,16 +7,19 @@
 
 use std::fs;
 use std::sync::MutexGuard;
+use std::time::Duration;
 
 use end_to_end::{FETCH, Outcome, Request, Running, World, run, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wa_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::{Operation, Storage};
 
 const PULL: &[&str] = &["pull", "--latest", "--to", "s", "--via", "portworx"];
 const ATTACHES: Request = ("GET", "command=attach");
 const MOUNTS: Request = ("GET", "command=mount");
+const INSPECTS: Request = ("GET", "command=inspect");
 const LISTS_FILES: Request = ("GET", "describe_all");
 const FETCHES: Request = ("GET", FETCH);
 const UNMOUNTS: Request = ("GET", "command=unmount");
@@ -128,6 +131,73 @@ fn a_volume_in_use_is_not_attached() {
     wait_until("the volume is detached", || {
         portworx.in_use(&volume).is_none()
     });
+    world.expect_nothing_left();
+}
+
+/// A fault of the streams that a request stands for.
+#[track_caller]
+fn fault(world: &World, (_, path): Request, times: Option<u32>, effect: Effect) {
+    let on = Matcher {
+        path: Some(path.to_owned()),
+        ..Matcher::default()
+    };
+    world.fault(on, times, effect);
+}
+
+#[test]
+fn what_somebody_else_has_attached_meanwhile_stays_attached() {
+    let world = world();
+    let volume = world.volume_name();
+    let portworx = world.sandbox().portworx();
+    for node in ["node1", "node2"] {
+        let scratch = world.scratch();
+        let slow = Effect::Throttle {
+            bytes_per_second: 200,
+        };
+        fault(&world, INSPECTS, Some(1), slow);
+        let mut running = world.start_pvc(scratch.path(), PULL);
+        running.until(INSPECTS);
+        // The answer that nobody has it is on its way.
+        std::thread::sleep(Duration::from_secs(2));
+        portworx.attach(&volume, node).unwrap();
+        running
+            .end()
+            .expect_code(1)
+            .expect_error(&["is attached to"]);
+        assert_eq!(portworx.in_use(&volume).unwrap().node, node);
+        assert_eq!(world.objects_of_runs(), Vec::<String>::new());
+        portworx.detach(&volume).unwrap();
+        world.expect_nothing_left();
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_removed_does_not_keep_the_volume_attached() {
+    let world = world();
+    let scratch = world.scratch();
+    let refused = Effect::Status {
+        code: 500,
+        message: "not now".to_owned(),
+        retry_after: None,
+    };
+    fault(&world, REMOVES_DIRECTORY, None, refused);
+    let mut running = world.start_pvc(scratch.path(), PULL);
+    running.until(REMOVES_DIRECTORY);
+    assert_eq!(
+        world.sandbox().portworx().in_use(&world.volume_name()),
+        None
+    );
+    running
+        .end()
+        .expect_code(0)
+        .expect_error(&["is detached, and the empty directory of its mount is left"]);
+    world.sandbox().faults().clear();
+    assert_eq!(world.objects_of_runs(), Vec::<String>::new());
+    for node in ["node1", "node2"] {
+        let remove = "rmdir /var/lib/osd/mounts/* 2>/dev/null || :";
+        let pod = portworx_pod(&world, node);
+        world.kubectl(&["exec", "-n", "kube-system", &pod, "--", "sh", "-c", remove]);
+    }
     world.expect_nothing_left();
 }
 
@@ -326,7 +396,7 @@ fn the_commands_that_are_told_do_what_they_say() {
 fn a_signal_at_any_step_leaves_the_volume_detached() {
     let world = world();
     let work = [ATTACHES, MOUNTS, LISTS_FILES, FETCHES];
-    let undoing = [UNMOUNTS, REMOVES_DIRECTORY, DETACHES];
+    let undoing = [UNMOUNTS, DETACHES, REMOVES_DIRECTORY];
     for step in work.into_iter().chain(undoing) {
         println!("{step:?}");
         if work.contains(&step) {
@@ -350,8 +420,8 @@ fn what_a_killed_command_attached_is_detached_by_cleanup() {
         LISTS_FILES,
         FETCHES,
         UNMOUNTS,
-        REMOVES_DIRECTORY,
         DETACHES,
+        REMOVES_DIRECTORY,
     ] {
         println!("{step:?}");
         if step == FETCHES {

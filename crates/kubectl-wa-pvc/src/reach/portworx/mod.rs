@@ -8,7 +8,7 @@ mod pxctl;
 
 use std::fmt;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
@@ -207,6 +207,8 @@ async fn attach(
     if let Some(reason) = state.obstacle(&volume) {
         bail!("{reason}");
     }
+    // The directory says from here on that it may have been this run that attached the volume.
+    pxctl.make_directory(&cluster, &path).await?;
     let attached = pxctl.attach(&cluster, &volume).await;
     if state.is_encrypted() {
         // Only trying tells: a key for the whole cluster is shown nowhere.
@@ -216,5 +218,11 @@ async fn attach(
     } else {
         attached?;
     }
-    pxctl.mount(&cluster, &volume, &path).await
+    pxctl.mount(&cluster, &volume, &path).await?;
+    ensure!(
+        pxctl.sees_mount(&cluster, &path).await?,
+        "Portworx mounted the volume where pod {} does not see it; use another way",
+        target.pod
+    );
+    Ok(())
 }

@@ -70,22 +70,22 @@ impl PortworxMount {
     }
 
     /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result. Tries for
-    /// [`RELEASED_WITHIN`].
+    /// [`RELEASED_WITHIN`], in which the directory should go too.
     pub(crate) async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
         ensure!(
             self.is_of(run),
             "the record of {run} is not what this plugin writes; nothing was done in the pods of Portworx: look at it before you run the commands"
         );
         let deadline = Instant::now() + RELEASED_WITHIN;
-        loop {
-            match self.release(cluster).await {
-                Err(error) if Instant::now() < deadline => {
-                    tracing::info!("volume {} is not released yet: {error:#}", self.volume);
-                    sleep(TRY_AGAIN_AFTER).await;
-                }
-                released => return released,
-            }
+        try_until(deadline, || self.release(cluster)).await?;
+        // Portworx keeps the directory from being removed for a while, and an empty one is in nobody's way.
+        if let Err(error) = try_until(deadline, || self.remove_directory(cluster)).await {
+            tracing::warn!(
+                "volume {} is detached, and the empty directory of its mount is left: {error:#}",
+                self.volume
+            );
         }
+        Ok(())
     }
 
     /// Looks at the volume first, so that it can be done again whatever the last attempt came to.
@@ -95,8 +95,10 @@ impl PortworxMount {
         let before = pxctl.inspect(cluster, &self.volume).await?;
         if before.is_mounted_at(&self.path) {
             pxctl.unmount(cluster, &self.volume, &self.path).await?;
+        } else if !pxctl.has_directory(cluster, &self.path).await? {
+            // Made before the volume is attached, and removed after it is detached: who has it now is somebody else.
+            return Ok(());
         }
-        pxctl.remove_directory(cluster, &self.path).await?;
         let unmounted = pxctl.inspect(cluster, &self.volume).await?;
         // Another mount is a pod's, which has come to need the volume since: Portworx detaches it when that ends.
         if unmounted.is_attached() && !unmounted.is_mounted() {
@@ -116,6 +118,13 @@ impl PortworxMount {
             after.attached_to()
         );
         Ok(())
+    }
+
+    async fn remove_directory(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let target = self.target(cluster).await?;
+        Pxctl::new(&target)
+            .remove_directory(cluster, &self.path)
+            .await
     }
 
     #[cfg(test)]
@@ -142,10 +151,26 @@ impl PortworxMount {
         let pxctl = pxctl::PROGRAM;
         format!(
             "{exec} {pxctl} host unmount --path {path} {volume}\n\
-             {exec} rmdir {path}\n\
              {exec} {pxctl} host detach {volume}\n\
-             {exec} {pxctl} volume inspect {volume}"
+             {exec} {pxctl} volume inspect {volume}\n\
+             {exec} rmdir {path}"
         )
+    }
+}
+
+/// Does `work` until it succeeds, or `deadline` has passed.
+async fn try_until<F: Future<Output = anyhow::Result<()>>>(
+    deadline: Instant,
+    work: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    loop {
+        match work().await {
+            Err(error) if Instant::now() < deadline => {
+                tracing::info!("trying again in {TRY_AGAIN_AFTER:?}: {error:#}");
+                sleep(TRY_AGAIN_AFTER).await;
+            }
+            done => return done,
+        }
     }
 }
 

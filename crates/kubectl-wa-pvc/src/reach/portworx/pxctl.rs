@@ -134,9 +134,6 @@ impl<'a> Pxctl<'a> {
         volume: &str,
         path: &str,
     ) -> anyhow::Result<()> {
-        self.run(cluster, RemoteCommand::new("mkdir").args(["-p", path]))
-            .await
-            .with_context(|| format!("cannot make {path} in pod {}", self.target.pod))?;
         self.pxctl(cluster, &["host", "mount", volume, "--path", path])
             .await
             .map(drop)
@@ -151,6 +148,38 @@ impl<'a> Pxctl<'a> {
         self.pxctl(cluster, &["host", "unmount", "--path", path, volume])
             .await
             .map(drop)
+    }
+
+    pub(super) async fn make_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<()> {
+        self.run(cluster, RemoteCommand::new("mkdir").args(["-p", path]))
+            .await
+            .map(drop)
+            .with_context(|| format!("cannot make {path} in pod {}", self.target.pod))
+    }
+
+    pub(super) async fn has_directory(
+        &self,
+        cluster: &Cluster,
+        path: &str,
+    ) -> anyhow::Result<bool> {
+        let script = r#"[ ! -d "$1" ] || echo there"#;
+        let look = RemoteCommand::new("sh").args(["-c", script, "look", path]);
+        let printed = self.run(cluster, look).await;
+        let printed = printed
+            .with_context(|| format!("cannot look for {path} in pod {}", self.target.pod))?;
+        Ok(!printed.stdout.is_empty())
+    }
+
+    /// Whether the pod has something mounted there: Portworx may mount on the node alone.
+    pub(super) async fn sees_mount(&self, cluster: &Cluster, path: &str) -> anyhow::Result<bool> {
+        let mounts = RemoteCommand::new("cat").arg("/proc/self/mountinfo");
+        let printed = self.run(cluster, mounts).await;
+        let printed =
+            printed.with_context(|| format!("cannot see the mounts of pod {}", self.target.pod))?;
+        Ok(is_mount_point(
+            path,
+            &String::from_utf8_lossy(&printed.stdout),
+        ))
     }
 
     /// Removes the directory of a mount, where it is there; never what is in it.
@@ -183,6 +212,13 @@ impl<'a> Pxctl<'a> {
         let options = cluster.transfer_options();
         kube_transfer::run(cluster.client(), self.target, &command, &options).await
     }
+}
+
+/// Whether `path` is one by the lines of proc(5)'s `mountinfo`, whose fifth field it is.
+fn is_mount_point(path: &str, mountinfo: &str) -> bool {
+    mountinfo
+        .lines()
+        .any(|line| line.split(' ').nth(4) == Some(path))
 }
 
 #[cfg(test)]
@@ -223,5 +259,15 @@ mod tests {
         assert!(VolumeState::parse(b"[]").is_err());
         assert!(VolumeState::parse(b"[{},{}]").is_err());
         assert!(VolumeState::parse(b"Error: not found").is_err());
+    }
+
+    #[test]
+    fn only_what_is_mounted_at_the_very_path_is_a_mount_point() {
+        let mountinfo = "36 35 98:0 / /var/lib/osd rw shared:1 - ext4 /dev/sda1 rw\n\
+            37 36 252:3 / /var/lib/osd/mounts/wa-pvc-1-mount rw shared:2 - ext4 /dev/pxd/pxd1 rw\n";
+        let seen = |path| is_mount_point(path, mountinfo);
+        assert!(seen("/var/lib/osd/mounts/wa-pvc-1-mount"));
+        assert!(!seen("/var/lib/osd/mounts/wa-pvc-2-mount"));
+        assert!(!seen("/var/lib/osd/mounts"));
     }
 }
