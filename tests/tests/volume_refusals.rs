@@ -203,22 +203,29 @@ fn a_claim_that_is_not_bound_is_given_up_and_everything_removed() {
     outcome.expect_error(&["unbound", "undone"]);
 }
 
-#[test]
-fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
+/// A pull whose restored claim gets no volume, of which the provisioner says this.
+fn refused_by_provisioner(world: &World, message: &str, timeout: &str) -> Outcome {
     const CREATES_CLAIM: Request = ("POST", "/persistentvolumeclaims");
-    let world = World::shared();
     let disks = world.sandbox().disks();
     disks.set_delay(Operation::Provision, Delay::Never);
     let scratch = world.scratch();
-    let mut pull = world.start_pvc(scratch.path(), &["pull", "--latest", "--via", "snapshot"]);
+    let arguments = [
+        "pull",
+        "--latest",
+        "--via",
+        "snapshot",
+        "--timeout",
+        timeout,
+    ];
+    let mut pull = world.start_pvc(scratch.path(), &arguments);
     pull.until(CREATES_CLAIM);
-    wait_until("the claim is there", || !our_claims(&world).is_empty());
-    let claim = &our_claims(&world)[0];
+    wait_until("the claim is there", || !our_claims(world).is_empty());
+    let claim = &our_claims(world)[0];
     let now = claim["metadata"]["creationTimestamp"].clone();
     world.create(&json!({
         "apiVersion": "v1", "kind": "Event", "type": "Warning",
-        "metadata": {"name": "quota", "namespace": "cpd"},
-        "reason": "ProvisioningFailed", "message": "quota of the pool is used up",
+        "metadata": {"generateName": "failed-", "namespace": "cpd"},
+        "reason": "ProvisioningFailed", "message": message,
         "involvedObject": {
             "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "cpd",
             "name": claim["metadata"]["name"], "uid": claim["metadata"]["uid"],
@@ -227,11 +234,48 @@ fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
     }));
     let outcome = pull.end();
     disks.set_delay(Operation::Provision, Delay::default());
-    outcome.expect_code(1).expect_error(&[
-        "gets no volume",
-        "quota of the pool is used up",
-        "undone",
-    ]);
+    world.expect_nothing_left();
+    outcome
+}
+
+#[test]
+fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
+    let world = World::shared();
+    let full = "quota of the pool is used up";
+    refused_by_provisioner(&world, full, "5m")
+        .expect_code(1)
+        .expect_error(&["gets no volume", full, "undone"]);
+}
+
+/// What drivers say until they have made a copy.
+const UNDER_WAY: &str = "rpc error: code = Aborted desc = clone is already in progress";
+
+#[test]
+fn a_claim_whose_copy_is_under_way_is_waited_for() {
+    let world = World::shared();
+    refused_by_provisioner(&world, UNDER_WAY, "24s")
+        .expect_code(1)
+        .expect_error(&["gets no volume", UNDER_WAY, "not running after 24"]);
+}
+
+#[test]
+fn a_snapshot_whose_copy_is_under_way_is_waited_for() {
+    let world = World::shared();
+    let disks = world.sandbox().disks();
+    disks.set_delay(Operation::Snapshot, Delay::Never);
+    let scratch = world.scratch();
+    let arguments = ["pull", "--latest", "--via", "snapshot", "--timeout", "18s"];
+    let mut pull = world.start_pvc(scratch.path(), &arguments);
+    pull.until(("GET", "-snapshot"));
+    let name = format!("volumesnapshot/{}-snapshot", world.only_lease());
+    let status = json!({"status": {"readyToUse": false, "error": {"message": UNDER_WAY}}});
+    let patch = ["patch", &name, "--subresource=status", "--type=merge", "-p"];
+    world.kubectl(&[&patch[..], &[&status.to_string()]].concat());
+    let outcome = pull.end();
+    disks.set_delay(Operation::Snapshot, Delay::default());
+    outcome
+        .expect_code(1)
+        .expect_error(&["is not ready after 18s", UNDER_WAY]);
     world.expect_nothing_left();
 }
 

@@ -14,6 +14,7 @@ use wa_common::cluster::helper_pod::{self, HelperPodSpec};
 use wa_common::report::printable;
 
 use crate::change::{VolumeChange, VolumeRun};
+use crate::driver;
 use crate::survey::Template;
 
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.
@@ -93,26 +94,41 @@ impl Helper {
         let change = VolumeChange::Pod { name: name.clone() };
         run.create(change, self.0.pod(&name)).await?;
         let ready = async {
+            let mut passing = None;
             let ready = helper_pod::ready(run.cluster(), &name, timeout, run.reporter());
-            let bound = claim_that_fails(run.cluster(), &self.0.claim);
+            let fails = claim_that_fails(run.cluster(), &self.0.claim, &mut passing);
             tokio::select! {
-                ready = ready => ready.context("the helper pod does not start"),
-                why = bound => bail!("the helper pod does not start: claim {} gets no volume: {why}", self.0.claim),
+                ready = ready => ready.with_context(|| match passing {
+                    Some(why) => self.no_volume(&why),
+                    None => "the helper pod does not start".to_owned(),
+                }),
+                why = fails => bail!("{}", self.no_volume(&why)),
             }
         };
         let target = run.guard(ready).await?;
         run.step("helper pod", format!("{name} runs"));
         Ok((target, self.0.mount_path().to_owned()))
     }
+
+    fn no_volume(&self, why: &str) -> String {
+        let claim = &self.0.claim;
+        format!("the helper pod does not start: claim {claim} gets no volume: {why}")
+    }
 }
 
 /// Ends when the claim's provisioner has failed for a while, with what it says; waits forever otherwise, also where the
-/// user may not see events.
-async fn claim_that_fails(cluster: &Cluster, claim: &str) -> String {
+/// user may not see events. What it says of a failure that may pass is left in `passing`.
+async fn claim_that_fails(cluster: &Cluster, claim: &str, passing: &mut Option<String>) -> String {
     let mut failing: Option<Instant> = None;
     loop {
         sleep(LOOK_EVERY).await;
-        match provisioning_failure(cluster, claim).await {
+        let failure = provisioning_failure(cluster, claim).await;
+        let (passes, fails): (Option<String>, _) = match failure {
+            Some(why) if driver::may_pass(&why) => (Some(why), None),
+            failure => (None, failure),
+        };
+        *passing = passes;
+        match fails {
             None => failing = None,
             Some(why)
                 if failing.get_or_insert_with(Instant::now).elapsed() >= PROVISIONING_GRACE =>

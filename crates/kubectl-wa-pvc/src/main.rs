@@ -2,6 +2,7 @@
 
 mod change;
 mod commands;
+mod driver;
 mod fetch;
 mod files;
 mod helper;

@@ -17,6 +17,7 @@ use wa_common::report::{elapsed, printable};
 
 use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
 use crate::change::{VolumeChange, VolumeRun};
+use crate::driver;
 use crate::helper::Helper;
 use crate::survey::{Survey, if_allowed};
 
@@ -324,7 +325,8 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
         }
         let late = started.elapsed() >= timeout;
         let error = status["error"]["message"].as_str();
-        if let Some(error) = error.filter(|error| !error.contains(CONFLICT)) {
+        let error = error.filter(|error| !error.contains(CONFLICT));
+        if let Some(error) = error.filter(|error| !driver::may_pass(error)) {
             let since = failing.get_or_insert_with(Instant::now);
             if late || since.elapsed() >= ERROR_GRACE {
                 bail!("snapshot {name} failed: {}", printable(error));
@@ -333,9 +335,11 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
             failing = None;
         }
         if late {
+            let said = error.map(|error| format!(" ({})", printable(error)));
             bail!(
-                "snapshot {name} is not ready after {}; look at the snapshot controller and the driver, or give it longer with --timeout",
-                elapsed(timeout)
+                "snapshot {name} is not ready after {}{}; look at the snapshot controller and the driver, or give it longer with --timeout",
+                elapsed(timeout),
+                said.unwrap_or_default()
             );
         }
         sleep(LOOK_EVERY).await;
