@@ -1,9 +1,10 @@
 //! The pod that keeps the volume mounted while its files are read.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, PodSpec};
 use kube::Api;
 use kube::api::ListParams;
 use kube_transfer::PodContainer;
@@ -61,10 +62,10 @@ impl Helper {
             }],
             "volumes": [{ "name": "volume", "persistentVolumeClaim": { "claimName": claim } }],
         });
-        let spec = serde_json::from_value(spec).map_err(|error| error.to_string())?;
+        let spec: PodSpec = serde_json::from_value(spec).map_err(|error| error.to_string())?;
         let template = Template {
             origin: "the image".to_owned(),
-            spec: &spec,
+            spec: Cow::Owned(spec),
             claim: claim.to_owned(),
         };
         Self::of(&template, claim, None)

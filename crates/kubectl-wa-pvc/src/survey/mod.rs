@@ -2,6 +2,7 @@
 
 mod mounts;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use wa_common::cluster::{Cluster, ClusterError, Permission};
 
 use crate::reach::missing_permissions;
 pub(crate) use mounts::{Mount, Template};
-use mounts::{claim_volume, created, has_ended, mount_in, mounted_claim, mounts};
+use mounts::{
+    as_admitted, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts,
+};
 
 /// Where a claim's provisioner is noted on the claim itself, newest first.
 const PROVISIONER_NOTES: [&str; 2] = [
@@ -38,7 +41,7 @@ pub(crate) struct Survey {
     pub(crate) class: Option<StorageClass>,
     /// The pods that have the claim mounted and have not ended.
     pub(crate) mounts: Vec<Mount>,
-    /// The pod of a backup Job that has ended, the newest.
+    /// The newest pod that has ended, of a Job if there is one: a backup's.
     pub(crate) finished_pod: Option<Pod>,
     pub(crate) cron_job: Option<BackupCronJob>,
 }
@@ -82,7 +85,9 @@ impl Survey {
             cron_job: BackupCronJob::find(cluster, &instance).await?,
             instance,
             mounts: live.iter().flat_map(|pod| mounts(pod, &name)).collect(),
-            finished_pod: ended.into_iter().max_by_key(created),
+            finished_pod: ended
+                .into_iter()
+                .max_by_key(|pod| (job_of(pod).is_some(), created(pod))),
             claim,
             volume,
             class,
@@ -213,8 +218,9 @@ impl Survey {
         (wait < window?).then_some(wait)
     }
 
-    /// What a helper pod can be made from: the CronJob's pods, else a Job's pod that has ended. Where neither mounts the
-    /// claim, because the user has named another one, the CronJob's pods with their own claim.
+    /// What a helper pod can be made from: the CronJob's pods, as the cluster admits them, else a Job's pod that has
+    /// ended. Where neither mounts the claim, because the user has named another one, the CronJob's pods with their own
+    /// claim.
     pub(crate) fn template(&self) -> Option<Template<'_>> {
         let of_cron_job = self.cron_job.as_ref().and_then(|cron_job| {
             let spec = cron_job.pod_spec()?;
@@ -230,6 +236,7 @@ impl Survey {
             .flatten()
             .find(|(_, spec)| mount_in(spec, &claim).is_some());
         if let Some((origin, spec)) = own {
+            let spec = as_admitted(spec, self.finished_pod.as_ref(), &claim);
             return Some(Template {
                 origin,
                 spec,
@@ -240,7 +247,7 @@ impl Survey {
         let claim = mounted_claim(spec)?;
         Some(Template {
             origin,
-            spec,
+            spec: Cow::Borrowed(spec),
             claim,
         })
     }

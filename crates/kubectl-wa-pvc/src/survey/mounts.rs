@@ -1,5 +1,7 @@
 //! Pods and the claim: which have it mounted, and which a helper pod can be made like.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 use kube::ResourceExt as _;
@@ -32,9 +34,43 @@ pub(crate) struct Mount {
 pub(crate) struct Template<'a> {
     /// Whose it is.
     pub(crate) origin: String,
-    pub(crate) spec: &'a PodSpec,
+    pub(crate) spec: Cow<'a, PodSpec>,
     /// The claim that it mounts, in whose place the helper pod has ours.
     pub(crate) claim: String,
+}
+
+/// A template's spec with the security contexts that the cluster gave a pod which was made from it. Where policies fill
+/// in users and groups, they may fill in others for who makes the helper pod, and those could not read the files.
+pub(super) fn as_admitted<'a>(
+    spec: &'a PodSpec,
+    made: Option<&Pod>,
+    claim: &str,
+) -> Cow<'a, PodSpec> {
+    let container_of = |spec| mount_in(spec, claim).map(|(container, _)| container);
+    let made = made
+        .filter(|pod| job_of(pod).is_some())
+        .and_then(|pod| pod.spec.as_ref());
+    let made = made.and_then(|made| Some((made, container_of(made)?)));
+    let (Some((made, made_container)), Some(container)) = (made, container_of(spec)) else {
+        return Cow::Borrowed(spec);
+    };
+    if made_container.name != container.name {
+        return Cow::Borrowed(spec);
+    }
+    let with_context = |container: &Container| {
+        let mut container = container.clone();
+        if container.name == made_container.name {
+            container
+                .security_context
+                .clone_from(&made_container.security_context);
+        }
+        container
+    };
+    Cow::Owned(PodSpec {
+        security_context: made.security_context.clone(),
+        containers: spec.containers.iter().map(with_context).collect(),
+        ..spec.clone()
+    })
 }
 
 /// The first claim that a pod's spec mounts as a whole.
@@ -95,15 +131,17 @@ pub(super) fn created(pod: &Pod) -> Option<Timestamp> {
     time.map(|time| time.0)
 }
 
+/// The Job that a pod belongs to.
+pub(super) fn job_of(pod: &Pod) -> Option<&str> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let job = owners.find(|owner| owner.kind == "Job")?;
+    Some(&job.name)
+}
+
 pub(super) fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
     let Some((spec, volume)) = pod.spec.as_ref().zip(claim_volume(pod, claim)) else {
         return Vec::new();
     };
-    let owners = pod.metadata.owner_references.iter().flatten();
-    let job = owners
-        .filter(|owner| owner.kind == "Job")
-        .map(|owner| owner.name.clone())
-        .next();
     let going = pod.metadata.deletion_timestamp.is_some();
     let running = |container: &str| {
         let statuses = pod
@@ -125,11 +163,68 @@ pub(super) fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
             path: mount.mount_path.clone(),
             running: running(&container.name) && !going,
             whole: mount.sub_path.is_none() && mount.sub_path_expr.is_none(),
-            job: job.clone(),
+            job: job_of(pod).map(str::to_owned),
             run: pod.labels().get(RUN_LABEL).cloned(),
             created: created(pod),
         })
         .collect::<Vec<_>>()
     };
     spec.containers.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const CLAIM: &str = "backups";
+
+    fn spec(pod_context: &Value, context: &Value) -> Value {
+        json!({
+            "securityContext": pod_context,
+            "containers": [{
+                "name": "backup", "image": "of the template", "securityContext": context,
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": CLAIM}}],
+        })
+    }
+
+    #[test]
+    fn a_helper_pod_runs_as_the_backups_pods_were_made_to() {
+        let template: PodSpec =
+            serde_json::from_value(spec(&json!({}), &json!({"runAsNonRoot": true}))).unwrap();
+        let pod_context =
+            json!({"fsGroup": 1_000_650_000, "seLinuxOptions": {"level": "s0:c26,c5"}});
+        let context = json!({"runAsNonRoot": true, "runAsUser": 1_000_650_000});
+        let mut made = json!({
+            "metadata": {"name": "wa-backup-1-x", "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": "wa-backup-1", "uid": "u"},
+            ]},
+            "spec": spec(&pod_context, &context),
+        });
+        made["spec"]["containers"][0]["image"] = "of the pod".into();
+        let contexts = |made: &Value| {
+            let made: Pod = serde_json::from_value(made.clone()).unwrap();
+            let spec = as_admitted(&template, Some(&made), CLAIM);
+            let spec = serde_json::to_value(&*spec).unwrap();
+            let container = spec["containers"][0].clone();
+            assert_eq!(container["image"], "of the template");
+            [
+                spec["securityContext"].clone(),
+                container["securityContext"].clone(),
+            ]
+        };
+        assert_eq!(contexts(&made), [pod_context, context]);
+
+        let own = [json!({}), json!({"runAsNonRoot": true})];
+        let mut of_no_job = made.clone();
+        of_no_job["metadata"]["ownerReferences"] = json!([]);
+        made["spec"]["containers"][0]["name"] = "another".into();
+        for other in [of_no_job, made] {
+            assert_eq!(contexts(&other), own);
+        }
+        assert_eq!(*as_admitted(&template, None, CLAIM), template);
+    }
 }
