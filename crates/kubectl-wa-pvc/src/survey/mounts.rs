@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
 use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
 use serde::Serialize;
@@ -90,7 +90,7 @@ pub(super) fn mount_in<'a>(spec: &'a PodSpec, claim: &str) -> Option<(&'a Contai
             .volume_mounts
             .iter()
             .flatten()
-            .find(|mount| mount.name == volume.name && mount.sub_path.is_none())?;
+            .find(|mount| mount.name == volume.name && is_whole(mount))?;
         Some((container, mount.mount_path.as_str()))
     })
 }
@@ -112,6 +112,10 @@ fn volume_of<'a>(volumes: &'a [Volume], claim: &str) -> Option<&'a Volume> {
             .as_ref()
             .is_some_and(|source| source.claim_name == claim)
     })
+}
+
+fn is_whole(mount: &VolumeMount) -> bool {
+    mount.sub_path.is_none() && mount.sub_path_expr.is_none()
 }
 
 pub(super) fn claim_volume<'a>(pod: &'a Pod, claim: &str) -> Option<&'a Volume> {
@@ -162,7 +166,7 @@ pub(super) fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
             node: spec.node_name.clone(),
             path: mount.mount_path.clone(),
             running: running(&container.name) && !going,
-            whole: mount.sub_path.is_none() && mount.sub_path_expr.is_none(),
+            whole: is_whole(mount),
             job: job_of(pod).map(str::to_owned),
             run: pod.labels().get(RUN_LABEL).cloned(),
             created: created(pod),
@@ -226,5 +230,15 @@ mod tests {
             assert_eq!(contexts(&other), own);
         }
         assert_eq!(*as_admitted(&template, None, CLAIM), template);
+    }
+
+    #[test]
+    fn a_mount_of_a_part_of_the_volume_makes_no_template() {
+        for key in ["subPath", "subPathExpr"] {
+            let mut part = spec(&json!({}), &json!({}));
+            part["containers"][0]["volumeMounts"][0][key] = "today".into();
+            let part: PodSpec = serde_json::from_value(part).unwrap();
+            assert!(mount_in(&part, CLAIM).is_none(), "{key}");
+        }
     }
 }

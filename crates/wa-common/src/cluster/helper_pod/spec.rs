@@ -37,9 +37,11 @@ pub struct HelperPodSpec {
     template: PodSpec,
 }
 
-/// The pod that a helper was to be derived from does not mount the claim.
+/// The pod that a helper was to be derived from does not mount the claim, or a directory of it only.
 #[derive(Debug, Error)]
-#[error("no container of {from} mounts the claim {claim}; choose another method with --via")]
+#[error(
+    "no container of {from} mounts the claim {claim} as a whole; choose another method with --via"
+)]
 pub struct NotMounted {
     /// The pod or template.
     pub from: String,
@@ -70,7 +72,9 @@ impl HelperPodSpec {
             .ok_or_else(not_mounted)?;
         let mount_in = |container: &Container| {
             let mut mounts = container.volume_mounts.iter().flatten();
-            mounts.find(|mount| mount.name == volume.name).cloned()
+            mounts
+                .find(|mount| mount.name == volume.name && is_whole(mount))
+                .cloned()
         };
         let (container, mount) = spec
             .containers
@@ -89,8 +93,8 @@ impl HelperPodSpec {
             read_only: false,
             lifetime,
             volume: volume.name.clone(),
+            template: kept_of(spec, container, kept, &mount),
             mount,
-            template: kept_of(spec, container, kept),
         })
     }
 
@@ -151,8 +155,24 @@ fn is_harmless(volume: &Volume) -> bool {
     volume.empty_dir.is_some() || volume.config_map.is_some() || volume.downward_api.is_some()
 }
 
-fn kept_of(spec: &PodSpec, container: &Container, volumes: Vec<Volume>) -> PodSpec {
+/// Whether all of the volume is mounted, rather than a directory of it.
+fn is_whole(mount: &VolumeMount) -> bool {
+    mount.sub_path.is_none() && mount.sub_path_expr.is_none()
+}
+
+fn kept_of(
+    spec: &PodSpec,
+    container: &Container,
+    volumes: Vec<Volume>,
+    of_claim: &VolumeMount,
+) -> PodSpec {
     let kept: BTreeSet<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    // Expressions need the environment, which is not kept.
+    let is_kept = |mount: &&VolumeMount| {
+        kept.contains(mount.name.as_str())
+            && mount.sub_path_expr.is_none()
+            && (mount.name != of_claim.name || *mount == of_claim)
+    };
     let mounts = container.volume_mounts.iter().flatten();
     let helper = Container {
         name: HELPER_CONTAINER.to_owned(),
@@ -168,12 +188,7 @@ fn kept_of(spec: &PodSpec, container: &Container, volumes: Vec<Volume>) -> PodSp
                 ..resources
             }),
         security_context: container.security_context.clone(),
-        volume_mounts: Some(
-            mounts
-                .filter(|mount| kept.contains(mount.name.as_str()))
-                .cloned()
-                .collect(),
-        ),
+        volume_mounts: Some(mounts.filter(is_kept).cloned().collect()),
         ..Container::default()
     };
     PodSpec {

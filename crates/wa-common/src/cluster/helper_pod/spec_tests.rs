@@ -152,3 +152,25 @@ fn a_template_that_does_not_mount_the_claim_is_refused() {
         );
     }
 }
+
+#[test]
+fn only_a_mount_of_all_of_the_volume_shows_its_files() {
+    let part = |key: &str| json!({"name": "backups", "mountPath": "/part", key: "today"});
+    let mut both = finished();
+    let mounts = both["containers"][1]["volumeMounts"]
+        .as_array_mut()
+        .unwrap();
+    mounts.insert(0, part("subPathExpr"));
+    mounts.insert(0, part("subPath"));
+    let helper = derive(both).unwrap();
+    assert_eq!(helper.mount_path(), "/store-backups");
+    let mounts = &spec_of(&helper)["containers"][0]["volumeMounts"];
+    assert_eq!(mounts.as_array().unwrap().len(), 2, "{mounts}");
+
+    for key in ["subPath", "subPathExpr"] {
+        let mut spec = finished();
+        spec["containers"][1]["volumeMounts"] = json!([part(key)]);
+        let text = derive(spec).unwrap_err().to_string();
+        assert!(text.contains("as a whole"), "{text}");
+    }
+}
