@@ -3,7 +3,7 @@
 #   sh -c SCRIPT sh FILE whole|ranges BLOCK_BYTES
 #
 # Standard input for ranges: "<skip> <count>" in blocks.
-if [ -L "$1" ] || [ -e "$1" ] && [ ! -f "$1" ]; then exit 254; fi
+if [ -L "$1" ] || { [ -e "$1" ] && [ ! -f "$1" ]; }; then exit 254; fi
 [ -e "$1" ] || {
     echo 'No such file or directory' >&2
     exit 1

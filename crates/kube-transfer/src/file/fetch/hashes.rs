@@ -165,3 +165,32 @@ fn of_range(data: &File, range: Range<u64>) -> io::Result<Sha256Digest> {
     }
     Ok(<[u8; 32]>::from(hasher.finalize()).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn only_a_file_is_hashed_and_no_link_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), "content").unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        symlink("file", path("link")).unwrap();
+        symlink("nowhere", path("dangling")).unwrap();
+        let code = |name: &str| {
+            let mut hash = Command::new("sh");
+            let hash = hash.args(["-c", SCRIPT, "sh"]).arg(path(name));
+            hash.args(["whole", "1"]).output().unwrap().status.code()
+        };
+        assert_eq!(code("file"), Some(0));
+        assert_eq!(code("missing"), Some(1));
+        for name in ["link", "dangling", "directory"] {
+            assert_eq!(code(name), Some(NOT_A_FILE), "{name}");
+        }
+    }
+}
