@@ -341,21 +341,37 @@ fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
 #[test]
 fn a_cluster_that_lets_nobody_in_at_the_end_is_told_with_every_command() {
     let world = World::shared();
-    for effect in [Effect::RefuseConnections, Effect::ExpireToken] {
-        let scratch = world.scratch();
-        let running = fetching(&world, &scratch);
-        let pod = helper_pod(&world);
-        world.fault(Matcher::default(), None, effect);
-        let outcome = running.end();
-        world.sandbox().faults().clear();
-        outcome.expect_code(6).expect_error(&[
-            "left behind",
-            &format!("kubectl delete pod {pod}"),
-            "kubectl wa-pvc cleanup",
-        ]);
-        world.cleanup(0);
-        world.expect_nothing_left();
-    }
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    let pod = helper_pod(&world);
+    world.fault(Matcher::default(), None, Effect::ExpireToken);
+    let outcome = running.end();
+    world.sandbox().faults().clear();
+    outcome.expect_code(6).expect_error(&[
+        "left behind",
+        &format!("kubectl delete pod {pod}"),
+        "kubectl wa-pvc cleanup",
+    ]);
+    world.cleanup(0);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn a_cluster_that_is_away_for_a_while_at_the_end_is_waited_for() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let running = fetching(&world, &scratch);
+    world.fault(Matcher::default(), None, Effect::RefuseConnections);
+    // Longer than the fetch takes to fail, and the undoing to find out too.
+    std::thread::sleep(Duration::from_secs(8));
+    world.sandbox().faults().clear();
+    let outcome = running
+        .end()
+        .expect_code(1)
+        .expect_error(&["the API server cannot be reached; trying again for up to"]);
+    let warnings = outcome.stderr.matches("cannot be reached; trying again");
+    assert_eq!(warnings.count(), 1, "{}", outcome.stderr);
+    world.expect_nothing_left();
 }
 
 #[test]

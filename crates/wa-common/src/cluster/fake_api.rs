@@ -46,6 +46,17 @@ impl Reporter for Told {
 }
 
 impl Told {
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let events = self.0.lock().unwrap();
+        events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Warning { message } => Some(message.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
     pub(crate) fn steps(&self) -> Vec<String> {
         let events = self.0.lock().unwrap();
         events

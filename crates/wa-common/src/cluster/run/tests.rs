@@ -199,6 +199,51 @@ async fn every_change_is_undone_though_one_cannot_be_and_that_one_stays_on_recor
     assert_eq!(found.changes.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_is_away_for_a_while_is_waited_for() {
+    let world = World::new();
+    let run = world.begin().await;
+    world.make(&run, "a").await;
+    // The change's undoing meets it, and then the deletion of the Lease.
+    let mut failing = [("configmaps", 12), ("leases", 12)];
+    world.api.intercept(move |method, path, _| {
+        let (_, left) = failing
+            .iter_mut()
+            .find(|(kind, _)| path.starts_with(kind))?;
+        let fails = method != Method::PUT && *left > 0;
+        fails.then(|| {
+            *left -= 1;
+            StatusCode::SERVICE_UNAVAILABLE
+        })
+    });
+    run.finish().await.unwrap();
+    assert_eq!(world.api.state().objects.len(), 0);
+    let warnings = world.told.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("trying again"), "{warnings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_stays_away_is_waited_for_once_and_not_for_each_change() {
+    let world = World::new();
+    let run = world.begin().await;
+    for suffix in ["a", "b", "c"] {
+        world.make(&run, suffix).await;
+    }
+    world
+        .api
+        .intercept(|_, _, _| Some(StatusCode::SERVICE_UNAVAILABLE));
+    let began = tokio::time::Instant::now();
+    let left = run.finish().await.unwrap_err();
+    assert_eq!(left.leftovers.len(), 3);
+    let took = began.elapsed();
+    let limit = Duration::from_mins(2);
+    assert!(
+        took >= limit && took < limit + Duration::from_secs(30),
+        "{took:?}"
+    );
+}
+
 #[tokio::test]
 async fn what_is_gone_already_counts_as_undone() {
     let world = World::new();

@@ -1,12 +1,20 @@
 //! Undoing what a run changed.
 
+use std::error::Error;
+use std::future::Future;
 use std::time::Duration;
 
-use super::{Change, Cluster, LeftBehind, Leftover, Loss, Run};
-use crate::report::{Event, error_text};
+use tokio::time::{Instant, sleep, timeout};
 
-/// How long undoing one change may take: a node needs most of it to unmount and detach a volume.
-pub(super) const UNDO_LIMIT: Duration = Duration::from_mins(2);
+use super::super::objects::DeletionError;
+use super::super::{Cluster, ClusterError};
+use super::{Change, LeftBehind, Leftover, Loss, Run};
+use crate::report::{Event, Reporter, causes_text, elapsed, error_text};
+
+/// How long undoing one change may take: a node needs most of it to unmount and detach a volume. Also how long all of
+/// the undoing waits for an API server that is away.
+const UNDO_LIMIT: Duration = Duration::from_mins(2);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 impl<C: Change> Run<C> {
     /// Undoes every change, the last one first, and deletes the Lease. All are tried though one fails. Done once:
@@ -35,8 +43,9 @@ impl<C: Change> Run<C> {
         let mut changes = self.pending().clone();
         let mut kept = Vec::new();
         let mut leftovers = Vec::new();
+        let mut patience = Patience::new(&*self.reporter);
         while let Some(change) = changes.pop() {
-            match undo(&change, &self.cluster, &self.mark.run).await {
+            match undo(&change, &self.cluster, &self.mark.run, &mut patience).await {
                 Ok(()) => {
                     self.pending().remove(changes.len());
                     self.reporter.report(&Event::Step {
@@ -52,7 +61,8 @@ impl<C: Change> Run<C> {
         }
         let mut stored = self.lease.lock().await;
         if kept.is_empty() {
-            if let Err(error) = stored.delete(&self.cluster).await {
+            let deleted = patience.with(|| stored.delete(&self.cluster)).await;
+            if let Err(error) = deleted {
                 leftovers.push(self.lease_leftover(&error.to_string()));
             }
         } else {
@@ -60,7 +70,9 @@ impl<C: Change> Run<C> {
             let mut next = stored.lease.clone();
             next.changes = kept;
             next.holder = None;
-            match stored.update(&self.cluster, next).await {
+            let update = || stored.update(&self.cluster, next.clone());
+            let updated = patience.with(update).await;
+            match updated {
                 Ok(updated) => *stored = updated,
                 Err(error) => tracing::warn!("run {} is not released: {error}", self.mark.run),
             }
@@ -89,17 +101,92 @@ impl<C: Change> Run<C> {
     }
 }
 
-/// Undoes one change within [`UNDO_LIMIT`]; the error is why not, for a person.
-pub(super) async fn undo<C: Change>(
+/// Undoes one change, each attempt within [`UNDO_LIMIT`]; the error is why not, for a person.
+async fn undo<C: Change>(
     change: &C,
     cluster: &Cluster,
     run: &str,
+    patience: &mut Patience<'_>,
 ) -> Result<(), String> {
-    match tokio::time::timeout(UNDO_LIMIT, change.undo(cluster, run)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error_text(&error)),
-        Err(_) => Err(format!("not undone within {UNDO_LIMIT:?}")),
+    loop {
+        let undone = timeout(UNDO_LIMIT, change.undo(cluster, run)).await;
+        match undone {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if patience.lasts(absence(error.as_ref())).await => {}
+            Ok(Err(error)) => return Err(error_text(&error)),
+            Err(_) => return Err(format!("not undone within {UNDO_LIMIT:?}")),
+        }
     }
+}
+
+/// How long the undoing still waits for an API server that is away: a network that fails for a moment should not leave
+/// anything behind.
+struct Patience<'a> {
+    reporter: &'a dyn Reporter,
+    /// Set when it is found away for the first time.
+    until: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(reporter: &'a dyn Reporter) -> Self {
+        Self {
+            reporter,
+            until: None,
+        }
+    }
+
+    /// Sends a request again as long as the API server is away.
+    async fn with<T, E, F>(&mut self, request: impl Fn() -> F) -> Result<T, E>
+    where
+        E: Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        loop {
+            match request().await {
+                Err(error) if self.lasts(absence(&error)).await => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Whether what failed because of this is to be tried again, which is after a moment: now.
+    async fn lasts(&mut self, absence: Option<String>) -> bool {
+        let Some(why) = absence else {
+            return false;
+        };
+        let until = *self.until.get_or_insert_with(|| {
+            self.reporter.report(&Event::Warning {
+                message: format!(
+                    "the API server cannot be reached; trying again for up to {} to undo what was changed: {why}",
+                    elapsed(UNDO_LIMIT)
+                ),
+            });
+            Instant::now() + UNDO_LIMIT
+        });
+        sleep(TRY_AGAIN_AFTER).await;
+        Instant::now() < until
+    }
+}
+
+/// What an error says, where it or one of its causes is that the API server cannot be reached or does not serve.
+fn absence(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
+    let away = causes.any(|cause| {
+        let of_deletion = match cause.downcast_ref() {
+            Some(DeletionError::Cluster(error)) => Some(error),
+            _ => None,
+        };
+        cause.downcast_ref().or(of_deletion).is_some_and(is_away)
+    });
+    away.then(|| causes_text(error))
+}
+
+fn is_away(error: &ClusterError) -> bool {
+    matches!(
+        error,
+        ClusterError::Unreachable { .. } | ClusterError::TimedOut { .. }
+    ) || error.is_temporary()
+        || error.code().is_some_and(|code| code >= 500)
 }
 
 pub(super) fn leftover<C: Change>(change: &C, namespace: &str, why: &str) -> Leftover {
