@@ -50,6 +50,9 @@ const PULL: Duration = Duration::from_secs(10);
 const SCHEDULING: Duration = Duration::from_secs(15);
 /// A volume that is just being unmounted elsewhere.
 const VOLUME: Duration = Duration::from_secs(30);
+/// A volume that is just being detached from another node, for which clouds take over a minute.
+const DETACHING: Duration = Duration::from_mins(3);
+const MULTI_ATTACH: &str = "Multi-Attach";
 
 /// Judges a pod by its status and by the events about it.
 pub(super) fn judge(pod: &Pod, events: &[Event]) -> Verdict {
@@ -86,6 +89,13 @@ pub(super) fn judge(pod: &Pod, events: &[Event]) -> Verdict {
     };
     let message = text(latest.message.as_deref());
     match reason(latest) {
+        "FailedMount" | "FailedAttachVolume" if let Some(message) = attached_elsewhere(events) => {
+            Verdict::Stuck(Obstacle {
+                reason: "FailedAttachVolume".to_owned(),
+                message,
+                grace: DETACHING,
+            })
+        }
         reason @ ("FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox") => {
             Verdict::Stuck(Obstacle {
                 reason: reason.to_owned(),
@@ -155,6 +165,20 @@ fn unscheduled(status: &PodStatus, events: &[Event]) -> Option<Verdict> {
             },
         }
     })
+}
+
+/// What was said last of a volume that another node still has; the node that wants it only tells of the waiting.
+fn attached_elsewhere(events: &[Event]) -> Option<String> {
+    let of_attaching = |event: &&Event| {
+        matches!(
+            reason(event),
+            "SuccessfulAttachVolume" | "FailedAttachVolume"
+        )
+    };
+    let message = latest(events.iter().filter(of_attaching))?
+        .message
+        .as_deref()?;
+    message.contains(MULTI_ATTACH).then(|| text(Some(message)))
 }
 
 /// The pod's own reason (evicted, deadline, refused by the node), else how its container ended.

@@ -138,7 +138,7 @@ fn a_volume_that_is_being_made_and_a_node_that_is_being_started_are_waited_for()
 #[test]
 fn a_volume_that_cannot_be_attached_or_mounted_is_an_obstacle_until_it_is() {
     let pending = json!({"status": {"phase": "Pending"}});
-    let attach = "Multi-Attach error for volume \"pvc-1\" Volume is already used by pod(s) x";
+    let attach = "rpc error: the volume is not found";
     for reason in [
         "FailedAttachVolume",
         "FailedMount",
@@ -159,6 +159,33 @@ fn a_volume_that_cannot_be_attached_or_mounted_is_an_obstacle_until_it_is() {
             on: "AttachVolume.Attach succeeded".to_owned()
         }
     );
+}
+
+#[test]
+fn a_volume_that_another_node_still_has_gets_the_time_to_be_detached() {
+    let pending = json!({"status": {"phase": "Pending"}});
+    let elsewhere = "Multi-Attach error for volume \"pvc-1\" Volume is already exclusively attached to one node and can't be attached to another";
+    let mut events = json!([event(5, "FailedAttachVolume", elsewhere)]);
+    let expected = Obstacle {
+        reason: "FailedAttachVolume".to_owned(),
+        message: elsewhere.to_owned(),
+        grace: DETACHING,
+    };
+    assert_eq!(stuck(judged(pending.clone(), events.clone())), expected);
+    // The node only says that it still waits.
+    let waits = event(9, "FailedMount", "timed out waiting for the condition");
+    events.as_array_mut().unwrap().push(waits);
+    assert_eq!(stuck(judged(pending.clone(), events.clone())), expected);
+    let attached = [
+        event(
+            10,
+            "SuccessfulAttachVolume",
+            "AttachVolume.Attach succeeded",
+        ),
+        event(11, "FailedMount", "wrong fs type"),
+    ];
+    events.as_array_mut().unwrap().extend(attached);
+    assert_eq!(stuck(judged(pending, events)).grace, VOLUME);
 }
 
 #[test]
