@@ -213,7 +213,9 @@ impl Report {
         }
         let mounts = self.mounted_by.iter().map(|mount| {
             let node = mount.node.as_deref().unwrap_or("no node yet");
-            format!("pod {} at {} on {node}", mount.pod, mount.path)
+            let place = mount.place.as_ref();
+            let place = place.map(|place| format!(" at {}", place.path));
+            format!("pod {}{} on {node}", mount.pod, place.unwrap_or_default())
         });
         mounts.collect::<Vec<_>>().join(", ")
     }

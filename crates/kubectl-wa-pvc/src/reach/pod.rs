@@ -6,16 +6,19 @@ use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
 
 use super::{Obstacles, missing_permissions, to_exec};
-use crate::survey::{Mount, Survey};
+use crate::survey::{Mount, Place, Survey};
 
 /// The container to run commands in.
 #[derive(Debug)]
-pub(crate) struct PodPlan(Mount);
+pub(crate) struct PodPlan {
+    pod: String,
+    place: Place,
+}
 
 impl fmt::Display for PodPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mount { pod, path, .. } = &self.0;
-        write!(f, "running pod {pod} has it at {path}")
+        let Self { pod, place } = self;
+        write!(f, "running pod {pod} has it at {}", place.path)
     }
 }
 
@@ -24,11 +27,17 @@ pub(super) async fn plan(
     survey: &Survey,
     asked_for: bool,
 ) -> Result<Result<PodPlan, Obstacles>, ClusterError> {
-    let usable = |mount: &&Mount| mount.running && mount.whole;
     // The pod of a Job goes away in the middle, when its backup is done, and so does the helper pod of another run.
     let lasts = |mount: &Mount| mount.job.is_none() && mount.run.is_none();
-    let lasting = |mount: &&Mount| usable(mount) && (lasts(mount) || asked_for);
-    let Some(mount) = survey.mounts.iter().find(lasting) else {
+    let lasting = |mount: &&Mount| mount.running && (lasts(mount) || asked_for);
+    let usable = |mount: &Mount| {
+        Some(PodPlan {
+            pod: mount.pod.clone(),
+            place: mount.place.clone().filter(|place| place.whole)?,
+        })
+    };
+    let found = survey.mounts.iter().filter(lasting).find_map(usable);
+    let Some(plan) = found else {
         let mut pods: Vec<&str> = survey.mounts.iter().map(|mount| &*mount.pod).collect();
         pods.dedup();
         return Ok(Err(Obstacles::from(if pods.is_empty() {
@@ -42,7 +51,7 @@ pub(super) async fn plan(
     };
     let missing = missing_permissions(cluster, &to_exec()).await?;
     Ok(if missing.is_empty() {
-        Ok(PodPlan(mount.clone()))
+        Ok(plan)
     } else {
         Err(Obstacles(missing))
     })
@@ -50,6 +59,11 @@ pub(super) async fn plan(
 
 impl PodPlan {
     pub(super) fn open(&self, cluster: &Cluster) -> (PodContainer, String) {
-        (self.0.target(cluster.namespace()), self.0.path.clone())
+        let target = PodContainer {
+            namespace: cluster.namespace().to_owned(),
+            pod: self.pod.clone(),
+            container: self.place.container.clone(),
+        };
+        (target, self.place.path.clone())
     }
 }

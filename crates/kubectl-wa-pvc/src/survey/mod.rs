@@ -15,7 +15,7 @@ use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 
 use crate::reach::missing_permissions;
-pub(crate) use mounts::{Mount, Template};
+pub(crate) use mounts::{Mount, Place, Template};
 use mounts::{
     as_admitted, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts,
 };
@@ -39,7 +39,7 @@ pub(crate) struct Survey {
     pub(crate) volume: Option<PersistentVolume>,
     /// Its class; `None` where it has none or the user may not look.
     pub(crate) class: Option<StorageClass>,
-    /// The pods that have the claim mounted and have not ended.
+    /// The pods that have the claim and have not ended.
     pub(crate) mounts: Vec<Mount>,
     /// The newest pod that has ended, of a Job if there is one: a backup's.
     pub(crate) finished_pod: Option<Pod>,

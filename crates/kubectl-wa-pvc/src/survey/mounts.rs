@@ -5,29 +5,37 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
 use kube::ResourceExt as _;
-use kube_transfer::PodContainer;
 use serde::Serialize;
 use wa_common::cluster::run::RUN_LABEL;
 
-/// One container that has the claim mounted.
+/// A pod that has the claim, by one of its containers.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Mount {
     pub(crate) pod: String,
-    pub(crate) container: String,
     /// Absent until the pod is scheduled.
     pub(crate) node: Option<String>,
-    pub(crate) path: String,
-    /// Whether commands can run in the container now.
+    /// Absent where no container mounts what the pod has.
+    #[serde(flatten)]
+    pub(crate) place: Option<Place>,
+    /// Whether commands can run in the container, now and as long as the pod runs.
     pub(crate) running: bool,
-    /// Whether it sees all of the volume, rather than a directory of it.
-    pub(crate) whole: bool,
     /// The Job that the pod belongs to: it ends when that is done.
     pub(crate) job: Option<String>,
     /// The run whose helper the pod is: it ends with that.
     pub(crate) run: Option<String>,
     #[serde(skip)]
     pub(super) created: Option<Timestamp>,
+}
+
+/// Where in a pod the files are.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Place {
+    pub(crate) container: String,
+    pub(crate) path: String,
+    /// Whether all of the volume is there, rather than a directory of it.
+    pub(crate) whole: bool,
 }
 
 /// A pod spec that a helper pod can be made from.
@@ -95,16 +103,6 @@ pub(super) fn mount_in<'a>(spec: &'a PodSpec, claim: &str) -> Option<(&'a Contai
     })
 }
 
-impl Mount {
-    pub(crate) fn target(&self, namespace: &str) -> PodContainer {
-        PodContainer {
-            namespace: namespace.to_owned(),
-            pod: self.pod.clone(),
-            container: self.container.clone(),
-        }
-    }
-}
-
 fn volume_of<'a>(volumes: &'a [Volume], claim: &str) -> Option<&'a Volume> {
     volumes.iter().find(|volume| {
         volume
@@ -142,38 +140,63 @@ pub(super) fn job_of(pod: &Pod) -> Option<&str> {
     Some(&job.name)
 }
 
+/// What has the claim in a pod. A node attaches what a pod has before its first container runs, and whether or not any
+/// container mounts it: a pod that has the claim is always in the list.
 pub(super) fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
     let Some((spec, volume)) = pod.spec.as_ref().zip(claim_volume(pod, claim)) else {
         return Vec::new();
     };
-    let going = pod.metadata.deletion_timestamp.is_some();
-    let running = |container: &str| {
-        let statuses = pod
-            .status
-            .iter()
-            .flat_map(|status| &status.container_statuses);
-        statuses.flatten().any(|status| {
+    let mount = |place, running| Mount {
+        pod: pod.name_any(),
+        node: spec.node_name.clone(),
+        place,
+        running,
+        job: job_of(pod).map(str::to_owned),
+        run: pod.labels().get(RUN_LABEL).cloned(),
+        created: created(pod),
+    };
+    let initial = spec.init_containers.iter().flatten();
+    let containers = spec.containers.iter().map(|container| (container, true));
+    let containers = containers.chain(initial.map(|container| (container, is_sidecar(container))));
+    let found: Vec<Mount> = containers
+        .flat_map(|(container, lasts)| {
+            let running = lasts && runs(pod, &container.name);
+            let mounts = container.volume_mounts.iter().flatten();
+            let here = mounts.filter(|mount| mount.name == volume.name);
+            here.map(move |mount| (container, mount, running))
+        })
+        .map(|(container, found, running)| {
+            let place = Place {
+                container: container.name.clone(),
+                path: found.mount_path.clone(),
+                whole: is_whole(found),
+            };
+            mount(Some(place), running)
+        })
+        .collect();
+    if found.is_empty() {
+        vec![mount(None, false)]
+    } else {
+        found
+    }
+}
+
+/// Whether an init container runs as long as the others.
+fn is_sidecar(container: &Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
+
+fn runs(pod: &Pod, container: &str) -> bool {
+    let status = pod.status.iter();
+    let mut statuses = status
+        .flat_map(|status| [&status.container_statuses, &status.init_container_statuses])
+        .flatten()
+        .flatten();
+    pod.metadata.deletion_timestamp.is_none()
+        && statuses.any(|status| {
             let state = status.state.as_ref();
             status.name == container && state.is_some_and(|state| state.running.is_some())
         })
-    };
-    let of = |container: &Container| {
-        let mounts = container.volume_mounts.iter().flatten();
-        let here = mounts.filter(|mount| mount.name == volume.name);
-        here.map(|mount| Mount {
-            pod: pod.name_any(),
-            container: container.name.clone(),
-            node: spec.node_name.clone(),
-            path: mount.mount_path.clone(),
-            running: running(&container.name) && !going,
-            whole: is_whole(mount),
-            job: job_of(pod).map(str::to_owned),
-            run: pod.labels().get(RUN_LABEL).cloned(),
-            created: created(pod),
-        })
-        .collect::<Vec<_>>()
-    };
-    spec.containers.iter().flat_map(of).collect()
 }
 
 #[cfg(test)]
@@ -239,6 +262,60 @@ mod tests {
             part["containers"][0]["volumeMounts"][0][key] = "today".into();
             let part: PodSpec = serde_json::from_value(part).unwrap();
             assert!(mount_in(&part, CLAIM).is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_the_claim_uses_it_and_only_what_goes_on_running_can_be_read_through() {
+        let container = json!({
+            "name": "c", "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        });
+        let mut sidecar = container.clone();
+        sidecar["restartPolicy"] = "Always".into();
+        let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": CLAIM}}]);
+        let running = json!([{
+            "name": "c", "image": "x", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}},
+        }]);
+        let cases = [
+            (
+                json!({"containers": [container]}),
+                "containerStatuses",
+                true,
+                true,
+            ),
+            (
+                json!({"initContainers": [sidecar]}),
+                "initContainerStatuses",
+                true,
+                true,
+            ),
+            (
+                json!({"initContainers": [container]}),
+                "initContainerStatuses",
+                true,
+                false,
+            ),
+            (
+                json!({"containers": [{"name": "c"}]}),
+                "containerStatuses",
+                false,
+                false,
+            ),
+        ];
+        for (mut spec, statuses, mounted, readable) in cases {
+            if spec["containers"].is_null() {
+                spec["containers"] = json!([]);
+            }
+            spec["nodeName"] = "node1".into();
+            spec["volumes"] = volumes.clone();
+            let pod =
+                json!({"metadata": {"name": "p"}, "spec": spec, "status": {statuses: running}});
+            let found = mounts(&serde_json::from_value(pod).unwrap(), CLAIM);
+            assert_eq!(found.len(), 1, "{spec}");
+            assert_eq!(found[0].node.as_deref(), Some("node1"));
+            let place = found[0].place.as_ref();
+            assert_eq!(place.is_some_and(|place| place.whole), mounted, "{spec}");
+            assert_eq!(found[0].running, readable, "{spec}");
         }
     }
 }

@@ -96,6 +96,8 @@ fn in_use(survey: &Survey, args: &ReachArgs) -> Vec<String> {
     for mount in &survey.mounts {
         reasons.push(format!("pod {} has the volume mounted", mount.pod));
     }
+    // Of a pod with several mounts.
+    reasons.dedup();
     for job in survey.active_jobs() {
         reasons.push(format!("backup job {job} is running"));
     }
