@@ -18,7 +18,7 @@ use super::{Exit, GlobalArgs, Render};
 use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{
-    Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable_lines,
+    Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable, printable_lines,
 };
 
 /// Signals this soon after the first belong to it: a shell, a supervisor and the kernel may each send their own.
@@ -67,23 +67,32 @@ impl Context {
 
     /// Prints a result on standard output in the format asked for.
     pub fn print(&self, result: &impl Render) -> anyhow::Result<()> {
-        match result.render(&mut stdout().lock(), &self.global.output, &self.styles) {
+        let out = stdout();
+        let shown = if out.is_terminal() {
+            printable
+        } else {
+            as_it_is
+        };
+        match result.render(&mut out.lock(), &self.global.output, &self.styles, shown) {
             // `… | head` has seen enough; that is no failure.
             Err(error) if is_broken_pipe(&error) => Ok(()),
             printed => printed.context("cannot write to standard output"),
         }
     }
 
-    /// What becomes of a command that does several things: all `failures` are told, the last one by being returned.
+    /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
+    /// several, the last one is.
     pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
-        let Some(last) = failures.pop() else {
+        // Of the exit codes that errors ask for, the higher one is the worse.
+        let worst = (0..failures.len()).max_by_key(|at| Exit::of(&failures[*at]).code());
+        let Some(worst) = worst.map(|at| failures.remove(at)) else {
             return Ok(());
         };
         for failure in failures {
             let message = error_text(&failure);
             self.reporter.report(&Event::Failure { message });
         }
-        Err(last)
+        Err(worst)
     }
 
     /// A connection to the cluster the flags name.
@@ -334,10 +343,13 @@ fn describe(error: &anyhow::Error, styles: &Styles) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures::future::BoxFuture;
     use rustix::process::{getpid, kill_process};
 
     use super::*;
+    use crate::backup_set::Backup;
 
     #[test]
     fn errors_are_told_once_with_their_causes() {
@@ -442,6 +454,47 @@ mod tests {
         };
         let first = Instant::now().checked_sub(SAME_WISH);
         assert_eq!(ended(one, first).await, [Unfinished::left_behind()]);
+    }
+
+    /// Counts the failures that it is told.
+    #[derive(Default)]
+    struct Failures(AtomicUsize);
+
+    impl Reporter for Failures {
+        fn report(&self, event: &Event) {
+            assert!(matches!(event, Event::Failure { .. }), "{event:?}");
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn of_several_failures_the_worst_decides_the_exit_and_the_others_are_told() {
+        #[derive(Parser)]
+        struct Flags {
+            #[command(flatten)]
+            global: GlobalArgs,
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("store.dump"), "PGDMP").unwrap();
+        let backup = Backup::open(&directory.path().join("store.dump")).unwrap();
+        let broken = || anyhow::Error::new(backup.verify().unwrap_err());
+        let plain = || anyhow::anyhow!("no such file");
+        let left = || anyhow::Error::new(Unfinished::left_behind());
+        for (failures, exit) in [
+            (vec![broken(), plain()], Exit::VerificationFailed),
+            (vec![plain(), left(), broken()], Exit::Degraded),
+            (vec![plain(), plain()], Exit::Error),
+        ] {
+            let told = Arc::new(Failures::default());
+            let mut context = Context::new(Flags::parse_from(["test"]).global);
+            context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
+            let others = failures.len() - 1;
+            let worst = context.conclude(failures).unwrap_err();
+            assert_eq!(Exit::of(&worst), exit);
+            assert_eq!(told.0.load(Ordering::Relaxed), others);
+        }
+        let context = Context::new(Flags::parse_from(["test"]).global);
+        assert!(context.conclude(Vec::new()).is_ok());
     }
 
     #[test]
