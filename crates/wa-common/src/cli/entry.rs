@@ -1,6 +1,6 @@
 //! The one `main` of every plugin: set-up, signals, errors, exit codes.
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, IsTerminal as _, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::ending::{AtEnd, Endings};
+use super::output::as_it_is;
 use super::{Exit, GlobalArgs, Render};
 use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};

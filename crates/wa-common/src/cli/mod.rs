@@ -14,4 +14,4 @@ pub use ending::AtEnd;
 pub use entry::{Context, Plugin, main};
 pub use exit::{EXIT_CODES, Exit};
 pub use global::{ColorChoice, GlobalArgs};
-pub use output::{OutputFormat, Render};
+pub use output::{OutputFormat, Render, Shown};

@@ -1,5 +1,6 @@
 //! Results on standard output, in the format asked for with `-o`.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::str::FromStr;
 
@@ -62,12 +63,14 @@ pub trait Render: Serialize {
     /// What `-o name` prints, one a line.
     fn names(&self) -> Vec<String>;
 
-    /// Writes this result in `format`.
+    /// Writes this result in `format`. `shown` says how the bare values of formats for programs are written, which a
+    /// terminal should get otherwise than a program.
     fn render(
         &self,
         out: &mut dyn Write,
         format: &OutputFormat,
         styles: &Styles,
+        shown: Shown,
     ) -> anyhow::Result<()>
     where
         Self: Sized,
@@ -77,7 +80,7 @@ pub trait Render: Serialize {
             OutputFormat::Wide => self.human(out, styles, true)?,
             OutputFormat::Name => {
                 for name in self.names() {
-                    writeln!(out, "{name}")?;
+                    writeln!(out, "{}", shown(&name))?;
                 }
             }
             OutputFormat::Json => {
@@ -90,13 +93,21 @@ pub trait Render: Serialize {
                 writeln!(out, "{}", yaml.trim_end())?;
             }
             OutputFormat::JsonPath(template) => {
-                let text = template.apply(&serde_json::to_value(self)?)?;
+                let text = template.apply(&serde_json::to_value(self)?, shown)?;
                 writeln!(out, "{text}")?;
             }
         }
         out.flush()?;
         Ok(())
     }
+}
+
+/// How a value is written: as it is, or made harmless.
+pub type Shown = fn(&str) -> Cow<'_, str>;
+
+/// For a program.
+pub(super) fn as_it_is(value: &str) -> Cow<'_, str> {
+    Cow::Borrowed(value)
 }
 
 /// A parsed `jsonpath=` template.
@@ -165,7 +176,7 @@ impl FromStr for Piece {
 
 impl JsonPathTemplate {
     /// The template with every path replaced by what it selects in `document`, several values separated by a space.
-    pub fn apply(&self, document: &Value) -> anyhow::Result<String> {
+    pub fn apply(&self, document: &Value, shown: Shown) -> anyhow::Result<String> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
@@ -174,7 +185,10 @@ impl JsonPathTemplate {
                     let selected = document
                         .query(path)
                         .with_context(|| format!("JSONPath {path}"))?;
-                    let words: Vec<String> = selected.into_iter().map(plain).collect();
+                    let words: Vec<String> = selected
+                        .into_iter()
+                        .map(|value| shown(&plain(value)).into_owned())
+                        .collect();
                     text.push_str(&words.join(" "));
                 }
             }
@@ -194,6 +208,7 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::printable;
     use serde_json::json;
 
     fn apply(template: &str) -> String {
@@ -202,7 +217,7 @@ mod tests {
         template
             .parse::<JsonPathTemplate>()
             .unwrap()
-            .apply(&document)
+            .apply(&document, as_it_is)
             .unwrap()
     }
 
@@ -220,5 +235,33 @@ mod tests {
         for template in ["{.files", "{range .files[*]}{.name}{end}", "{.files[}"] {
             assert!(template.parse::<JsonPathTemplate>().is_err(), "{template}");
         }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters_and_a_program_gets_values_as_they_are() {
+        #[derive(Serialize)]
+        struct Name(&'static str);
+        impl Render for Name {
+            fn human(&self, out: &mut dyn Write, _: &Styles, _: bool) -> io::Result<()> {
+                writeln!(out, "-")
+            }
+            fn names(&self) -> Vec<String> {
+                vec![self.0.to_owned()]
+            }
+        }
+        let rendered = |format: &str, shown| {
+            let mut out = Vec::new();
+            let format = format.parse().unwrap();
+            let name = Name("\u{1b}[2Ja");
+            name.render(&mut out, &format, &Styles::default(), shown)
+                .unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for format in ["name", "jsonpath={$}"] {
+            assert_eq!(rendered(format, printable), "\\u{1b}[2Ja\n");
+            assert_eq!(rendered(format, as_it_is), "\u{1b}[2Ja\n");
+        }
+        // What the user has written stays.
+        assert_eq!(rendered("jsonpath={\"\\t\"}", printable), "\t\n");
     }
 }
