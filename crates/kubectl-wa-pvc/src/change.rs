@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Resource;
@@ -36,6 +37,24 @@ pub(crate) enum VolumeChange {
     Portworx(PortworxMount),
 }
 
+impl VolumeChange {
+    /// Whether the run called `run` can have made it. Whoever may write Leases could have recorded anything.
+    fn is_of(&self, run: &str) -> bool {
+        match self {
+            Self::Pod { name } | Self::Claim { name } | Self::Snapshot { name } => {
+                is_object_name(name) && name.starts_with(&format!("{run}-"))
+            }
+            Self::Portworx(mount) => mount.is_of(run),
+        }
+    }
+}
+
+/// Whether an object can be called that (RFC 1123): then it is one word to a shell, and no option.
+pub(crate) fn is_object_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
+}
+
 impl Change for VolumeChange {
     fn describe(&self) -> String {
         match self {
@@ -47,6 +66,10 @@ impl Change for VolumeChange {
     }
 
     async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
+        ensure!(
+            self.is_of(run),
+            "the record of {run} is not what this plugin writes, and nothing was done; look at its lease"
+        );
         match self {
             Self::Pod { name } => cluster.delete::<Pod>(name, run, GONE_WITHIN).await?,
             Self::Claim { name } => {
@@ -59,12 +82,15 @@ impl Change for VolumeChange {
                     .delete_custom(&volume_snapshots(), name, run, GONE_WITHIN)
                     .await?;
             }
-            Self::Portworx(mount) => mount.undo(cluster, run).await?,
+            Self::Portworx(mount) => mount.undo(cluster).await?,
         }
         Ok(())
     }
 
-    fn by_hand(&self, namespace: &str) -> String {
+    fn by_hand(&self, namespace: &str, run: &str) -> String {
+        if !self.is_of(run) {
+            return format!("kubectl get lease {run} -n {namespace} -o yaml");
+        }
         match self {
             Self::Portworx(mount) => mount.by_hand(),
             Self::Pod { name } => format!("kubectl delete pod {name} -n {namespace}"),
@@ -175,5 +201,31 @@ mod tests {
         let json = serde_json::to_string(&changes).unwrap();
         let back: Vec<VolumeChange> = serde_json::from_str(&json).unwrap();
         assert_eq!(back, changes);
+    }
+
+    #[test]
+    fn no_command_is_made_of_what_no_run_of_this_plugin_wrote() {
+        let by_hand = |change: VolumeChange| change.by_hand("cpd", "wa-pvc-1");
+        let pod = |name: &str| VolumeChange::Pod {
+            name: name.to_owned(),
+        };
+        assert_eq!(
+            by_hand(pod("wa-pvc-1-helper")),
+            "kubectl delete pod wa-pvc-1-helper -n cpd"
+        );
+        let look = "kubectl get lease wa-pvc-1 -n cpd -o yaml";
+        for name in [
+            "wa-etcd-0",
+            "wa-pvc-12-helper",
+            "wa-pvc-1;reboot",
+            "wa-pvc-1 x",
+            "wa-pvc-1/x",
+            "",
+        ] {
+            assert_eq!(by_hand(pod(name)), look, "{name:?}");
+        }
+        for mount in PortworxMount::made_up() {
+            assert_eq!(by_hand(VolumeChange::Portworx(mount)), look);
+        }
     }
 }

@@ -47,25 +47,21 @@ impl Reporter for Told {
 
 impl Told {
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let events = self.0.lock().unwrap();
-        events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Warning { message } => Some(message.clone()),
-                _ => None,
-            })
-            .collect()
+        self.told(|event| match event {
+            Event::Warning { message } => Some(message.clone()),
+            _ => None,
+        })
     }
 
     pub(crate) fn steps(&self) -> Vec<String> {
-        let events = self.0.lock().unwrap();
-        events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Step { step, detail } => Some(format!("{step} {detail}")),
-                _ => None,
-            })
-            .collect()
+        self.told(|event| match event {
+            Event::Step { step, detail } => Some(format!("{step} {detail}")),
+            _ => None,
+        })
+    }
+
+    fn told(&self, of: impl Fn(&Event) -> Option<String>) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter_map(of).collect()
     }
 }
 

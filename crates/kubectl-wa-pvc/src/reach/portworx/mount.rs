@@ -11,6 +11,7 @@ use wa_common::cluster::Cluster;
 
 use super::pxctl::{self, Pxctl};
 use super::{CONTAINER, NAMESPACES, container_of, node_of, ready_pods};
+use crate::change::is_object_name;
 
 /// The only directory that Portworx's container shares with its host.
 const MOUNTS: &str = "/var/lib/osd/mounts";
@@ -61,21 +62,18 @@ impl PortworxMount {
         Ok(container_of(pod, &self.namespace))
     }
 
-    /// Whether the run called `run` can have made it. Whoever may write Leases could have recorded anything, and the
-    /// pods of Portworx are privileged.
-    fn is_of(&self, run: &str) -> bool {
+    /// Whether the run called `run` can have made it; the pods of Portworx are privileged.
+    pub(crate) fn is_of(&self, run: &str) -> bool {
         self.path == path_of(run)
             && NAMESPACES.contains(&&*self.namespace)
-            && !self.volume.starts_with('-')
+            && [&self.pod, &self.node, &self.volume]
+                .into_iter()
+                .all(|name| is_object_name(name))
     }
 
     /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result. Tries for
     /// [`RELEASED_WITHIN`], in which the directory should go too.
-    pub(crate) async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
-        ensure!(
-            self.is_of(run),
-            "the record of {run} is not what this plugin writes; nothing was done in the pods of Portworx: look at it before you run the commands"
-        );
+    pub(crate) async fn undo(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let deadline = Instant::now() + RELEASED_WITHIN;
         try_until(deadline, || self.release(cluster)).await?;
         // Portworx keeps the directory from being removed for a while, and an empty one is in nobody's way.
@@ -138,6 +136,23 @@ impl PortworxMount {
         }
     }
 
+    /// What somebody may write into the record of `wa-pvc-1`.
+    #[cfg(test)]
+    pub(crate) fn made_up() -> [Self; 5] {
+        let with = |change: fn(&mut Self)| {
+            let mut mount = Self::example();
+            change(&mut mount);
+            mount
+        };
+        [
+            with(|mount| mount.path = "/etc".to_owned()),
+            with(|mount| mount.namespace = "elsewhere".to_owned()),
+            with(|mount| mount.volume = "--all".to_owned()),
+            with(|mount| mount.pod = "x; reboot".to_owned()),
+            with(|mount| mount.node = "$(reboot)".to_owned()),
+        ]
+    }
+
     /// What a person types to do the same.
     pub(crate) fn by_hand(&self) -> String {
         let Self {
@@ -183,21 +198,7 @@ mod tests {
         let mount = PortworxMount::example();
         assert!(mount.is_of("wa-pvc-1"));
         assert!(!mount.is_of("wa-pvc-2"));
-        let made_up = [
-            PortworxMount {
-                path: "/etc".to_owned(),
-                ..mount.clone()
-            },
-            PortworxMount {
-                namespace: "elsewhere".to_owned(),
-                ..mount.clone()
-            },
-            PortworxMount {
-                volume: "--all".to_owned(),
-                ..mount
-            },
-        ];
-        for mount in made_up {
+        for mount in PortworxMount::made_up() {
             assert!(!mount.is_of("wa-pvc-1"), "{mount:?}");
         }
     }

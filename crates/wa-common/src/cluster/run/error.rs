@@ -117,9 +117,10 @@ impl fmt::Display for LeftBehind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "left behind in namespace {}:", self.namespace)?;
         for leftover in &self.leftovers {
-            write!(f, "\n  {}: {}", leftover.what, printable(&leftover.why))?;
+            let (what, why) = (printable(&leftover.what), printable(&leftover.why));
+            write!(f, "\n  {what}: {why}")?;
             for line in leftover.by_hand.lines() {
-                write!(f, "\n    {line}")?;
+                write!(f, "\n    {}", printable(line))?;
             }
         }
         write!(

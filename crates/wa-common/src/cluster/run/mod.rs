@@ -64,8 +64,9 @@ pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
     fn undo(&self, cluster: &Cluster, run: &str)
     -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// The commands with which a person undoes it in `namespace`, should [`Change::undo`] fail.
-    fn by_hand(&self, namespace: &str) -> String;
+    /// The commands with which a person undoes it for the run called `run` in `namespace`, should [`Change::undo`] fail.
+    /// They are copied into a shell: nothing that others could have put into the record may come with them unchecked.
+    fn by_hand(&self, namespace: &str, run: &str) -> String;
 }
 
 /// A change that the API server knows of before it is made.

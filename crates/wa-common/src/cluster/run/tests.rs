@@ -28,7 +28,7 @@ impl Change for Made {
         Ok(cluster.delete::<ConfigMap>(&self.0, run, LIMIT).await?)
     }
 
-    fn by_hand(&self, namespace: &str) -> String {
+    fn by_hand(&self, namespace: &str, _run: &str) -> String {
         format!("kubectl delete configmap {} -n {namespace}", self.0)
     }
 }

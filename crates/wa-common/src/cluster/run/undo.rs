@@ -85,7 +85,11 @@ impl<C: Change> Run<C> {
     }
 
     pub(super) fn leftover(&self, change: &C, why: &str) -> Leftover {
-        leftover(change, self.cluster.namespace(), why)
+        Leftover {
+            what: change.describe(),
+            why: why.to_owned(),
+            by_hand: change.by_hand(self.cluster.namespace(), &self.mark.run),
+        }
     }
 
     pub(super) fn left_behind(&self, leftovers: Vec<Leftover>) -> LeftBehind {
@@ -187,14 +191,6 @@ fn is_away(error: &ClusterError) -> bool {
         ClusterError::Unreachable { .. } | ClusterError::TimedOut { .. }
     ) || error.is_temporary()
         || error.code().is_some_and(|code| code >= 500)
-}
-
-pub(super) fn leftover<C: Change>(change: &C, namespace: &str, why: &str) -> Leftover {
-    Leftover {
-        what: change.describe(),
-        why: why.to_owned(),
-        by_hand: change.by_hand(namespace),
-    }
 }
 
 pub(super) fn lease_leftover(name: &str, namespace: &str, why: &str) -> Leftover {
