@@ -247,36 +247,13 @@ fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
         .expect_error(&["gets no volume", full, "undone"]);
 }
 
-/// What drivers say until they have made a copy.
-const UNDER_WAY: &str = "rpc error: code = Aborted desc = clone is already in progress";
-
 #[test]
 fn a_claim_whose_copy_is_under_way_is_waited_for() {
     let world = World::shared();
-    refused_by_provisioner(&world, UNDER_WAY, "24s")
+    let under_way = "rpc error: code = Aborted desc = clone is already in progress";
+    refused_by_provisioner(&world, under_way, "24s")
         .expect_code(1)
-        .expect_error(&["gets no volume", UNDER_WAY, "not running after 24"]);
-}
-
-#[test]
-fn a_snapshot_whose_copy_is_under_way_is_waited_for() {
-    let world = World::shared();
-    let disks = world.sandbox().disks();
-    disks.set_delay(Operation::Snapshot, Delay::Never);
-    let scratch = world.scratch();
-    let arguments = ["pull", "--latest", "--via", "snapshot", "--timeout", "18s"];
-    let mut pull = world.start_pvc(scratch.path(), &arguments);
-    pull.until(("GET", "-snapshot"));
-    let name = format!("volumesnapshot/{}-snapshot", world.only_lease());
-    let status = json!({"status": {"readyToUse": false, "error": {"message": UNDER_WAY}}});
-    let patch = ["patch", &name, "--subresource=status", "--type=merge", "-p"];
-    world.kubectl(&[&patch[..], &[&status.to_string()]].concat());
-    let outcome = pull.end();
-    disks.set_delay(Operation::Snapshot, Delay::default());
-    outcome
-        .expect_code(1)
-        .expect_error(&["is not ready after 18s", UNDER_WAY]);
-    world.expect_nothing_left();
+        .expect_error(&["gets no volume", under_way, "not running after 24"]);
 }
 
 /// The claims that the plugin has made.

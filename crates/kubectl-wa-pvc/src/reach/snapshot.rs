@@ -325,8 +325,7 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
         }
         let late = started.elapsed() >= timeout;
         let error = status["error"]["message"].as_str();
-        let error = error.filter(|error| !error.contains(CONFLICT));
-        if let Some(error) = error.filter(|error| !driver::may_pass(error)) {
+        if let Some(error) = error.filter(|error| is_lasting(error)) {
             let since = failing.get_or_insert_with(Instant::now);
             if late || since.elapsed() >= ERROR_GRACE {
                 bail!("snapshot {name} failed: {}", printable(error));
@@ -344,6 +343,11 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// Whether an error of a snapshot is to be taken for its last.
+fn is_lasting(error: &str) -> bool {
+    !error.contains(CONFLICT) && !driver::may_pass(error)
 }
 
 #[cfg(test)]
@@ -367,6 +371,20 @@ mod tests {
         assert_eq!(object["spec"]["storageClassName"], "ceph");
         assert_eq!(object["spec"]["dataSource"]["name"], "s");
     }
+
+    #[test]
+    fn a_snapshot_that_is_still_being_made_has_not_failed() {
+        assert!(is_lasting(
+            "rpc error: code = InvalidArgument desc = no such pool"
+        ));
+        assert!(!is_lasting(
+            "rpc error: code = DeadlineExceeded desc = not yet"
+        ));
+        assert!(!is_lasting(
+            "Operation cannot be fulfilled: the object has been modified"
+        ));
+    }
+
     fn class(name: &str, policy: &str, annotations: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "metadata": { "name": name, "annotations": annotations },
