@@ -64,13 +64,13 @@ fn helper_pod(world: &World) -> String {
 #[track_caller]
 fn keep(world: &World, kind: &str, name: &str, kept: bool) {
     const FINALIZER: &str = "example.com/keep";
-    let path = format!("{kind}/{name}");
-    let finalizers = world.kubectl(&["get", &path, "-o", "jsonpath={.metadata.finalizers[*]}"]);
+    let object = format!("{kind}/{name}");
+    let finalizers = world.kubectl(&["get", &object, "-o", "jsonpath={.metadata.finalizers[*]}"]);
     let mut finalizers: Vec<&str> = finalizers.split(' ').collect();
     finalizers.retain(|one| !one.is_empty() && *one != FINALIZER);
     finalizers.extend(kept.then_some(FINALIZER));
     let patch = json!({ "metadata": { "finalizers": finalizers } }).to_string();
-    world.kubectl(&["patch", &path, "--type=merge", "-p", &patch]);
+    world.kubectl(&["patch", &object, "--type=merge", "-p", &patch]);
 }
 
 #[test]
