@@ -209,7 +209,9 @@ async fn attach(
     if let Some(reason) = state.obstacle(&volume) {
         bail!("{reason}");
     }
-    // The directory says from here on that it may have been this run that attached the volume.
+    pxctl
+        .make_directory(&cluster, &mount::mark_of(&path))
+        .await?;
     pxctl.make_directory(&cluster, &path).await?;
     let attached = pxctl.attach(&cluster, &volume).await;
     if state.is_encrypted() {

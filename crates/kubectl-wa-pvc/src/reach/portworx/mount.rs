@@ -25,6 +25,12 @@ pub(super) fn path_of(run: &str) -> String {
     format!("{MOUNTS}/{run}-mount")
 }
 
+/// A directory beside that of the mount, which Portworx may remove itself: there from before the volume is attached until
+/// it is detached, and so it tells whether the run may have attached it.
+pub(super) fn mark_of(path: &str) -> String {
+    format!("{path}.mark")
+}
+
 /// A Portworx volume that this run attaches and mounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PortworxMount {
@@ -77,7 +83,7 @@ impl PortworxMount {
         let deadline = Instant::now() + RELEASED_WITHIN;
         try_until(deadline, || self.release(cluster)).await?;
         // Portworx keeps the directory from being removed for a while, and an empty one is in nobody's way.
-        if let Err(error) = try_until(deadline, || self.remove_directory(cluster)).await {
+        if let Err(error) = try_until(deadline, || self.remove_directories(cluster)).await {
             tracing::warn!(
                 "volume {} is detached, and the empty directory of its mount is left: {error:#}",
                 self.volume
@@ -93,8 +99,8 @@ impl PortworxMount {
         let before = pxctl.inspect(cluster, &self.volume).await?;
         if before.is_mounted_at(&self.path) {
             pxctl.unmount(cluster, &self.volume, &self.path).await?;
-        } else if !pxctl.has_directory(cluster, &self.path).await? {
-            // Made before the volume is attached, and removed after it is detached: who has it now is somebody else.
+        } else if !pxctl.has_directory(cluster, &mark_of(&self.path)).await? {
+            // This run never came to attach it: who has it now is somebody else.
             return Ok(());
         }
         let unmounted = pxctl.inspect(cluster, &self.volume).await?;
@@ -118,11 +124,13 @@ impl PortworxMount {
         Ok(())
     }
 
-    async fn remove_directory(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    async fn remove_directories(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let target = self.target(cluster).await?;
-        Pxctl::new(&target)
-            .remove_directory(cluster, &self.path)
-            .await
+        let pxctl = Pxctl::new(&target);
+        pxctl
+            .remove_directory(cluster, &mark_of(&self.path))
+            .await?;
+        pxctl.remove_directory(cluster, &self.path).await
     }
 
     #[cfg(test)]
@@ -168,7 +176,8 @@ impl PortworxMount {
             "{exec} {pxctl} host unmount --path {path} {volume}\n\
              {exec} {pxctl} host detach {volume}\n\
              {exec} {pxctl} volume inspect {volume}\n\
-             {exec} rmdir {path}"
+             {exec} rmdir {path} {}",
+            mark_of(path)
         )
     }
 }
