@@ -1,26 +1,21 @@
 //! The one `main` of every plugin: set-up, signals, errors, exit codes.
 
-use std::io::{self, IsTerminal as _, Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use clap::Parser;
 use clap::error::ErrorKind;
 use owo_colors::OwoColorize as _;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::ending::{AtEnd, Endings};
-use super::output::as_it_is;
-use super::{Exit, GlobalArgs, Render};
+use super::ending::Endings;
+use super::signals::Signals;
+use super::{Context, Exit, GlobalArgs};
 use crate::cluster::run::LeftBehind;
-use crate::cluster::{Cluster, ClusterError};
-use crate::report::{
-    Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable, printable_lines,
-};
+use crate::report::{Event, Styles, error_text, printable_lines};
 
 /// Signals this soon after the first belong to it: a shell, a supervisor and the kernel may each send their own.
 const SAME_WISH: Duration = Duration::from_secs(1);
@@ -33,85 +28,6 @@ pub trait Plugin: Parser {
     /// Does what was asked. Dropped in the middle when a signal arrives: what must be undone on this machine is undone by
     /// `Drop`, what must be undone in the cluster by what is registered with [`Context::at_end`].
     fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
-}
-
-/// What a command runs with.
-pub struct Context {
-    /// The flags every plugin has.
-    pub global: GlobalArgs,
-    /// Who is told of the steps.
-    pub reporter: Arc<dyn Reporter>,
-    pub(crate) endings: Endings,
-    styles: Styles,
-}
-
-impl Context {
-    pub(crate) fn new(global: GlobalArgs) -> Self {
-        let reporter: Arc<dyn Reporter> = if global.output.is_structured() {
-            Arc::new(JsonReporter::new(stderr()))
-        } else {
-            let styles = Styles::for_stream(global.color, &stderr());
-            Arc::new(HumanReporter::new(styles, !global.no_progress))
-        };
-        Self {
-            styles: Styles::for_stream(global.color, &stdout()),
-            reporter,
-            endings: Endings::default(),
-            global,
-        }
-    }
-
-    /// Has `ending` done when the command has ended, in whatever way; the last one registered first.
-    pub fn at_end(&self, ending: Arc<dyn AtEnd>) {
-        self.endings.add(ending);
-    }
-
-    /// Prints a result on standard output in the format asked for.
-    pub fn print(&self, result: &impl Render) -> anyhow::Result<()> {
-        let out = stdout();
-        let shown = if out.is_terminal() {
-            printable
-        } else {
-            as_it_is
-        };
-        match result.render(&mut out.lock(), &self.global.output, &self.styles, shown) {
-            // `… | head` has seen enough; that is no failure.
-            Err(error) if is_broken_pipe(&error) => Ok(()),
-            printed => printed.context("cannot write to standard output"),
-        }
-    }
-
-    /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
-    /// several, the last one is.
-    pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
-        // Of the exit codes that errors ask for, the higher one is the worse.
-        let worst = (0..failures.len()).max_by_key(|at| Exit::of(&failures[*at]).code());
-        let Some(worst) = worst.map(|at| failures.remove(at)) else {
-            return Ok(());
-        };
-        for failure in failures {
-            let message = error_text(&failure);
-            self.reporter.report(&Event::Failure { message });
-        }
-        Err(worst)
-    }
-
-    /// A connection to the cluster the flags name.
-    pub fn connect(&self) -> Result<Cluster, ClusterError> {
-        Cluster::connect(&self.global.connection, Arc::clone(&self.reporter))
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = |cause: &(dyn std::error::Error + 'static)| {
-        // serde_json does not name the error of the writer as its cause.
-        let of_json = || cause.downcast_ref::<serde_json::Error>()?.io_error_kind();
-        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        io.or_else(of_json)
-    };
-    error
-        .chain()
-        .any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 /// Parses the arguments, runs the plugin, and says what became of it. Only this function decides how the process ends.
@@ -185,7 +101,7 @@ fn usage(error: &clap::Error) -> Exit {
 fn log_to_stderr(verbosity: u8) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(log_filter(verbosity))
-        .with_writer(io::stderr)
+        .with_writer(stderr)
         .with_ansi(false)
         .with_target(false)
         .try_init();
@@ -287,52 +203,6 @@ fn say_interrupted(by: &str, undoing: bool) {
     let _ = writeln!(stderr(), "\ninterrupted by {by}{what_follows}");
 }
 
-/// The signals that end a command in good order. Those that it was started to ignore it goes on to ignore: SIGHUP under
-/// `nohup`, SIGINT behind `&` in a script.
-struct Signals {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-    hang_up: Option<Signal>,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let ignored = ignored_signals();
-        let listen = |kind: SignalKind| {
-            let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;
-            (!is_ignored).then(|| signal(kind)).transpose()
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hang_up: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            () = received(&mut self.interrupt) => "Ctrl-C",
-            () = received(&mut self.terminate) => "SIGTERM",
-            () = received(&mut self.hang_up) => "SIGHUP",
-        }
-    }
-}
-
-async fn received(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// A bit for each signal that is ignored, the lowest for signal 1; none where there is no /proc to tell.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or_default()
-}
-
 /// The error as kubectl writes one: `error: …`, or the API server's own words.
 fn describe(error: &anyhow::Error, styles: &Styles) -> String {
     let text = printable_lines(&error_text(error));
@@ -344,13 +214,15 @@ fn describe(error: &anyhow::Error, styles: &Styles) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::io;
+    use std::sync::Arc;
 
     use futures::future::BoxFuture;
     use rustix::process::{getpid, kill_process};
+    use tokio::signal::unix::{SignalKind, signal};
 
     use super::*;
-    use crate::backup_set::Backup;
+    use crate::cli::AtEnd;
 
     #[test]
     fn errors_are_told_once_with_their_causes() {
@@ -365,24 +237,6 @@ mod tests {
             describe(&twice, &Styles::default()),
             "error: cannot write: disk on fire"
         );
-    }
-
-    #[test]
-    fn a_reader_that_has_seen_enough_is_recognised_in_every_format() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let plain = writeln!(Closed, "x").unwrap_err();
-        assert!(is_broken_pipe(&plain.into()));
-        let json = serde_json::to_writer_pretty(Closed, &["x"]).unwrap_err();
-        assert!(is_broken_pipe(&json.into()));
-        assert!(!is_broken_pipe(&io::Error::other("disk on fire").into()));
     }
 
     #[test]
@@ -455,47 +309,6 @@ mod tests {
         };
         let first = Instant::now().checked_sub(SAME_WISH);
         assert_eq!(ended(one, first).await, [Unfinished::left_behind()]);
-    }
-
-    /// Counts the failures that it is told.
-    #[derive(Default)]
-    struct Failures(AtomicUsize);
-
-    impl Reporter for Failures {
-        fn report(&self, event: &Event) {
-            assert!(matches!(event, Event::Failure { .. }), "{event:?}");
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn of_several_failures_the_worst_decides_the_exit_and_the_others_are_told() {
-        #[derive(Parser)]
-        struct Flags {
-            #[command(flatten)]
-            global: GlobalArgs,
-        }
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("store.dump"), "PGDMP").unwrap();
-        let backup = Backup::open(&directory.path().join("store.dump")).unwrap();
-        let broken = || anyhow::Error::new(backup.verify().unwrap_err());
-        let plain = || anyhow::anyhow!("no such file");
-        let left = || anyhow::Error::new(Unfinished::left_behind());
-        for (failures, exit) in [
-            (vec![broken(), plain()], Exit::VerificationFailed),
-            (vec![plain(), left(), broken()], Exit::Degraded),
-            (vec![plain(), plain()], Exit::Error),
-        ] {
-            let told = Arc::new(Failures::default());
-            let mut context = Context::new(Flags::parse_from(["test"]).global);
-            context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
-            let others = failures.len() - 1;
-            let worst = context.conclude(failures).unwrap_err();
-            assert_eq!(Exit::of(&worst), exit);
-            assert_eq!(told.0.load(Ordering::Relaxed), others);
-        }
-        let context = Context::new(Flags::parse_from(["test"]).global);
-        assert!(context.conclude(Vec::new()).is_ok());
     }
 
     #[test]

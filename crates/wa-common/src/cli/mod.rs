@@ -1,17 +1,20 @@
 //! The command line every plugin has: connection flags, output formats, exit codes, and the one `main`.
 
 mod connection;
+mod context;
 mod dry_run;
 mod ending;
 mod entry;
 mod exit;
 mod global;
 mod output;
+mod signals;
 
 pub use connection::{ConnectionArgs, TimeLimit};
+pub use context::Context;
 pub use dry_run::DryRun;
 pub use ending::AtEnd;
-pub use entry::{Context, Plugin, main};
+pub use entry::{Plugin, main};
 pub use exit::{EXIT_CODES, Exit};
 pub use global::{ColorChoice, GlobalArgs};
 pub use output::{OutputFormat, Render, Shown};

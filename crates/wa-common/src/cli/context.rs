@@ -1,0 +1,168 @@
+//! What a command works with: the flags, whom to tell, and where results go.
+
+use std::io::{self, IsTerminal as _, stderr, stdout};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::ending::{AtEnd, Endings};
+use super::output::as_it_is;
+use super::{Exit, GlobalArgs, Render};
+use crate::cluster::{Cluster, ClusterError};
+use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable};
+
+/// What a command runs with.
+pub struct Context {
+    /// The flags every plugin has.
+    pub global: GlobalArgs,
+    /// Who is told of the steps.
+    pub reporter: Arc<dyn Reporter>,
+    pub(crate) endings: Endings,
+    styles: Styles,
+}
+
+impl Context {
+    pub(crate) fn new(global: GlobalArgs) -> Self {
+        let reporter: Arc<dyn Reporter> = if global.output.is_structured() {
+            Arc::new(JsonReporter::new(stderr()))
+        } else {
+            let styles = Styles::for_stream(global.color, &stderr());
+            Arc::new(HumanReporter::new(styles, !global.no_progress))
+        };
+        Self {
+            styles: Styles::for_stream(global.color, &stdout()),
+            reporter,
+            endings: Endings::default(),
+            global,
+        }
+    }
+
+    /// Has `ending` done when the command has ended, in whatever way; the last one registered first.
+    pub fn at_end(&self, ending: Arc<dyn AtEnd>) {
+        self.endings.add(ending);
+    }
+
+    /// Prints a result on standard output in the format asked for.
+    pub fn print(&self, result: &impl Render) -> anyhow::Result<()> {
+        let out = stdout();
+        let shown = if out.is_terminal() {
+            printable
+        } else {
+            as_it_is
+        };
+        match result.render(&mut out.lock(), &self.global.output, &self.styles, shown) {
+            // `… | head` has seen enough; that is no failure.
+            Err(error) if is_broken_pipe(&error) => Ok(()),
+            printed => printed.context("cannot write to standard output"),
+        }
+    }
+
+    /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
+    /// several, the last one is.
+    pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        // Of the exit codes that errors ask for, the higher one is the worse.
+        let worst = (0..failures.len()).max_by_key(|at| Exit::of(&failures[*at]).code());
+        let Some(worst) = worst.map(|at| failures.remove(at)) else {
+            return Ok(());
+        };
+        for failure in failures {
+            let message = error_text(&failure);
+            self.reporter.report(&Event::Failure { message });
+        }
+        Err(worst)
+    }
+
+    /// A connection to the cluster the flags name.
+    pub fn connect(&self) -> Result<Cluster, ClusterError> {
+        Cluster::connect(&self.global.connection, Arc::clone(&self.reporter))
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        // serde_json does not name the error of the writer as its cause.
+        let of_json = || cause.downcast_ref::<serde_json::Error>()?.io_error_kind();
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        io.or_else(of_json)
+    };
+    error
+        .chain()
+        .any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::backup_set::Backup;
+    use crate::cluster::run::LeftBehind;
+
+    /// Counts the failures that it is told.
+    #[derive(Default)]
+    struct Failures(AtomicUsize);
+
+    impl Reporter for Failures {
+        fn report(&self, event: &Event) {
+            assert!(matches!(event, Event::Failure { .. }), "{event:?}");
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_recognised_in_every_format() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let plain = writeln!(Closed, "x").unwrap_err();
+        assert!(is_broken_pipe(&plain.into()));
+        let json = serde_json::to_writer_pretty(Closed, &["x"]).unwrap_err();
+        assert!(is_broken_pipe(&json.into()));
+        assert!(!is_broken_pipe(&io::Error::other("disk on fire").into()));
+    }
+
+    #[test]
+    fn of_several_failures_the_worst_decides_the_exit_and_the_others_are_told() {
+        #[derive(Parser)]
+        struct Flags {
+            #[command(flatten)]
+            global: GlobalArgs,
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("store.dump"), "PGDMP").unwrap();
+        let backup = Backup::open(&directory.path().join("store.dump")).unwrap();
+        let broken = || anyhow::Error::new(backup.verify().unwrap_err());
+        let plain = || anyhow::anyhow!("no such file");
+        let left = || {
+            anyhow::Error::new(LeftBehind {
+                namespace: "cpd".to_owned(),
+                plugin: "wa-test".to_owned(),
+                leftovers: Vec::new(),
+            })
+        };
+        for (failures, exit) in [
+            (vec![broken(), plain()], Exit::VerificationFailed),
+            (vec![plain(), left(), broken()], Exit::Degraded),
+            (vec![plain(), plain()], Exit::Error),
+        ] {
+            let told = Arc::new(Failures::default());
+            let mut context = Context::new(Flags::parse_from(["test"]).global);
+            context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
+            let others = failures.len() - 1;
+            let worst = context.conclude(failures).unwrap_err();
+            assert_eq!(Exit::of(&worst), exit);
+            assert_eq!(told.0.load(Ordering::Relaxed), others);
+        }
+        let context = Context::new(Flags::parse_from(["test"]).global);
+        assert!(context.conclude(Vec::new()).is_ok());
+    }
+}
