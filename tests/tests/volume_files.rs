@@ -267,9 +267,16 @@ fn a_key_that_cannot_be_read_now_is_read_again_and_no_set_is_made_without_it() {
     world
         .pull(scratch.path(), &arguments)
         .expect_code(1)
-        .expect_error(&["cannot read its auth-encryption file", "was not fetched"]);
-    world.sandbox().faults().clear();
+        .expect_error(&["cannot read its auth-encryption file", "--without-key"]);
     assert_eq!(sets(scratch.path()), Vec::<PathBuf>::new());
+    let arguments = [&arguments[..], &["--without-key"]].concat();
+    world
+        .pull(scratch.path(), &arguments)
+        .expect_code(0)
+        .expect_error(&["the set has no auth-encryption.yaml"]);
+    world.sandbox().faults().clear();
+    let set = world.only_set(&scratch.path().join("sets"));
+    assert!(!set.join("auth-encryption.yaml").exists());
     world.expect_nothing_left();
 }
 

@@ -48,6 +48,10 @@ pub(crate) struct FetchArgs {
     /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
     #[arg(long)]
     no_verify: bool,
+
+    /// Fetch a dump also where its auth-encryption file cannot be read; restored data cannot be read without that key
+    #[arg(long)]
+    without_key: bool,
 }
 
 /// One dump to be fetched.
@@ -336,9 +340,10 @@ impl Fetch<'_> {
             }
             // It is larger than any Secret.
             Err(error @ DownloadError::Sink(_)) => Err(error.into()),
+            Err(error) if self.args.without_key => Err(error.into()),
             Err(error) => {
                 return Err(anyhow::Error::new(error).context(format!(
-                    "cannot read its auth-encryption file {:?}, without which restored data cannot be read; it was not fetched",
+                    "cannot read its auth-encryption file {:?}, without which restored data cannot be read; it was not fetched (--without-key fetches the dump alone)",
                     key.name
                 )));
             }
