@@ -17,7 +17,7 @@ type Run = wa_common::cluster::run::Run<VolumeChange>;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Say what would be removed, but remove nothing
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 }
 
