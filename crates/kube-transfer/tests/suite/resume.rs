@@ -17,7 +17,7 @@ use rand::{Rng, RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::timeout;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, random_bytes, resumed,
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, begun, random_bytes, resumed,
     sweep_seed,
 };
 
@@ -32,7 +32,7 @@ const ROUNDS: usize = 8;
 async fn partial(path: &Path, version: &FileVersion) -> Partial {
     match resumed(path, version).await {
         Some(partial) => partial,
-        None => Partial::create(path, version).expect("a partial file"),
+        None => begun(path, version).await,
     }
 }
 

@@ -216,13 +216,23 @@ async fn accept(
     Some((socket, argv))
 }
 
-/// Continues what an earlier fetch left, once it is let go of: a fetch that was dropped still has threads, and a process
-/// that is just being started here holds every open file, with its lock, until it runs its program.
+/// Continues what an earlier fetch left, once it is let go of.
 pub(crate) async fn resumed(path: &Path, version: &FileVersion) -> Option<Partial> {
+    once_free(|| Partial::resume(path, version)).await
+}
+
+/// Begins anew, once an earlier fetch has let go of the file.
+pub(crate) async fn begun(path: &Path, version: &FileVersion) -> Partial {
+    once_free(|| Partial::create(path, version)).await
+}
+
+/// A fetch that was dropped still has threads, and a process that is just being started here holds every open file, with
+/// its lock, until it runs its program.
+async fn once_free<T>(open: impl Fn() -> Result<T, PartialError>) -> T {
     loop {
-        match Partial::resume(path, version) {
+        match open() {
             Err(PartialError::InUse { .. }) => sleep(Duration::from_millis(1)).await,
-            resumed => return resumed.expect("no trouble"),
+            opened => return opened.expect("no trouble"),
         }
     }
 }
