@@ -242,6 +242,33 @@ fn a_second_attempt_discards_what_the_first_wrote() {
 }
 
 #[test]
+fn what_a_first_attempt_writes_late_is_not_in_the_file_of_the_second() {
+    let parent = tempfile::tempdir().unwrap();
+    let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
+    let mut first = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    let mut second = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    second.write_all(DUMP).unwrap();
+    first.write_all(&vec![b'x'; 1_000_000]).unwrap();
+    drop(first);
+    let digest = hex(&Sha256::digest(DUMP));
+    second.complete(DUMP.len() as u64, digest).unwrap();
+    assert_eq!(fs::read(set.directory().join(DUMP_FILE)).unwrap(), DUMP);
+}
+
+#[test]
+fn a_file_of_another_length_than_what_was_hashed_is_not_completed() {
+    let parent = tempfile::tempdir().unwrap();
+    for bytes in [DUMP.len() - 1, DUMP.len() + 1] {
+        let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
+        let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+        file.write_all(DUMP).unwrap();
+        let completed = file.complete(bytes as u64, hex(&Sha256::digest(DUMP)));
+        assert!(matches!(completed, Err(SetError::Changed { .. })));
+        assert!(!set.directory().join(DUMP_FILE).exists());
+    }
+}
+
+#[test]
 fn a_manifest_without_the_newer_fields_is_read() {
     let (_parent, path) = complete_set();
     let text = fs::read_to_string(path.join(MANIFEST_FILE)).unwrap();
