@@ -5,7 +5,7 @@
 //! - [`exec`] runs a command over the API server's WebSocket and says how it ended: with an exit code, with a status of
 //!   the API server or the kubelet, or lost, and then why.
 //! - [`download`](mod@download) streams a command's standard output into a [`Sink`], and returns [`Delivered`] only when
-//!   the pod reported an exit code of zero and the byte count and SHA-256 that were written here.
+//!   the pod reported an exit code of zero and the SHA-256 of what was written here.
 //! - [`run`] does the same for a short command whose output fits in memory.
 //! - [`file`](mod@file) looks at files in pods, fetches them over parallel streams, resumably, and puts them in place.
 //!
@@ -64,6 +64,7 @@ pub mod exec;
 pub mod file;
 mod remote_command;
 mod run;
+mod script;
 mod secret;
 mod text;
 

@@ -1,17 +1,18 @@
 # Runs a command and accounts for every byte of its standard output.
 #
-#   sh -c SCRIPT kube-transfer "NAME..." LINES PROGRAM [ARGUMENT...]
+#   sh -c SCRIPT kube-transfer "NAME..." LINES LAST_SIGNAL PROGRAM [ARGUMENT...]
 #
 # Standard input, by lines, since not every server can close it: a nonce; the value of each NAME; LINES lines for the
-# command's input; at last the nonce again, once the client has all the output. A `read` of the shell takes no byte more
-# than its line. Standard error ends with "<nonce> key value key value...".
+# command's input; empty lines as signs of life; at last the nonce again, once the client has all the output. A `read` of
+# the shell takes no byte more than its line. Standard error ends with "<nonce> key value key value...".
 #
-# Files: 3 standard output, 4 to the digest, 5 to the count, 6 to the report, 7 standard input. Nothing is written to
-# the file system, which may be read-only. `tee` opens pipes that this shell made: standard output itself must not be
-# opened through /dev/fd, which other users than root may not do.
-IFS= read -r nonce || exit
-names=$1 lines=$2
-shift 2
+# Nothing is written to the file system, which may be read-only. `tee` opens a pipe that this shell made: standard output
+# itself must not be opened through /proc, which other users than root may not do.
+#
+# When the client is gone, the command is asked to end: pg_dump then cancels what the server does for it. What copies its
+# output follows, as it may be stuck in a pipe that nobody reads any more. A command that stays is sent LAST_SIGNAL.
+names=$1 lines=$2 last=$3
+shift 3
 for name in $names; do
     IFS= read -r "$name" || exit
 done
@@ -27,69 +28,48 @@ missing() {
     read -r line
     exit
 }
-for tool in tee wc; do
+for tool in tee sleep; do
     command -v $tool >/dev/null || missing $tool
 done
-# openssl first: it uses the CPU's SHA instructions, which most builds of sha256sum do not.
-if openssl version >/dev/null 2>&1; then
-    sum='openssl dgst -sha256 -r'
-elif command -v sha256sum >/dev/null; then
-    sum=sha256sum
-else
-    missing sha256sum
-fi
-fd=/dev/fd
-[ -e $fd/0 ] || fd=/proc/self/fd
-exec 3>&1 7<&0
-
-# Hears the client's last word, or its death: then nothing of ours may stay. The container runtime made this shell the
-# leader of a process group; where it is none, no group has its number.
-guard() {
-    # Not as redirections of the call: shells keep the files open that they put back afterwards.
-    exec >/dev/null 2>&1 3>&- 4>&- 5>&-
-    IFS= read -r word <&7 && [ "$word" = "$nonce" ] && return
-    trap '' TERM
-    kill -s TERM -- -$$ || kill -s TERM $child
-    for second in 1 2 3 4 5; do
-        kill -0 $child || return
-        sleep 1
-    done
-    kill -s KILL -- -$$ || kill -s KILL $child
-}
-produce() {
-    printf %s "$input" | (
-        for name in $names; do export "$name"; done
-        exec "$@"
-    ) 3>&- 4>&- 5>&- 6>&- 7<&- &
-    child=$!
-    guard &
-    wait $child
-    echo "code $?" >&6
+find_sum || missing sha256sum
+start() {
+    for name in $names; do export "$name"; done
+    exec "$@" 3>&-
 }
 copy() {
-    tee $fd/4 $fd/5 >&3
-    echo "tee $?" >&6
+    exec tee /proc/self/fd/4 >&3 3>&-
 }
-digest() {
-    $sum | {
-        read -r value line
-        echo "sha256 $value" >&6
-    }
-}
-count() {
-    wc -c | {
-        read -r value
-        echo "bytes $value" >&6
-    }
-}
-# Ends with the guard, which keeps file 6 open.
-report() {
-    report=
-    for part in code tee sha256 bytes; do
-        read -r line
-        report="$report $line"
+main() {
+    command= copy= code= copied= hash= reporter= asked= over=
+    begin
+    hear
+    printf %s "$input" | run command start "$@" | run copy copy 4>&1 >&3 | digest &
+    ready
+    until [ "$over" ]; do
+        next
+        case $who$what in
+            commandpid) command=$value ;;
+            commandend) command= code=$value ;;
+            copypid) copy=$value ;;
+            copyend) copy= copied=$value ;;
+            digestend) hash=${value:-none} ;;
+            "said$nonce") over=1 ;;
+        esac
+        if [ "$hash" ] && [ "$copied" ] && [ "$code" ]; then
+            [ ! "$halted" ] || over=1
+            [ "$reporter" ] || {
+                printf '\n%s code %s tee %s sha256 %s\n' "$nonce" "$code" "$copied" "$hash" >&9 &
+                reporter=$!
+            }
+        fi
+        [ "$halted" ] || continue
+        [ ! "$command" ] || [ "$asked" = $halted ] || {
+            asked=$halted
+            kill $command
+        }
+        if [ "$command" ] && [ $halted -ge 3 ]; then kill -s "$last" $command; fi
+        if [ "$copy" ] && { [ "$code" ] || [ $halted -ge 2 ]; }; then kill $copy; fi
     done
-    printf '\n%s%s\n' "$nonce" "$report" >&2
-    read -r line || exit 0
+    finish $reporter
 }
-{ { { produce "$@" | copy; } 4>&1 | digest; } 5>&1 | count; } 6>&1 | report
+supervise "$@"

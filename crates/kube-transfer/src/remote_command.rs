@@ -1,20 +1,26 @@
 //! What to run in a pod, and how it gets its secrets.
 
-use std::fmt::Write as _;
-
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::{
+    script::{Script, without_comments},
+    secret::Secret,
+};
 
-/// The POSIX shell script that runs the command in the pod, with its comments.
-const SCRIPT: &str = include_str!("remote.sh");
+/// Runs the command in the pod.
+const SCRIPT: Script = Script::new("kube-transfer-run", include_str!("remote.sh"));
 
 /// A command for a pod: program and arguments in the open, variables and input lines in secret.
 ///
 /// The program and its arguments become part of a URL, which API servers write to their audit log, and show in the
 /// process list of the node. Variables and input lines are sent over standard input and show in neither.
+///
+/// When the client is gone, the program is sent SIGTERM, and after four seconds SIGKILL. Its own children would then be
+/// left to process 1 of the container, which may be a database that takes their end for a crash: give a program that has
+/// none, or a [`script`](Self::script).
 #[derive(Debug, Clone)]
 pub struct RemoteCommand {
+    last_signal: &'static str,
     argv: Vec<String>,
     environment: Vec<(String, Secret)>,
     input: Vec<Secret>,
@@ -31,9 +37,22 @@ impl RemoteCommand {
     /// Runs `program`, found through the container's `PATH`, without a shell between.
     pub fn new(program: impl Into<String>) -> Self {
         Self {
+            last_signal: "KILL",
             argv: vec![program.into()],
             environment: Vec::new(),
             input: Vec::new(),
+        }
+    }
+
+    /// Runs a POSIX shell script, whose arguments are added next; comments on lines of their own are left out.
+    ///
+    /// When the client is gone, the script ends after the program that it is just running, so that nothing is left to
+    /// process 1 of the container: let it run only programs that end soon by themselves, and none in the background.
+    pub fn script(text: &str) -> Self {
+        let script = format!("trap 'exit 143' HUP TERM\n{}", without_comments(text));
+        Self {
+            last_signal: "TERM",
+            ..Self::new("sh").args(["-c", &script, "sh"])
         }
     }
 
@@ -81,51 +100,24 @@ impl RemoteCommand {
             .iter()
             .map(|(name, _)| name.as_str())
             .collect();
-        let mut argv = vec![
-            "sh".to_owned(),
-            "-c".to_owned(),
-            without_comments(SCRIPT),
-            "kube-transfer".to_owned(),
+        let own = [
+            names.join(" "),
+            self.input.len().to_string(),
+            self.last_signal.to_owned(),
         ];
-        argv.push(names.join(" "));
-        argv.push(self.input.len().to_string());
-        argv.extend_from_slice(&self.argv);
-        argv
+        SCRIPT.argv(own.into_iter().chain(self.argv.iter().cloned()))
     }
 
-    /// The first lines of the script's standard input: the nonce that marks its report, the variables, the input.
+    /// What is sent first: the script, the variables, the input.
     pub(crate) fn preface(&self, nonce: &str) -> Zeroizing<Vec<u8>> {
         let secrets = self
             .environment
             .iter()
             .map(|(_, value)| value)
             .chain(&self.input);
-        let lines: Vec<&str> = std::iter::once(nonce)
-            .chain(secrets.map(Secret::expose))
-            .collect();
-        // Allocated once: a growing buffer would leave copies of the secrets behind in freed memory.
-        let mut preface = Zeroizing::new(Vec::with_capacity(
-            lines.iter().map(|line| line.len() + 1).sum(),
-        ));
-        for line in lines {
-            preface.extend_from_slice(line.as_bytes());
-            preface.push(b'\n');
-        }
-        preface
+        let lines: Vec<&str> = secrets.map(Secret::expose).collect();
+        SCRIPT.preface(nonce, &lines)
     }
-}
-
-/// The script travels in the URL of every request: proxies limit its length.
-pub(crate) fn without_comments(script: &str) -> String {
-    let mut code = String::with_capacity(script.len());
-    for line in script
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
-        let _ = writeln!(code, "{line}");
-    }
-    code
 }
 
 #[cfg(test)]
@@ -148,9 +140,10 @@ mod tests {
             !shown.contains("hunter2") && !shown.contains("swordfish"),
             "{shown}"
         );
-        assert_eq!(
-            command.preface("n0").as_slice(),
-            b"n0\nhunter2\nselect 'swordfish'\n"
+        assert!(
+            command
+                .preface("n0")
+                .ends_with(b"\nn0\nhunter2\nselect 'swordfish'\n")
         );
     }
 
@@ -162,16 +155,5 @@ mod tests {
                 "{name:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_script_stays_short_enough_for_a_proxy() {
-        let script = without_comments(SCRIPT);
-        assert!(!script.contains('#'));
-        let encoded: usize = script
-            .bytes()
-            .map(|byte| if byte.is_ascii_alphanumeric() { 1 } else { 3 })
-            .sum();
-        assert!(encoded < 4096, "{encoded} bytes in a URL");
     }
 }

@@ -57,23 +57,17 @@ pub enum DownloadError {
         /// What is known about it.
         detail: String,
     },
-    /// Not all, or more than, what the command put out arrived.
-    #[error("{received} bytes arrived of the {reported} that the command put out; try again")]
-    CountDiffers {
-        /// Bytes counted in the pod.
-        reported: u64,
-        /// Bytes that arrived.
-        received: u64,
-    },
-    /// What arrived is not what the command put out.
+    /// What arrived is not what the command put out, or not all of it.
     #[error(
-        "the data changed on its way: SHA-256 {reported} in the pod, {computed} here; try again"
+        "the {received} bytes that arrived are not what the command put out: SHA-256 {reported} in the pod, {computed} here; try again"
     )]
     HashDiffers {
         /// Computed in the pod.
         reported: Sha256Digest,
         /// Computed here.
         computed: Sha256Digest,
+        /// Bytes that had arrived.
+        received: u64,
     },
     /// The connection lives, but nothing came.
     #[error("the command in the pod sent nothing for {} s, after {received} bytes", .after.as_secs())]
@@ -101,7 +95,6 @@ impl DownloadError {
             Self::Lost { .. }
             | Self::BrokenOff { .. }
             | Self::Unaccounted { .. }
-            | Self::CountDiffers { .. }
             | Self::HashDiffers { .. }
             | Self::Stalled { .. } => true,
             Self::NotRun(_) | Self::Command { .. } | Self::MissingTool { .. } | Self::Sink(_) => {

@@ -1,12 +1,13 @@
 //! A command's standard output, delivered whole or not at all.
 //!
-//! The command runs under a small POSIX shell script, which counts and hashes its output on the way out. When the
-//! command has ended, the script reports exit code, count and SHA-256 on standard error, in a line that begins with a
-//! random word that only this side and the script know. It then waits until this side has everything, because a node
-//! may drop what was not read of a process that has exited. When this side dies instead, the script kills the command.
+//! The command runs under a small POSIX shell script, which hashes its output on the way out. When the command has ended,
+//! the script reports exit code and SHA-256 on standard error, in a line that begins with a random word that only this
+//! side and the script know. What is still under way has arrived when the hash of all that came is the reported one. The
+//! script waits for that, because a node may drop what was not read of a process that has exited. When this side dies
+//! instead, or is not heard of for 50 s, the script ends the command.
 //!
 //! Hashing and writing happen on a thread of their own, with at most 2 MiB waiting for it; a slow sink slows down the
-//! sender. The container needs `sh`, `tee`, `wc`, and `sha256sum` or `openssl`; no file is written in it.
+//! sender. The container needs `sh`, `tee`, `sleep`, and `sha256sum` or `openssl`; no file is written in it.
 
 mod error;
 pub(crate) mod report;
@@ -16,18 +17,18 @@ use std::{io, ops::ControlFlow, time::Duration};
 
 use kube::Client;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::{
     batch::Batch,
     digest::Sha256Digest,
     exec::{End, Output, PodContainer, Session, StreamOptions},
     remote_command::RemoteCommand,
+    script,
     text::after_colon,
 };
 pub use error::DownloadError;
 use report::{Report, Stderr};
-use worker::{Worker, WorkerError};
+use worker::{Worker, WorkerGone};
 
 /// Where downloaded data goes. Used on a thread of its own, so it may block.
 pub trait Sink: Send + 'static {
@@ -112,16 +113,18 @@ pub async fn download<S: Sink>(
     options: &TransferOptions,
     progress: impl FnMut(u64),
 ) -> Result<Delivered<S::Finished>, DownloadError> {
-    let nonce = Uuid::new_v4().simple().to_string();
+    let nonce = script::nonce();
     let mut session = Session::open(client, target, command.exec_argv(), &options.stream).await?;
     // When the stream is gone already, reading from it tells why.
     let _ = session.write_stdin(&command.preface(&nonce)).await;
+    let _ = session.send_heartbeats().await;
     let transfer = Transfer {
         session,
         worker: Worker::start(sink).map_err(DownloadError::Sink)?,
         batch: Batch::default(),
         stderr: Stderr::new(nonce.clone()),
         received: 0,
+        differs: None,
         options,
     };
     transfer.complete(&nonce, progress).await
@@ -133,13 +136,16 @@ struct Transfer<'a, T> {
     batch: Batch,
     stderr: Stderr,
     received: u64,
+    /// Once the pod has reported and not all has come.
+    differs: Option<Differs>,
     options: &'a TransferOptions,
 }
 
-/// What the pod counted and hashed.
-struct Account {
-    bytes: u64,
-    sha256: Sha256Digest,
+/// The pod's hash and the one of what has come so far.
+#[derive(Clone, Copy)]
+struct Differs {
+    reported: Sha256Digest,
+    computed: Sha256Digest,
 }
 
 /// Why receiving stopped; the whole error needs the transfer's parts.
@@ -149,30 +155,26 @@ enum Stop {
     WorkerGone,
 }
 
+impl From<WorkerGone> for Stop {
+    fn from(WorkerGone: WorkerGone) -> Self {
+        Self::WorkerGone
+    }
+}
+
 impl<T: Send + 'static> Transfer<'_, T> {
     async fn complete(
         mut self,
         nonce: &str,
         progress: impl FnMut(u64),
     ) -> Result<Delivered<T>, DownloadError> {
-        let account = match self.receive(nonce, progress).await {
-            Ok(account) => account,
+        let sha256 = match self.receive(nonce, progress).await {
+            Ok(sha256) => sha256,
             Err(stop) => return Err(self.fail(stop).await),
         };
-        let output = self
-            .worker
-            .finish(account.sha256)
-            .await
-            .map_err(|error| match error {
-                WorkerError::Sink(error) => DownloadError::Sink(error),
-                WorkerError::HashDiffers { computed } => DownloadError::HashDiffers {
-                    reported: account.sha256,
-                    computed,
-                },
-            })?;
+        let output = self.worker.finish().await.map_err(DownloadError::Sink)?;
         Ok(Delivered {
-            bytes: account.bytes,
-            sha256: account.sha256,
+            bytes: self.received,
+            sha256,
             stderr: self.stderr.tail(),
             output,
         })
@@ -196,29 +198,38 @@ impl<T: Send + 'static> Transfer<'_, T> {
         }
     }
 
-    /// Receives until the pod's account is met and the shell has exited.
+    /// Receives until everything that the pod reported has come and the shell has exited.
     async fn receive(
         &mut self,
         nonce: &str,
         mut progress: impl FnMut(u64),
-    ) -> Result<Account, Stop> {
-        let account = loop {
-            match self.account()? {
-                Some(account) if account.bytes <= self.received => break account,
-                _ => self.step(&mut progress).await?,
+    ) -> Result<Sha256Digest, Stop> {
+        let reported = loop {
+            match self.reported()? {
+                Some(reported) => break reported,
+                None => self.step(&mut progress).await?,
             }
         };
-        let batch = std::mem::take(&mut self.batch);
-        self.worker
-            .write(batch)
-            .await
-            .map_err(|_| Stop::WorkerGone)?;
+        loop {
+            self.flush().await?;
+            let computed = self.worker.hash().await?;
+            if computed == reported {
+                break;
+            }
+            self.differs = Some(Differs { reported, computed });
+            self.step(&mut progress).await?;
+        }
         let _ = self
             .session
             .write_stdin(format!("{nonce}\n").as_bytes())
             .await;
-        self.await_exit(&account).await?;
-        Ok(account)
+        self.await_exit().await?;
+        Ok(reported)
+    }
+
+    async fn flush(&mut self) -> Result<(), WorkerGone> {
+        let batch = std::mem::take(&mut self.batch);
+        self.worker.write(batch).await
     }
 
     /// Takes one piece of output.
@@ -229,11 +240,7 @@ impl<T: Send + 'static> Transfer<'_, T> {
                 progress(self.received);
                 self.batch.push(data);
                 if self.batch.is_full() {
-                    let batch = std::mem::take(&mut self.batch);
-                    self.worker
-                        .write(batch)
-                        .await
-                        .map_err(|_| Stop::WorkerGone)?;
+                    self.flush().await?;
                 }
                 Ok(())
             }
@@ -246,14 +253,17 @@ impl<T: Send + 'static> Transfer<'_, T> {
     }
 
     /// Waits for the exit of the shell, which has nothing more to say.
-    async fn await_exit(&mut self, account: &Account) -> Result<(), Stop> {
+    async fn await_exit(&mut self) -> Result<(), Stop> {
+        self.differs = None;
         loop {
             match self.next().await? {
-                ControlFlow::Continue(Output::Stdout(data)) => self.received += data.len() as u64,
-                ControlFlow::Continue(Output::Stderr(data)) => self.stderr.push(&data),
-                ControlFlow::Break(End::Exited { code: 0 }) if self.received == account.bytes => {
-                    return Ok(());
+                ControlFlow::Continue(Output::Stdout(_)) => {
+                    return Err(Stop::Error(DownloadError::Unaccounted {
+                        detail: "it sent more than it had reported".to_owned(),
+                    }));
                 }
+                ControlFlow::Continue(Output::Stderr(data)) => self.stderr.push(&data),
+                ControlFlow::Break(End::Exited { code: 0 }) => return Ok(()),
                 ControlFlow::Break(end) => return Err(Stop::Error(self.premature(end))),
             }
         }
@@ -265,28 +275,18 @@ impl<T: Send + 'static> Transfer<'_, T> {
             Some(_) => self.options.settle_limit,
         };
         timeout(limit, self.session.next()).await.map_err(|_| {
-            Stop::Error(match self.count_differs() {
-                Some(error) => error,
-                None => DownloadError::Stalled {
-                    after: limit,
-                    received: self.received,
-                },
-            })
+            Stop::Error(self.hash_differs().unwrap_or(DownloadError::Stalled {
+                after: limit,
+                received: self.received,
+            }))
         })
     }
 
-    /// What the pod reported, if it has; an error when it reported a failure.
-    fn account(&self) -> Result<Option<Account>, Stop> {
+    /// The SHA-256 that the pod reported, if it has; an error when it reported a failure.
+    fn reported(&self) -> Result<Option<Sha256Digest>, Stop> {
         match self.stderr.report() {
             None => Ok(None),
-            Some(Report::Ran {
-                code: 0,
-                bytes,
-                sha256,
-            }) => Ok(Some(Account {
-                bytes: *bytes,
-                sha256: *sha256,
-            })),
+            Some(Report::Ran { code: 0, sha256 }) => Ok(Some(*sha256)),
             Some(Report::Ran { code, .. }) => Err(Stop::CommandFailed { code: *code }),
             Some(Report::Missing(tool)) => Err(Stop::Error(DownloadError::MissingTool {
                 tool: tool.clone(),
@@ -297,16 +297,13 @@ impl<T: Send + 'static> Transfer<'_, T> {
         }
     }
 
-    fn count_differs(&self) -> Option<DownloadError> {
-        match self.stderr.report() {
-            Some(Report::Ran { bytes, .. }) if *bytes != self.received => {
-                Some(DownloadError::CountDiffers {
-                    reported: *bytes,
-                    received: self.received,
-                })
-            }
-            _ => None,
-        }
+    fn hash_differs(&self) -> Option<DownloadError> {
+        let Differs { reported, computed } = self.differs?;
+        Some(DownloadError::HashDiffers {
+            reported,
+            computed,
+            received: self.received,
+        })
     }
 
     /// The error for an end that came before everything was accounted for.
@@ -322,7 +319,7 @@ impl<T: Send + 'static> Transfer<'_, T> {
                 failure,
             },
             End::Exited { code } => {
-                self.count_differs()
+                self.hash_differs()
                     .unwrap_or_else(|| DownloadError::Unaccounted {
                         detail: format!(
                             "its shell exited with code {code}{}",

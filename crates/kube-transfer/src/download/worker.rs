@@ -19,24 +19,18 @@ const ABANDONED_WITHIN: Duration = Duration::from_secs(5);
 
 enum Work {
     Write(Batch, OwnedSemaphorePermit),
-    Finish { expected: Sha256Digest },
-}
-
-/// Why the thread did not finish the sink.
-#[derive(Debug)]
-pub(super) enum WorkerError {
-    Sink(io::Error),
-    HashDiffers { computed: Sha256Digest },
+    Hash(oneshot::Sender<Sha256Digest>),
+    Finish,
 }
 
 /// A handle of the thread. When it is dropped, the thread drops the sink unfinished.
 pub(super) struct Worker<T> {
     queue: mpsc::UnboundedSender<Work>,
     budget: Arc<Semaphore>,
-    outcome: oneshot::Receiver<Result<T, WorkerError>>,
+    outcome: oneshot::Receiver<io::Result<T>>,
 }
 
-/// The thread has ended; [`Worker::finish`] or [`Worker::failure`] says why.
+/// The thread has ended; [`Worker::failure`] says why.
 pub(super) struct WorkerGone;
 
 impl<T: Send + 'static> Worker<T> {
@@ -68,13 +62,18 @@ impl<T: Send + 'static> Worker<T> {
             .map_err(|_| WorkerGone)
     }
 
-    /// Finishes the sink, provided that everything written hashes to `expected`.
-    pub(super) async fn finish(self, expected: Sha256Digest) -> Result<T, WorkerError> {
+    /// The SHA-256 of everything handed over so far.
+    pub(super) async fn hash(&self) -> Result<Sha256Digest, WorkerGone> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Work::Hash(reply)).map_err(|_| WorkerGone)?;
+        answer.await.map_err(|_| WorkerGone)
+    }
+
+    /// Finishes the sink.
+    pub(super) async fn finish(self) -> io::Result<T> {
         // When the thread is gone already, its outcome is waiting.
-        let _ = self.queue.send(Work::Finish { expected });
-        self.outcome
-            .await
-            .unwrap_or_else(|_| Err(WorkerError::Sink(panicked())))
+        let _ = self.queue.send(Work::Finish);
+        self.outcome.await.unwrap_or_else(|_| Err(panicked()))
     }
 
     /// Returns when the thread has dropped the sink unfinished, or hangs in it.
@@ -88,7 +87,7 @@ impl<T: Send + 'static> Worker<T> {
     pub(super) async fn failure(self) -> io::Error {
         drop(self.queue);
         match self.outcome.await {
-            Ok(Err(WorkerError::Sink(error))) => error,
+            Ok(Err(error)) => error,
             _ => panicked(),
         }
     }
@@ -102,7 +101,7 @@ fn panicked() -> io::Error {
 fn process<S: Sink>(
     mut work: mpsc::UnboundedReceiver<Work>,
     mut sink: S,
-) -> Option<Result<S::Finished, WorkerError>> {
+) -> Option<io::Result<S::Finished>> {
     let mut hasher = Sha256::new();
     loop {
         match work.blocking_recv()? {
@@ -110,18 +109,15 @@ fn process<S: Sink>(
                 for frame in batch.into_frames() {
                     hasher.update(&frame);
                     if let Err(error) = sink.write(&frame) {
-                        return Some(Err(WorkerError::Sink(error)));
+                        return Some(Err(error));
                     }
                 }
             }
-            Work::Finish { expected } => {
-                let computed = Sha256Digest::from(<[u8; 32]>::from(hasher.finalize()));
-                return Some(if computed == expected {
-                    sink.finish().map_err(WorkerError::Sink)
-                } else {
-                    Err(WorkerError::HashDiffers { computed })
-                });
+            Work::Hash(reply) => {
+                let computed = <[u8; 32]>::from(hasher.clone().finalize());
+                let _ = reply.send(computed.into());
             }
+            Work::Finish => return Some(sink.finish()),
         }
     }
 }

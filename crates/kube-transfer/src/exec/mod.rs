@@ -38,6 +38,7 @@ use zeroize::Zeroizing;
 pub use end::{End, Failure, Lost};
 use liveness::{Liveness, Watched};
 pub use refusal::{OpenError, certificate_error};
+use writer::Outgoing;
 
 /// The largest message accepted. Servers send at most 32 KiB; the rest is margin.
 pub const MESSAGE_LIMIT_BYTES: usize = 1 << 20;
@@ -297,6 +298,12 @@ impl Session {
         self.stdin.write(data).await
     }
 
+    /// From here on the command gets an empty line every few seconds, by which it knows that this side is there: of a
+    /// connection that fell silent it hears nothing else. Whatever is written to it from now on must be whole lines.
+    pub(crate) async fn send_heartbeats(&mut self) -> Result<(), StdinError> {
+        self.stdin.queue(Outgoing::Heartbeats).await
+    }
+
     /// Standard input, to be written to while [`next`](Self::next) is awaited.
     pub(crate) fn stdin(&self) -> Stdin {
         self.stdin.clone()
@@ -322,7 +329,7 @@ impl Drop for Session {
 
 /// The standard input of a command. Writing fails once its [`Session`] is gone.
 #[derive(Clone)]
-pub(crate) struct Stdin(mpsc::Sender<Message>);
+pub(crate) struct Stdin(mpsc::Sender<Outgoing>);
 
 impl Stdin {
     /// As [`Session::write_stdin`].
@@ -337,9 +344,10 @@ impl Stdin {
     }
 
     async fn send(&self, frame: Bytes) -> Result<(), StdinError> {
-        self.0
-            .send(Message::Binary(frame))
-            .await
-            .map_err(|_| StdinError::Ended)
+        self.queue(Outgoing::Message(Message::Binary(frame))).await
+    }
+
+    async fn queue(&self, outgoing: Outgoing) -> Result<(), StdinError> {
+        self.0.send(outgoing).await.map_err(|_| StdinError::Ended)
     }
 }

@@ -8,7 +8,7 @@ use super::{Entry, EntryKind, FileError, FileVersion, RemoteFile, Space};
 use crate::{
     download::{DownloadError, TransferOptions},
     exec::PodContainer,
-    remote_command::{RemoteCommand, without_comments},
+    remote_command::RemoteCommand,
     run::capture,
     text::printable,
 };
@@ -27,9 +27,7 @@ pub async fn list(
     directory: &str,
     options: &TransferOptions,
 ) -> Result<Vec<Entry>, FileError> {
-    let script = RemoteCommand::new("sh")
-        .args(["-c", &without_comments(LIST_SCRIPT), "sh"])
-        .arg(absolute(directory)?);
+    let script = RemoteCommand::script(LIST_SCRIPT).arg(absolute(directory)?);
     let answer = capture(client, target, &script, LIST_LIMIT_BYTES, options)
         .await
         .map_err(|cause| FileError::from_program(directory, "stat", cause))?;

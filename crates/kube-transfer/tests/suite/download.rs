@@ -198,7 +198,7 @@ async fn either_hashing_tool_will_do() {
             println!("skipped: {tool} is not installed");
             continue;
         }
-        let delivered = fetch_with_programs(&["tee", "wc", tool, "echo"])
+        let delivered = fetch_with_programs(&["tee", "sleep", tool, "echo"])
             .await
             .expect("success");
         assert_eq!(delivered.output(), b"hello\n", "{tool}");
@@ -208,9 +208,9 @@ async fn either_hashing_tool_will_do() {
 #[tokio::test]
 async fn a_container_without_the_tools_is_named_as_such() {
     for (programs, missing) in [
-        (&["wc", "sha256sum", "echo"][..], "tee"),
-        (&["tee", "sha256sum", "echo"], "wc"),
-        (&["tee", "wc", "echo"], "sha256sum"),
+        (&["sleep", "sha256sum", "echo"][..], "tee"),
+        (&["tee", "sha256sum", "echo"], "sleep"),
+        (&["tee", "sleep", "echo"], "sha256sum"),
     ] {
         let error = fetch_with_programs(programs).await.expect_err("must fail");
         assert!(

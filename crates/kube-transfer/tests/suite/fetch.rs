@@ -23,7 +23,7 @@ use crate::support::{
 
 const MIB: usize = 1 << 20;
 
-fn options(streams: usize) -> FetchOptions {
+pub(crate) fn options(streams: usize) -> FetchOptions {
     FetchOptions {
         streams,
         retry_pause: Duration::from_millis(1),
@@ -32,7 +32,7 @@ fn options(streams: usize) -> FetchOptions {
 }
 
 /// Fetches from the beginning; tells what was observed.
-async fn observed(
+pub(crate) async fn observed(
     behaviour: Behaviour,
     volume: &Volume,
     options: &FetchOptions,
@@ -126,7 +126,7 @@ async fn busybox_suffices() {
 #[tokio::test]
 async fn a_container_that_cannot_hash_or_read_is_told() {
     let volume = Volume::with(MIB, 2);
-    let most = ["sh", "env", "tee", "wc", "stat"];
+    let most = ["sh", "env", "tee", "sleep", "stat"];
     for (others, missing) in [(["dd"], "sha256sum"), (["sha256sum"], "dd")] {
         let tools = tools(&[&most[..], &others[..]].concat()).expect("installed");
         let error = fetched(tools.pod(), &volume, &options(2))
@@ -268,7 +268,7 @@ async fn a_source_rewritten_with_its_size_and_time_kept_is_never_a_mixture() {
 fn streams(fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Behaviour {
     let streams = AtomicUsize::new(0);
     let choice = move |_: usize, argv: &[String]| {
-        if argv[2].contains("serve") {
+        if argv[3] == "kube-transfer-ranges" {
             Pod::with_fault(fault(streams.fetch_add(1, Ordering::SeqCst)))
         } else {
             Pod::new()

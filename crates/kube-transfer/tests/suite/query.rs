@@ -160,7 +160,7 @@ async fn what_is_not_there_or_no_directory_is_told() {
 
 #[tokio::test]
 async fn a_container_without_stat_is_told() {
-    let tools = tools(&["sh", "tee", "wc", "sha256sum", "env"]).expect("installed");
+    let tools = tools(&["sh", "tee", "sleep", "sha256sum", "env"]).expect("installed");
     let error = listed(tools.pod(), Path::new("/"))
         .await
         .expect_err("must fail");

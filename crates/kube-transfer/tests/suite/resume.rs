@@ -208,7 +208,7 @@ async fn interrupted(volume: &Volume, client: &Client) -> FileVersion {
     let cut = ApiServer::start(Behaviour::Choose(
         Subprotocol::V5,
         Arc::new(|_, argv: &[String]| {
-            if argv[2].contains("serve") {
+            if argv[3] == "kube-transfer-ranges" {
                 Pod::with_fault(Fault::Cut(3 * MIB + 1234))
             } else {
                 Pod::new()

@@ -183,10 +183,10 @@ async fn no_cut_anywhere_leaves_half_a_file() {
     let content = random_bytes(300_000, seed);
     for attempt in 0..100 {
         let fault = match attempt % 3 {
-            // The nonce, the data, the nonce: the last cut is before the pod may rename.
-            0 => Fault::CutInput(random.random_range(0..300_000 + 33 + 33)),
+            // The data, the nonce: the last cut is before the pod may rename.
+            0 => Fault::CutInput(random.random_range(0..300_000 + 33)),
             1 => Fault::Cut(random.random_range(0..33 + 72 + 38)),
-            _ => Fault::CutInput(300_000 + random.random_range(0..33 + 33)),
+            _ => Fault::CutInput(300_000 + random.random_range(0..33)),
         };
         let destination = Destination::new("plain");
         let behaviour = with_fault(BOTH[attempt % 2], fault);
@@ -226,7 +226,7 @@ async fn a_flipped_bit_is_a_differing_hash_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_volume_without_room_is_refused_before_anything_is_sent() {
-    let tools = tools(&["sh", "env", "tee", "wc", "sha256sum"]).expect("installed");
+    let tools = tools(&["sh", "env", "tee", "sleep", "sha256sum"]).expect("installed");
     tools.replace(
         "df",
         "#!/bin/sh\necho 'Filesystem 1024-blocks Used Available Capacity Mounted on'\necho 'x 9999999 0 100 0% /'\n",
@@ -285,6 +285,7 @@ async fn a_container_that_lacks_a_tool_is_told() {
         "mv",
         "rm",
         "cat",
+        "sleep",
     ])
     .expect("installed");
     // It is there for the question about free space, and gone afterwards.

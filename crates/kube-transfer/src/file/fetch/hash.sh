@@ -17,7 +17,7 @@ else
     exit 127
 fi
 if [ "$2" = whole ]; then
-    $sum <"$1"
+    exec $sum <"$1"
 else
     while read -r skip count; do
         dd if="$1" bs="$3" skip="$skip" count="$count" 2>/dev/null | $sum

@@ -12,7 +12,7 @@ use crate::{
     digest::Sha256Digest,
     download::{DownloadError, TransferOptions},
     file::{FileError, RemoteFile, SLOWEST_BYTES_PER_SECOND},
-    remote_command::{RemoteCommand, without_comments},
+    remote_command::RemoteCommand,
     run::run,
     secret::Secret,
 };
@@ -106,9 +106,7 @@ fn compared(held: &RangeSet<u64>) -> Vec<Range<u64>> {
 }
 
 fn hash_command(file: &RemoteFile, what: &str) -> RemoteCommand {
-    RemoteCommand::new("sh")
-        .args(["-c", &without_comments(SCRIPT), "sh"])
-        .args([&file.path, what, &BLOCK_BYTES.to_string()])
+    RemoteCommand::script(SCRIPT).args([&file.path, what, &BLOCK_BYTES.to_string()])
 }
 
 /// Hashing puts out nothing until it is done.

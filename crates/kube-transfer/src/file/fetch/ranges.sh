@@ -2,32 +2,60 @@
 #
 #   sh -c SCRIPT sh FILE BLOCK_BYTES
 #
-# Standard input, by lines: a nonce; "<skip> <count>" in blocks for each range; an empty line at the end.
-# Standard output: the bytes of each range, and after each "<nonce> <exit code of three digits>", from which the client
-# knows that the range is whole. Standard error: why reading failed.
+# Standard input, by lines: a nonce; "<skip> <count>" in blocks for each range; empty lines as signs of life; at last the
+# nonce again. Standard output: the bytes of each range, and after each "<nonce> <exit code of three digits>", from which
+# the client knows that the range is whole. Standard error: why reading failed.
 #
-# What is left when the client dies is killed: dd may be stuck in a pipe that nobody reads.
-IFS= read -r nonce || exit
+# When the client is gone, dd is told to end: it may be stuck in a pipe that nobody reads any more.
 file=$1 block=$2
 send() {
-    command -v dd >/dev/null || return 127
-    [ -f "$file" ] && [ ! -L "$file" ] || return 254
-    message=$(exec dd if="$file" bs="$block" skip="$1" count="$2" 2>&1 >&3 3>&-)
-    set -- $?
-    [ "$1" -eq 0 ] || printf '%s\n' "$message" >&2
-    return "$1"
+    trap : HUP TERM
+    message= code=127
+    if command -v dd >/dev/null; then
+        code=254
+        if [ -f "$file" ] && [ ! -L "$file" ]; then
+            message=$(run dd dd if="$file" bs="$block" skip="$1" count="$2" 9>&1 >&3 3>&-)
+            code=$?
+        fi
+    fi
+    # What follows may be stuck as well, and has no children.
+    trap - HUP TERM
+    echo "read end" >&6
+    [ $code -eq 0 ] || printf '%s\n' "$message" >&9
+    printf '%s %03d\n' "$nonce" $code >&3
+    echo "send end" >&6
 }
-serve() {
-    while read -r skip count; do
-        send "$skip" "$count"
-        printf '%s %03d\n' "$nonce" $?
-    done 3>&1
-}
-forward() {
-    while IFS= read -r line; do
-        [ -n "$line" ] || return
-        printf '%s\n' "$line"
+main() {
+    wanted= sender= dd= childless= over=
+    begin
+    hear
+    ready
+    until [ "$over" ]; do
+        next
+        case $who$what in
+            "said$nonce") over=1 ;;
+            said?*) wanted="$wanted $what $value" ;;
+            ddpid) dd=$value ;;
+            ddend) dd= ;;
+            readend) childless=1 ;;
+            sendend)
+                wait $sender
+                sender=
+                ;;
+        esac
+        if [ "$halted" ]; then
+            [ ! "$dd" ] || kill $dd
+            if [ ! "$sender" ] || [ "$childless" ]; then over=1; fi
+        elif [ "$wanted" ] && [ ! "$sender" ]; then
+            set -- $wanted
+            childless=
+            send "$1" "$2" &
+            sender=$!
+            shift 2
+            wanted=$*
+        fi
     done
-    kill -s TERM -- -$$ || kill -s TERM $$
+    [ ! "$halted" ] || finish $sender
+    finish
 }
-forward | serve
+supervise

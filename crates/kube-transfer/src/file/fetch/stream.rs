@@ -15,7 +15,6 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use uuid::Uuid;
 
 use super::{
     BLOCK_BYTES, FetchOptions, LEAST_BYTES, StreamError,
@@ -28,10 +27,10 @@ use crate::{
     download::report::Stderr,
     exec::{End, Output, Session},
     file::RemoteFile,
-    remote_command::without_comments,
+    script::{self, Script},
 };
 
-const SCRIPT: &str = include_str!("ranges.sh");
+const SCRIPT: Script = Script::new("kube-transfer-ranges", include_str!("ranges.sh"));
 
 /// How many ranges are asked for ahead, so that a long line does not run dry between two of them.
 const PIPELINED: usize = 3;
@@ -101,16 +100,8 @@ pub(super) async fn run(
 /// Opens a stream for `first` and what comes after it. Counts the bytes of the file that it `brought`. What it does not
 /// bring goes back to the pool.
 async fn attempt(shared: &Shared, first: Range<u64>, brought: &mut u64) -> Result<(), Stopped> {
-    let nonce = Uuid::new_v4().simple().to_string();
-    let command = [
-        "sh",
-        "-c",
-        &without_comments(SCRIPT),
-        "sh",
-        &shared.file.path,
-        &BLOCK_BYTES.to_string(),
-    ]
-    .map(ToOwned::to_owned);
+    let nonce = script::nonce();
+    let command = SCRIPT.argv([shared.file.path.clone(), BLOCK_BYTES.to_string()]);
     let opened = Session::open(
         &shared.client,
         &shared.file.target,
@@ -167,10 +158,11 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     async fn serve(&mut self, first: Range<u64>) -> Result<(), Stopped> {
-        let greeting = format!("{}\n", self.nonce);
         let first = self.line_for(first);
         // At once: a second small packet would wait for the answer to the first.
-        self.send(&(greeting + &first)).await;
+        let preface = SCRIPT.preface(&self.nonce, &[first.trim_end()]);
+        let _ = self.session.write_stdin(&preface).await;
+        let _ = self.session.send_heartbeats().await;
         loop {
             match self.next().await? {
                 Output::Stderr(data) => self.stderr.push(&data),
@@ -185,7 +177,8 @@ impl Stream<'_> {
             }
             if self.under_way.is_empty() {
                 let Some(range) = self.shared.pool.take().await else {
-                    self.send("\n").await;
+                    let over = format!("{}\n", self.nonce);
+                    self.send(&over).await;
                     return Ok(());
                 };
                 self.request(range).await;

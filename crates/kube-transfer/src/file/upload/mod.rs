@@ -5,7 +5,7 @@
 //! has written, and gives the file its name once this side has compared. When anything fails, or this side dies, the
 //! shell removes the temporary file.
 //!
-//! The container needs `sh`, `head`, `wc`, `mv`, `rm`, `df`, and `sha256sum` or `openssl`.
+//! The container needs `sh`, `head`, `wc`, `mv`, `rm`, `cat`, `sleep`, `df`, and `sha256sum` or `openssl`.
 
 mod error;
 
@@ -17,19 +17,18 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     time::{Instant, sleep_until, timeout_at},
 };
-use uuid::Uuid;
 
 use super::{FileError, RemoteFile, SLOWEST_BYTES_PER_SECOND, query, space};
 use crate::{
     digest::Sha256Digest,
     download::{TransferOptions, report::Stderr},
     exec::{End, Output, Session, Stdin, StreamOptions},
-    remote_command::without_comments,
+    script::{self, Script},
     text::printable,
 };
 pub use error::UploadError;
 
-const SCRIPT: &str = include_str!("upload.sh");
+const SCRIPT: Script = Script::new("kube-transfer-upload", include_str!("upload.sh"));
 const CHUNK_BYTES: usize = 32 << 10;
 /// What must stay free: file systems need some for themselves, and others write too.
 const MARGIN_BYTES: u64 = 16 << 20;
@@ -127,21 +126,11 @@ impl<'a> Upload<'a> {
         bytes: u64,
         options: &'a UploadOptions,
     ) -> Result<Self, UploadError> {
-        let nonce = Uuid::new_v4().simple().to_string();
-        let word = Uuid::new_v4().simple().to_string();
+        let nonce = script::nonce();
+        let word = script::nonce();
         let existing = if options.replace { "replace" } else { "keep" };
-        let script = without_comments(SCRIPT);
-        let command = [
-            "sh",
-            "-c",
-            &script,
-            "sh",
-            &to.path,
-            &bytes.to_string(),
-            &word,
-            existing,
-        ]
-        .map(ToOwned::to_owned);
+        let arguments = [&to.path, &bytes.to_string(), &word, existing];
+        let command = SCRIPT.argv(arguments.map(ToOwned::to_owned));
         // While a slow disk does not take what was sent, a server does not answer pings either.
         let stream = StreamOptions {
             silence_limit: options
@@ -153,7 +142,7 @@ impl<'a> Upload<'a> {
         };
         let mut session = Session::open(client, &to.target, command, &stream).await?;
         // When the stream is gone already, reading from it tells why.
-        let _ = session.write_stdin(format!("{nonce}\n").as_bytes()).await;
+        let _ = session.write_stdin(&SCRIPT.preface(&nonce, &[])).await;
         Ok(Self {
             session,
             said: Stderr::new(nonce.clone()),
@@ -224,6 +213,7 @@ impl<'a> Upload<'a> {
             self.sent += length as u64;
             progress(self.sent);
         }
+        let _ = self.session.send_heartbeats().await;
         Ok(<[u8; 32]>::from(hasher.finalize()).into())
     }
 

@@ -1,6 +1,7 @@
 //! An API server that knows one request, exec: it plays a script, or really runs the command with a local shell.
 
 mod client;
+mod node;
 mod pod;
 mod script;
 mod tools;

@@ -1,11 +1,8 @@
 //! Runs the command of an exec request for real, wires its channels, and breaks what the test wants broken.
 
-use std::{
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use futures::{SinkExt as _, StreamExt as _};
@@ -13,13 +10,15 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    process::{ChildStdin, Command},
+    process::ChildStdin,
     sync::mpsc,
 };
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Bytes, Message, protocol::CloseFrame},
 };
+
+use super::node::Node;
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -41,9 +40,11 @@ pub(crate) enum Fault {
     DropTail(usize),
     /// One bit of this byte of standard output flips.
     Corrupt(usize),
-    /// The connection is cut after this many bytes for standard input.
+    /// The connection is cut after this many bytes of the first message for standard input: the script.
+    CutScript(usize),
+    /// The connection is cut after this many bytes for standard input, the script not counted.
     CutInput(usize),
-    /// One bit of this byte of standard input flips.
+    /// One bit of this byte of standard input flips, the script not counted.
     CorruptInput(usize),
 }
 
@@ -59,6 +60,8 @@ pub(crate) struct Pod {
     pub(crate) seed: u64,
     /// How many messages came for the standard input of commands.
     pub(crate) inputs: Arc<AtomicUsize>,
+    /// Where its processes run.
+    pub(crate) node: Arc<Node>,
 }
 
 impl Pod {
@@ -69,6 +72,7 @@ impl Pod {
             fault: Fault::None,
             seed: 1,
             inputs: Arc::default(),
+            node: Arc::default(),
         }
     }
 
@@ -81,17 +85,7 @@ impl Pod {
 
     pub(crate) async fn run(self, mut socket: WebSocketStream<TcpStream>, argv: Vec<String>) {
         assert_eq!(argv[0], "sh", "the container has nothing but a shell");
-        let mut child = Command::new(&self.shell[0])
-            .args(&self.shell[1..])
-            .args(&argv[1..])
-            .env("PATH", &self.path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // As container runtimes do.
-            .process_group(0)
-            .spawn()
-            .expect("the shell starts");
+        let (mut child, exec) = self.node.start(&self, &argv[1..]);
         let mut stdin = child.stdin.take();
         let (sender, mut output) = mpsc::channel(4);
         tokio::spawn(pump(
@@ -110,7 +104,7 @@ impl Pod {
             fault: self.fault,
             sent: 0,
             stdout: 0,
-            received: 0,
+            received: None,
         };
         let _ = line.send(&mut socket, STDOUT, Bytes::new()).await;
         loop {
@@ -138,10 +132,17 @@ impl Pod {
             match sent {
                 Sent::On => {}
                 Sent::Cut => break,
-                Sent::Frozen => std::future::pending().await,
+                Sent::Frozen => {
+                    // The node notices nothing; what it reads of the command waits in its buffers.
+                    let _ = child.wait().await;
+                    drop((socket, stdin));
+                    return exec.ended();
+                }
                 Sent::Last => {
                     let _ = socket.send(Message::Close(None)).await;
-                    return;
+                    drop((socket, stdin));
+                    let _ = child.wait().await;
+                    return exec.ended();
                 }
             }
         }
@@ -150,10 +151,12 @@ impl Pod {
             while let Some(Ok(_)) = socket.next().await {}
         }
         drop(socket);
-        // The command must end by itself: the end of its standard input is all that a real kubelet gives it.
+        // The command must end by itself: the end of its standard input is all that a real node gives it. Its output is
+        // read no more, and not closed either.
         drop(stdin);
-        output.close();
         let _ = child.wait().await;
+        drop(output);
+        exec.ended();
     }
 }
 
@@ -200,20 +203,32 @@ struct Line {
     fault: Fault,
     sent: usize,
     stdout: usize,
-    received: usize,
+    /// After the script.
+    received: Option<usize>,
 }
 
 impl Line {
     /// What arrives of a message for the pod.
     fn receive(&mut self, mut message: Vec<u8>) -> (Vec<u8>, Sent) {
-        let begin = self.received;
-        self.received += message.len() - 1;
+        let Some(begin) = self.received else {
+            self.received = Some(0);
+            return match self.fault {
+                Fault::CutScript(limit) => {
+                    message.truncate(1 + limit);
+                    (message, Sent::Cut)
+                }
+                Fault::CutInput(0) => (message, Sent::Cut),
+                _ => (message, Sent::On),
+            };
+        };
+        let received = begin + message.len() - 1;
+        self.received = Some(received);
         match self.fault {
-            Fault::CutInput(limit) if self.received >= limit => {
+            Fault::CutInput(limit) if received >= limit => {
                 message.truncate(1 + limit.saturating_sub(begin));
                 (message, Sent::Cut)
             }
-            Fault::CorruptInput(at) if (begin..self.received).contains(&at) => {
+            Fault::CorruptInput(at) if (begin..received).contains(&at) => {
                 message[1 + at - begin] ^= 1;
                 (message, Sent::On)
             }

@@ -1,0 +1,277 @@
+//! Whatever happens to a connection, a command or a shell: no process of ours is left to process 1 of the container.
+//!
+//! Where that is PostgreSQL, it takes the end of a process that it did not start for the crash of one of its own.
+
+use std::time::Duration;
+
+use kube_transfer::{DownloadError, RemoteCommand, TransferOptions};
+use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::time::sleep;
+
+use crate::support::{
+    ApiServer, Behaviour, Fault, Pod, Subprotocol, Volume, eventually, fetch, impatient, names,
+    random_bytes, remote, shells, sweep_seed, tools,
+};
+
+const FILE_BYTES: usize = 400_000;
+
+/// More than the pipes and sockets between hold, so that a program is stuck in one of them when the line is cut.
+fn volume() -> Volume {
+    Volume::with(FILE_BYTES, sweep_seed())
+}
+
+/// A program without children that prints the volume's file.
+fn print(volume: &Volume) -> RemoteCommand {
+    RemoteCommand::new("cat").arg(volume.source().display().to_string())
+}
+
+fn pods() -> impl Iterator<Item = Pod> {
+    shells().into_iter().map(|shell| Pod {
+        shell,
+        ..Pod::new()
+    })
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_command_however_it_ends_by_itself() {
+    let volume = volume();
+    for pod in pods() {
+        let commands = [
+            print(&volume),
+            RemoteCommand::new("false"),
+            RemoteCommand::new("no-such-program"),
+            RemoteCommand::new("sh").args(["-c", "kill -9 $$"]),
+            RemoteCommand::script("head -c 100000 /dev/zero\nexit 3"),
+        ];
+        for command in commands {
+            let _ = fetch(pod.clone(), &command, &TransferOptions::default()).await;
+            pod.node.is_clean().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_where_a_tool_is_missing() {
+    let everything = ["sh", "tee", "sleep", "sha256sum"];
+    for missing in &everything[1..] {
+        let rest: Vec<&str> = everything
+            .into_iter()
+            .filter(|tool| tool != missing)
+            .collect();
+        let tools = tools(&rest).expect("installed");
+        let pod = tools.pod();
+        let error = fetch(
+            pod.clone(),
+            &RemoteCommand::new("true"),
+            &TransferOptions::default(),
+        )
+        .await
+        .expect_err("must fail");
+        assert!(
+            matches!(error, DownloadError::MissingTool { .. }),
+            "{error:?}"
+        );
+        pod.node.is_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_download_that_is_cut_anywhere() {
+    let mut random = SmallRng::seed_from_u64(sweep_seed());
+    let volume = volume();
+    for pod in pods() {
+        for attempt in 0..20 {
+            let fault = match attempt % 4 {
+                0 => Fault::CutScript(random.random_range(0..2500)),
+                1 => Fault::Close(random.random_range(0..FILE_BYTES)),
+                _ => Fault::Cut(random.random_range(0..FILE_BYTES)),
+            };
+            let pod = Pod {
+                fault,
+                ..pod.clone()
+            };
+            fetch(pod.clone(), &print(&volume), &TransferOptions::default())
+                .await
+                .expect_err("must fail");
+            pod.node.is_clean().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_client_goes_while_the_command_is_silent() {
+    for pod in pods() {
+        let command = RemoteCommand::new("sleep").arg("1000");
+        fetch(pod.clone(), &command, &impatient())
+            .await
+            .expect_err("must fail");
+        pod.node.is_clean().await;
+    }
+}
+
+/// A container whose seconds are short.
+fn hasty_pod(shell: &[String]) -> (crate::support::Tools, Pod) {
+    let tools = tools(&[
+        "sh",
+        "tee",
+        "sha256sum",
+        "cat",
+        "dd",
+        "stat",
+        "env",
+        "sleep",
+    ]);
+    let tools = tools.expect("installed");
+    tools.replace("sleep", "#!/bin/sh\nexec /bin/sleep 0.0$1\n");
+    let pod = Pod {
+        shell: shell.to_vec(),
+        ..tools.pod()
+    };
+    (tools, pod)
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_heard_of_any_more_is_taken_for_gone() {
+    let volume = volume();
+    for shell in shells() {
+        let shell: Vec<String> = shell
+            .iter()
+            .map(|word| match word.as_str() {
+                "dash" | "bash" | "busybox" => format!("/bin/{word}"),
+                word => word.to_owned(),
+            })
+            .collect();
+        let (_tools, pod) = hasty_pod(&shell);
+        let pod = Pod {
+            fault: Fault::Freeze(100_000),
+            ..pod
+        };
+        let error = fetch(pod.clone(), &print(&volume), &impatient())
+            .await
+            .expect_err("must fail");
+        assert!(
+            matches!(error, DownloadError::Lost { .. }),
+            "{shell:?}: {error:?}"
+        );
+        pod.node.is_clean().await;
+    }
+}
+
+/// Sends the shell of a running command a signal after a while.
+async fn told_to_end(pod: Pod, command: RemoteCommand, after: Duration, tell: impl Fn(Pid)) {
+    let transfer = tokio::spawn({
+        let pod = pod.clone();
+        async move {
+            fetch(pod, &command, &TransferOptions::default())
+                .await
+                .map(|_| ())
+        }
+    });
+    eventually("no shell was started", || !pod.node.shells().is_empty()).await;
+    sleep(after).await;
+    for shell in pod.node.shells() {
+        tell(shell);
+    }
+    pod.node.is_clean().await;
+    transfer.abort();
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_shell_that_is_told_to_end_at_any_moment() {
+    let mut random = SmallRng::seed_from_u64(sweep_seed());
+    for pod in pods() {
+        for _ in 0..15 {
+            let command = RemoteCommand::new("sleep").arg("1000");
+            let after = Duration::from_micros(random.random_range(0..40_000));
+            told_to_end(pod.clone(), command, after, |shell| {
+                let _ = kill_process(shell, Signal::TERM);
+            })
+            .await;
+        }
+        let command = RemoteCommand::new("sleep").arg("1000");
+        told_to_end(pod.clone(), command, Duration::from_millis(300), |shell| {
+            let _ = kill_process(shell, Signal::HUP);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_running_command_whose_whole_group_is_told_to_end() {
+    for pod in pods() {
+        for _ in 0..10 {
+            let command = RemoteCommand::new("sleep").arg("1000");
+            let after = Duration::from_millis(200);
+            told_to_end(pod.clone(), command, after, |shell| {
+                let _ = kill_process_group(shell, Signal::TERM);
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_a_fetch_whose_streams_are_cut_anywhere() {
+    let mut random = SmallRng::seed_from_u64(sweep_seed());
+    let volume = Volume::with(3 << 20, sweep_seed());
+    for pod in pods() {
+        for attempt in 0..10 {
+            let fault = match attempt % 3 {
+                0 => Fault::CutScript(random.random_range(0..2500)),
+                1 => Fault::CutInput(random.random_range(0..40)),
+                _ => Fault::Cut(random.random_range(0..3 << 20)),
+            };
+            let pod = Pod {
+                fault,
+                ..pod.clone()
+            };
+            let behaviour = Behaviour::Run(Subprotocol::V5, pod.clone());
+            let _ = crate::fetch::observed(behaviour, &volume, &crate::fetch::options(2)).await;
+            pod.node.is_clean().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_an_upload_that_is_cut_or_told_to_end_anywhere() {
+    let mut random = SmallRng::seed_from_u64(sweep_seed());
+    let content = random_bytes(FILE_BYTES, sweep_seed());
+    for pod in pods() {
+        for attempt in 0..12 {
+            let fault = match attempt % 4 {
+                0 => Fault::CutScript(random.random_range(0..2500)),
+                1 => Fault::Cut(random.random_range(0..140)),
+                2 => Fault::CutInput(random.random_range(0..FILE_BYTES + 33)),
+                _ => Fault::None,
+            };
+            let directory = tempfile::tempdir().expect("a directory");
+            let pod = Pod {
+                fault,
+                ..pod.clone()
+            };
+            let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod.clone())).await;
+            let file = remote(&directory.path().join("file"));
+            let options = kube_transfer::file::UploadOptions::default();
+            let bytes = content.len() as u64;
+            let client = server.client();
+            let upload =
+                kube_transfer::file::upload(&client, &content[..], bytes, &file, &options, |_| ());
+            let tell = async {
+                if fault == Fault::None {
+                    sleep(Duration::from_millis(random.random_range(0..60))).await;
+                    for shell in pod.node.shells() {
+                        let _ = kill_process(shell, Signal::TERM);
+                    }
+                }
+            };
+            let _ = tokio::join!(upload, tell);
+            pod.node.is_clean().await;
+            let left = names(directory.path());
+            assert!(
+                left.iter().all(|name| name == "file"),
+                "{fault:?} left {left:?}"
+            );
+        }
+    }
+}
