@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Programs that containers and databases are run with, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("bwrap", "bubblewrap"),
     ("nsenter", "util-linux"),
+    ("setsid", "util-linux"),
     ("initdb", "postgresql"),
     ("postgres", "postgresql"),
     ("etcd", "etcd-server"),

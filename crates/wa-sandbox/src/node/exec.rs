@@ -1,8 +1,9 @@
 //! Processes started in a running container: what `exec` does.
 //!
 //! `nsenter` joins the namespaces of the container's process 1, so an exec sees the same files and processes as the
-//! container's own command and dies with it. As on a real node a process whose client went away is not killed: its
-//! pipes are closed, or its terminal is hung up, and what it makes of that is its own affair.
+//! container's own command and dies with it. `setsid` then makes it what a container runtime makes it: the leader of a
+//! session and of a process group, whose numbers exist inside the container, and whose parent does not. What it leaves
+//! behind when it ends goes to the container's process 1.
 
 use std::{
     fs::File,
@@ -122,9 +123,11 @@ pub(crate) async fn start(
     check_program(&root, program, &config.environment)?;
 
     let mut command = enter(programs, init, &root, &config.working_directory);
+    // The group of the process that nsenter forked was made outside. As it does not lead that one, setsid stays the
+    // same process.
+    command.arg(&programs.setsid);
     if request.tty {
-        // A session of its own inside the container, with the terminal as the controlling one.
-        command.args(["setsid", "--ctty"]).env("TERM", "xterm");
+        command.arg("--ctty").env("TERM", "xterm");
     }
     command
         .args(&request.argv)

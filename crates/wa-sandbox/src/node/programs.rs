@@ -15,6 +15,7 @@ pub struct MissingProgram {
 pub(crate) struct Programs {
     pub(crate) bwrap: PathBuf,
     pub(crate) nsenter: PathBuf,
+    pub(crate) setsid: PathBuf,
 }
 
 impl Programs {
@@ -22,6 +23,7 @@ impl Programs {
         Ok(Self {
             bwrap: find("bwrap", "bubblewrap")?,
             nsenter: find("nsenter", "util-linux")?,
+            setsid: find("setsid", "util-linux")?,
         })
     }
 }

@@ -159,6 +159,66 @@ async fn an_exec_sees_the_containers_processes_and_reports_its_own_end() {
     assert_eq!(host.shell(&container, "kill -9 $$").await.0, 137);
 }
 
+/// Field by field from `/proc/<pid>/stat`: the number, and those of parent, group and session.
+const OWN_NUMBERS: &str = "read -r pid name state parent group session rest </proc/$$/stat; echo $pid $parent $group $session";
+
+/// Fails the test unless these are the numbers of a process that leads its group and session and has its parent outside.
+#[track_caller]
+fn expect_leader(numbers: &str) {
+    let [pid, parent, group, session] = numbers.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{numbers:?}");
+    };
+    assert!(pid.parse::<u32>().unwrap() > 1, "{numbers:?}");
+    assert_eq!((parent, group, session), ("0", pid, pid));
+}
+
+#[tokio::test]
+async fn an_exec_leads_a_group_and_a_session_that_exist_inside_on_pipes_and_on_a_terminal() {
+    let host = Host::new();
+    let (container, _output) = host.start(&["sleep", "1000"]).await.unwrap();
+    expect_leader(&host.shell(&container, OWN_NUMBERS).await.1);
+
+    let request = ExecRequest {
+        tty: true,
+        stderr: false,
+        ..shell(OWN_NUMBERS)
+    };
+    let mut process = host.exec(&container, &request).await.unwrap();
+    expect_leader(&text(process.stdout.take().unwrap()).await);
+    assert_eq!(process.wait().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_group_that_an_exec_leads_is_killed_with_it_and_no_more() {
+    let host = Host::new();
+    let (container, _output) = host.start(&["sleep", "1000"]).await.unwrap();
+    let (code, stdout, _) = host
+        .shell(&container, "sleep 1000 & echo $!; kill -- -$$; echo alive")
+        .await;
+    assert_eq!(code, 143);
+    // Nobody reaps it: the container's command does not.
+    let zombie = format!(
+        "until grep -q ') Z 1 ' /proc/{}/stat; do sleep 0.02; done",
+        stdout.trim()
+    );
+    let seen = tokio::time::timeout(DEADLINE, host.shell(&container, &zombie));
+    assert_eq!(seen.await.expect("it lives, or is not process 1's").0, 0);
+}
+
+#[tokio::test]
+async fn what_an_exec_leaves_running_goes_to_process_1() {
+    let host = Host::new();
+    let (container, _output) = host.start(&["sleep", "1000"]).await.unwrap();
+    let detach = "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $!";
+    let (code, left, _) = host.shell(&container, detach).await;
+    assert_eq!(code, 0);
+    let parent = format!(
+        "read -r pid name state parent rest </proc/{}/stat; echo $parent",
+        left.trim()
+    );
+    assert_eq!(host.shell(&container, &parent).await.1, "1\n");
+}
+
 #[tokio::test]
 async fn standard_input_reaches_the_process_and_ends_when_it_is_closed() {
     let host = Host::new();
