@@ -1,9 +1,13 @@
 //! Connects one process in a container with one client, whatever protocol they speak.
 //!
-//! Each direction has its own task, so that a client that does not read cannot keep its own input, or its pings, from
-//! being read. Everything in between is bounded: a slow side slows the other one down.
+//! Neither direction waits for the other, so that a client that does not read cannot keep its own input, or its pings,
+//! from being read. Everything in between is bounded: a slow side slows the other one down.
+//!
+//! A process hears of a client that has gone as it does from containerd: by the end of its standard input, and by
+//! nothing else. It is not killed and no terminal is hung up. Its outputs stay open and are not read any more: what still
+//! fits in succeeds, and the next write waits for ever. Of a line that has only fallen silent it hears nothing at all.
 
-use std::{io, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
@@ -122,7 +126,7 @@ impl From<io::Error> for Stop {
 }
 
 impl Session {
-    /// Runs to the end. When the client goes away the process keeps running with its streams closed, as on a node.
+    /// Runs to the end. When the client goes away the process keeps running, as on a node.
     pub(super) async fn run(mut self, mut client: impl Client, incoming: Incoming) {
         let Incoming { inputs, mut reader } = incoming;
         match self.serve(&mut client, inputs).await {
@@ -167,29 +171,31 @@ impl Session {
         mut process: Process,
         inputs: mpsc::Receiver<Input>,
     ) -> Result<Outcome, Stop> {
-        let (frames, mut output) = mpsc::channel(READS_AHEAD);
-        // Dropped with this function: an input or output that nobody needs any more is closed.
-        let mut pumps = JoinSet::new();
-        if let Some(stdout) = process.stdout.take() {
-            pumps.spawn(pump(Channel::Stdout, stdout, frames.clone()));
+        let mut outputs = Outputs::of(&mut process);
+        let mut feed: Feed = Box::pin(feed(inputs, process.stdin.take(), process.resizer()));
+        let ended = tokio::select! {
+            ended = self.forward(client, &mut outputs, &mut process) => ended,
+            () = &mut feed => Err(Stop::Gone),
+        };
+        if let Err(stop) = &ended {
+            // Containerd does not end the input of a terminal.
+            let is_told = !matches!(stop, Stop::Stall) && !self.request.tty;
+            let input = (!is_told).then_some(feed);
+            tokio::spawn(outlive(process, outputs, input));
         }
-        if let Some(stderr) = process.stderr.take() {
-            pumps.spawn(pump(Channel::Stderr, stderr, frames.clone()));
-        }
-        drop(frames);
-        let (alive, mut gone) = mpsc::channel::<()>(1);
-        pumps.spawn(feed(inputs, process.stdin.take(), process.resizer(), alive));
+        ended.map(Outcome::Exited)
+    }
 
+    /// Sends what the process puts out until it ends: its exit code.
+    async fn forward(
+        &mut self,
+        client: &mut impl Client,
+        outputs: &mut Outputs,
+        process: &mut Process,
+    ) -> Result<i32, Stop> {
         let steps = self.plan.begin();
         self.perform(client, steps).await?;
-        loop {
-            let (channel, bytes) = tokio::select! {
-                output = output.recv() => match output {
-                    Some(output) => output,
-                    None => break,
-                },
-                _ = gone.recv() => return Err(Stop::Gone),
-            };
+        while let Some((channel, bytes)) = outputs.frames.recv().await {
             if channel == Channel::Stdout && self.plan.is_active() {
                 let steps = self.plan.steps(Frame(bytes).payload());
                 self.perform(client, steps).await?;
@@ -197,11 +203,7 @@ impl Session {
                 client.send(channel, Frame(bytes)).await?;
             }
         }
-        let exit_code = tokio::select! {
-            exit_code = process.wait() => exit_code.unwrap_or(255),
-            _ = gone.recv() => return Err(Stop::Gone),
-        };
-        Ok(Outcome::Exited(exit_code))
+        Ok(process.wait().await.unwrap_or(255))
     }
 
     async fn perform(&mut self, client: &mut impl Client, steps: Vec<Step>) -> Result<(), Stop> {
@@ -240,6 +242,40 @@ impl Session {
     }
 }
 
+/// What a process puts out, read ahead by a little. Dropping it closes the outputs.
+struct Outputs {
+    frames: mpsc::Receiver<(Channel, Bytes)>,
+    _pumps: JoinSet<()>,
+}
+
+impl Outputs {
+    fn of(process: &mut Process) -> Self {
+        let (sender, frames) = mpsc::channel(READS_AHEAD);
+        let mut pumps = JoinSet::new();
+        if let Some(stdout) = process.stdout.take() {
+            pumps.spawn(pump(Channel::Stdout, stdout, sender.clone()));
+        }
+        if let Some(stderr) = process.stderr.take() {
+            pumps.spawn(pump(Channel::Stderr, stderr, sender));
+        }
+        Self {
+            frames,
+            _pumps: pumps,
+        }
+    }
+}
+
+/// What carries a client's input to the process. While nobody polls it, the input is open and nothing comes.
+type Feed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Keeps open what a process without a client has open, until it ends.
+async fn outlive(mut process: Process, outputs: Outputs, input: Option<Feed>) {
+    if let Err(error) = process.wait().await {
+        tracing::debug!(%error, "a process without a client could not be waited for");
+    }
+    drop((outputs, input));
+}
+
 /// Reads an output of the process to its end.
 async fn pump(
     channel: Channel,
@@ -261,12 +297,11 @@ async fn pump(
     }
 }
 
-/// Writes what the client sends to the process. Holds `_alive` as long as the client is there.
+/// Writes what the client sends to the process, until the client has gone.
 async fn feed(
     mut inputs: mpsc::Receiver<Input>,
     mut stdin: Option<Box<dyn tokio::io::AsyncWrite + Send + Unpin>>,
     resizer: crate::node::Resizer,
-    _alive: mpsc::Sender<()>,
 ) {
     while let Some(input) = inputs.recv().await {
         match input {

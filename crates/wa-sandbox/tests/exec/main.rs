@@ -6,4 +6,5 @@ mod cluster;
 mod failures;
 mod handshakes;
 mod kubectl;
+mod left_alone;
 mod websocket;

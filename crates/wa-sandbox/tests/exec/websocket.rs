@@ -201,19 +201,6 @@ async fn input_that_nobody_reads_does_not_keep_output_from_flowing() {
 }
 
 #[tokio::test]
-async fn a_process_whose_client_goes_away_loses_its_streams_but_is_not_killed() {
-    let cluster = Cluster::start().await;
-    let script = "echo started; cat > /dev/null; sleep 0.05; echo stdin-closed > /tmp/witness";
-    let mut exec = cluster.exec(&shell_with_stdin(script), V5).await.unwrap();
-    exec.receive().await;
-    assert_eq!(exec.receive().await, frame(1, "started\n"));
-    drop(exec);
-    let witness = shell("until [ -s /tmp/witness ]; do sleep 0.02; done; cat /tmp/witness");
-    let mut exec = cluster.exec(&witness, V5).await.unwrap();
-    assert_eq!(bytes_of(1, &exec.rest().await), b"stdin-closed\n");
-}
-
-#[tokio::test]
 async fn the_death_of_the_pod_ends_its_execs_with_137() {
     let cluster = Cluster::start().await;
     let mut exec = cluster
