@@ -11,16 +11,22 @@
     reason = "a test that cannot set itself up, or is not met, has failed"
 )]
 
+mod far_side;
 mod placed;
+mod processes;
 mod programs;
+mod psql;
 mod run;
 mod running;
+mod sweep;
 mod volume;
 mod world;
 
+pub use far_side::FarSide;
 pub use placed::Placed;
 pub use programs::binary;
 pub use run::{Outcome, run, start, wait_until};
 pub use running::{FETCH, Request, Running};
+pub use sweep::{sweep_random, sweep_rounds};
 pub use volume::{fetched, sets};
 pub use world::{World, dump_requests};

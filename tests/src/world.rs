@@ -42,6 +42,14 @@ impl World {
 
     /// A cluster of that release whose volumes are on that storage.
     pub fn start_on(storage: Storage, profile: Profile) -> Self {
+        Self::start_as(|config| {
+            config.storage = storage;
+            config.profile = profile;
+        })
+    }
+
+    /// A cluster of the newest release, but for what `adjust` changes.
+    pub fn start_as(adjust: impl FnOnce(&mut Config)) -> Self {
         let home = home();
         let plugins = home.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
@@ -60,11 +68,8 @@ impl World {
             .enable_all()
             .build()
             .unwrap();
-        let config = Config {
-            profile,
-            storage,
-            ..Config::new(home.path().join("cluster"))
-        };
+        let mut config = Config::new(home.path().join("cluster"));
+        adjust(&mut config);
         let sandbox =
             runtime.block_on(async { tokio::spawn(Sandbox::start(config)).await.unwrap() });
         let in_half_a_day = ["-u", "-d", "12 hours", "+0 %H * * *"];

@@ -1,4 +1,4 @@
-//! Connections that break, at any byte and in every way: never exit code 0, never a complete set, nothing left behind.
+//! Connections that break in every way: never exit code 0, never a complete set, nothing left behind here or over there.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,13 +9,20 @@ use std::fs;
 use std::path::Path;
 
 use end_to_end::{Outcome, World, dump_requests, run, wait_until};
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use wa_sandbox::faults::{Effect, Matcher};
 
 /// Creates a backup that must fail with exit code 1 and leave nothing.
 #[track_caller]
 fn must_fail(world: &World, arguments: &[&str]) -> Outcome {
+    let mut far_side = world.far_side();
+    let outcome = must_fail_here(world, arguments);
+    far_side.expect_as_before();
+    outcome
+}
+
+/// The same, where the far side is another matter.
+#[track_caller]
+fn must_fail_here(world: &World, arguments: &[&str]) -> Outcome {
     let scratch = world.scratch();
     let mut all = vec!["create", "--to", "sets/here"];
     all.extend(arguments);
@@ -42,35 +49,9 @@ fn dump_bytes(world: &World) -> u64 {
 }
 
 #[test]
-fn a_cut_at_any_byte_is_never_a_backup() {
-    let world = World::shared();
-    let size = dump_bytes(&world);
-    let seed: u64 =
-        std::env::var("SWEEP_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("SWEEP_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    for round in 0..200 {
-        let bytes = match round {
-            0 => 0,
-            1 => 1,
-            2 => size - 1,
-            3 => size,
-            _ => random.random_range(0..=size),
-        };
-        let effect = if round % 2 == 0 {
-            Effect::CutAfter { bytes }
-        } else {
-            Effect::CloseWithoutStatus { after_bytes: bytes }
-        };
-        world.fault(dump_requests(), Some(1), effect);
-        must_fail(&world, &["--retries", "0"]).expect_error(&["the dump failed"]);
-        world.sandbox().faults().clear();
-    }
-}
-
-#[test]
 fn a_broken_dump_is_begun_again_and_then_whole() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     world.fault(dump_requests(), Some(1), Effect::CutAfter { bytes: 10_000 });
     let outcome = world
@@ -82,11 +63,13 @@ fn a_broken_dump_is_begun_again_and_then_whole() {
     world
         .backup(scratch.path(), &["verify", set.to_str().unwrap()])
         .expect_code(0);
+    far_side.expect_as_before();
 }
 
 #[test]
 fn a_pod_that_is_gone_is_looked_for_again() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     let gone = Effect::Status {
         code: 404,
@@ -97,11 +80,13 @@ fn a_pod_that_is_gone_is_looked_for_again() {
     let outcome = world.backup(scratch.path(), &["create", "--to", "s"]);
     let outcome = outcome.expect_code(0);
     assert!(outcome.stderr.contains("not found"), "{}", outcome.stderr);
+    far_side.expect_as_before();
 }
 
 #[test]
 fn a_question_that_the_pod_does_not_answer_is_asked_again() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     let execs = Matcher {
         path: Some("/exec".to_owned()),
@@ -116,6 +101,7 @@ fn a_question_that_the_pod_does_not_answer_is_asked_again() {
     world
         .backup(scratch.path(), &["create", "--dry-run"])
         .expect_code(0);
+    far_side.expect_as_before();
 }
 
 #[test]
@@ -128,19 +114,23 @@ fn retries_end() {
 #[test]
 fn what_has_gone_to_standard_output_is_not_sent_twice() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     world.fault(dump_requests(), Some(1), Effect::CutAfter { bytes: 10_000 });
     let outcome = world
         .backup(scratch.path(), &["create", "--stdout"])
         .expect_code(1);
     assert!(!outcome.stderr.contains("retry"), "{}", outcome.stderr);
+    far_side.expect_as_before();
 }
 
 #[test]
 fn a_stream_that_falls_silent_is_given_up() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     world.fault(dump_requests(), None, Effect::StallAfter { bytes: 20_000 });
-    must_fail(&world, &["--retries", "0"]).expect_error(&["lost"]);
+    must_fail_here(&world, &["--retries", "0"]).expect_error(&["lost"]);
+    far_side.expect_as_before_after_silence();
 }
 
 #[test]
@@ -156,23 +146,27 @@ fn the_end_of_a_dump_that_a_node_dropped_is_missed() {
 #[test]
 fn servers_without_v5_are_understood() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     world.fault(Matcher::default(), None, Effect::RefuseV5);
     world
         .backup(scratch.path(), &["create", "--to", "s"])
         .expect_code(0);
     world.only_set(&scratch.path().join("s"));
+    far_side.expect_as_before();
 }
 
 #[test]
 fn a_slow_connection_is_only_slow() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     let bytes_per_second = dump_bytes(&world) / 3;
     world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
     world
         .backup(scratch.path(), &["create", "--to", "s"])
         .expect_code(0);
+    far_side.expect_as_before();
 }
 
 #[test]
@@ -184,12 +178,13 @@ fn a_pod_that_is_deleted_in_the_middle_of_the_dump_is_no_backup() {
         None,
         Effect::DeletePodAfter { bytes: 50_000 },
     );
-    must_fail(&world, &["--retries", "0"]);
+    must_fail_here(&world, &["--retries", "0"]);
 }
 
 #[test]
 fn what_was_written_stays_when_asked_for_and_is_no_complete_set() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     world.fault(dump_requests(), None, Effect::CutAfter { bytes: 50_000 });
     let arguments = ["create", "--to", "s", "--retries", "0", "--keep-partial"];
@@ -205,11 +200,13 @@ fn what_was_written_stays_when_asked_for_and_is_no_complete_set() {
     world
         .backup(scratch.path(), &["verify", set.to_str().unwrap()])
         .expect_code(3);
+    far_side.expect_as_before();
 }
 
 #[test]
 fn ctrl_c_in_the_middle_of_a_dump_leaves_nothing_here_and_nothing_in_the_pod() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     world.fault(
         dump_requests(),
@@ -230,20 +227,13 @@ fn ctrl_c_in_the_middle_of_a_dump_leaves_nothing_here_and_nothing_in_the_pod() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(create.wait().unwrap().code(), Some(130));
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
-    let running = || {
-        world.in_postgres_pod(
-            "cat /proc/[0-9]*/comm 2>/dev/null || true",
-            std::process::Stdio::null(),
-        )
-    };
-    wait_until("pg_dump has ended", || {
-        !running().lines().any(|name| name == "pg_dump")
-    });
+    far_side.expect_as_before();
 }
 
 #[test]
 fn a_command_that_ignores_hang_ups_goes_on_when_its_terminal_is_gone() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     let bytes_per_second = dump_bytes(&world) / 2;
     world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
@@ -264,6 +254,7 @@ fn a_command_that_ignores_hang_ups_goes_on_when_its_terminal_is_gone() {
     rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     assert_eq!(create.wait().unwrap().code(), Some(0));
     world.only_set(&scratch.path().join("s"));
+    far_side.expect_as_before();
 }
 
 fn has_partial(directory: &Path) -> bool {
@@ -278,10 +269,12 @@ fn has_partial(directory: &Path) -> bool {
 #[test]
 fn a_full_disk_is_named_and_nothing_is_left_on_it() {
     let world = World::shared();
+    let mut far_side = world.far_side();
     let create = "\"$0\" create --to sets; echo code=$?; ls -A";
     let plugin = end_to_end::binary("kubectl-wa-backup");
     let outcome = run(&mut world.on_small_disk(65536, create, &plugin))
         .expect_code(0)
         .expect_error(&["No space left on device", "--to"]);
     assert_eq!(outcome.stdout, "code=1\n");
+    far_side.expect_as_before();
 }

@@ -12,12 +12,14 @@ use crate::controllers::Controllers;
 use crate::disks::Disks;
 use crate::faults::Faults;
 use crate::leftovers::remove_leftovers;
-use crate::node::{Node, NodeConfig, NodeError};
+use crate::node::{Node, NodeConfig, NodeError, RunningContainer};
 use crate::preflight::{self, Unfit};
 use crate::store::Store;
 use crate::streams;
 
-use crate::world::{Daemons, Names, Portworx, Profile, Seed, Storage, World, WorldError};
+use crate::world::{
+    Daemons, Names, Portworx, ProcessOne, Profile, Seed, Storage, World, WorldError,
+};
 
 /// Name of cluster, user and context in the kubeconfig.
 const NAME: &str = "wa-sandbox";
@@ -33,6 +35,8 @@ pub struct Config {
     pub seed: Seed,
     /// What its volumes are on.
     pub storage: Storage,
+    /// What process 1 of the database's container is.
+    pub process_one: ProcessOne,
     /// A directory for everything it writes. It must not exist yet, or be empty; it is removed when the cluster stops.
     pub directory: PathBuf,
     /// Port of the API server; a free one if `None`.
@@ -46,6 +50,7 @@ impl Config {
             profile: Profile::default(),
             seed: Seed::default(),
             storage: Storage::default(),
+            process_one: ProcessOne::default(),
             directory: directory.into(),
             port: None,
         }
@@ -130,7 +135,7 @@ impl Sandbox {
         })?;
         let mut controllers = Controllers::start(&store, node.disks());
         controllers.publish_certificate(&store, server.ca_pem());
-        let world = World::install(&store, names.clone(), config.storage)?;
+        let world = World::install(&store, names.clone(), config.storage, config.process_one)?;
         let daemons = match config.storage {
             Storage::Portworx => Some(portworx.install(&node)?),
             _ => None,
@@ -192,6 +197,11 @@ impl Sandbox {
     /// The namespace of the Watson Assistant.
     pub fn namespace(&self) -> &str {
         &self.names.namespace
+    }
+
+    /// Every container that runs at this moment.
+    pub fn running_containers(&self) -> Vec<RunningContainer> {
+        self.node.running_containers()
     }
 
     /// The cluster's objects.

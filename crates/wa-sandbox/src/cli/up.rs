@@ -82,8 +82,8 @@ impl Up {
             profile: self.profile,
             seed: self.seed,
             storage: self.storage,
-            directory: home.cluster(),
             port: self.port,
+            ..Config::new(home.cluster())
         };
         let mut stop = Box::pin(stop_requested()?);
         if !self.detached {

@@ -142,6 +142,12 @@ impl Container {
         running.then_some(self.init)
     }
 
+    /// The root of the container's files as this machine sees it; none once the container has ended.
+    pub(crate) fn root(&self) -> Option<PathBuf> {
+        let init = self.init()?.as_raw_pid();
+        Some(PathBuf::from(format!("/proc/{init}/root")))
+    }
+
     /// Sends `signal` to process 1 of the container; nothing happens when it has ended.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(handle) = &self.init_handle {
@@ -245,7 +251,7 @@ fn bubblewrap(programs: &Programs, config: &ContainerConfig, info: &Path) -> Com
 fn arguments(config: &ContainerConfig) -> Vec<OsString> {
     let mut arguments = Arguments::default();
     arguments
-        .flags("--unshare-user --unshare-pid --unshare-ipc --unshare-uts --die-with-parent --as-pid-1 --info-fd 3")
+        .flags("--unshare-user --unshare-pid --unshare-ipc --unshare-uts --die-with-parent --as-pid-1 --new-session --info-fd 3")
         .option("--uid", &[config.user.to_string()])
         .option("--gid", &[config.group.to_string()])
         .option("--hostname", &[&config.hostname]);

@@ -5,12 +5,7 @@
 //! session and of a process group, whose numbers exist inside the container, and whose parent does not. What it leaves
 //! behind when it ends goes to the container's process 1.
 
-use std::{
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{fs::File, io, path::Path, process::Stdio};
 
 use rustix::{
     fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
@@ -118,7 +113,7 @@ pub(crate) async fn start(
 ) -> Result<Process, ExecError> {
     let init = container.init().ok_or(ExecError::NotRunning)?;
     let config = container.config();
-    let root = PathBuf::from(format!("/proc/{}/root", init.as_raw_pid()));
+    let root = container.root().ok_or(ExecError::NotRunning)?;
     let program = request.argv.first().map_or("", String::as_str);
     check_program(&root, program, &config.environment)?;
 

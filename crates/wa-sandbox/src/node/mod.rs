@@ -252,6 +252,28 @@ impl Node {
         .await
     }
 
+    /// Every container that runs at this moment.
+    pub fn running_containers(&self) -> Vec<RunningContainer> {
+        let pods: Vec<_> = self.inner.pods().values().cloned().collect();
+        pods.iter()
+            .flat_map(|runtime| {
+                let metadata = &runtime.pod.metadata;
+                let state = runtime.state();
+                let running = |record: &Record| {
+                    let container = record.container.as_ref()?;
+                    Some(RunningContainer {
+                        namespace: metadata.namespace.clone(),
+                        pod: metadata.name.clone(),
+                        container: record.spec.name.clone(),
+                        id: container.config().id.clone(),
+                        root: container.root()?,
+                    })
+                };
+                state.records().filter_map(running).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
     /// Whether the container runs at this moment.
     pub fn is_running(&self, target: &Target) -> bool {
         self.record(target)
@@ -299,6 +321,21 @@ pub struct Target {
     pub container: String,
     /// Whether the pod has a node already.
     pub is_scheduled: bool,
+}
+
+/// A container that runs, for whoever looks into it without being in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningContainer {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Name of the container.
+    pub container: String,
+    /// Its id; another one after a restart.
+    pub id: String,
+    /// The root of its files as this machine sees it; its `proc` shows the container's processes.
+    pub root: PathBuf,
 }
 
 /// The rules of the API server's `validateContainer`.

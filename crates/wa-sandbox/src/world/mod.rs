@@ -11,6 +11,7 @@ mod manifests;
 mod operator;
 mod pods;
 mod portworx;
+mod process_one;
 mod profile;
 mod provision;
 mod secrets;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub(crate) use portworx::Daemons;
 pub use portworx::{InUse, Operation, Portworx, Refusal};
+pub use process_one::ProcessOne;
 pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UnknownProfile};
 pub use seed::{Seed, UnknownSeed};
 pub use storage::{Storage, UnknownStorage};
@@ -124,6 +126,7 @@ impl World {
         store: &Store,
         names: Names,
         storage: Storage,
+        process_one: ProcessOne,
     ) -> Result<Self, WorldError> {
         let credentials = Credentials::generate();
         let postgres_address = addresses::find(&[postgres::PORT])
@@ -186,7 +189,7 @@ impl World {
             assistant::deployments(&names),
         )?;
         create_all(store, &resources::CRON_JOBS, [backup::cron_job(&names)])?;
-        let mut pods = postgres::pods(&names, &cluster);
+        let mut pods = postgres::pods(&names, &cluster, process_one);
         pods.push(etcd::pod(&names));
         create_all(store, &resources::PODS, pods.clone())?;
         Ok(Self {

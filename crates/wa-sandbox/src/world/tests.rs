@@ -8,7 +8,13 @@ use super::*;
 fn installed(profile: Profile) -> (Store, Names) {
     let store = Store::new();
     let names = profile.names("wa", "cpd");
-    World::install(&store, names.clone(), super::Storage::default()).expect("installed");
+    World::install(
+        &store,
+        names.clone(),
+        super::Storage::default(),
+        super::ProcessOne::default(),
+    )
+    .expect("installed");
     (store, names)
 }
 

@@ -162,6 +162,13 @@ async fn an_exec_sees_the_containers_processes_and_reports_its_own_end() {
 /// Field by field from `/proc/<pid>/stat`: the number, and those of parent, group and session.
 const OWN_NUMBERS: &str = "read -r pid name state parent group session rest </proc/$$/stat; echo $pid $parent $group $session";
 
+#[tokio::test]
+async fn process_1_leads_a_group_and_a_session() {
+    let host = Host::new();
+    let (_container, output) = host.start(&["sh", "-c", OWN_NUMBERS]).await.unwrap();
+    assert_eq!(text(output.stdout).await, "1 0 1 1\n");
+}
+
 /// Fails the test unless these are the numbers of a process that leads its group and session and has its parent outside.
 #[track_caller]
 fn expect_leader(numbers: &str) {

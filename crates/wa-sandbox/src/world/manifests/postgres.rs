@@ -9,7 +9,7 @@ use super::{claim, labels, secret, service};
 use crate::api::resources;
 use crate::store::object;
 use crate::world::secrets::{Authority, Certificate, Credentials};
-use crate::world::{Names, PostgresLabels, Storage};
+use crate::world::{Names, PostgresLabels, ProcessOne, Storage};
 
 /// The image of both pods.
 pub(in crate::world) const IMAGE: &str = "icr.io/cpopen/edb/postgresql:16";
@@ -41,7 +41,7 @@ pub(in crate::world) fn cluster(names: &Names) -> Value {
 }
 
 /// The pods of the cluster and, where names invite it, one of another cluster whose name begins alike.
-pub(in crate::world) fn pods(names: &Names, owner: &Value) -> Vec<Value> {
+pub(in crate::world) fn pods(names: &Names, owner: &Value, process_one: ProcessOne) -> Vec<Value> {
     let cluster = &names.postgres_cluster;
     let mut pods = vec![
         pod(names, cluster, &names.primary_pod(), "primary"),
@@ -53,6 +53,10 @@ pub(in crate::world) fn pods(names: &Names, owner: &Value) -> Vec<Value> {
             "name": object::name(owner), "uid": object::uid(owner),
         }]);
     }
+    pods[0]["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .into_iter()
+        .for_each(|env| env.push(json!({ "name": "PROCESS_ONE", "value": process_one.name() })));
     let older = format!("{}-postgres", names.instance);
     if *cluster != older {
         // Left behind by an upgrade: every prefix match on the older name finds both.
