@@ -2,8 +2,6 @@
 //!
 //! A fault test that looks only at what arrived here does not see that the database has crashed over there.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use wa_sandbox::node::RunningContainer;
@@ -28,30 +26,17 @@ const SESSIONS: &str = "select pid || ' ' || usename || ' ' || application_name 
 pub struct FarSide<'a> {
     world: &'a World,
     client: Psql,
-    sessions: BTreeSet<String>,
+    sessions: Vec<String>,
     log_bytes: usize,
-    /// By the containers' ids.
-    containers: BTreeMap<String, Before>,
+    server: Server,
 }
 
-/// The processes that were in a container.
-struct Before {
-    all: BTreeSet<ProcessId>,
+/// The database's container and what ran in it.
+struct Server {
+    id: String,
+    processes: Vec<ProcessId>,
     /// Those that stay.
     settled: Vec<Process>,
-}
-
-impl Before {
-    fn of(container: &RunningContainer) -> Self {
-        let now = processes(&container.root);
-        Self {
-            all: now.iter().map(|process| process.id).collect(),
-            settled: now
-                .into_iter()
-                .filter(|process| process.is_older_than(SETTLED))
-                .collect(),
-        }
-    }
 }
 
 impl World {
@@ -60,35 +45,61 @@ impl World {
     pub fn far_side(&self) -> FarSide<'_> {
         let mut client = self.psql();
         // Connected before the processes are counted: its own in the server is one of them.
-        let sessions = client.ask(SESSIONS).unwrap().into_iter().collect();
+        let sessions = client.ask(SESSIONS).unwrap();
+        let container = self.database_container();
+        let processes = processes(&container.root);
         FarSide {
             world: self,
             client,
             sessions,
-            log_bytes: self.postgres_log().len(),
-            containers: self
-                .containers()
-                .map(|container| (container.id.clone(), Before::of(&container)))
-                .collect(),
+            log_bytes: self.database_log().len(),
+            server: Server {
+                id: container.id,
+                processes: processes.iter().map(|process| process.id).collect(),
+                settled: processes
+                    .into_iter()
+                    .filter(|process| process.is_older_than(SETTLED))
+                    .collect(),
+            },
         }
     }
 
-    fn containers(&self) -> impl Iterator<Item = RunningContainer> {
-        self.sandbox().running_containers().into_iter()
+    /// Fails the test unless, soon, no pod but the database's has a process that its own command has not started.
+    #[track_caller]
+    pub fn expect_no_strangers(&self) {
+        expect_none_within(AFTER_A_CUT, || self.strangers());
     }
 
-    fn postgres_log(&self) -> String {
+    fn strangers(&self) -> Vec<String> {
+        let server = self.database_container().id;
+        let others = self.sandbox().running_containers().into_iter();
+        others
+            .filter(|container| container.id != server)
+            .flat_map(|container| {
+                // Whatever an exec starts has its session.
+                let strangers = processes(&container.root)
+                    .into_iter()
+                    .filter(|process| process.session != 1);
+                strangers
+                    .map(|process| format!("pod {}: left {process}", container.pod))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn database_log(&self) -> String {
         let pod = self.sandbox().names().primary_pod();
         self.kubectl(&["logs", &pod, "-c", "postgres"])
     }
 
-    /// The container of the server.
-    fn postgres_container(&self) -> RunningContainer {
+    #[track_caller]
+    fn database_container(&self) -> RunningContainer {
         let names = self.sandbox().names();
-        let is_server = |container: &RunningContainer| {
-            container.pod == names.primary_pod() && container.namespace == names.namespace
-        };
-        self.containers().find(is_server).unwrap()
+        let containers = self.sandbox().running_containers().into_iter();
+        let mut of_database = containers.filter(|container| {
+            (&container.namespace, &container.pod) == (&names.namespace, &names.primary_pod())
+        });
+        of_database.next().unwrap()
     }
 }
 
@@ -107,72 +118,60 @@ impl FarSide<'_> {
 
     #[track_caller]
     fn expect_as_before_within(&mut self, limit: Duration) {
-        let begin = Instant::now();
-        let mut differences = self.differences();
-        while !differences.is_empty() && begin.elapsed() < limit {
-            std::thread::sleep(Duration::from_millis(20));
-            differences = self.differences();
-        }
-        let log = self.world.postgres_log();
-        let news = log.get(self.log_bytes..).unwrap_or(&log);
-        for line in news.lines() {
-            if SIGNS_OF_A_CRASH.iter().any(|sign| line.contains(sign)) {
-                let _ = writeln!(differences, "PostgreSQL's log: {line}");
-            }
-        }
-        assert!(
-            differences.is_empty(),
-            "the far side is not as before after {:?}:\n{differences}",
-            begin.elapsed()
-        );
+        let signs = self.signs_of_a_crash();
+        assert!(signs.is_empty(), "PostgreSQL's log says: {signs:#?}");
+        expect_none_within(limit, || self.differences());
+        let signs = self.signs_of_a_crash();
+        assert!(signs.is_empty(), "PostgreSQL's log says: {signs:#?}");
     }
 
-    /// What is not as it was, line by line.
-    fn differences(&mut self) -> String {
-        let mut differences = String::new();
-        let server = self.world.postgres_container();
-        if !self.containers.contains_key(&server.id) {
-            let _ = writeln!(differences, "the database's container was started anew");
+    fn signs_of_a_crash(&self) -> Vec<String> {
+        let log = self.world.database_log();
+        // A log that is shorter is another container's.
+        let news = log.get(self.log_bytes..).unwrap_or(&log).lines();
+        let is_sign = |line: &&str| SIGNS_OF_A_CRASH.iter().any(|sign| line.contains(sign));
+        news.filter(is_sign).map(str::to_owned).collect()
+    }
+
+    fn differences(&mut self) -> Vec<String> {
+        let mut differences = self.world.strangers();
+        let container = self.world.database_container();
+        if container.id != self.server.id {
+            differences.push("the database's container was started anew".to_owned());
+            return differences;
         }
-        for container in self.world.containers() {
-            for difference in self.differences_in(&container) {
-                let _ = writeln!(differences, "pod {}: {difference}", container.pod);
-            }
-        }
+        let now = processes(&container.root);
+        let is_new = |process: &&Process| {
+            let is_own_worker = process.command.starts_with("postgres: autovacuum worker");
+            !self.server.processes.contains(&process.id) && !is_own_worker
+        };
+        let is_gone = |process: &&Process| !now.iter().any(|one| one.id == process.id);
+        let new = now.iter().filter(is_new);
+        differences.extend(new.map(|process| format!("the database's pod: left {process}")));
+        let gone = self.server.settled.iter().filter(is_gone);
+        differences.extend(gone.map(|process| format!("the database's pod: ended {process}")));
         match self.client.ask(SESSIONS) {
             Ok(sessions) => {
-                for session in sessions {
-                    if !self.sessions.contains(&session) {
-                        let _ = writeln!(differences, "a session of the database: {session}");
-                    }
-                }
+                let new = sessions.iter().filter(|one| !self.sessions.contains(one));
+                differences.extend(new.map(|session| format!("a session is left: {session}")));
             }
-            Err(error) => {
-                let _ = writeln!(differences, "a client of the database was cut off: {error}");
-            }
+            Err(error) => differences.push(format!("a client was disconnected: {error}")),
         }
         differences
     }
+}
 
-    fn differences_in(&self, container: &RunningContainer) -> Vec<String> {
-        let now = processes(&container.root);
-        if now.is_empty() {
-            // It has ended meanwhile.
-            return Vec::new();
+/// Waits until there is nothing to tell, and fails the test when it takes longer than that.
+#[track_caller]
+fn expect_none_within(limit: Duration, mut differences: impl FnMut() -> Vec<String>) {
+    let begin = Instant::now();
+    loop {
+        let found = differences();
+        if found.is_empty() {
+            return;
         }
-        let Some(before) = self.containers.get(&container.id) else {
-            // Of a new container only what its process 1 started belongs to it.
-            let strangers = now.iter().filter(|process| process.session != 1);
-            return strangers.map(|process| format!("left {process}")).collect();
-        };
-        let new = now.iter().filter(|process| {
-            let is_servers_own = process.command.starts_with("postgres: autovacuum worker");
-            !before.all.contains(&process.id) && !is_servers_own
-        });
-        let is_gone = |process: &&Process| !now.iter().any(|one| one.id == process.id);
-        let gone = before.settled.iter().filter(is_gone);
-        new.map(|process| format!("left {process}"))
-            .chain(gone.map(|process| format!("ended {process}")))
-            .collect()
+        let waited = begin.elapsed();
+        assert!(waited < limit, "not as before after {waited:?}: {found:#?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

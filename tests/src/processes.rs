@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Which process: a number may be given again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessId {
-    pub(crate) pid: u32,
+    pid: u32,
     /// When it started, in clock ticks since this machine did.
     started: u64,
 }

@@ -90,6 +90,7 @@ impl World {
     /// Fails the test unless the cluster is as if the plugin had never run in it.
     #[track_caller]
     pub fn expect_nothing_left(&self) {
+        self.expect_no_strangers();
         assert_eq!(self.objects_of_runs(), Vec::<String>::new());
         assert_eq!(self.sandbox().portworx().in_use(&self.volume_name()), None);
         let selector = ["-n", "kube-system", "-l", "name=portworx"];

@@ -57,10 +57,12 @@ fn create_with(name: &str, pg_dump: &str, arguments: &[&str], code: i32) -> Outc
         "pod/wa-postgres-1",
         "--timeout=60s",
     ]);
+    let mut far_side = world.far_side();
     let scratch = world.scratch();
     let mut all = vec!["create", "-n", name, "--to", "sets"];
     all.extend(arguments);
     let outcome = world.backup(scratch.path(), &all).expect_code(code);
+    far_side.expect_as_before();
     if code != 0 {
         assert_eq!(outcome.stdout, "");
         assert_eq!(
