@@ -2,6 +2,7 @@
 //!
 //! A fault test that looks only at what arrived here does not see that the database has crashed over there.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use wa_sandbox::node::RunningContainer;
@@ -29,6 +30,21 @@ pub struct FarSide<'a> {
     sessions: Vec<String>,
     log_bytes: usize,
     server: Server,
+    /// What others have left in other pods.
+    strangers: Vec<Stranger>,
+}
+
+/// A process in a pod other than the database's that its own command has not started.
+#[derive(Debug)]
+struct Stranger {
+    container: RunningContainer,
+    process: Process,
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pod {}: left {}", self.container.pod, self.process)
+    }
 }
 
 /// The database's container and what ran in it.
@@ -50,6 +66,7 @@ impl World {
         let processes = processes(&container.root);
         FarSide {
             world: self,
+            strangers: self.strangers(),
             client,
             sessions,
             log_bytes: self.database_log().len(),
@@ -67,10 +84,11 @@ impl World {
     /// Fails the test unless, soon, no pod but the database's has a process that its own command has not started.
     #[track_caller]
     pub fn expect_no_strangers(&self) {
-        expect_none_within(AFTER_A_CUT, || self.strangers());
+        let strangers = || self.strangers().iter().map(Stranger::to_string).collect();
+        expect_none_within(AFTER_A_CUT, strangers);
     }
 
-    fn strangers(&self) -> Vec<String> {
+    fn strangers(&self) -> Vec<Stranger> {
         let server = self.database_container().id;
         let others = self.sandbox().running_containers().into_iter();
         others
@@ -80,9 +98,11 @@ impl World {
                 let strangers = processes(&container.root)
                     .into_iter()
                     .filter(|process| process.session != 1);
-                strangers
-                    .map(|process| format!("pod {}: left {process}", container.pod))
-                    .collect::<Vec<_>>()
+                let of_container = |process| Stranger {
+                    container: container.clone(),
+                    process,
+                };
+                strangers.map(of_container).collect::<Vec<_>>()
             })
             .collect()
     }
@@ -134,7 +154,15 @@ impl FarSide<'_> {
     }
 
     fn differences(&mut self) -> Vec<String> {
-        let mut differences = self.world.strangers();
+        let is_new = |stranger: &Stranger| {
+            let is_same = |known: &Stranger| {
+                (&known.container.id, known.process.id)
+                    == (&stranger.container.id, stranger.process.id)
+            };
+            !self.strangers.iter().any(is_same)
+        };
+        let strangers = self.world.strangers().into_iter().filter(is_new);
+        let mut differences: Vec<String> = strangers.map(|stranger| stranger.to_string()).collect();
         let container = self.world.database_container();
         if container.id != self.server.id {
             differences.push("the database's container was started anew".to_owned());

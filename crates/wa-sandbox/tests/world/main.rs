@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod portworx;
+mod process_one;
 mod running;
 mod storage;
 mod support;
