@@ -1,5 +1,10 @@
 //! Sweeps: many faults at random places.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test that fails shows what it printed"
+)]
+
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 

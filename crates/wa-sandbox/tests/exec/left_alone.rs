@@ -82,6 +82,23 @@ async fn the_outputs_of_a_process_that_is_left_alone_close_with_its_end() {
 }
 
 #[tokio::test]
+async fn an_exec_stays_open_while_a_background_process_has_its_output_open() {
+    let cluster = Cluster::start().await;
+    let out = cluster.ask("(sleep 0.2; echo late) & echo early").await;
+    assert_eq!(out, "early\nlate\n");
+}
+
+#[tokio::test]
+async fn a_detached_process_survives_exec_and_connection() {
+    let cluster = Cluster::start().await;
+    let detach = "setsid sh -c 'until [ -e /tmp/go ]; do sleep 0.02; done; read -r pid name state parent rest </proc/$$/stat; \
+                  echo $parent > /tmp/witness; exit 0' </dev/null >/tmp/log 2>&1 & echo started";
+    cluster.start_and_leave(&shell_with_stdin(detach)).await;
+    assert_eq!(cluster.ask("touch /tmp/go").await, "");
+    assert_eq!(cluster.witness().await, "1\n");
+}
+
+#[tokio::test]
 async fn a_terminal_is_not_hung_up_and_its_input_not_ended() {
     let cluster = Cluster::start().await;
     let script =
