@@ -85,7 +85,8 @@ impl World {
     #[track_caller]
     pub fn expect_no_strangers(&self) {
         let strangers = || self.strangers().iter().map(Stranger::to_string).collect();
-        expect_none_within(AFTER_A_CUT, strangers);
+        let found: Vec<String> = none_within(AFTER_A_CUT, strangers);
+        assert!(found.is_empty(), "processes are left: {found:#?}");
     }
 
     fn strangers(&self) -> Vec<Stranger> {
@@ -138,11 +139,14 @@ impl FarSide<'_> {
 
     #[track_caller]
     fn expect_as_before_within(&mut self, limit: Duration) {
-        let signs = self.signs_of_a_crash();
-        assert!(signs.is_empty(), "PostgreSQL's log says: {signs:#?}");
-        expect_none_within(limit, || self.differences());
-        let signs = self.signs_of_a_crash();
-        assert!(signs.is_empty(), "PostgreSQL's log says: {signs:#?}");
+        let begin = Instant::now();
+        let mut found = none_within(limit, || self.differences());
+        found.extend(self.signs_of_a_crash());
+        let waited = begin.elapsed();
+        assert!(
+            found.is_empty(),
+            "not as before after {waited:?}: {found:#?}"
+        );
     }
 
     fn signs_of_a_crash(&self) -> Vec<String> {
@@ -150,7 +154,10 @@ impl FarSide<'_> {
         // A log that is shorter is another container's.
         let news = log.get(self.log_bytes..).unwrap_or(&log).lines();
         let is_sign = |line: &&str| SIGNS_OF_A_CRASH.iter().any(|sign| line.contains(sign));
-        news.filter(is_sign).map(str::to_owned).collect()
+        let signs = news.filter(is_sign);
+        signs
+            .map(|line| format!("PostgreSQL's log: {line}"))
+            .collect()
     }
 
     fn differences(&mut self) -> Vec<String> {
@@ -189,17 +196,14 @@ impl FarSide<'_> {
     }
 }
 
-/// Waits until there is nothing to tell, and fails the test when it takes longer than that.
-#[track_caller]
-fn expect_none_within(limit: Duration, mut differences: impl FnMut() -> Vec<String>) {
+/// Waits until there is nothing to tell; what there still is when that has taken too long.
+fn none_within(limit: Duration, mut differences: impl FnMut() -> Vec<String>) -> Vec<String> {
     let begin = Instant::now();
     loop {
         let found = differences();
-        if found.is_empty() {
-            return;
+        if found.is_empty() || begin.elapsed() > limit {
+            return found;
         }
-        let waited = begin.elapsed();
-        assert!(waited < limit, "not as before after {waited:?}: {found:#?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

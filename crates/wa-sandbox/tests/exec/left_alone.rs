@@ -52,7 +52,7 @@ impl Cluster {
 #[tokio::test]
 async fn standard_input_ends_and_small_writes_go_on_succeeding() {
     let cluster = Cluster::start().await;
-    let script = "echo started; cat > /dev/null; n=0; while [ $n -lt 100 ] && echo out && echo err >&2; do n=$((n + 1)); done; \
+    let script = "echo started; cat > /dev/null; sleep 0.1; n=0; while [ $n -lt 100 ] && echo out && echo err >&2; do n=$((n + 1)); done; \
                   echo $n > /tmp/witness";
     cluster.start_and_leave(&shell_with_stdin(script)).await;
     assert_eq!(cluster.witness().await, "100\n");
