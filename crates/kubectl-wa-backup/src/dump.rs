@@ -11,22 +11,34 @@ use wa_common::backup_set::{Verified, Verifier};
 /// The command that writes the dump to standard output. Everything about the connection is in the environment.
 pub(crate) fn pg_dump_command(
     datastore: &Datastore,
-    compress: Option<&str>,
+    compress: &str,
 ) -> anyhow::Result<RemoteCommand> {
-    let mut command = RemoteCommand::new("pg_dump").args(["--format=custom", "--no-password"]);
-    if let Some(method) = compress {
-        // Before PostgreSQL 16 pg_dump takes only a level, which later ones still do.
-        let method = if method == "none" { "0" } else { method };
-        command = command.arg(format!("--compress={method}"));
-    }
+    // Before PostgreSQL 16 pg_dump takes only a level, which later ones still do.
+    let level = if compress == "none" { "0" } else { compress };
+    let command = RemoteCommand::new("pg_dump")
+        .args(["--format=custom", "--no-password"])
+        .arg(format!("--compress={level}"));
     with_environment(command, datastore)
 }
 
-/// The command that prints the versions of `pg_dump` and the server, and the size of the database, a line each.
-pub(crate) fn versions_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
-    let script = "pg_dump --version && psql --no-psqlrc --no-password --quiet --no-align --tuples-only \
-                  --command='show server_version' --command='select pg_database_size(current_database())'";
-    with_environment(RemoteCommand::new("sh").args(["-c", script]), datastore)
+/// The command that prints the version of `pg_dump`.
+pub(crate) fn client_version_command() -> RemoteCommand {
+    RemoteCommand::new("pg_dump").arg("--version")
+}
+
+/// The command that prints the version of the server and the size of the database, a line each.
+pub(crate) fn server_version_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
+    let command = RemoteCommand::new("psql")
+        .args([
+            "--no-psqlrc",
+            "--no-password",
+            "--quiet",
+            "--no-align",
+            "--tuples-only",
+        ])
+        .arg("--command=show server_version")
+        .arg("--command=select pg_database_size(current_database())");
+    with_environment(command, datastore)
 }
 
 fn with_environment(
@@ -56,14 +68,11 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
-    /// Reads what [`versions_command`] prints.
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let lines: Vec<&str> = text.lines().collect();
-        let [client, server, size] = lines[..] else {
-            bail!(
-                "expected three lines from pg_dump and psql, got {}",
-                lines.len()
-            );
+    /// Reads what [`client_version_command`] and [`server_version_command`] print.
+    pub(crate) fn parse(client: &str, server: &str) -> anyhow::Result<Self> {
+        let lines: Vec<&str> = server.lines().collect();
+        let [server, size] = lines[..] else {
+            bail!("expected two lines from psql, got {}", lines.len());
         };
         // "pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "pg_dump (EnterpriseDB) 16.2.0"
         let version = client
@@ -175,14 +184,15 @@ mod tests {
             ("pg_dump (EnterpriseDB) 16.2.0", "16.2.0"),
             ("pg_dump (PostgreSQL) 17beta1", "17beta1"),
         ] {
-            let versions = Versions::parse(&format!("{line}\n16.4 (Debian)\n1048576\n")).unwrap();
+            let versions =
+                Versions::parse(&format!("{line}\n"), "16.4 (Debian)\n1048576\n").unwrap();
             assert_eq!(
                 (versions.pg_dump.as_str(), versions.server.as_str()),
                 (version, "16.4")
             );
             assert_eq!(versions.database_bytes, 1_048_576);
         }
-        assert!(Versions::parse("pg_dump (PostgreSQL) 15.18\n").is_err());
+        assert!(Versions::parse("pg_dump (PostgreSQL) 15.18\n", "").is_err());
     }
 
     #[test]

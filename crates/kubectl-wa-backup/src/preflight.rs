@@ -394,18 +394,26 @@ async fn versions(
     pod: &PostgresPod,
     datastore: &Datastore,
 ) -> anyhow::Result<Versions> {
-    let command = dump::versions_command(datastore)?;
-    let printed = cluster
-        .ask(&pod.container(), &command)
-        .await
-        .with_context(|| {
-            format!(
-                "cannot ask PostgreSQL for its version through pod {}",
-                pod.name
-            )
-        })?;
-    let versions = Versions::parse(&String::from_utf8_lossy(&printed.stdout))
-        .context("cannot read PostgreSQL's versions")?;
+    let commands = [
+        dump::client_version_command(),
+        dump::server_version_command(datastore)?,
+    ];
+    // One after the other: a shell around both could leave the second behind when the connection is cut.
+    let mut printed = Vec::new();
+    for command in &commands {
+        let answer = cluster
+            .ask(&pod.container(), command)
+            .await
+            .with_context(|| {
+                format!(
+                    "cannot ask PostgreSQL for its version through pod {}",
+                    pod.name
+                )
+            })?;
+        printed.push(String::from_utf8_lossy(&answer.stdout).into_owned());
+    }
+    let versions =
+        Versions::parse(&printed[0], &printed[1]).context("cannot read PostgreSQL's versions")?;
     versions.require_compatible()?;
     Ok(versions)
 }

@@ -163,7 +163,7 @@ impl<'a> Pxctl<'a> {
         path: &str,
     ) -> anyhow::Result<bool> {
         let script = r#"[ ! -d "$1" ] || echo there"#;
-        let look = RemoteCommand::new("sh").args(["-c", script, "look", path]);
+        let look = RemoteCommand::script(script).arg(path);
         let printed = self.run(cluster, look).await;
         let printed = printed
             .with_context(|| format!("cannot look for {path} in pod {}", self.target.pod))?;
@@ -189,7 +189,7 @@ impl<'a> Pxctl<'a> {
         path: &str,
     ) -> anyhow::Result<()> {
         let script = r#"[ ! -d "$1" ] || rmdir "$1""#;
-        let remove = RemoteCommand::new("sh").args(["-c", script, "rmdir", path]);
+        let remove = RemoteCommand::script(script).arg(path);
         self.run(cluster, remove)
             .await
             .map(drop)

@@ -12,8 +12,9 @@ use thiserror::Error;
 
 /// The name of a helper pod's only container.
 pub const HELPER_CONTAINER: &str = "helper";
-/// Sleeps until it is told to end. The first process of a container gets only the signals it asks for.
-const SLEEP: &str = "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done";
+/// Sleeps until it is told to end. The first process of a container gets only the signals it asks for;
+/// where a pod's containers share their processes it is not the first, and must leave none behind.
+const SLEEP: &str = "trap 'kill $!; wait; exit 0' TERM INT; while :; do sleep 3600 & wait $!; done";
 /// The shell ends at once; this is for what still runs beside it.
 const GRACE_SECONDS: i64 = 5;
 
