@@ -1,12 +1,11 @@
 //! The programs that are no Rust crates: found, or installed where that is possible without asking.
 
+mod apt;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::bail;
-
-use crate::process;
 
 /// A program and the Debian package that has it.
 struct Program {
@@ -50,26 +49,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     let programs = list(&missing, |program| program.name);
     let packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
-    let by_hand = format!(
-        "apt-get install --no-install-recommends {}",
-        packages.join(" ")
-    );
-    if find("apt-get").is_none() {
+    if !apt::is_here() {
         bail!(
             "missing programs: {programs}; install what provides them (on Debian: {})",
             packages.join(" ")
         );
     }
-    if !rustix::process::geteuid().is_root() {
+    let by_hand = apt::by_hand(&packages);
+    if !apt::is_possible() {
         bail!("missing programs: {programs}; install them and try again:\n  sudo {by_hand}");
     }
-    println!("installing {}", packages.join(" "));
-    process::run(apt_get().arg("update"))?;
-    process::run(
-        apt_get()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(&packages),
-    )?;
+    apt::install(&packages)?;
     match self::missing().as_slice() {
         [] => Ok(()),
         still => bail!(
@@ -77,16 +67,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
             list(still, |program| program.name)
         ),
     }
-}
-
-fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command
-        .arg("-qq")
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        // Debian's scripts do not start services in single-user mode: the programs are wanted, not daemons.
-        .env("RUNLEVEL", "1");
-    command
 }
 
 fn missing() -> Vec<&'static Program> {
