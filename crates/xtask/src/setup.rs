@@ -1,6 +1,7 @@
 //! The programs that are no Rust crates: found, or installed where that is possible without asking.
 
 mod apt;
+mod postgres;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,8 +42,18 @@ const PROGRAMS: [Program; 6] = [
     },
 ];
 
-/// Makes sure that every program is there: installs what is missing as root on Debian, names it elsewhere.
+/// Makes sure that everything is there: installs what is missing as root on Debian, names it elsewhere.
 pub(crate) fn run() -> anyhow::Result<()> {
+    programs()?;
+    postgres::run(is_ci())
+}
+
+/// Whether this is a run of continuous integration, which has to do without nothing.
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&value.as_str()))
+}
+
+fn programs() -> anyhow::Result<()> {
     let missing = missing();
     if missing.is_empty() {
         return Ok(());
