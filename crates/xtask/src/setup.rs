@@ -49,8 +49,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 /// Whether this is a run of continuous integration, which has to do without nothing.
-fn is_ci() -> bool {
+pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| !["", "0", "false"].contains(&value.as_str()))
+}
+
+/// Whether a set-up that succeeds on continuous integration brings what a test calls by that name.
+pub(crate) fn brings(name: &str) -> bool {
+    let mut versions = local_postgres::WANTED.iter();
+    PROGRAMS.iter().any(|program| program.name == name)
+        || versions.any(|major| name == format!("PostgreSQL {major}"))
 }
 
 fn programs() -> anyhow::Result<()> {

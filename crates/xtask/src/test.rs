@@ -1,9 +1,13 @@
 //! `test`: everything that must hold before a change is taken.
 
+mod files;
+mod output;
+
+use anyhow::ensure;
+
 use crate::process::{self, cargo};
 use crate::setup;
-
-mod files;
+use output::Skipped;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::run()?;
@@ -18,6 +22,33 @@ pub(crate) fn run() -> anyhow::Result<()> {
     ]))?;
     let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
     process::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
-    files::run()?;
-    process::run(&mut cargo(&["test", "--workspace", "--doc"]))
+    let skipped = files::run()?;
+    process::run(&mut cargo(&["test", "--workspace", "--doc"]))?;
+    tell(skipped)
+}
+
+/// Says last what was skipped, where it is read. On continuous integration nothing may be that the set-up brings: the
+/// tests would pass without testing it.
+fn tell(mut skipped: Vec<Skipped>) -> anyhow::Result<()> {
+    skipped.sort();
+    skipped.dedup();
+    if skipped.is_empty() {
+        println!("\nnothing was skipped");
+        return Ok(());
+    }
+    println!("\nskipped for want of a program:");
+    for one in &skipped {
+        println!("  {one}");
+    }
+    let amiss: Vec<_> = skipped
+        .iter()
+        .filter(|one| setup::is_ci() && setup::brings(&one.program))
+        .map(ToString::to_string)
+        .collect();
+    ensure!(
+        amiss.is_empty(),
+        "skipped although the set-up brings it: {}",
+        amiss.join("; ")
+    );
+    Ok(())
 }

@@ -2,13 +2,15 @@
 //! own more than they work.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{self, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+use super::output::{Output, Skipped};
 use crate::process::cargo;
 
 const AT_A_TIME: usize = 2;
@@ -20,10 +22,17 @@ struct TestFile {
     directory: PathBuf,
 }
 
+/// What came of a file of tests.
+struct Ran {
+    skipped: Vec<Skipped>,
+    failure: Option<String>,
+}
+
 /// Builds and runs every test of the workspace but those in the documentation. What a file prints is shown when it has
-/// ended.
-pub(super) fn run() -> anyhow::Result<()> {
+/// ended. Returns what they skipped.
+pub(super) fn run() -> anyhow::Result<Vec<Skipped>> {
     let waiting = Mutex::new(build()?);
+    let skipped = Mutex::new(Vec::new());
     let failed = Mutex::new(Vec::new());
     // A function, so that the list is not locked while a file runs.
     let next = || lock(&waiting).pop();
@@ -31,8 +40,12 @@ pub(super) fn run() -> anyhow::Result<()> {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(file) = next() {
-                    if let Err(error) = file.run() {
-                        lock(&failed).push(format!("{error:#}"));
+                    match file.run() {
+                        Ok(ran) => {
+                            lock(&skipped).extend(ran.skipped);
+                            lock(&failed).extend(ran.failure);
+                        }
+                        Err(error) => lock(&failed).push(format!("{error:#}")),
                     }
                 }
             });
@@ -40,7 +53,8 @@ pub(super) fn run() -> anyhow::Result<()> {
     });
     let failed = lock(&failed);
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    Ok(())
+    drop(failed);
+    Ok(skipped.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
@@ -72,10 +86,11 @@ impl TestFile {
         })
     }
 
-    fn run(&self) -> anyhow::Result<()> {
-        let Output { status, stdout, .. } = Command::new("sh")
+    fn run(&self) -> anyhow::Result<Ran> {
+        let begun = Instant::now();
+        let process::Output { status, stdout, .. } = Command::new("sh")
             // One stream, in its order.
-            .args(["-c", "exec \"$0\" 2>&1"])
+            .args(["-c", "exec \"$0\" --show-output 2>&1"])
             .arg(&self.executable)
             .env("CARGO_MANIFEST_DIR", &self.directory)
             .current_dir(&self.directory)
@@ -83,10 +98,15 @@ impl TestFile {
             .output()
             .with_context(|| format!("cannot run {}", self.executable.display()))?;
         let name = self.executable.file_name().unwrap_or_default().display();
-        println!("\n{name}{}", String::from_utf8_lossy(&stdout));
-        if !status.success() {
-            bail!("the tests in {name} failed: {status}");
-        }
-        Ok(())
+        let output = Output::parse(&String::from_utf8_lossy(&stdout));
+        println!(
+            "\n{name} ({:.0} s){}",
+            begun.elapsed().as_secs_f64(),
+            output.shown
+        );
+        Ok(Ran {
+            skipped: output.skipped,
+            failure: (!status.success()).then(|| format!("the tests in {name} failed: {status}")),
+        })
     }
 }
