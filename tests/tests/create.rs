@@ -132,7 +132,13 @@ fn dumps_started(world: &World) -> usize {
 #[test]
 fn compression_is_as_asked() {
     let world = World::shared();
-    for (method, shown) in [("none", "none"), ("9", "gzip")] {
+    let mut methods = vec![("none", "none"), ("9", "gzip")];
+    if world.sandbox().postgres_version() >= 16 {
+        methods.extend([("lz4", "lz4"), ("zstd", "zstd")]);
+    } else {
+        println!("skipped: PostgreSQL 16 is not installed");
+    }
+    for (method, shown) in methods {
         let scratch = world.scratch();
         world
             .backup(

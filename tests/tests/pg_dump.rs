@@ -106,6 +106,14 @@ fn what_pg_dump_fails_for_is_told_in_its_own_words() {
     }
 }
 
+/// That of the pod is of version 15.
+#[test]
+fn a_compression_that_the_pods_pg_dump_lacks_is_refused() {
+    let dump = "echo 'it was run'";
+    create_with("without-zstd", dump, &["--compress", "zstd"], 1)
+        .expect_error(&["does not know --compress zstd", "a level from 0 to 9"]);
+}
+
 #[test]
 fn text_is_no_backup() {
     create_with("text", "echo '-- PostgreSQL database dump'", &[], 3)

@@ -327,10 +327,3 @@ fn options_before_the_name_of_a_command_are_refused_not_ignored() {
     world.backup(scratch.path(), &["--dry-run"]).expect_code(0);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
-
-#[test]
-fn a_compression_that_the_pods_pg_dump_lacks_is_refused() {
-    let world = World::shared();
-    refused(&world, &["--compress", "zstd"])
-        .expect_error(&["does not know --compress zstd", "a level from 0 to 9"]);
-}

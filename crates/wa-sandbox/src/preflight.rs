@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use local_postgres::Server;
+
 /// Programs that containers and databases are run with, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("bwrap", "bubblewrap"),
     ("nsenter", "util-linux"),
     ("setsid", "util-linux"),
-    ("initdb", "postgresql"),
-    ("postgres", "postgresql"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
 ];
@@ -37,34 +37,48 @@ pub enum Unfit {
     },
 }
 
-/// Checks that everything is there.
-pub(crate) fn check() -> Result<(), Unfit> {
+/// Checks that everything is there, and returns the PostgreSQL to run: the version that is wanted, or else one that is
+/// there.
+pub(crate) fn check(postgres_version: Option<u32>) -> Result<Server, Unfit> {
+    let own = local_postgres::own_servers();
+    let server = choose(postgres_version, local_postgres::servers(), &own);
     let directories = search_path();
-    let missing: Vec<_> = PROGRAMS
+    let mut missing: Vec<_> = PROGRAMS
         .iter()
         .filter(|(program, _)| !directories.iter().any(|one| one.join(program).is_file()))
+        .copied()
         .collect();
-    if !missing.is_empty() {
-        let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
-        let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
-        packages.dedup();
-        return Err(Unfit::Missing {
-            programs: programs.join(", "),
-            packages: packages.join(" "),
-        });
+    if server.is_none() {
+        missing.push(("postgres", "postgresql"));
     }
-    try_container()
+    match server {
+        Some(server) if missing.is_empty() => try_container().map(|()| server),
+        _ => {
+            let (programs, mut packages): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+            packages.dedup();
+            Err(Unfit::Missing {
+                programs: programs.join(", "),
+                packages: packages.join(" "),
+            })
+        }
+    }
 }
 
-/// PATH, and where Debian keeps PostgreSQL's server programs.
+/// The version that is wanted, or else the newest of this machine's own, or whichever is there.
+fn choose(wanted: Option<u32>, servers: Vec<Server>, own: &[Server]) -> Option<Server> {
+    let version = servers
+        .iter()
+        .map(|server| server.major)
+        .find(|major| Some(*major) == wanted)
+        .or_else(|| own.last().map(|server| server.major))
+        .or_else(|| servers.first().map(|server| server.major))?;
+    servers.into_iter().find(|server| server.major == version)
+}
+
+/// PATH, and where administrators' programs are.
 fn search_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten();
-    let servers = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
     std::env::split_paths(&path)
-        .chain(servers)
         .chain([Path::new("/usr/sbin").to_owned()])
         .collect()
 }
@@ -91,4 +105,32 @@ fn try_container() -> Result<(), Unfit> {
         Err(error) => error.to_string(),
     };
     Err(Unfit::NoContainers { complaint })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(majors: &[u32]) -> Vec<Server> {
+        let server = |major: &u32| Server {
+            major: *major,
+            directory: PathBuf::from(format!("/postgres/{major}")),
+        };
+        majors.iter().map(server).collect()
+    }
+
+    #[test]
+    fn the_version_of_the_release_is_run_where_it_is_there() {
+        for (wanted, all, own, expected) in [
+            (Some(16), &[15, 16, 18][..], &[15][..], Some(16)),
+            (Some(16), &[15], &[15], Some(15)),
+            (None, &[14, 15, 16, 18], &[14, 15], Some(15)),
+            (None, &[16, 18], &[], Some(16)),
+            (Some(16), &[], &[], None),
+        ] {
+            let chosen = choose(wanted, servers(all), &servers(own));
+            let chosen = chosen.map(|server| server.major);
+            assert_eq!(chosen, expected, "{wanted:?} of {all:?}, own {own:?}");
+        }
+    }
 }

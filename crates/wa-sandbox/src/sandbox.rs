@@ -86,6 +86,7 @@ pub enum StartError {
 pub struct Sandbox {
     kubeconfig: PathBuf,
     names: Names,
+    postgres_version: u32,
     store: Store,
     faults: Faults,
     users: Users,
@@ -103,14 +104,14 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts a cluster and returns when its databases are filled and its earlier backups taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        preflight::check()?;
-        let directory = Directory::create(&config.directory)?;
         let names = config.profile.names(INSTANCE, NAMESPACE);
+        let postgres = preflight::check(names.postgres_version)?;
+        let directory = Directory::create(&config.directory)?;
         let (store, faults, requests) = (Store::new(), Faults::default(), RequestLog::default());
         let portworx = Portworx::new(store.clone());
         let mut node_config = NodeConfig {
             directory: directory.0.join("node"),
-            images: World::images(&names),
+            images: World::images(&names, &postgres),
             driver: Some(Arc::new(portworx.clone())),
         };
         let portworx_images = Portworx::images(&node_config.volumes());
@@ -135,7 +136,13 @@ impl Sandbox {
         })?;
         let mut controllers = Controllers::start(&store, node.disks());
         controllers.publish_certificate(&store, server.ca_pem());
-        let world = World::install(&store, names.clone(), config.storage, config.process_one)?;
+        let world = World::install(
+            &store,
+            names.clone(),
+            postgres.major,
+            config.storage,
+            config.process_one,
+        )?;
         let daemons = match config.storage {
             Storage::Portworx => Some(portworx.install(&node)?),
             _ => None,
@@ -143,6 +150,7 @@ impl Sandbox {
         let sandbox = Self {
             kubeconfig,
             names,
+            postgres_version: postgres.major,
             store,
             faults,
             users,
@@ -192,6 +200,12 @@ impl Sandbox {
     /// The names of the installation's objects.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The major version of PostgreSQL that it runs, which is another than that of its release where that is not
+    /// installed.
+    pub fn postgres_version(&self) -> u32 {
+        self.postgres_version
     }
 
     /// The namespace of the Watson Assistant.

@@ -18,6 +18,8 @@ use wa_sandbox::world::Profile;
 pub(super) struct State {
     pub(super) pid: i32,
     pub(super) profile: Profile,
+    /// The major version that runs.
+    pub(super) postgres: u32,
     pub(super) seed: String,
     pub(super) instance: String,
     pub(super) namespace: String,

@@ -40,11 +40,12 @@ impl Status {
         let state = home.state()?;
         print(&match self.output {
             Output::Text => format!(
-                "Watson Assistant {} runs: instance {} in namespace {} at {}\nkubeconfig: {}\nprocess {}, since {}",
+                "Watson Assistant {} runs: instance {} in namespace {} at {}\n{}\nkubeconfig: {}\nprocess {}, since {}",
                 state.profile,
                 state.instance,
                 state.namespace,
                 state.url,
+                super::up::postgres(&state),
                 state.kubeconfig.display(),
                 state.pid,
                 state.started

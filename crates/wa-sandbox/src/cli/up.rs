@@ -103,6 +103,7 @@ impl Up {
         let state = State {
             pid: i32::try_from(std::process::id())?,
             profile: self.profile,
+            postgres: sandbox.postgres_version(),
             seed: self.seed.to_string(),
             instance: sandbox.names().instance.clone(),
             namespace: sandbox.namespace().to_owned(),
@@ -258,13 +259,59 @@ fn summary(state: &State, stop: &str) -> String {
         ..
     } = state;
     format!(
-        "Watson Assistant {profile} is ready: instance {instance} in namespace {namespace} at {url}\n\n\
+        "Watson Assistant {profile} is ready: instance {instance} in namespace {namespace} at {url}\n\
+         {}\n\n\
          Try:\n  \
          export KUBECONFIG={}\n  \
          kubectl get pods\n  \
          kubectl wa-backup check\n  \
          kubectl wa-backup create\n\n\
          Stop it with: {stop}",
+        postgres(state),
         kubeconfig.display()
     )
+}
+
+/// Which PostgreSQL runs, and which one the release has where that is another.
+pub(super) fn postgres(state: &State) -> String {
+    let runs = state.postgres;
+    let names = state.profile.names(&state.instance, &state.namespace);
+    match names.postgres_version {
+        Some(version) if version != runs => format!(
+            "It runs PostgreSQL {runs}; the release has {version}, which `cargo xtask setup` brings"
+        ),
+        _ => format!("It runs PostgreSQL {runs}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(profile: Profile, postgres: u32) -> State {
+        State {
+            pid: 1,
+            profile,
+            postgres,
+            seed: Seed::default().to_string(),
+            instance: "wa".to_owned(),
+            namespace: "cpd".to_owned(),
+            url: String::new(),
+            kubeconfig: PathBuf::new(),
+            started: String::new(),
+        }
+    }
+
+    #[test]
+    fn another_postgresql_than_that_of_the_release_is_told() {
+        let said = postgres(&state(Profile::V5_2_1, 15));
+        assert!(
+            said.contains("PostgreSQL 15") && said.contains("the release has 16"),
+            "{said}"
+        );
+        for (profile, version) in [(Profile::V5_2_1, 16), (Profile::V4_8_5, 15)] {
+            let said = postgres(&state(profile, version));
+            assert_eq!(said, format!("It runs PostgreSQL {version}"));
+        }
+    }
 }

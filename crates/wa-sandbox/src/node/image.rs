@@ -3,8 +3,10 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    path::{Path, PathBuf},
+    path::Path,
 };
+
+use local_postgres::Server;
 
 use super::Mount;
 
@@ -27,19 +29,34 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image of this machine's software, with the newest PostgreSQL's programs first on PATH, that sleeps.
+    /// An image of this machine's software that sleeps.
     pub fn of_this_machine(reference: impl Into<String>) -> Self {
-        let path = match newest_postgresql() {
-            Some(programs) => format!("{}:{PATH}", programs.display()),
-            None => PATH.to_owned(),
-        };
         Self {
             reference: reference.into(),
             user: 1000,
-            environment: vec![("PATH".to_owned(), path)],
+            environment: vec![("PATH".to_owned(), PATH.to_owned())],
             default_command: ["sleep", "infinity"].map(str::to_owned).to_vec(),
             mounts: Vec::new(),
         }
+    }
+
+    /// The image with the programs of that PostgreSQL first on PATH.
+    pub(crate) fn with_postgres(mut self, server: &Server) -> Self {
+        let programs = if server.directory.starts_with("/usr") {
+            server.programs()
+        } else {
+            let target = Path::new("/opt/postgresql").join(server.major.to_string());
+            self.mounts.push(Mount {
+                source: server.directory.clone(),
+                target: target.clone(),
+                read_only: true,
+            });
+            target.join("bin")
+        };
+        self.environment.retain(|(name, _)| name != "PATH");
+        let path = format!("{}:{PATH}", programs.display());
+        self.environment.push(("PATH".to_owned(), path));
+        self
     }
 
     /// A digest as the container runtime reports it, the same for the same reference.
@@ -51,17 +68,4 @@ impl Image {
         };
         format!("sha256:{}", (0..4).map(part).collect::<String>())
     }
-}
-
-/// Directory of the newest PostgreSQL's programs where Debian puts them; elsewhere they are on PATH.
-fn newest_postgresql() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    versions
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .max()
-        .map(|version| {
-            Path::new("/usr/lib/postgresql")
-                .join(version.to_string())
-                .join("bin")
-        })
 }

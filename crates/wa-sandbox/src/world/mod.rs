@@ -20,6 +20,7 @@ mod storage;
 
 use std::io;
 
+use local_postgres::Server;
 use serde_json::Value;
 
 pub(crate) use portworx::Daemons;
@@ -107,24 +108,26 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The images its pods name.
-    pub(crate) fn images(names: &Names) -> Vec<Image> {
+    /// The images its pods name, with that PostgreSQL in those that have one.
+    pub(crate) fn images(names: &Names, server: &Server) -> Vec<Image> {
         let mut images: Vec<_> = assistant::images(names)
             .into_iter()
-            .chain([backup::image_of(names), etcd::IMAGE.to_owned()])
+            .chain([etcd::IMAGE.to_owned()])
             .map(Image::of_this_machine)
             .collect();
+        images.push(Image::of_this_machine(backup::image_of(names)).with_postgres(server));
         images.push(Image {
             user: 26,
-            ..Image::of_this_machine(postgres::IMAGE)
+            ..Image::of_this_machine(postgres::image(server.major)).with_postgres(server)
         });
         images
     }
 
-    /// Creates every object of the installation.
+    /// Creates every object of the installation, which runs that major version of PostgreSQL.
     pub(crate) fn install(
         store: &Store,
         names: Names,
+        postgres_version: u32,
         storage: Storage,
         process_one: ProcessOne,
     ) -> Result<Self, WorldError> {
@@ -181,7 +184,7 @@ impl World {
         let cluster = create(
             store,
             &resources::POSTGRES_CLUSTERS,
-            postgres::cluster(&names),
+            postgres::cluster(&names, postgres_version),
         )?;
         create_all(
             store,
@@ -189,7 +192,7 @@ impl World {
             assistant::deployments(&names),
         )?;
         create_all(store, &resources::CRON_JOBS, [backup::cron_job(&names)])?;
-        let mut pods = postgres::pods(&names, &cluster, process_one);
+        let mut pods = postgres::pods(&names, postgres_version, &cluster, process_one);
         pods.push(etcd::pod(&names));
         create_all(store, &resources::PODS, pods.clone())?;
         Ok(Self {

@@ -78,6 +78,7 @@ impl Profile {
             } else {
                 "postgres"
             }),
+            postgres_version: postgres_16.then_some(16),
             postgres_labels: match self {
                 Self::V4_0 => PostgresLabels::Postgresql,
                 Self::V4_8_5 => PostgresLabels::App,
@@ -146,6 +147,8 @@ pub struct Names {
     pub version: &'static str,
     /// The PostgreSQL cluster; its pods are called `…-1` and `…-2`.
     pub postgres_cluster: String,
+    /// The major version of PostgreSQL, where the release gives it away.
+    pub postgres_version: Option<u32>,
     /// How the pods of the PostgreSQL cluster are labelled.
     pub postgres_labels: PostgresLabels,
     /// Where the store's connection strings are.

@@ -83,6 +83,11 @@ fn each_profile_has_the_names_of_its_release() {
         let [name, component, key] = secret;
         assert_eq!(names.postgres_cluster, cluster, "{profile}");
         assert_eq!(
+            names.postgres_version,
+            cluster.ends_with("-16").then_some(16),
+            "{profile}"
+        );
+        assert_eq!(
             names.postgres_ca_secret(),
             format!("{cluster}-ca"),
             "{profile}"

@@ -5,12 +5,16 @@ use serde_json::Value;
 
 use super::*;
 
+/// No version that the machine has: nothing is run here.
+const VERSION: u32 = 99;
+
 fn installed(profile: Profile) -> (Store, Names) {
     let store = Store::new();
     let names = profile.names("wa", "cpd");
     World::install(
         &store,
         names.clone(),
+        VERSION,
         super::Storage::default(),
         super::ProcessOne::default(),
     )
@@ -103,6 +107,14 @@ async fn postgres_pods_carry_the_labels_of_their_release() {
             .get(&resources::POSTGRES_CLUSTERS, "cpd", cluster)
             .expect("the cluster");
         assert_eq!(custom["status"]["currentPrimary"], expected[0], "{profile}");
+        assert_eq!(
+            custom["status"]["pgDataImageInfo"]["majorVersion"], VERSION,
+            "{profile}"
+        );
+        assert_eq!(
+            custom["spec"]["imageName"], primary["spec"]["containers"][0]["image"],
+            "{profile}"
+        );
     }
 }
 
@@ -233,7 +245,11 @@ async fn the_assistant_states_its_version_and_its_active_patches() {
 async fn every_image_that_is_named_can_be_pulled() {
     for profile in Profile::ALL {
         let (store, names) = installed(profile);
-        let images: Vec<_> = World::images(&names)
+        let server = Server {
+            major: VERSION,
+            directory: "/postgres".into(),
+        };
+        let images: Vec<_> = World::images(&names, &server)
             .into_iter()
             .map(|image| image.reference)
             .collect();

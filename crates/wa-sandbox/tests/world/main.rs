@@ -7,3 +7,4 @@ mod process_one;
 mod running;
 mod storage;
 mod support;
+mod versions;

@@ -11,8 +11,6 @@ use crate::store::object;
 use crate::world::secrets::{Authority, Certificate, Credentials};
 use crate::world::{Names, PostgresLabels, ProcessOne, Storage};
 
-/// The image of both pods.
-pub(in crate::world) const IMAGE: &str = "icr.io/cpopen/edb/postgresql:16";
 /// The database user of the store.
 pub(in crate::world) const USER: &str = "dbadmin";
 /// The port of PostgreSQL.
@@ -20,8 +18,13 @@ pub(in crate::world) const PORT: u16 = 5432;
 
 const SERVE: &str = include_str!("../scripts/serve-postgres.sh");
 
+/// The image of every pod.
+pub(in crate::world) fn image(version: u32) -> String {
+    format!("icr.io/cpopen/edb/postgresql:{version}")
+}
+
 /// The EDB operator's resource.
-pub(in crate::world) fn cluster(names: &Names) -> Value {
+pub(in crate::world) fn cluster(names: &Names, version: u32) -> Value {
     let cluster = &names.postgres_cluster;
     let pods = [names.primary_pod(), replica_pod(cluster)];
     json!({
@@ -30,22 +33,28 @@ pub(in crate::world) fn cluster(names: &Names) -> Value {
             "name": cluster, "namespace": names.namespace,
             "labels": { "app.kubernetes.io/instance": names.instance },
         },
-        "spec": { "imageName": IMAGE, "instances": 2, "storage": { "size": "10Gi" } },
+        "spec": { "imageName": image(version), "instances": 2, "storage": { "size": "10Gi" } },
         "status": {
             "currentPrimary": pods[0], "targetPrimary": pods[0],
             "instances": 2, "readyInstances": 2, "instanceNames": pods,
             "phase": "Cluster in healthy state",
+            "pgDataImageInfo": { "image": image(version), "majorVersion": version },
             "writeService": names.postgres_service(),
         },
     })
 }
 
 /// The pods of the cluster and, where names invite it, one of another cluster whose name begins alike.
-pub(in crate::world) fn pods(names: &Names, owner: &Value, process_one: ProcessOne) -> Vec<Value> {
+pub(in crate::world) fn pods(
+    names: &Names,
+    version: u32,
+    owner: &Value,
+    process_one: ProcessOne,
+) -> Vec<Value> {
     let cluster = &names.postgres_cluster;
     let mut pods = vec![
-        pod(names, cluster, &names.primary_pod(), "primary"),
-        pod(names, cluster, &replica_pod(cluster), "replica"),
+        pod(names, version, cluster, &names.primary_pod(), "primary"),
+        pod(names, version, cluster, &replica_pod(cluster), "replica"),
     ];
     for pod in &mut pods {
         pod["metadata"]["ownerReferences"] = json!([{
@@ -60,7 +69,13 @@ pub(in crate::world) fn pods(names: &Names, owner: &Value, process_one: ProcessO
     let older = format!("{}-postgres", names.instance);
     if *cluster != older {
         // Left behind by an upgrade: every prefix match on the older name finds both.
-        pods.push(pod(names, &older, &format!("{older}-3"), "replica"));
+        pods.push(pod(
+            names,
+            version,
+            &older,
+            &format!("{older}-3"),
+            "replica",
+        ));
     }
     pods
 }
@@ -82,7 +97,7 @@ fn pod_labels(names: &Names, cluster: &str, role: &str) -> Value {
     labels
 }
 
-fn pod(names: &Names, cluster: &str, name: &str, role: &str) -> Value {
+fn pod(names: &Names, version: u32, cluster: &str, name: &str, role: &str) -> Value {
     let serves = name == names.primary_pod();
     let command = if serves {
         json!(["/bin/bash", "-c", SERVE])
@@ -90,7 +105,7 @@ fn pod(names: &Names, cluster: &str, name: &str, role: &str) -> Value {
         json!(["sleep", "infinity"])
     };
     let mut container = json!({
-        "name": "postgres", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": command,
+        "name": "postgres", "image": image(version), "imagePullPolicy": "IfNotPresent", "command": command,
         "env": [
             { "name": "PGDATA", "value": "/var/lib/postgresql/data/pgdata" },
             { "name": "PGHOST", "value": "/controller/run" },
