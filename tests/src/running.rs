@@ -11,8 +11,8 @@ use crate::{Outcome, World, start, wait_until};
 /// A request by which a command is known to have come so far: its method, and a part of path and query.
 pub type Request = (&'static str, &'static str);
 
-/// A part of the program that sends a file's ranges, as it stands in the request.
-pub const FETCH: &str = "forward";
+/// What sends the ranges of a file, as it stands in the request.
+pub const FETCH: &str = "kube-transfer-ranges";
 
 /// A running command. It is killed when the test fails.
 pub struct Running<'a> {
