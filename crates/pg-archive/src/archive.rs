@@ -1,18 +1,20 @@
 //! An archive from its first byte to its last.
 
-use std::{fmt, io::Read};
+use std::{collections::HashSet, fmt, io::Read};
 
 use crate::{
     blocks::{Block, Blocks},
     chunks::Chunks,
     content::Content,
     copy::Row,
+    entry::TocEntry,
     error::{ArchiveError, ErrorKind, Place, field},
-    header::{Compression, Header},
-    rows::{self, RowReader},
+    header::{self, Compression, Header, InFront},
+    rows::{self, Line, RowReader},
     source::Source,
-    summary::{Contents, LargeObjects, TableData},
-    toc::{Toc, TocEntry},
+    summary::{Contents, LargeObjects, TableData, TableName},
+    tail,
+    toc::Toc,
 };
 
 const DEFAULT_ROW_LIMIT_BYTES: usize = 16 * 1024 * 1024;
@@ -21,6 +23,7 @@ const DEFAULT_ROW_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 /// the file is never rewound, so that it can be a pipe.
 pub struct Archive<R> {
     source: Source<R>,
+    in_front: Option<InFront>,
     header: Header,
     toc: Toc,
     row_limit_bytes: usize,
@@ -45,6 +48,9 @@ pub trait Visitor {
 
     /// Takes a row of a table that is wanted.
     fn row(&mut self, table: &TocEntry, row: &Row);
+
+    /// Called in place of [`row`](Self::row) for one that is larger than the [limit](Archive::with_row_limit).
+    fn large_row(&mut self, _table: &TocEntry) {}
 }
 
 impl Visitor for () {
@@ -59,11 +65,22 @@ impl<R: Read> Archive<R> {
     /// Reads the header and the table of contents. The reader is read in pieces of 64 KiB and needs no buffer of its own.
     pub fn open(reader: R) -> Result<Self, ArchiveError> {
         let mut source = Source::new(reader);
-        let header = Header::read(&mut source).map_err(|error| error.in_place(|| Place::Header))?;
-        let toc = Toc::read(&mut source, &header)
-            .map_err(|error| error.in_place(|| Place::TableOfContents))?;
+        let in_header = |error: ArchiveError| error.in_place(|| Place::Header);
+        let in_front = header::read_magic(&mut source).map_err(in_header)?;
+        let head = Header::read(&mut source)
+            .map_err(in_header)
+            .and_then(|header| {
+                let toc = Toc::read(&mut source, &header)
+                    .map_err(|error| error.in_place(|| Place::TableOfContents))?;
+                Ok((header, toc))
+            });
+        let (header, toc) = match head {
+            Ok(head) => head,
+            Err(error) => return behind(in_front, Err(error)),
+        };
         Ok(Self {
             source,
+            in_front,
             header,
             toc,
             row_limit_bytes: DEFAULT_ROW_LIMIT_BYTES,
@@ -71,7 +88,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// Sets how long a row may be, as it stands in the archive, that is given to a visitor or by [`rows`](Self::rows).
-    /// A longer one is an error. 16 MiB unless set. Rows that nobody asks for have no limit.
+    /// A longer one is passed over there and an error here. 16 MiB unless set.
     #[must_use]
     pub fn with_row_limit(mut self, bytes: usize) -> Self {
         self.row_limit_bytes = bytes;
@@ -83,7 +100,8 @@ impl<R: Read> Archive<R> {
         &self.header
     }
 
-    /// The objects in the archive, in the order in which pg_restore creates them.
+    /// The objects in the archive, in the order in which pg_restore creates them. Of those without data only as many as
+    /// 16 MiB hold, which are all but the last ones of several 10,000.
     pub fn entries(&self) -> &[TocEntry] {
         &self.toc.entries
     }
@@ -97,35 +115,16 @@ impl<R: Read> Archive<R> {
     /// visitor got counts only if the result is `Ok`.
     pub fn verify_with(self, visitor: &mut impl Visitor) -> Result<Contents, ArchiveError> {
         let Self {
-            mut source,
+            source,
+            in_front,
             header,
             toc,
             row_limit_bytes,
         } = self;
-        let mut blocks = Blocks::new(&toc);
-        let mut tables = Vec::new();
-        let mut large_objects = LargeObjects::default();
-        while let Some(block) = blocks.next(&mut source)? {
-            source = match block {
-                Block::Data(entry) => {
-                    let content = Content::new(source, header.compression)?;
-                    let (source, table) = read_table(content, entry, row_limit_bytes, visitor)
-                        .map_err(|error| error.in_place(|| Place::Data(entry.label())))?;
-                    tables.push(table);
-                    source
-                }
-                Block::LargeObjects(entry) => {
-                    read_large_objects(source, header.compression, &mut large_objects)
-                        .map_err(|error| error.in_place(|| Place::Data(entry.label())))?
-                }
-            };
-        }
-        Ok(Contents {
-            header,
-            tables,
-            large_objects,
-            archive_bytes: source.offset(),
-        })
+        behind(
+            in_front,
+            read_all(source, header, &toc, row_limit_bytes, visitor),
+        )
     }
 
     /// Yields the rows of one table without verifying the rest of the archive. The schema is needed only if several
@@ -133,6 +132,7 @@ impl<R: Read> Archive<R> {
     pub fn rows(self, schema: Option<&str>, table: &str) -> Result<Rows<R>, ArchiveError> {
         let Self {
             mut source,
+            in_front: _,
             header,
             toc,
             row_limit_bytes,
@@ -198,6 +198,82 @@ impl<R: Read> Iterator for Rows<R> {
     }
 }
 
+/// What reading an archive came to that had something in front of it, which makes it none as it is.
+fn behind<T>(in_front: Option<InFront>, read: Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    let Some(in_front) = in_front else {
+        return read;
+    };
+    match read {
+        Err(error) if matches!(error.kind(), ErrorKind::Io(_)) => Err(error),
+        read => Err(ArchiveError::new(
+            ErrorKind::SomethingInFront {
+                bytes: in_front.bytes,
+                line: in_front.line,
+                behind: read.err(),
+            },
+            in_front.bytes,
+        )),
+    }
+}
+
+/// Reads the blocks and what is behind them.
+fn read_all<R: Read>(
+    mut source: Source<R>,
+    header: Header,
+    toc: &Toc,
+    row_limit_bytes: usize,
+    visitor: &mut impl Visitor,
+) -> Result<Contents, ArchiveError> {
+    let mut blocks = Blocks::new(toc);
+    let mut tables = Vec::new();
+    let mut large_objects = LargeObjects::default();
+    while let Some(block) = blocks.next(&mut source)? {
+        source = match block {
+            Block::Data(entry) => {
+                let content = Content::new(source, header.compression)?;
+                let (source, table) = read_table(content, entry, row_limit_bytes, visitor)
+                    .map_err(|error| error.in_place(|| Place::Data(entry.label())))?;
+                tables.push(table);
+                source
+            }
+            Block::LargeObjects(entry) => {
+                read_large_objects(source, header.compression, &mut large_objects)
+                    .map_err(|error| error.in_place(|| Place::Data(entry.label())))?
+            }
+        };
+    }
+    let (archive_bytes, behind) = tail::read(&mut source, &header, toc)
+        .map_err(|error| error.in_place(|| Place::BehindBlocks))?;
+    Ok(Contents {
+        header,
+        tables,
+        large_objects,
+        tables_without_data: tables_without_data(toc),
+        defines_no_table: !toc.entries.iter().any(TocEntry::is_table),
+        archive_bytes,
+        behind,
+    })
+}
+
+fn tables_without_data(toc: &Toc) -> Vec<TableName> {
+    let name = |entry: &TocEntry| (entry.schema.clone(), entry.tag.clone());
+    let with_data: HashSet<_> = toc
+        .entries
+        .iter()
+        .filter(|entry| entry.is_table_data())
+        .map(name)
+        .collect();
+    let defined = toc
+        .entries
+        .iter()
+        .filter(|entry| entry.is_table() && !entry.is_partitioned);
+    defined
+        .map(name)
+        .filter(|name| !with_data.contains(name))
+        .map(|(schema, name)| TableName { schema, name })
+        .collect()
+}
+
 fn find_table<'t>(
     toc: &'t Toc,
     schema: Option<&str>,
@@ -254,8 +330,12 @@ fn read_table<R: Read>(
         let columns = row_columns(entry).map_err(|kind| content.error(kind))?;
         let mut reader = RowReader::new(columns, row_limit_bytes);
         let mut rows = 0;
-        while let Some(row) = reader.next(&mut content)? {
-            visitor.row(entry, row);
+        loop {
+            match reader.next_line(&mut content)? {
+                Line::Row(row) => visitor.row(entry, row),
+                Line::TooLarge => visitor.large_row(entry),
+                Line::End => break,
+            }
             rows += 1;
         }
         Some(rows)

@@ -3,9 +3,10 @@
 use std::io::Read;
 
 use crate::{
+    entry::TocEntry,
     error::{ArchiveError, Corruption, ErrorKind, Place, field},
     source::Source,
-    toc::{Toc, TocEntry},
+    toc::Toc,
 };
 
 const TYPE_DATA: u8 = 1;
@@ -29,7 +30,7 @@ pub(crate) enum Block<'t> {
 
 impl<'t> Blocks<'t> {
     pub(crate) fn new(toc: &'t Toc) -> Self {
-        let promised = toc.entries.iter().filter(|entry| entry.has_data).count();
+        let promised = toc.entries_with_data();
         Self {
             toc,
             seen: vec![false; toc.entries.len()],
@@ -38,7 +39,7 @@ impl<'t> Blocks<'t> {
         }
     }
 
-    /// Reads the beginning of the next block; none at the end of a complete archive.
+    /// Reads the beginning of the next block; none behind the last.
     pub(crate) fn next<R: Read>(
         &mut self,
         source: &mut Source<R>,
@@ -48,13 +49,13 @@ impl<'t> Blocks<'t> {
     }
 
     fn read<R: Read>(&mut self, source: &mut Source<R>) -> Result<Option<Block<'t>>, ArchiveError> {
-        let begin = source.offset();
-        let Some(block_type) = source.next_byte()? else {
-            return self.check_complete(source).map(|()| None);
-        };
         if self.missing == 0 {
-            return Err(ArchiveError::new(Corruption::TrailingGarbage, begin));
+            return Ok(None);
         }
+        let begin = source.archive_offset();
+        let Some(block_type) = source.next_byte()? else {
+            return Err(self.incomplete(source));
+        };
         if !matches!(block_type, TYPE_DATA | TYPE_LARGE_OBJECTS) {
             return Err(source.error(field(
                 "the type of a data block",
@@ -95,9 +96,6 @@ impl<'t> Blocks<'t> {
             .position(dump_id)
             .ok_or(Corruption::UnknownDumpId(dump_id))?;
         let entry = &self.toc.entries[position];
-        if !entry.has_data {
-            return Err(Corruption::UnpromisedBlock(entry.label()));
-        }
         if std::mem::replace(&mut self.seen[position], true) {
             return Err(Corruption::DuplicateBlock(entry.label()));
         }
@@ -105,20 +103,16 @@ impl<'t> Blocks<'t> {
         Ok(entry)
     }
 
-    fn check_complete<R: Read>(&self, source: &Source<R>) -> Result<(), ArchiveError> {
-        let mut unseen = self
-            .toc
-            .entries
-            .iter()
-            .zip(&self.seen)
-            .filter(|(entry, seen)| entry.has_data && !**seen);
-        match unseen.next() {
-            None => Ok(()),
-            Some((first, _)) => Err(source.error(ErrorKind::MissingData {
-                first: first.label(),
-                missing: self.missing,
-                promised: self.promised,
-            })),
-        }
+    fn incomplete<R: Read>(&self, source: &Source<R>) -> ArchiveError {
+        let entries = self.toc.entries.iter().zip(&self.seen);
+        let mut unseen = entries.filter(|(entry, seen)| entry.has_data && !**seen);
+        source.error(ErrorKind::MissingData {
+            first: unseen
+                .next()
+                .map(|(entry, _)| entry.label())
+                .unwrap_or_default(),
+            missing: self.missing,
+            promised: self.promised,
+        })
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{fmt, io};
 
-use crate::header::Version;
+use crate::{
+    alteration::Alteration,
+    header::Version,
+    lookalike::{Lookalike, NoArchive},
+};
 
 /// Why an archive could not be read: what happened, at which byte, in which part of the file.
 #[derive(Debug)]
@@ -13,6 +17,21 @@ struct Details {
     kind: ErrorKind,
     offset: u64,
     place: Option<Place>,
+    alteration: Option<Alteration>,
+}
+
+/// What an error says about the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is an archive that was damaged, or has something in front of it. pg_restore does not restore all of it.
+    Damaged,
+    /// It is no archive at all.
+    NoArchive,
+    /// It may be a sound archive, but of a kind that this crate does not read, or with something in it that is over a
+    /// limit of this crate.
+    NotJudged,
+    /// Nothing: the reader failed, or what was asked for is not there.
+    None,
 }
 
 impl ArchiveError {
@@ -21,7 +40,13 @@ impl ArchiveError {
             kind: kind.into(),
             offset,
             place: None,
+            alteration: None,
         }))
+    }
+
+    pub(crate) fn altered(mut self, alteration: Option<Alteration>) -> Self {
+        self.0.alteration = alteration;
+        self
     }
 
     /// Names the part of the archive, unless something closer to the cause already did.
@@ -33,6 +58,55 @@ impl ArchiveError {
     /// What happened.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
+    }
+
+    /// What the error says about the file.
+    pub fn verdict(&self) -> Verdict {
+        match self.kind() {
+            ErrorKind::Truncated { .. }
+            | ErrorKind::MissingData { .. }
+            | ErrorKind::Corrupt(_)
+            | ErrorKind::SomethingInFront { behind: None, .. } => Verdict::Damaged,
+            ErrorKind::SomethingInFront {
+                behind: Some(behind),
+                ..
+            } => behind.verdict(),
+            ErrorKind::NotAnArchive(NoArchive {
+                lookalike: Lookalike::TarDump,
+                ..
+            })
+            | ErrorKind::UnsupportedVersion(_)
+            | ErrorKind::UnsupportedCompression(_)
+            | ErrorKind::TooLarge { .. } => Verdict::NotJudged,
+            ErrorKind::NotAnArchive(_) => Verdict::NoArchive,
+            ErrorKind::NoSuchTable(_)
+            | ErrorKind::NoCopyData(_)
+            | ErrorKind::AmbiguousTable { .. }
+            | ErrorKind::Io(_) => Verdict::None,
+        }
+    }
+
+    /// How many bytes in front of a sound archive must be cut for the file to be one.
+    pub fn bytes_to_cut(&self) -> Option<u64> {
+        match self.kind() {
+            ErrorKind::SomethingInFront {
+                bytes,
+                behind: None,
+                ..
+            } => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// What was done to the whole file, where its bytes tell.
+    pub fn alteration(&self) -> Option<Alteration> {
+        match self.kind() {
+            ErrorKind::SomethingInFront {
+                behind: Some(behind),
+                ..
+            } => behind.alteration(),
+            _ => self.0.alteration,
+        }
     }
 
     /// How many bytes of the file, from its beginning, had been read when the fault was noticed. Damage inside a
@@ -53,7 +127,14 @@ impl fmt::Display for ArchiveError {
             kind,
             offset,
             place,
+            alteration,
         } = &*self.0;
+        if let ErrorKind::SomethingInFront { .. } | ErrorKind::NotAnArchive(_) = kind {
+            return kind.fmt(f);
+        }
+        if let Some(alteration) = alteration {
+            write!(f, "{alteration}; noticed because ")?;
+        }
         write!(f, "{kind} (at byte {offset}")?;
         if let Some(place) = place {
             write!(f, ", in {place}")?;
@@ -77,8 +158,10 @@ pub enum Place {
     Header,
     /// The list of objects behind the header.
     TableOfContents,
-    /// Between the data blocks, or behind the last one.
+    /// Between the data blocks.
     BetweenBlocks,
+    /// Behind the last data block.
+    BehindBlocks,
     /// The data block of an entry, e.g. `table public.tenant`.
     Data(String),
     /// One large object.
@@ -91,6 +174,7 @@ impl fmt::Display for Place {
             Self::Header => f.write_str("the header"),
             Self::TableOfContents => f.write_str("the table of contents"),
             Self::BetweenBlocks => f.write_str("the sequence of data blocks"),
+            Self::BehindBlocks => f.write_str("what follows the data blocks"),
             Self::Data(entry) => write!(f, "the data of {entry}"),
             Self::LargeObject(oid) => write!(f, "large object {oid}"),
         }
@@ -103,26 +187,36 @@ impl fmt::Display for Place {
 pub enum ErrorKind {
     /// The file does not begin like an archive.
     #[error("not a pg_dump custom-format archive: {0}")]
-    NotAnArchive(Lookalike),
+    NotAnArchive(NoArchive),
+
+    /// An archive begins behind something else.
+    #[error("{}", in_front(*bytes, line.as_deref(), behind.as_ref()))]
+    SomethingInFront {
+        /// How many bytes are in front.
+        bytes: u64,
+        /// Their first line, where it is text.
+        line: Option<String>,
+        /// What else is wrong with the archive; where nothing is, it is sound as soon as the bytes in front are cut.
+        behind: Option<ArchiveError>,
+    },
 
     /// An archive version this crate does not know, so nothing behind it can be trusted.
     #[error(
-        "archive version {0} is not supported, only {oldest} to {newest} are; \
-         use a release of this program that knows it, or dump with pg_dump 9.0 to 18",
+        "it has archive version {0}, and only {oldest} to {newest} (pg_dump 9.0 to 18) are known here; \
+         use a release of this program that knows it, or that version's pg_restore",
         oldest = Version::OLDEST, newest = Version::NEWEST
     )]
     UnsupportedVersion(Version),
 
     /// A compression method this crate does not know.
     #[error(
-        "compression method {0} is not supported, only none (0), gzip (1), lz4 (2) and zstd (3) are; dump with one of them"
+        "it has compression method {0}, and only none (0), gzip (1), lz4 (2) and zstd (3) are known here; \
+         use a release of this program that knows it, or the pg_restore that belongs to it"
     )]
     UnsupportedCompression(u8),
 
     /// The file ends in the middle of something.
-    #[error(
-        "the archive is truncated: it ends where {expected} is expected; make or copy the dump again"
-    )]
+    #[error("the archive is truncated: it ends where {expected} is expected")]
     Truncated {
         /// What should have come next.
         expected: &'static str,
@@ -130,7 +224,7 @@ pub enum ErrorKind {
 
     /// The file ends at a block boundary, but the table of contents promises more blocks.
     #[error(
-        "the archive is truncated: it ends without the data of {first} ({missing} of {promised} data blocks are missing); make or copy the dump again"
+        "the archive is truncated: it ends without the data of {first} ({missing} of {promised} data blocks are missing)"
     )]
     MissingData {
         /// The first entry in the table of contents whose data did not come.
@@ -142,11 +236,11 @@ pub enum ErrorKind {
     },
 
     /// The bytes contradict the format, a checksum, or each other.
-    #[error("the archive is corrupt: {0}; make or copy the dump again")]
+    #[error("the archive is corrupt: {0}")]
     Corrupt(#[source] Corruption),
 
     /// Something is larger than this crate is willing to hold in memory.
-    #[error("{what} is larger than the limit of {limit_bytes} bytes")]
+    #[error("{what} is larger than the limit of {limit_bytes} bytes that is set here")]
     TooLarge {
         /// What is too large.
         what: &'static str,
@@ -184,41 +278,23 @@ impl From<Corruption> for ErrorKind {
     }
 }
 
-/// What a file that is no archive looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Lookalike {
-    /// Zero bytes.
-    #[error("the file is empty; the dump failed before it wrote anything")]
-    Empty,
-    /// `pg_dump -Fp` or `pg_dumpall`.
-    #[error("it is a plain SQL dump; make it with `pg_dump -Fc`, or load it with psql")]
-    PlainSql,
-    /// `pg_dump -Ft`, or any other tar file.
-    #[error("it is a tar file; make the dump with `pg_dump -Fc`")]
-    Tar,
-    /// The `toc.dat` of `pg_dump -Fd` or `-Ft`.
-    #[error(
-        "it is the toc.dat of a directory-format or tar-format dump, which has its data in other files; make the dump with `pg_dump -Fc`"
-    )]
-    TocOnly,
-    /// A gzip file.
-    #[error("it is a gzip file; decompress it with gunzip first")]
-    Gzip,
-    /// A zstd file.
-    #[error("it is a zstd file; decompress it with unzstd first")]
-    Zstd,
-    /// A file encrypted with age.
-    #[error("it is encrypted with age; decrypt it first")]
-    Age,
-    /// Passed through a shell that rewrites output as text.
-    #[error(
-        "it was rewritten as UTF-16 text, as PowerShell's `>` does, and cannot be repaired; write the dump with `pg_dump -f`"
-    )]
-    Utf16,
-    /// None of the above.
-    #[error("it does not begin with PGDMP")]
-    Unknown,
+impl ErrorKind {
+    /// Whether the bytes were changed or cut.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Truncated { .. } | Self::MissingData { .. } | Self::Corrupt(_)
+        )
+    }
+}
+
+fn in_front(bytes: u64, line: Option<&str>, behind: Option<&ArchiveError>) -> String {
+    let line = line.map_or_else(String::new, |line| format!(", beginning with {line:?}"));
+    let behind = behind.map_or_else(
+        || ", which is sound".to_owned(),
+        |error| format!("; and of that: {error}"),
+    );
+    format!("there are {bytes} bytes in front of the archive{line}{behind}")
 }
 
 /// How the bytes contradict the format.
@@ -239,14 +315,11 @@ pub enum Corruption {
     #[error("two entries of the table of contents have dump id {0}")]
     DuplicateDumpId(i32),
     /// A data block belongs to no entry.
-    #[error("a data block has dump id {0}, which is not in the table of contents")]
+    #[error("a data block has dump id {0}, which no entry with data has")]
     UnknownDumpId(i32),
     /// An entry has two data blocks.
     #[error("there is a second data block of {0}")]
     DuplicateBlock(String),
-    /// An entry that has no data has a block.
-    #[error("there is a data block of {0}, which has none according to the table of contents")]
-    UnpromisedBlock(String),
     /// A block does not begin where the table of contents says.
     #[error("the data block begins at byte {found}, but the table of contents says {recorded}")]
     MisplacedBlock {
@@ -275,9 +348,6 @@ pub enum Corruption {
         /// How many fields the row has.
         found: usize,
     },
-    /// Bytes behind the last block.
-    #[error("there are bytes behind the last data block")]
-    TrailingGarbage,
 }
 
 /// A [`Corruption::Field`].

@@ -2,8 +2,11 @@
 
 use std::{fmt, io::Read};
 
+use memchr::memmem;
+
 use crate::{
-    error::{ArchiveError, ErrorKind, Lookalike, field},
+    error::{ArchiveError, ErrorKind, field},
+    lookalike::{self, Lookalike, NoArchive, SNIFFED_BYTES},
     source::{Source, Width},
 };
 
@@ -12,11 +15,8 @@ const MAGIC: &[u8; 5] = b"PGDMP";
 /// The format code of `pg_dump -Fc`; tar and directory dumps have a similar `toc.dat` with another code.
 const FORMAT_CUSTOM: u8 = 1;
 
-/// Enough to recognize a tar file, whose magic is at byte 257.
-const SNIFFED_BYTES: usize = 264;
-
-/// Names and version strings are short; a longer one is a damaged length.
-const STRING_LIMIT_BYTES: u32 = 64 * 1024;
+/// What is kept of names and version strings, which are short.
+const STRING_BYTES: usize = 64 * 1024;
 
 /// What the header says about the whole archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,9 +139,16 @@ impl fmt::Display for CreationTime {
     }
 }
 
+/// What stands before the archive in its file: a message that a program printed there, for instance.
+#[derive(Debug)]
+pub(crate) struct InFront {
+    pub(crate) bytes: u64,
+    pub(crate) line: Option<String>,
+}
+
 impl Header {
+    /// Reads what follows the magic.
     pub(crate) fn read<R: Read>(source: &mut Source<R>) -> Result<Self, ArchiveError> {
-        read_magic(source)?;
         let [major, minor, _revision] = source.array("the archive version")?;
         let version = Version { major, minor };
         if !(Version::OLDEST..=Version::NEWEST).contains(&version) {
@@ -152,63 +159,64 @@ impl Header {
         let offset_width = read_width(source, "the size of a file offset")?;
         match source.byte("the format code")? {
             FORMAT_CUSTOM => {}
-            3 | 5 => return Err(source.error(ErrorKind::NotAnArchive(Lookalike::TocOnly))),
+            3 | 5 => {
+                return Err(source.error(ErrorKind::NotAnArchive(NoArchive {
+                    lookalike: Lookalike::TocOnly,
+                    first_line: None,
+                })));
+            }
             code => return Err(source.error(field("the format code", code, "1 (custom format)"))),
         }
         Ok(Self {
             version,
             compression: read_compression(source, version)?,
             created: read_creation_time(source)?,
-            database: source.string("the name of the database", STRING_LIMIT_BYTES)?,
-            server_version: source.string("the version of the server", STRING_LIMIT_BYTES)?,
-            pg_dump_version: source.string("the version of pg_dump", STRING_LIMIT_BYTES)?,
+            database: source.string("the name of the database", STRING_BYTES)?,
+            server_version: source.string("the version of the server", STRING_BYTES)?,
+            pg_dump_version: source.string("the version of pg_dump", STRING_BYTES)?,
             offset_width,
         })
     }
 }
 
-fn read_magic<R: Read>(source: &mut Source<R>) -> Result<(), ArchiveError> {
-    let mut magic = [0; MAGIC.len()];
-    let read = source.read_up_to(&mut magic)?;
-    if &magic == MAGIC {
-        return Ok(());
-    }
-    if read > 0 && MAGIC.starts_with(&magic[..read]) {
-        return Err(source.error(ErrorKind::Truncated {
-            expected: "the magic PGDMP",
-        }));
-    }
-    let mut start = [0; SNIFFED_BYTES];
-    start[..read].copy_from_slice(&magic[..read]);
-    let rest = source.read_up_to(&mut start[read..])?;
-    Err(ArchiveError::new(
-        ErrorKind::NotAnArchive(Lookalike::of(&start[..read + rest])),
-        0,
-    ))
+/// Reads the magic, which may have something in front of it.
+pub(crate) fn read_magic<R: Read>(source: &mut Source<R>) -> Result<Option<InFront>, ArchiveError> {
+    let begin = source.peek(MAGIC.len())?;
+    let in_front = if begin == MAGIC {
+        None
+    } else if !begin.is_empty() && MAGIC.starts_with(&begin) {
+        source.consume(begin.len());
+        None
+    } else {
+        Some(pass_over(source)?)
+    };
+    source.array::<{ MAGIC.len() }>("the magic PGDMP")?;
+    Ok(in_front)
 }
 
-impl Lookalike {
-    fn of(start: &[u8]) -> Self {
-        match start {
-            [] => Self::Empty,
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Self::Utf16,
-            _ if start.starts_with(b"age-encryption.org/")
-                || start.starts_with(b"-----BEGIN AGE") =>
-            {
-                Self::Age
-            }
-            _ if start.get(257..262) == Some(b"ustar") => Self::Tar,
-            _ if start
-                .trim_ascii_start()
-                .starts_with(b"--\n-- PostgreSQL database") =>
-            {
-                Self::PlainSql
-            }
-            _ => Self::Unknown,
-        }
-    }
+/// Passes over what is in front of an archive, if there is one.
+fn pass_over<R: Read>(source: &mut Source<R>) -> Result<InFront, ArchiveError> {
+    let start = source.peek(SNIFFED_BYTES)?;
+    let file = NoArchive::of(&start);
+    // What has a magic of its own may hold an archive, but is to be opened in another way.
+    let begin = find_archive(&start).filter(|_| file.lookalike == Lookalike::Unknown);
+    let Some(begin) = begin else {
+        return Err(source.error(ErrorKind::NotAnArchive(file)));
+    };
+    source.begin_archive_behind(begin);
+    Ok(InFront {
+        bytes: begin as u64,
+        line: lookalike::first_line(&start[..begin]),
+    })
+}
+
+/// Where in these bytes an archive begins.
+pub(crate) fn find_archive(bytes: &[u8]) -> Option<usize> {
+    memmem::find_iter(bytes, MAGIC).find(|&begin| {
+        let behind = &bytes[begin + MAGIC.len()..];
+        // The major version, which no text has.
+        behind.first() == Some(&1)
+    })
 }
 
 fn read_width<R: Read>(source: &mut Source<R>, what: &'static str) -> Result<Width, ArchiveError> {

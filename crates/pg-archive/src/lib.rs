@@ -33,11 +33,21 @@
 //! # Ok::<(), pg_archive::ArchiveError>(())
 //! ```
 //!
+//! # Three verdicts
+//!
+//! A file is *sound* ([`Contents`]), *damaged* or no archive at all, or *not judged* ([`ArchiveError::verdict`]): of a
+//! newer version or in another way beyond this crate, and perhaps as sound as any. pg_restore is the measure. It looks at
+//! nothing behind the last data block, so what is there ([`Contents::behind`]) makes no archive unsound, and it refuses
+//! everything in front of `PGDMP`, so an archive there is damaged until that is cut ([`ArchiveError::bytes_to_cut`]).
+//! Tables that are defined without data ([`Contents::tables_without_data`]) are none of its business either.
+//!
+//! Of a damaged file, [`ArchiveError::alteration`] tells what was done to all of it, where the bytes show that. Of a file
+//! that is no archive, [`NoArchive`] tells what it looks like.
+//!
 //! # What verification finds
 //!
 //! - **Truncation**, at whichever byte: each block has an end mark, and each entry that promises data must have a block.
-//! - **Damage to the structure**: versions, lengths, types, ids, recorded offsets, the end-of-data line of each table,
-//!   bytes behind the end.
+//! - **Damage to the structure**: versions, lengths, types, ids, recorded offsets, the end-of-data line of each table.
 //! - **Damage to data compressed with gzip**: an Adler-32 checksum covers every block. It is weak for blocks of a few
 //!   hundred bytes: of all single bits flipped in one of 2 KB, one in 4000 goes unnoticed.
 //!
@@ -49,8 +59,10 @@
 //!
 //! The archive is not trusted: nothing is allocated because a length in it says so. At most are held:
 //!
-//! - the table of contents up to 64 MiB, while it grows 160 MiB; that of a usual database takes some kilobytes;
-//! - two buffers of 64 KiB;
+//! - of the table of contents, the entries with data up to 64 MiB, while they grow 160 MiB, and those without data up to
+//!   16 MiB, while they grow 40 MiB; what more there is without data, as the entry that each large object had until
+//!   pg_dump 16, is read and not held. That of a usual database takes some kilobytes;
+//! - two buffers of 64 KiB, and 16 KiB of the beginning of the file; of a damaged file, as much once more;
 //! - the state of one decompressor: 64 KiB for gzip; for lz4 two blocks, 0.2 MiB as pg_dump writes them and 9 MiB at
 //!   most; for zstd the window, 2 MiB at pg_dump's default level and 128 MiB at most, which is also what pg_restore
 //!   accepts;
@@ -80,6 +92,7 @@
 //! | blocks | for each entry with data, up to the end of the file: type, a byte; dump id, an integer |
 //! | | type 1, data: chunks |
 //! | | type 3, large objects: for each its oid, an integer, and chunks; then the integer 0 |
+//! | contents | where pg_dump can only append, once more, with the offsets; definitions of statistics are left out |
 //! | chunks | length, an integer, and as many bytes; then the integer 0. Together one compressed stream (zlib, an LZ4 frame, a Zstandard frame), or the data itself |
 //!
 //! | version | written by pg_dump |
@@ -91,27 +104,36 @@
 //! | 1.16 | 17 and 18: relation kinds; several blocks of large objects instead of one |
 //!
 //! Rows are COPY text: fields separated by tabs, `\N` for NULL, backslash escapes, a newline behind each row; then `\.`
-//! and three newlines. A dump to a file has offsets of its blocks, a dump to a pipe has none.
+//! and three newlines. A dump to a file has offsets of its blocks, a dump to a pipe has none. From version 16 on pg_dump
+//! appends to its standard output, so that of a dump by `>` the offsets are in a second table of contents, behind the
+//! blocks, which pg_restore does not read; with `>>` that is so in every version.
 
+mod alteration;
 mod archive;
 mod blocks;
 mod chunks;
 mod content;
 mod copy;
 mod decompress;
+mod entry;
 mod error;
 mod header;
+mod lookalike;
 mod rows;
 mod source;
 mod summary;
+mod tail;
 mod toc;
 
+pub use alteration::Alteration;
 pub use archive::{Archive, Rows, Visitor};
 pub use copy::{Field, Row};
-pub use error::{ArchiveError, Corruption, ErrorKind, Lookalike, Place};
+pub use entry::TocEntry;
+pub use error::{ArchiveError, Corruption, ErrorKind, Place, Verdict};
 pub use header::{Compression, CreationTime, Header, Version};
-pub use summary::{Contents, LargeObjects, TableData};
-pub use toc::TocEntry;
+pub use lookalike::{Compressor, Lookalike, NoArchive};
+pub use summary::{Contents, LargeObjects, TableData, TableName};
+pub use tail::{Behind, Trailing};
 
 // Compiles the example in the README.
 #[cfg(doctest)]

@@ -76,17 +76,35 @@ impl RowReader {
         self.row.columns()
     }
 
-    /// The next row, or none behind the last one.
+    /// The next row, or none behind the last one. A row that is too large is an error.
     pub(crate) fn next<R: Read>(
         &mut self,
         content: &mut Content<R>,
     ) -> Result<Option<&Row>, ArchiveError> {
-        if !self.read_line(content)? {
-            return Err(content.error(Corruption::UnterminatedCopy));
+        let limit_bytes = self.limit_bytes as u64;
+        match self.next_line(content)? {
+            Line::End => Ok(None),
+            Line::TooLarge => Err(content.error(ErrorKind::TooLarge {
+                what: "a row",
+                limit_bytes,
+            })),
+            Line::Row(row) => Ok(Some(row)),
+        }
+    }
+
+    /// The next row, passed over where it is too large.
+    pub(crate) fn next_line<R: Read>(
+        &mut self,
+        content: &mut Content<R>,
+    ) -> Result<Line<'_>, ArchiveError> {
+        match self.read_line(content)? {
+            LineRead::None => return Err(content.error(Corruption::UnterminatedCopy)),
+            LineRead::TooLarge => return Ok(Line::TooLarge),
+            LineRead::Whole => {}
         }
         if self.line == b"\\." {
             return if self.at_end(content)? {
-                Ok(None)
+                Ok(Line::End)
             } else {
                 Err(content.error(Corruption::UnterminatedCopy))
             };
@@ -96,44 +114,62 @@ impl RowReader {
         if found != expected {
             return Err(content.error(Corruption::FieldCount { expected, found }));
         }
-        Ok(Some(&self.row))
+        Ok(Line::Row(&self.row))
     }
 
     /// Whether only the two empty lines follow that pg_dump writes behind the end-of-data line.
     fn at_end<R: Read>(&mut self, content: &mut Content<R>) -> Result<bool, ArchiveError> {
         for _ in 0..2 {
-            if !self.read_line(content)? || !self.line.is_empty() {
+            if self.read_line(content)? != LineRead::Whole || !self.line.is_empty() {
                 return Ok(false);
             }
         }
         Ok(content.fill()?.is_empty())
     }
 
-    /// Reads a line without its newline; false if the block ends before one.
-    fn read_line<R: Read>(&mut self, content: &mut Content<R>) -> Result<bool, ArchiveError> {
+    /// Reads a line without its newline.
+    fn read_line<R: Read>(&mut self, content: &mut Content<R>) -> Result<LineRead, ArchiveError> {
         self.line.clear();
+        let mut fits = true;
         loop {
             let data = content.fill()?;
             if data.is_empty() {
-                return Ok(false);
+                return Ok(LineRead::None);
             }
             let newline = memchr(b'\n', data);
             let part = &data[..newline.unwrap_or(data.len())];
-            let fits = self.line.len() + part.len() <= self.limit_bytes;
+            fits &= self.line.len() + part.len() <= self.limit_bytes;
             if fits {
                 self.line.extend_from_slice(part);
             }
             let bytes = newline.map_or(data.len(), |newline| newline + 1);
             content.consume(bytes);
-            if !fits {
-                return Err(content.error(ErrorKind::TooLarge {
-                    what: "a row",
-                    limit_bytes: self.limit_bytes as u64,
-                }));
-            }
             if newline.is_some() {
-                return Ok(true);
+                return Ok(if fits {
+                    LineRead::Whole
+                } else {
+                    LineRead::TooLarge
+                });
             }
         }
     }
+}
+
+/// What the next row is.
+pub(crate) enum Line<'r> {
+    Row(&'r Row),
+    /// Larger than the limit, and passed over.
+    TooLarge,
+    /// There are no more.
+    End,
+}
+
+/// How much of a line was read.
+#[derive(PartialEq, Eq)]
+enum LineRead {
+    Whole,
+    /// More than the limit, of which the beginning was kept.
+    TooLarge,
+    /// The block ends before one does.
+    None,
 }

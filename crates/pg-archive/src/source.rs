@@ -2,9 +2,17 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind as IoErrorKind, Read};
 
-use crate::error::{ArchiveError, ErrorKind, field};
+use flate2::Crc;
+
+use crate::{
+    alteration::Alteration,
+    error::{ArchiveError, ErrorKind, field},
+};
 
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How much of the beginning of the file is kept, to see what happened to a file that turns out to be damaged.
+const START_BYTES: usize = 16 * 1024;
 
 /// How many bytes an integer or a file offset takes on disk; the header says so once for the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +34,15 @@ impl Width {
 pub(crate) struct Source<R> {
     reader: BufReader<R>,
     offset: u64,
+    /// Where in the file the archive begins.
+    archive_begin: u64,
     int_width: Width,
+    /// What was peeked at, and how much of it has been consumed.
+    again: Vec<u8>,
+    again_read: usize,
+    start: Vec<u8>,
+    /// The checksum of what is being read, while somebody wants one.
+    checksum: Option<Crc>,
 }
 
 impl<R: Read> Source<R> {
@@ -34,8 +50,39 @@ impl<R: Read> Source<R> {
         Self {
             reader: BufReader::with_capacity(BUFFER_BYTES, reader),
             offset: 0,
+            archive_begin: 0,
             int_width: Width::Four,
+            again: Vec::new(),
+            again_read: 0,
+            start: Vec::new(),
+            checksum: None,
         }
+    }
+
+    /// Passes over `bytes` bytes that were peeked at; the archive begins behind them.
+    pub(crate) fn begin_archive_behind(&mut self, bytes: usize) {
+        self.consume(bytes);
+        self.start.clear();
+        self.archive_begin = self.offset;
+    }
+
+    /// The next bytes without consuming them: so many, or all that there are.
+    pub(crate) fn peek(&mut self, bytes: usize) -> Result<Vec<u8>, ArchiveError> {
+        let mut ahead = self.again.split_off(self.again_read);
+        self.again.clear();
+        self.again_read = 0;
+        while ahead.len() < bytes {
+            let available = self.fill()?;
+            if available.is_empty() {
+                break;
+            }
+            let taken = available.len().min(bytes - ahead.len());
+            ahead.extend_from_slice(&available[..taken]);
+            self.reader.consume(taken);
+        }
+        self.again = ahead;
+        let peeked = self.again.len().min(bytes);
+        Ok(self.again[..peeked].to_vec())
     }
 
     pub(crate) fn set_int_width(&mut self, width: Width) {
@@ -47,12 +94,32 @@ impl<R: Read> Source<R> {
         self.offset
     }
 
+    /// Bytes of the archive consumed so far, which is what the offsets in it count.
+    pub(crate) fn archive_offset(&self) -> u64 {
+        self.offset - self.archive_begin
+    }
+
     pub(crate) fn error(&self, kind: impl Into<ErrorKind>) -> ArchiveError {
-        ArchiveError::new(kind, self.offset)
+        let kind = kind.into();
+        let alteration = kind
+            .is_damage()
+            .then(|| Alteration::find(&self.start, self.buffered()))
+            .flatten();
+        ArchiveError::new(kind, self.offset).altered(alteration)
+    }
+
+    fn buffered(&self) -> &[u8] {
+        match &self.again[self.again_read..] {
+            [] => self.reader.buffer(),
+            again => again,
+        }
     }
 
     /// Buffered bytes; none only at the end of the file.
     pub(crate) fn fill(&mut self) -> Result<&[u8], ArchiveError> {
+        if self.again_read < self.again.len() {
+            return Ok(&self.again[self.again_read..]);
+        }
         while let Err(error) = self.reader.fill_buf() {
             if error.kind() != IoErrorKind::Interrupted {
                 return Err(self.error(ErrorKind::Io(error)));
@@ -62,8 +129,53 @@ impl<R: Read> Source<R> {
     }
 
     pub(crate) fn consume(&mut self, bytes: usize) {
-        self.reader.consume(bytes);
+        let consumed = match &self.again[self.again_read..] {
+            [] => &self.reader.buffer()[..bytes],
+            again => &again[..bytes],
+        };
+        let kept = consumed.len().min(START_BYTES - self.start.len());
+        self.start.extend_from_slice(&consumed[..kept]);
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(consumed);
+        }
+        if self.again_read < self.again.len() {
+            self.again_read += bytes;
+        } else {
+            self.reader.consume(bytes);
+        }
         self.offset += bytes as u64;
+    }
+
+    /// Begins a checksum of what is read from here on.
+    pub(crate) fn begin_checksum(&mut self) {
+        self.checksum = Some(Crc::new());
+    }
+
+    /// The checksum of what was read since it was begun.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.checksum.as_ref().map_or(0, Crc::sum)
+    }
+
+    pub(crate) fn end_checksum(&mut self) {
+        self.checksum = None;
+    }
+
+    /// Reads something that the checksum leaves out.
+    pub(crate) fn unchecked<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let checksum = self.checksum.take();
+        let value = read(self);
+        self.checksum = checksum;
+        value
+    }
+
+    /// Reads to the end of the file.
+    pub(crate) fn drain(&mut self) -> Result<(), ArchiveError> {
+        loop {
+            match self.fill()?.len() {
+                0 => return Ok(()),
+                bytes => self.consume(bytes),
+            }
+        }
     }
 
     /// Reads as much of `target` as the file has; returns how much that is.
@@ -163,35 +275,32 @@ impl<R: Read> Source<R> {
         }
     }
 
-    /// A string, or none for NULL. Names are in the encoding of the database: what is not UTF-8 is replaced by `U+FFFD`.
+    /// A string, or none for NULL; of a longer one than `kept_bytes` only the beginning. Names are in the encoding of the
+    /// database: what is not UTF-8 is replaced by `U+FFFD`.
     pub(crate) fn string(
         &mut self,
         what: &'static str,
-        limit_bytes: u32,
+        kept_bytes: usize,
     ) -> Result<Option<String>, ArchiveError> {
         let Some(length) = self.string_length(what)? else {
             return Ok(None);
         };
-        if length > u64::from(limit_bytes) {
-            return Err(self.error(ErrorKind::TooLarge {
-                what,
-                limit_bytes: limit_bytes.into(),
-            }));
-        }
         // Grows with what arrives: the declared length is only a claim.
         let mut bytes = Vec::new();
-        self.each_slice(length, what, |slice| bytes.extend_from_slice(slice))?;
+        self.each_slice(length, what, |slice| {
+            let kept = slice.len().min(kept_bytes - bytes.len());
+            bytes.extend_from_slice(&slice[..kept]);
+        })?;
         Ok(Some(String::from_utf8(bytes).unwrap_or_else(|error| {
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         })))
     }
 
-    /// Passes over a string without holding it.
-    pub(crate) fn skip_string(&mut self, what: &'static str) -> Result<(), ArchiveError> {
-        match self.string_length(what)? {
-            Some(length) => self.each_slice(length, what, |_| {}),
-            None => Ok(()),
-        }
+    /// Passes over a string without holding it; returns its length, or none for NULL.
+    pub(crate) fn skip_string(&mut self, what: &'static str) -> Result<Option<u64>, ArchiveError> {
+        let length = self.string_length(what)?;
+        self.each_slice(length.unwrap_or(0), what, |_| {})?;
+        Ok(length)
     }
 
     fn each_slice(

@@ -1,6 +1,6 @@
 //! What a verified archive has in it.
 
-use crate::header::Header;
+use crate::{header::Header, tail::Behind};
 
 /// What is in an archive, all of which was read and found sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,31 @@ pub struct Contents {
     pub tables: Vec<TableData>,
     /// All large objects together.
     pub large_objects: LargeObjects,
-    /// Size of the archive itself.
+    /// The tables that are defined in the archive but have no data in it, empty tables not among them: left out by an
+    /// option such as `--schema-only` or `--exclude-table-data`. A partitioned table has its data in its partitions.
+    pub tables_without_data: Vec<TableName>,
+    /// Whether no table is defined in the archive, as by `--data-only`.
+    pub defines_no_table: bool,
+    /// Size of the archive itself, a second table of contents included.
     pub archive_bytes: u64,
+    /// What follows the archive in its file.
+    pub behind: Option<Behind>,
+}
+
+impl Contents {
+    /// Whether there is any data in the archive: rows, if only of an empty table, or large objects.
+    pub fn has_data(&self) -> bool {
+        !self.tables.is_empty() || self.large_objects.count > 0
+    }
+}
+
+/// The name of a table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema that the table is in.
+    pub schema: Option<String>,
+    /// Its own name.
+    pub name: String,
 }
 
 /// The data of one table.

@@ -3,90 +3,28 @@
 use std::{collections::HashMap, io::Read};
 
 use crate::{
-    copy,
+    entry::{Pass, Statistics, TocEntry, read_entry},
     error::{ArchiveError, Corruption, ErrorKind, field},
-    header::{Header, Version},
-    source::{Source, Width},
+    header::Header,
+    source::Source,
 };
 
-/// The longest string kept from an entry. The longest there is, a COPY statement of 1600 columns with names of 63
-/// quoted characters, is a fifth of this.
-const STRING_LIMIT_BYTES: u32 = 1024 * 1024;
+/// What the entries with data may take in memory: some 200 000 tables.
+const DATA_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What the kept part of the table of contents may take in memory: some 200 000 objects.
-const TOC_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+/// What the entries without data may take in memory before they are passed over. Tables come first; what there is
+/// without number is large objects, which until pg_dump 16 had an entry each.
+const OTHERS_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// An object in the archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TocEntry {
-    /// Identifies the object within the archive.
-    pub dump_id: i32,
-    /// Object id of the catalog that the object was in, 0 if it was in none.
-    pub catalog_oid: u32,
-    /// Object id within that catalog.
-    pub oid: u32,
-    /// Kind of object in pg_dump's words, e.g. `TABLE`, `TABLE DATA`, `BLOBS`.
-    pub kind: String,
-    /// Schema, for an object that is in one.
-    pub schema: Option<String>,
-    /// Name of the object; with more in it for some kinds, e.g. `SCHEMA public`.
-    pub tag: String,
-    /// The role that owns the object.
-    pub owner: Option<String>,
-    /// The statement that the rows of a table are fed to. None for other kinds, and for tables dumped as INSERTs.
-    pub copy_statement: Option<String>,
-    /// Whether the archive has a data block for this entry.
-    pub has_data: bool,
-    /// Where that block begins, counted from the beginning of the file. pg_dump cannot know when it writes to a pipe.
-    pub data_offset: Option<u64>,
-}
+const COUNT: &str = "the number of entries in the table of contents";
 
-impl TocEntry {
-    /// Whether the data of this entry is the rows of a table.
-    pub fn is_table_data(&self) -> bool {
-        self.has_data && self.kind == "TABLE DATA"
-    }
-
-    /// Whether the data of this entry is large objects.
-    pub fn is_large_objects(&self) -> bool {
-        self.has_data && self.kind == "BLOBS"
-    }
-
-    /// The columns of the rows, in their order. None if the rows are not COPY data.
-    pub fn columns(&self) -> Option<Vec<String>> {
-        copy::columns(self.copy_statement.as_deref()?)
-    }
-
-    /// For messages: `table public.tenant`.
-    pub(crate) fn label(&self) -> String {
-        let kind = if self.is_table_data() {
-            "table"
-        } else {
-            &self.kind
-        };
-        match &self.schema {
-            Some(schema) => format!("{kind} {schema}.{}", self.tag),
-            None => format!("{kind} {}", self.tag),
-        }
-    }
-
-    fn size_bytes(&self) -> u64 {
-        let strings = [
-            Some(&self.kind),
-            self.schema.as_ref(),
-            Some(&self.tag),
-            self.owner.as_ref(),
-            self.copy_statement.as_ref(),
-        ];
-        let text: usize = strings.into_iter().flatten().map(String::capacity).sum();
-        (size_of::<Self>() + text) as u64
-    }
-}
-
-/// All entries, and where each dump id is among them.
+/// The entries, and where each dump id that has data is among them.
 pub(crate) struct Toc {
     pub(crate) entries: Vec<TocEntry>,
     index: HashMap<i32, usize>,
+    /// How many entries there are, with those that were passed over.
+    pub(crate) count: u32,
+    pub(crate) print: Fingerprint,
 }
 
 impl Toc {
@@ -94,132 +32,140 @@ impl Toc {
         source: &mut Source<R>,
         header: &Header,
     ) -> Result<Self, ArchiveError> {
-        const COUNT: &str = "the number of entries in the table of contents";
+        source.begin_checksum();
         let count = source.int(COUNT)?;
-        if count < 0 {
-            return Err(source.error(field(COUNT, count, "0 or more")));
-        }
+        let count =
+            u32::try_from(count).map_err(|_| source.error(field(COUNT, count, "0 or more")))?;
         let mut toc = Self {
             entries: Vec::new(),
             index: HashMap::new(),
+            count,
+            print: Fingerprint::default(),
         };
-        let mut size_bytes = 0;
-        for _ in 0..count {
-            let entry = read_entry(source, header)?;
-            size_bytes += entry.size_bytes();
-            if size_bytes > TOC_LIMIT_BYTES {
-                return Err(source.error(ErrorKind::TooLarge {
-                    what: "the table of contents",
-                    limit_bytes: TOC_LIMIT_BYTES,
-                }));
+        let (mut data_bytes, mut other_bytes) = (0, 0);
+        let mut pass = Pass::First(None);
+        for read in 1..=count {
+            let entry = read_entry(source, header, &mut pass)?;
+            toc.print.add(read, source.checksum());
+            let (total, limit) = if entry.has_data {
+                (&mut data_bytes, DATA_LIMIT_BYTES)
+            } else {
+                (&mut other_bytes, OTHERS_LIMIT_BYTES)
+            };
+            *total += entry.size_bytes();
+            let fits = *total <= limit;
+            if entry.has_data {
+                if !fits {
+                    return Err(source.error(ErrorKind::TooLarge {
+                        what: "the list of the entries with data",
+                        limit_bytes: DATA_LIMIT_BYTES,
+                    }));
+                }
+                if toc.index.insert(entry.dump_id, toc.entries.len()).is_some() {
+                    return Err(source.error(Corruption::DuplicateDumpId(entry.dump_id)));
+                }
             }
-            if toc.index.insert(entry.dump_id, toc.entries.len()).is_some() {
-                return Err(source.error(Corruption::DuplicateDumpId(entry.dump_id)));
+            if fits {
+                toc.entries.push(entry);
             }
-            toc.entries.push(entry);
         }
+        toc.print.checksum = source.checksum();
+        if let Pass::First(statistics) = pass {
+            toc.print.statistics = statistics;
+        }
+        source.end_checksum();
         Ok(toc)
     }
 
+    /// The position of the entry with this dump id, if it has data.
     pub(crate) fn position(&self, dump_id: i32) -> Option<usize> {
         self.index.get(&dump_id).copied()
     }
-}
 
-fn read_entry<R: Read>(source: &mut Source<R>, header: &Header) -> Result<TocEntry, ArchiveError> {
-    let dump_id = source.int("a dump id")?;
-    if dump_id < 1 {
-        return Err(source.error(field("a dump id", dump_id, "1 or more")));
-    }
-    let has_data = read_flag(source, "the data flag of an entry")?;
-    let catalog_oid = read_number(source, "the catalog oid of an entry")?;
-    let oid = read_number(source, "the oid of an entry")?;
-    let tag = source
-        .string("the tag of an entry", STRING_LIMIT_BYTES)?
-        .unwrap_or_default();
-    let kind = source
-        .string("the kind of an entry", STRING_LIMIT_BYTES)?
-        .unwrap_or_default();
-    let section = source.int("the section of an entry")?;
-    if !(1..=4).contains(&section) {
-        return Err(source.error(field("the section of an entry", section, "1 to 4")));
-    }
-    source.skip_string("the definition of an entry")?;
-    source.skip_string("the drop statement of an entry")?;
-    let copy_statement = source.string("the COPY statement of an entry", STRING_LIMIT_BYTES)?;
-    let schema = source.string("the schema of an entry", STRING_LIMIT_BYTES)?;
-    source.skip_string("the tablespace of an entry")?;
-    if header.version >= Version::TABLE_AM {
-        source.skip_string("the table access method of an entry")?;
-    }
-    if header.version >= Version::RELATION_KIND {
-        source.int("the relation kind of an entry")?;
-    }
-    let owner = source.string("the owner of an entry", STRING_LIMIT_BYTES)?;
-    // Whether the table has oids is also in its definition.
-    source.skip_string("the oids flag of an entry")?;
-    while read_optional_number(source, "a dependency of an entry")?.is_some() {}
-    let data_offset = read_data_offset(source, header.offset_width, has_data)?;
-    Ok(TocEntry {
-        dump_id,
-        catalog_oid,
-        oid,
-        kind,
-        // pg_dump writes an empty string, or NULL, for an object outside of any schema; likewise for the rest.
-        schema: schema.filter(|schema| !schema.is_empty()),
-        tag,
-        owner: owner.filter(|owner| !owner.is_empty()),
-        copy_statement: copy_statement.filter(|statement| !statement.is_empty()),
-        has_data,
-        data_offset,
-    })
-}
-
-fn read_flag<R: Read>(source: &mut Source<R>, what: &'static str) -> Result<bool, ArchiveError> {
-    match source.int(what)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        value => Err(source.error(field(what, value, "0 or 1"))),
+    pub(crate) fn entries_with_data(&self) -> usize {
+        self.index.len()
     }
 }
 
-/// Object ids and dependencies are written as decimal text.
-fn read_optional_number<R: Read>(
-    source: &mut Source<R>,
-    what: &'static str,
-) -> Result<Option<u32>, ArchiveError> {
-    const LONGEST: u32 = 10;
-    let Some(text) = source.string(what, LONGEST)? else {
-        return Ok(None);
-    };
-    match text.parse() {
-        Ok(number) => Ok(Some(number)),
-        Err(_) => Err(source.error(field(what, format_args!("{text:?}"), "a decimal number"))),
+/// What a table of contents is known by, but for the offsets of the data.
+#[derive(Default)]
+pub(crate) struct Fingerprint {
+    /// The checksum of all of it.
+    checksum: u32,
+    /// The checksums up to some entries: the first, the second, the fourth, …
+    beginnings: Vec<u32>,
+    statistics: Option<Statistics>,
+}
+
+impl Fingerprint {
+    fn add(&mut self, entries: u32, checksum: u32) {
+        if entries.is_power_of_two() {
+            self.beginnings.push(checksum);
+        }
+    }
+
+    /// Whether the first `entries` entries have this checksum, where that is known.
+    fn agrees(&self, entries: u32, checksum: u32) -> bool {
+        let known = entries
+            .is_power_of_two()
+            .then(|| self.beginnings.get(entries.ilog2() as usize))
+            .flatten();
+        known.is_none_or(|known| *known == checksum)
     }
 }
 
-fn read_number<R: Read>(source: &mut Source<R>, what: &'static str) -> Result<u32, ArchiveError> {
-    read_optional_number(source, what)?
-        .ok_or_else(|| source.error(field(what, "NULL", "a decimal number")))
+/// How what follows the blocks compares with the table of contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// It is the same, but for the offsets.
+    Same,
+    /// It begins as the same, and the file ends in it.
+    Cut,
+    /// It is something else.
+    Other,
 }
 
-/// Where the data is: not recorded (1), recorded (2), or there is none (3).
-fn read_data_offset<R: Read>(
-    source: &mut Source<R>,
-    width: Width,
-    has_data: bool,
-) -> Result<Option<u64>, ArchiveError> {
-    const STATE: &str = "the data state of an entry";
-    let state = source.byte(STATE)?;
-    let offset = source.file_offset(width, "the data offset of an entry")?;
-    match (state, has_data) {
-        (1, true) | (3, false) => Ok(None),
-        (2, true) => Ok(Some(offset)),
-        (1..=3, _) => Err(source.error(field(
-            STATE,
-            state,
-            "one that agrees with the data flag of the entry",
-        ))),
-        _ => Err(source.error(field(STATE, state, "1, 2 or 3"))),
+impl Toc {
+    /// Reads what may be a second table of contents.
+    pub(crate) fn compare<R: Read>(
+        &self,
+        source: &mut Source<R>,
+        header: &Header,
+    ) -> Result<Comparison, ArchiveError> {
+        source.begin_checksum();
+        let compared = self.compare_entries(source, header);
+        source.end_checksum();
+        match compared {
+            Ok(true) => Ok(Comparison::Same),
+            Ok(false) => Ok(Comparison::Other),
+            Err(error) => match error.kind() {
+                ErrorKind::Truncated { .. } => Ok(Comparison::Cut),
+                ErrorKind::Io(_) => Err(error),
+                _ => Ok(Comparison::Other),
+            },
+        }
+    }
+
+    fn compare_entries<R: Read>(
+        &self,
+        source: &mut Source<R>,
+        header: &Header,
+    ) -> Result<bool, ArchiveError> {
+        // Without an entry there is nothing to know it by.
+        let count = match source.int(COUNT) {
+            Err(error) if !matches!(error.kind(), ErrorKind::Io(_)) => return Ok(false),
+            count => count?,
+        };
+        if self.count == 0 || u32::try_from(count) != Ok(self.count) {
+            return Ok(false);
+        }
+        let mut pass = Pass::Second(self.print.statistics);
+        for read in 1..=self.count {
+            read_entry(source, header, &mut pass)?;
+            if !self.print.agrees(read, source.checksum()) {
+                return Ok(false);
+            }
+        }
+        Ok(source.checksum() == self.print.checksum)
     }
 }

@@ -103,6 +103,7 @@ mod peak {
         zstd_windows();
         lengths_that_promise_gigabytes();
         endless_contents();
+        large_objects_with_an_entry_each();
     }
 
     fn large_archives() {
@@ -175,6 +176,39 @@ mod peak {
             "{error}"
         );
         assert!(grew < 160 * MIB, "{grew}");
+    }
+
+    /// As pg_dump writes them until version 16, and again behind the data where it can only append.
+    fn large_objects_with_an_entry_each() {
+        const OBJECTS: u32 = 500_000;
+        let none = Dump::new(14, Compression::None);
+        let one = none
+            .clone()
+            .define("BLOB", "16400", "SELECT pg_catalog.lo_create('16400');\n");
+        let mut head = none.to_bytes();
+        let entry = one.to_bytes().split_off(head.len());
+        let table = none.table("tenant", &["id"], b"");
+        let mut table_entry = table.to_bytes().split_off(head.len());
+        table_entry.truncate(table_entry.len() - 11);
+        let state = table_entry.len() - 9;
+        table_entry[state] = 1;
+        let count = head.len() - 4;
+        head[count..].copy_from_slice(&(OBJECTS + 1).to_le_bytes());
+        let contents = |state_byte: u8| {
+            let mut table_entry = table_entry.clone();
+            table_entry[state] = state_byte;
+            io::Cursor::new(table_entry).chain(repeat(entry.clone(), OBJECTS as usize))
+        };
+        let number = head[count - 1..].to_vec();
+        let mut block = vec![DATA, 0, 5, 0, 0, 0, 0, 5, 0, 0, 0];
+        block.extend(b"\\.\n\n\n\0\0\0\0\0");
+        let archive = io::Cursor::new(head)
+            .chain(contents(1))
+            .chain(io::Cursor::new([block, number].concat()))
+            .chain(contents(2));
+        let (read, grew) = growth(|| Archive::open(archive)?.verify());
+        assert_eq!(read.unwrap().behind, None);
+        assert!(grew < 40 * MIB, "{grew}");
     }
 
     /// The number of entries is the largest there is, and they keep coming.

@@ -10,10 +10,19 @@ const ROW_LIMIT_BYTES: usize = 64 * 1024;
 fuzz_target!(|file: &[u8]| {
     let verified = Archive::open(file).and_then(Archive::verify);
     match &verified {
-        Ok(contents) => assert_eq!(contents.archive_bytes, file.len() as u64),
+        Ok(contents) => {
+            let whole = contents.archive_bytes == file.len() as u64;
+            assert_eq!(whole, contents.behind.is_none());
+            assert!(contents.archive_bytes <= file.len() as u64);
+        }
         Err(error) => {
             assert!(error.offset() <= file.len() as u64);
             assert!(!error.to_string().is_empty());
+            // What is said to repair it does.
+            if let Some(bytes) = error.bytes_to_cut() {
+                let cut = &file[usize::try_from(bytes).unwrap()..];
+                Archive::open(cut).and_then(Archive::verify).unwrap();
+            }
         }
     }
     let Ok(archive) = Archive::open(file) else {

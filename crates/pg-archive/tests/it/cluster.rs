@@ -20,7 +20,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    /// The newest that Debian's packages installed, or else the one on the path.
     pub(crate) fn start() -> Self {
+        Self::start_with(programs())
+    }
+
+    /// One of the versions that there are.
+    pub(crate) fn start_with(programs: PathBuf) -> Self {
         // Short, because a socket's path may have 107 bytes.
         let directory = tempfile::Builder::new()
             .prefix("pg-archive-")
@@ -33,7 +39,7 @@ impl Cluster {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let cluster = Self {
             directory,
-            programs: programs(),
+            programs,
             user,
         };
         cluster.run_as_server(cluster.command("initdb").args([
@@ -123,6 +129,35 @@ pub(crate) fn run(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A PostgreSQL of some version on this machine.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) major: u32,
+    pub(crate) programs: PathBuf,
+}
+
+/// Every version that there is, oldest first: those that Debian's packages installed, and those beside the build.
+pub(crate) fn servers() -> Vec<Server> {
+    let beside_the_build = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("postgres");
+    let mut servers: Vec<_> = [Path::new("/usr/lib/postgresql"), &beside_the_build]
+        .into_iter()
+        .flat_map(|directory| fs::read_dir(directory).into_iter().flatten())
+        .filter_map(|version| {
+            let version = version.unwrap();
+            let programs = version.path().join("bin");
+            let major = version.file_name().to_str()?.parse().ok()?;
+            programs
+                .join("initdb")
+                .exists()
+                .then_some(Server { major, programs })
+        })
+        .collect();
+    servers.sort_by_key(|server| server.major);
+    servers.dedup_by_key(|server| server.major);
+    assert!(!servers.is_empty(), "there is no PostgreSQL");
+    servers
 }
 
 /// The newest PostgreSQL that Debian's packages installed, or else the one on the path.

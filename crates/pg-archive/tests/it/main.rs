@@ -18,4 +18,8 @@ mod real_archives;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
+mod selections;
+#[cfg(test)]
 mod writer;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use pg_archive::{Archive, ArchiveError, Compression, Contents};
+use pg_archive::{Archive, ArchiveError, Behind, Compression, Contents};
 use proptest::prelude::*;
 
 use crate::writer::{self, Dump};
@@ -33,6 +33,7 @@ prop_compose! {
         minor in 12..=16_u8,
         wide in any::<bool>(),
         records_offsets in any::<bool>(),
+        appended in any::<bool>(),
         chunk_bytes in 1..300_usize,
     ) -> (Dump, Rows) {
         // lz4 and zstd came with 1.15.
@@ -42,7 +43,9 @@ prop_compose! {
             .table("first", &["a", "b"], &writer::copy_data(&first))
             .large_objects(&large)
             .table("second", &["a", "b"], &writer::copy_data(&second));
+        dump = dump.define("TABLE", "third", "CREATE TABLE third ();").define("STATISTICS DATA", "first", "SELECT 1;");
         dump.records_offsets = records_offsets;
+        dump.appended = appended;
         dump.chunk_bytes = chunk_bytes;
         (dump.int_bytes, dump.offset_bytes) = if wide { (8, 4) } else { (4, 8) };
         (dump, second)
@@ -125,6 +128,8 @@ proptest! {
         let archive = dump.to_bytes();
         let contents = verify(&*archive).unwrap();
         prop_assert_eq!(contents.archive_bytes, archive.len() as u64);
+        prop_assert_eq!(&contents.behind, &None);
+        prop_assert_eq!(contents.tables_without_data.len(), 1);
         prop_assert_eq!(contents.tables[1].rows, Some(second.len() as u64));
         prop_assert_eq!(contents.tables[1].bytes, writer::copy_data(&second).len() as u64);
         prop_assert_eq!(contents.large_objects.count, dump.blocks[1].streams.len() as u64);
@@ -139,10 +144,30 @@ proptest! {
     }
 
     #[test]
-    fn no_truncated_archive_is_sound((dump, _) in dump(), at in any::<prop::sample::Index>()) {
+    fn no_truncated_archive_is_sound((mut dump, _) in dump(), at in any::<prop::sample::Index>()) {
+        dump.appended = false;
         let archive = dump.to_bytes();
         let cut = at.index(archive.len());
         prop_assert!(verify(&archive[..cut]).is_err());
+    }
+
+    #[test]
+    fn an_archive_is_told_apart_from_what_is_behind_and_in_front_of_it(
+        (dump, _) in dump(),
+        other in "[a-z\\PC\n]{1,300}",
+    ) {
+        let archive = dump.to_bytes();
+        let sound = verify(&*archive).unwrap();
+        let followed = verify(&*[&archive, other.as_bytes()].concat()).unwrap();
+        prop_assert_eq!(followed.archive_bytes, archive.len() as u64);
+        let found = match followed.behind.unwrap() {
+            Behind::Bytes { offset, bytes, .. } => (offset, bytes),
+            other => panic!("{other:?}"),
+        };
+        prop_assert_eq!(found, (archive.len() as u64, other.len() as u64));
+        prop_assert_eq!(followed.tables, sound.tables);
+        let error = verify(&*[other.as_bytes(), &archive].concat()).unwrap_err();
+        prop_assert_eq!(error.bytes_to_cut(), Some(other.len() as u64));
     }
 
     #[test]

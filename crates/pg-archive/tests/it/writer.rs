@@ -17,6 +17,8 @@ pub(crate) struct Dump {
     pub(crate) compression: Compression,
     /// As a dump to a file has them, unlike a dump to a pipe.
     pub(crate) records_offsets: bool,
+    /// Written where pg_dump can only append: the offsets are in a second table of contents, behind the blocks.
+    pub(crate) appended: bool,
     /// How the compressed streams are cut.
     pub(crate) chunk_bytes: usize,
     pub(crate) entries: Vec<Entry>,
@@ -29,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) kind: &'static str,
     pub(crate) schema: &'static str,
     pub(crate) tag: String,
+    pub(crate) definition: String,
+    pub(crate) relation_kind: char,
     pub(crate) copy_statement: Option<String>,
     pub(crate) has_data: bool,
 }
@@ -50,6 +54,7 @@ impl Dump {
             format: 1,
             compression,
             records_offsets: true,
+            appended: false,
             chunk_bytes: 4096,
             entries: Vec::new(),
             blocks: Vec::new(),
@@ -64,6 +69,8 @@ impl Dump {
             kind: "TABLE DATA",
             schema: "public",
             tag: name.to_owned(),
+            definition: String::new(),
+            relation_kind: '\0',
             copy_statement: Some(format!(
                 "COPY public.{name} ({}) FROM stdin;\n",
                 columns.join(", ")
@@ -78,6 +85,21 @@ impl Dump {
         self
     }
 
+    /// Adds an entry of schema `public` without data.
+    pub(crate) fn define(mut self, kind: &'static str, name: &str, definition: &str) -> Self {
+        self.entries.push(Entry {
+            dump_id: self.next_dump_id(),
+            kind,
+            schema: "public",
+            tag: name.to_owned(),
+            definition: definition.to_owned(),
+            relation_kind: 'r',
+            copy_statement: None,
+            has_data: false,
+        });
+        self
+    }
+
     pub(crate) fn large_objects(mut self, objects: &[(u32, &[u8])]) -> Self {
         let dump_id = self.next_dump_id();
         self.entries.push(Entry {
@@ -85,6 +107,8 @@ impl Dump {
             kind: "BLOBS",
             schema: "",
             tag: "BLOBS".to_owned(),
+            definition: String::new(),
+            relation_kind: '\0',
             copy_statement: None,
             has_data: true,
         });
@@ -113,14 +137,27 @@ impl Dump {
             offsets.push((block.dump_id, (begin + blocks.bytes.len()) as u64));
             blocks.block(block, self.chunk_bytes);
         }
-        let mut bytes = self.head(|dump_id| {
+        let offset_of = |dump_id| {
             offsets
                 .iter()
                 .find(|(id, _)| *id == dump_id)
                 .map(|(_, offset)| *offset)
-        });
+        };
+        let mut bytes = self.head(|dump_id| offset_of(dump_id).filter(|_| !self.appended));
         bytes.extend(blocks.bytes);
+        if self.appended {
+            let mut out = Output::new(self);
+            self.contents(&mut out, offset_of, true);
+            bytes.extend(out.bytes);
+        }
         bytes
+    }
+
+    fn contents(&self, out: &mut Output, offset_of: impl Fn(i32) -> Option<u64>, again: bool) {
+        out.int(i32::try_from(self.entries.len()).unwrap());
+        for entry in &self.entries {
+            out.entry(entry, self, offset_of(entry.dump_id), again);
+        }
     }
 
     fn head(&self, offset_of: impl Fn(i32) -> Option<u64>) -> Vec<u8> {
@@ -146,10 +183,7 @@ impl Dump {
         for text in ["store", "15.18", "15.18"] {
             out.string(Some(text));
         }
-        out.int(i32::try_from(self.entries.len()).unwrap());
-        for entry in &self.entries {
-            out.entry(entry, self, offset_of(entry.dump_id));
-        }
+        self.contents(&mut out, offset_of, false);
         out.bytes
     }
 }
@@ -178,7 +212,7 @@ impl Output {
         self.bytes.extend(text.unwrap_or_default().as_bytes());
     }
 
-    fn entry(&mut self, entry: &Entry, dump: &Dump, offset: Option<u64>) {
+    fn entry(&mut self, entry: &Entry, dump: &Dump, offset: Option<u64>, again: bool) {
         self.int(entry.dump_id);
         self.int(entry.has_data.into());
         self.string(Some("0"));
@@ -186,7 +220,10 @@ impl Output {
         self.string(Some(&entry.tag));
         self.string(Some(entry.kind));
         self.int(3);
-        self.string(Some(""));
+        // pg_dump 18 passes over them where it can.
+        if !(again && entry.kind == "STATISTICS DATA") {
+            self.string(Some(&entry.definition));
+        }
         self.string(Some(""));
         self.string(entry.copy_statement.as_deref());
         self.string(Some(entry.schema));
@@ -195,7 +232,7 @@ impl Output {
             self.string(None);
         }
         if dump.minor >= 16 {
-            self.int(0);
+            self.int(i32::try_from(u32::from(entry.relation_kind)).unwrap());
         }
         self.string(Some("postgres"));
         self.string(Some("false"));
@@ -203,7 +240,7 @@ impl Output {
         self.string(None);
         let (state, offset) = match offset {
             _ if !entry.has_data => (3, 0),
-            Some(offset) if dump.records_offsets => (2, offset),
+            Some(offset) if dump.records_offsets || dump.appended => (2, offset),
             _ => (1, 0),
         };
         self.bytes.push(state);
