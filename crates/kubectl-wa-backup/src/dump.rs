@@ -4,9 +4,8 @@ use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
 use kube_transfer::{RemoteCommand, Secret, Sink};
-use pg_archive::ArchiveError;
 use wa_common::assistant::Datastore;
-use wa_common::backup_set::{Verified, Verifier};
+use wa_common::backup_set::{Verdict, Verifier};
 
 /// The command that writes the dump to standard output. Everything about the connection is in the environment.
 pub(crate) fn pg_dump_command(
@@ -137,8 +136,8 @@ pub(crate) struct DumpSink<W> {
 pub(crate) struct Received<W> {
     /// Where it was written.
     pub(crate) out: W,
-    /// What the verification found; `None` where it was declined.
-    pub(crate) verification: Option<Result<Verified, ArchiveError>>,
+    /// The verdict on it; `None` where that was declined.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl<W: Write> DumpSink<W> {
@@ -164,7 +163,7 @@ impl<W: Write + Send + 'static> Sink for DumpSink<W> {
         self.out.flush()?;
         Ok(Received {
             out: self.out,
-            verification: self.verifier.map(Verifier::finish).transpose()?,
+            verdict: self.verifier.map(Verifier::finish).transpose()?,
         })
     }
 }
@@ -226,6 +225,6 @@ mod tests {
         sink.write(b"plain text, not an archive").unwrap();
         let received = sink.finish().unwrap();
         assert_eq!(received.out, b"plain text, not an archive");
-        assert!(received.verification.unwrap().is_err());
+        assert!(matches!(received.verdict, Some(Verdict::Failed(_))));
     }
 }

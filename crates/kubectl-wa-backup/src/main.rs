@@ -2,6 +2,7 @@
 
 mod commands;
 mod dump;
+mod judged;
 mod preflight;
 
 use std::process::ExitCode;

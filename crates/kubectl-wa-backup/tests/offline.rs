@@ -7,6 +7,10 @@ use assert_cmd::Command;
 
 /// A real archive, written by pg_dump 15.
 const DUMP: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg15-gzip.dump");
+const REDIRECTED: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-redirected.dump");
+const SCHEMA_ONLY: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-schema-only.dump");
+const INSERTS: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-inserts.dump");
+const EXCLUDED: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-excluded.dump");
 
 /// What a program left.
 struct Outcome {
@@ -40,25 +44,29 @@ fn assert_contains(text: &str, part: &str) {
 #[test]
 fn a_file_that_is_no_archive_is_told_apart_from_a_broken_one() {
     let scratch = tempfile::tempdir().unwrap();
-    let mut newer = DUMP.to_vec();
-    newer[6] = 99;
-    let cases: [(&str, &[u8], &str); 4] = [
+    let cases: [(&str, &[u8], &str); 7] = [
         ("empty", b"", "the file is empty"),
         (
             "sql",
             b"--\n-- PostgreSQL database dump\n--\n",
-            "not a pg_dump custom-format archive",
+            "not a pg_dump custom-format archive: it is a plain SQL dump",
         ),
+        ("gz", b"\x1f\x8b\x08", "`gunzip`"),
+        (
+            "said",
+            b"\nerror: pod \x1b[2J not found\n",
+            r#"it begins with "error: pod \u{1b}[2J not found""#,
+        ),
+        ("nuls", &[0; 100], "NUL bytes only"),
+        ("base64", b"UEdETVABDgAECAEB\n", "`base64 -d`"),
         ("half", &DUMP[..DUMP.len() / 2], "truncated"),
-        ("newer", &newer, "archive version 1.99"),
     ];
     for (name, content, expected) in cases {
         fs::write(scratch.path().join(name), content).unwrap();
         for command in ["verify", "inspect"] {
-            assert_contains(
-                &backup(scratch.path(), &[command, name], 3).stderr,
-                expected,
-            );
+            let said = backup(scratch.path(), &[command, name], 3).stderr;
+            assert_contains(&said, expected);
+            assert_eq!(said.contains("do not restore"), name == "half", "{said}");
         }
     }
     fs::write(scratch.path().join("whole"), DUMP).unwrap();
@@ -68,6 +76,184 @@ fn a_file_that_is_no_archive_is_told_apart_from_a_broken_one() {
     );
     let absent = backup(scratch.path(), &["verify", "absent"], 1);
     assert_contains(&absent.stderr, "cannot read absent: No such file");
+}
+
+#[test]
+fn what_cannot_be_judged_is_not_condemned() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut newer = DUMP.to_vec();
+    newer[6] = 99;
+    let mut tar = b"toc.dat".to_vec();
+    tar.resize(257, 0);
+    tar.extend(b"ustar\x0000");
+    fs::write(scratch.path().join("newer"), newer).unwrap();
+    fs::write(scratch.path().join("tar"), tar).unwrap();
+    fs::create_dir(scratch.path().join("directory")).unwrap();
+    fs::write(scratch.path().join("directory/toc.dat"), "PGDMP").unwrap();
+    fs::create_dir(scratch.path().join("set")).unwrap();
+    fs::write(
+        scratch.path().join("set/backup.json"),
+        r#"{"formatVersion": 99}"#,
+    )
+    .unwrap();
+    for (path, expected) in [
+        ("newer", "archive version 1.99"),
+        ("tar", "pg_dump -Ft"),
+        ("directory", "pg_dump -Fd"),
+        ("set", "format version 99"),
+    ] {
+        for command in ["verify", "inspect"] {
+            let said = backup(scratch.path(), &[command, path], 7).stderr;
+            assert_contains(&said, &format!("{path} cannot be judged: "));
+            assert_contains(&said, expected);
+            assert!(!said.contains("do not restore"), "{said}");
+        }
+        let json = backup(scratch.path(), &["verify", path, "-o", "json"], 7).stdout;
+        let verdict: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(verdict["verdict"], "notJudged");
+    }
+    let listed = backup(scratch.path(), &["list", ".", "-o", "wide"], 0).stdout;
+    assert_contains(&listed, "not judged");
+    assert_contains(&listed, "format version 99");
+    assert_contains(
+        &listed,
+        "object storage (versioned skills, trained models) is not in",
+    );
+}
+
+#[test]
+fn a_dump_without_data_is_no_backup() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("schema"), SCHEMA_ONLY).unwrap();
+    for command in ["verify", "inspect"] {
+        let outcome = backup(scratch.path(), &[command, "schema"], 3);
+        assert_contains(&outcome.stderr, "schema holds no data, and is no backup");
+        assert_contains(&outcome.stderr, "defines 5 tables");
+        assert!(!outcome.stdout.contains("intact"), "{}", outcome.stdout);
+    }
+}
+
+#[test]
+fn what_is_missing_from_an_intact_dump_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("inserts"), INSERTS).unwrap();
+    fs::write(scratch.path().join("excluded"), EXCLUDED).unwrap();
+    fs::write(scratch.path().join("line"), [DUMP, b"\n"].concat()).unwrap();
+    for command in ["verify", "inspect"] {
+        let said = |path: &str| backup(scratch.path(), &[command, path], 0).stdout;
+        let inserts = said("inserts");
+        assert_contains(&inserts, "service instances not counted");
+        assert_contains(&inserts, "the rows of 5 tables were dumped as INSERTs");
+        assert_contains(
+            &said("excluded"),
+            "no data of 1 table that is defined in it: public.workspace",
+        );
+        assert_contains(&said("line"), "1 byte behind the end of the dump");
+    }
+    let inserts = backup(scratch.path(), &["verify", "inserts"], 0).stdout;
+    assert_contains(&inserts, "rows not counted");
+    let inspected = backup(scratch.path(), &["inspect", "excluded"], 0).stdout;
+    assert_contains(
+        &inspected,
+        "object storage (versioned skills, trained models)",
+    );
+}
+
+#[test]
+fn what_is_said_to_repair_a_dump_does() {
+    let scratch = tempfile::tempdir().unwrap();
+    let notice = b"Defaulted container \"postgres\" out of: postgres, init\n";
+    fs::write(scratch.path().join("a notice"), [notice, DUMP].concat()).unwrap();
+    fs::write(scratch.path().join("two"), [DUMP, REDIRECTED].concat()).unwrap();
+    for (name, expected, repaired, content) in [
+        (
+            "a notice",
+            "54 bytes stand in front",
+            "a notice.repaired",
+            DUMP,
+        ),
+        (
+            "two",
+            "two dumps stand one behind the other",
+            "two.second",
+            REDIRECTED,
+        ),
+    ] {
+        let said = backup(scratch.path(), &["verify", name], 3).stderr;
+        assert_contains(&said, expected);
+        assert!(!said.contains("do not restore"), "{said}");
+        let command = said.lines().last().unwrap();
+        let status = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(scratch.path())
+            .assert();
+        status.success();
+        assert_eq!(fs::read(scratch.path().join(repaired)).unwrap(), content);
+        backup(scratch.path(), &["verify", repaired], 0);
+    }
+}
+
+#[test]
+fn of_several_backups_all_are_read_and_the_worst_decides() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut newer = DUMP.to_vec();
+    newer[6] = 99;
+    for (name, content) in [
+        ("whole", DUMP),
+        ("redirected", REDIRECTED),
+        ("cut", &DUMP[..300]),
+        ("newer", &newer),
+    ] {
+        fs::write(scratch.path().join(name), content).unwrap();
+    }
+    for command in ["verify", "inspect"] {
+        for (paths, code, summary) in [
+            (&["whole", "redirected"][..], 0, "2 backups: 2 intact\n"),
+            (
+                &["newer", "whole"],
+                7,
+                "2 backups: 1 intact, 1 cannot be judged\n",
+            ),
+            (
+                &["absent", "newer", "whole"],
+                1,
+                "3 backups: 1 intact, 1 cannot be judged, 1 could not be read\n",
+            ),
+            (
+                &["cut", "absent", "newer", "whole"],
+                3,
+                "4 backups: 1 intact, 1 not intact, 1 cannot be judged, 1 could not be read\n",
+            ),
+        ] {
+            let arguments = [&[command], paths].concat();
+            let outcome = backup(scratch.path(), &arguments, code);
+            assert!(outcome.stdout.ends_with(summary), "{}", outcome.stdout);
+            assert_contains(&outcome.stdout, "whole");
+            for path in paths
+                .iter()
+                .filter(|path| !["whole", "redirected"].contains(path))
+            {
+                assert_contains(&outcome.stderr, path);
+            }
+            let json = [&arguments[..], &["-o", "json"]].concat();
+            let json = backup(scratch.path(), &json, code).stdout;
+            let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+            let listed: Vec<_> = document["items"].as_array().unwrap().iter().collect();
+            let listed: Vec<_> = listed.iter().map(|item| &item["path"]).collect();
+            assert_eq!(listed, paths);
+        }
+    }
+    assert_contains(&backup(scratch.path(), &["verify"], 1).stderr, "PATH");
+}
+
+#[test]
+fn a_directory_of_sets_is_told_from_a_set() {
+    let scratch = tempfile::tempdir().unwrap();
+    let set = scratch.path().join("wa-backups/wa-cpd-20261122T205500Z");
+    fs::create_dir_all(&set).unwrap();
+    fs::write(set.join("backup.json"), "{}").unwrap();
+    let said = backup(scratch.path(), &["verify", "wa-backups"], 3).stderr;
+    assert_contains(&said, "such as wa-backups/wa-cpd-20261122T205500Z");
 }
 
 #[test]

@@ -12,12 +12,11 @@ use kube_transfer::file::{
     Entry, FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError,
 };
 use kube_transfer::{DownloadError, RemoteCommand, Sink};
-use pg_archive::ArchiveError;
 use serde::Serialize;
 use tokio::time::sleep;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, Method, Origin, SetWriter,
-    StoredFile, ToolRecord, VerificationFailed, Verified, Verifier, VolumeRecord,
+    StoredFile, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord,
     auth_encryption_yaml, read_auth_encryption, set_name, store_auth_encryption,
 };
 use wa_common::cli::Context;
@@ -86,6 +85,11 @@ impl Pulled {
         self.manifest.verified_at.is_some()
     }
 
+    /// Whether the dump may be intact, and that cannot be told.
+    pub(crate) fn is_not_judged(&self) -> bool {
+        self.manifest.not_judged.is_some()
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.manifest.files.iter().map(|file| file.bytes).sum()
     }
@@ -133,22 +137,19 @@ impl Fetch<'_> {
                 fetched.sha256()
             ),
         );
-        if let Some(Err(error)) = fetched.output() {
-            let error = VerificationFailed::of_dump(&path, error);
+        if let Some(Verdict::Failed(fault)) = fetched.output() {
+            let error = VerificationFailed::of_dump(&path, fault);
             fetched.discard()?;
             return Err(anyhow::Error::new(error).context("it arrived as it is on the volume, and is broken there; no backup was made (--no-verify makes one all the same)"));
         }
         let (size, sha256) = (fetched.bytes(), fetched.sha256().to_string());
-        let (_, verification) = fetched.save()?;
-        let verified = verification.and_then(Result::ok);
-        if let Some(verified) = &verified {
-            self.step("verified", verified.to_string());
-        }
+        let (_, verdict) = fetched.save()?;
+        self.say(verdict.as_ref());
         let mut files = vec![set.adopt(DUMP_FILE, FileRole::StoreDump, size, sha256)?];
         if let Some(yaml) = key {
             files.push(store_auth_encryption(&set, &yaml, &*self.context.reporter)?);
         }
-        let manifest = self.manifest(started_at, &files, verified.as_ref());
+        let manifest = self.manifest(started_at, &files, verdict.as_ref());
         let path = set.seal(&manifest)?;
         Ok(Pulled {
             path,
@@ -201,7 +202,8 @@ impl Fetch<'_> {
         let bytes = self.dump.version.bytes;
         let file = manifest.volume.as_ref().map(|volume| &volume.file);
         let here = directory.join(DUMP_FILE).metadata();
-        let verified = manifest.verified_at.is_some() || self.args.no_verify;
+        let judged = manifest.verified_at.is_some() || manifest.not_judged.is_some();
+        let verified = judged || self.args.no_verify;
         let has_key = || directory.join(AUTH_ENCRYPTION_FILE).exists();
         verified
             && file == Some(&self.dump.name)
@@ -394,8 +396,13 @@ impl Fetch<'_> {
         &self,
         started_at: Timestamp,
         files: &[StoredFile],
-        verified: Option<&Verified>,
+        verdict: Option<&Verdict>,
     ) -> Manifest {
+        let (verified, not_judged) = match verdict {
+            Some(Verdict::Intact(verified)) => (Some(&**verified), None),
+            Some(Verdict::NotJudged(why)) => (None, Some(why.clone())),
+            _ => (None, None),
+        };
         let survey = &self.volume.survey;
         let origin = Origin {
             tool: ToolRecord {
@@ -409,6 +416,7 @@ impl Fetch<'_> {
         };
         // Without a release: today's need not be the one of that night.
         Manifest {
+            not_judged,
             volume: Some(VolumeRecord {
                 claim: survey.claim_name(),
                 file: self.dump.name.clone(),
@@ -416,6 +424,29 @@ impl Fetch<'_> {
                 via: self.volume.reached.via.name().to_owned(),
             }),
             ..Manifest::new(origin, files, verified)
+        }
+    }
+
+    fn say(&self, verdict: Option<&Verdict>) {
+        let warn = |message| self.context.reporter.report(&Event::Warning { message });
+        match verdict {
+            Some(Verdict::Intact(verified)) => {
+                self.step("verified", verified.to_string());
+                for remark in &verified.remarks {
+                    warn(format!("{}: {remark}", self.shown));
+                }
+            }
+            Some(Verdict::NotJudged(why)) => warn(format!(
+                "{} is kept, but cannot be judged: {why}",
+                self.shown
+            )),
+            Some(Verdict::Unread(why)) => {
+                warn(format!(
+                    "{} is kept, but was not verified: {why}",
+                    self.shown
+                ));
+            }
+            Some(Verdict::Failed(_)) | None => {}
         }
     }
 
@@ -449,8 +480,8 @@ fn arrived(set: &Path) -> io::Result<Metadata> {
     fs::metadata(set.join(format!("{DUMP_FILE}.partial")))
 }
 
-/// What reading the dump's blocks found; `None` where that was declined.
-type Verification = Option<Result<Verified, ArchiveError>>;
+/// The verdict on the dump; `None` where that was declined.
+type Verification = Option<Verdict>;
 
 /// Verifies a dump while it arrives; what it is written to is not its business.
 struct Check(Option<Verifier>);

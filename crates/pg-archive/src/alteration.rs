@@ -14,7 +14,8 @@ pub enum Alteration {
     /// A terminal, or a copy in text mode, put a carriage return before each line feed.
     #[error(
         "a carriage return was put before every line feed, as a terminal (`-t`) or a transfer in text mode does; \
-         this cannot be repaired reliably: make the dump again without a terminal, or copy it again in binary mode"
+         this cannot be repaired reliably: make the dump again without a terminal, or copy it again in binary mode \
+         (where there is no other, `sed 's/\\r$//'` may bring it back: verify what it writes)"
     )]
     CarriageReturns,
     /// Decoded as UTF-8, with `U+FFFD` (EF BF BD) for all that is none.

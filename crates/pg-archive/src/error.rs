@@ -129,7 +129,12 @@ impl fmt::Display for ArchiveError {
             place,
             alteration,
         } = &*self.0;
-        if let ErrorKind::SomethingInFront { .. } | ErrorKind::NotAnArchive(_) = kind {
+        // Where in the file that was noticed is of no use.
+        if let ErrorKind::SomethingInFront { .. }
+        | ErrorKind::NotAnArchive(_)
+        | ErrorKind::UnsupportedVersion(_)
+        | ErrorKind::UnsupportedCompression(_) = kind
+        {
             return kind.fmt(f);
         }
         if let Some(alteration) = alteration {
@@ -291,10 +296,10 @@ impl ErrorKind {
 fn in_front(bytes: u64, line: Option<&str>, behind: Option<&ArchiveError>) -> String {
     let line = line.map_or_else(String::new, |line| format!(", beginning with {line:?}"));
     let behind = behind.map_or_else(
-        || ", which is sound".to_owned(),
-        |error| format!("; and of that: {error}"),
+        || "behind them it is sound".to_owned(),
+        |error| format!("and behind them: {error}"),
     );
-    format!("there are {bytes} bytes in front of the archive{line}{behind}")
+    format!("{bytes} bytes stand in front of the archive{line}; {behind}")
 }
 
 /// How the bytes contradict the format.

@@ -290,13 +290,14 @@ fn readable(start: &[u8]) -> Option<&str> {
     (!text.contains(strange)).then_some(text)
 }
 
-/// The first line with something on it, where the bytes up to its end are text.
+/// The first line with a word on it, if it is text.
 pub(crate) fn first_line(start: &[u8]) -> Option<String> {
-    let line = start
-        .split(|&byte| byte == b'\n')
-        .find(|line| !line.trim_ascii().is_empty())?;
+    let line = start.split(|&byte| byte == b'\n').find(|line| {
+        line.iter()
+            .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
+    })?;
     let line = readable(line)?.trim();
-    (!line.is_empty()).then(|| line.chars().take(QUOTED_CHARS).collect())
+    Some(line.chars().take(QUOTED_CHARS).collect())
 }
 
 fn is_base64(text: &str) -> bool {

@@ -1,5 +1,7 @@
 //! What a verified archive has in it.
 
+use std::fmt;
+
 use crate::{header::Header, tail::Behind};
 
 /// What is in an archive, all of which was read and found sound.
@@ -36,6 +38,16 @@ pub struct TableName {
     pub schema: Option<String>,
     /// Its own name.
     pub name: String,
+}
+
+impl fmt::Display for TableName {
+    /// `public.tenant`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
 }
 
 /// The data of one table.

@@ -14,15 +14,16 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::assistant::PostgresPod;
 use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, Origin, PgDumpRecord, SetError,
-    SetWriter, StoredFile, ToolRecord, VerificationFailed, Verified, auth_encryption_yaml,
-    set_name, store_auth_encryption,
+    AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, NOT_IN_A_DUMP, Origin,
+    PgDumpRecord, SetError, SetWriter, StoredFile, ToolRecord, auth_encryption_yaml, set_name,
+    store_auth_encryption,
 };
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
 
 use crate::dump::{self, DumpSink, Received};
+use crate::judged::{Judged, judged};
 use crate::preflight::{self, Ready};
 
 /// Where backups go unless told otherwise.
@@ -196,10 +197,10 @@ impl Backup<'_> {
             .context("what standard output has got is no backup: delete it")?;
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256());
         self.say_arrived(bytes, &sha256.to_string());
-        if let Some(verified) = verified(delivered.into_output(), Path::new("standard output"))?.1 {
-            self.say_verified(&verified);
-        }
-        Ok(Exit::Done)
+        let (_, judged) = judged(delivered.into_output(), Path::new("standard output"))?;
+        self.say(&judged);
+        self.step("not in it", NOT_IN_A_DUMP.to_owned());
+        Ok(judged.exit())
     }
 
     async fn to_set(&self) -> anyhow::Result<Exit> {
@@ -214,22 +215,21 @@ impl Backup<'_> {
         let (delivered, pod) = self.download(open, |_| true).await?;
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256().to_string());
         self.say_arrived(bytes, &sha256);
-        let (file, verified) = verified(delivered.into_output(), &set.directory().join(DUMP_FILE))?;
-        if let Some(verified) = &verified {
-            self.say_verified(verified);
-        }
+        let (file, judged) = judged(delivered.into_output(), &set.directory().join(DUMP_FILE))?;
+        self.say(&judged);
         let mut files = vec![file.complete(bytes, sha256)?];
         files.extend(self.store_auth_encryption(&set)?);
-        let manifest = self.manifest(&files, pod.name, verified.as_ref());
+        let manifest = self.manifest(&files, pod.name, &judged);
         let path = set.seal(&manifest)?;
         let took = Duration::try_from(Timestamp::now().duration_since(self.started_at))
             .unwrap_or_default();
         self.context.print(&Created {
             path,
             took,
+            not_included: [NOT_IN_A_DUMP],
             manifest,
         })?;
-        Ok(Exit::Done)
+        Ok(judged.exit())
     }
 
     /// The dump, and the pod it came through. Begun again as often as allowed when the connection broke, or the pod
@@ -334,7 +334,7 @@ impl Backup<'_> {
         Ok(Some(file))
     }
 
-    fn manifest(&self, files: &[StoredFile], pod: String, verified: Option<&Verified>) -> Manifest {
+    fn manifest(&self, files: &[StoredFile], pod: String, judged: &Judged) -> Manifest {
         let origin = Origin {
             tool: ToolRecord {
                 name: env!("CARGO_PKG_NAME").to_owned(),
@@ -347,13 +347,14 @@ impl Backup<'_> {
         };
         Manifest {
             release: self.ready.instance.release.clone(),
+            not_judged: judged.reason().map(str::to_owned),
             pg_dump: PgDumpRecord {
                 pod: Some(pod),
                 version: Some(self.ready.versions.pg_dump.clone()),
                 server_version: Some(self.ready.versions.server.clone()),
                 database: Some(self.ready.datastore.database.clone()),
             },
-            ..Manifest::new(origin, files, verified)
+            ..Manifest::new(origin, files, judged.verified())
         }
     }
 
@@ -364,19 +365,23 @@ impl Backup<'_> {
         );
     }
 
-    fn say_verified(&self, verified: &Verified) {
-        self.step("verified", verified.to_string());
+    fn say(&self, judged: &Judged) {
+        match judged {
+            Judged::Declined => {}
+            Judged::Verified(verified) => {
+                self.step("verified", verified.to_string());
+                for remark in &verified.remarks {
+                    let message = remark.to_string();
+                    self.context.reporter.report(&Event::Warning { message });
+                }
+            }
+            Judged::Not(why) => self.context.reporter.report(&Event::Warning {
+                message: format!(
+                    "the dump arrived as the pod sent it, and is kept, but cannot be judged: {why}"
+                ),
+            }),
+        }
     }
-}
-
-/// A dump that arrived whole and is nevertheless no archive was broken where it was made.
-fn verified<W>(received: Received<W>, path: &Path) -> anyhow::Result<(W, Option<Verified>)> {
-    let verified = received
-        .verification
-        .transpose()
-        .map_err(|error| VerificationFailed::of_dump(path, &error))
-        .context("the dump arrived as the pod sent it, but cannot be verified; no backup was kept (--no-verify keeps one unverified)")?;
-    Ok((received.out, verified))
 }
 
 /// What `--dry-run` prints.
@@ -419,6 +424,8 @@ struct Created {
     path: PathBuf,
     #[serde(skip)]
     took: Duration,
+    #[serde(rename = "notIncluded")]
+    not_included: [&'static str; 1],
     #[serde(flatten)]
     manifest: Manifest,
 }
@@ -428,6 +435,8 @@ impl Render for Created {
         let size = self.manifest.files.iter().map(|file| file.bytes).sum();
         let verified = if self.manifest.verified_at.is_some() {
             "verified"
+        } else if self.manifest.not_judged.is_some() {
+            "not judged"
         } else {
             "not verified"
         };
@@ -438,7 +447,11 @@ impl Render for Created {
             "created".style(styles.good),
             bytes(size),
             elapsed(self.took)
-        )
+        )?;
+        for what in self.not_included {
+            writeln!(out, "{}", what.style(styles.faint))?;
+        }
+        Ok(())
     }
 
     fn names(&self) -> Vec<String> {

@@ -1,22 +1,27 @@
 //! `inspect`: what is in a backup.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::backup_set::{Backup, BackupError, Manifest, ServiceInstance, TableRecord};
+use wa_common::backup_set::{
+    Backup, BackupError, Manifest, NOT_IN_A_DUMP, ServiceInstance, TableRecord,
+};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, bytes, count, printable, table};
+
+use super::several::{OtherVerdict, Several};
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Works without a cluster. The dump is read from end to end: what is shown is what is in it."
 )]
 pub(super) struct Args {
-    /// Directory of a backup set, or a dump file
-    path: PathBuf,
+    /// Directories of backup sets, or dump files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -29,6 +34,11 @@ struct Inspection {
     tables: Vec<TableRecord>,
     large_objects: LargeObjectsRecord,
     instances: Vec<ServiceInstance>,
+    tables_without_data: Vec<String>,
+    remarks: Vec<String>,
+    not_included: [&'static str; 1],
+    #[serde(skip)]
+    instances_text: String,
 }
 
 #[derive(Serialize)]
@@ -50,38 +60,69 @@ struct ArchiveRecord {
     sha256: String,
 }
 
+/// What is found of one of several.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Item {
+    Inspection(Box<Inspection>),
+    Other(OtherVerdict),
+}
+
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let path = args.path.clone();
+    if let [path] = &args.paths[..] {
+        context.print(&read(path).await??)?;
+        return Ok(Exit::Done);
+    }
+    let mut several = Several::new(context);
+    for path in &args.paths {
+        match read(path).await? {
+            Ok(inspection) => several.intact(Item::Inspection(Box::new(inspection)))?,
+            Err(error) => several.other(Item::Other(OtherVerdict::of(path, &error)), error),
+        }
+    }
+    several.conclude()
+}
+
+async fn read(path: &Path) -> anyhow::Result<Result<Inspection, BackupError>> {
+    let path = path.to_owned();
     // On a thread of its own: a signal must be heard meanwhile.
-    let read = spawn_blocking(move || {
+    Ok(spawn_blocking(move || Inspection::of(path)).await?)
+}
+
+impl Inspection {
+    fn of(path: PathBuf) -> Result<Self, BackupError> {
         let backup = Backup::open(&path)?;
         let intact = backup.verify()?;
-        Ok::<_, BackupError>((backup, intact))
-    });
-    let (backup, intact) = read.await??;
-    let header = &intact.contents.header;
-    let inspection = Inspection {
-        path: args.path.clone(),
-        archive: ArchiveRecord {
-            version: header.version.to_string(),
-            compression: header.compression.to_string(),
-            created: header.created.to_string(),
-            database: header.database.clone(),
-            server_version: header.server_version.clone(),
-            pg_dump_version: header.pg_dump_version.clone(),
-            bytes: intact.bytes,
-            sha256: intact.sha256,
-        },
-        manifest: backup.manifest().cloned(),
-        tables: TableRecord::of(&intact.contents),
-        large_objects: LargeObjectsRecord {
-            count: intact.contents.large_objects.count,
-            bytes: intact.contents.large_objects.bytes,
-        },
-        instances: intact.instances,
-    };
-    context.print(&inspection)?;
-    Ok(Exit::Done)
+        let verified = intact.verified;
+        let instances_text = verified.instances_text();
+        let contents = verified.contents;
+        let header = &contents.header;
+        let without_data = contents.tables_without_data.iter();
+        Ok(Self {
+            path,
+            archive: ArchiveRecord {
+                version: header.version.to_string(),
+                compression: header.compression.to_string(),
+                created: header.created.to_string(),
+                database: header.database.clone(),
+                server_version: header.server_version.clone(),
+                pg_dump_version: header.pg_dump_version.clone(),
+                bytes: intact.bytes,
+                sha256: intact.sha256,
+            },
+            manifest: backup.manifest().cloned(),
+            tables: TableRecord::of(&contents),
+            large_objects: LargeObjectsRecord {
+                count: contents.large_objects.count,
+                bytes: contents.large_objects.bytes,
+            },
+            instances: verified.instances,
+            tables_without_data: without_data.map(ToString::to_string).collect(),
+            remarks: verified.remarks.iter().map(ToString::to_string).collect(),
+            not_included: [NOT_IN_A_DUMP],
+            instances_text,
+        })
+    }
 }
 
 impl Inspection {
@@ -148,7 +189,7 @@ impl Render for Inspection {
                 table.qualified_name(),
                 table
                     .rows
-                    .map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+                    .map_or_else(|| "not counted".to_owned(), |rows| rows.to_string()),
                 bytes(table.bytes),
             ]
         });
@@ -157,23 +198,34 @@ impl Render for Inspection {
             .instances
             .iter()
             .partition(|instance| instance.is_live());
-        writeln!(
-            out,
-            "\n{}",
-            count(live.len() as u64, "service instance").style(styles.heading)
-        )?;
+        writeln!(out, "\n{}", self.instances_text.style(styles.heading))?;
         write_instances(out, &live)?;
         let (system, deleted): (Vec<_>, Vec<_>) = others
             .into_iter()
             .partition(|instance| instance.is_system());
         for (title, instances) in [
             ("deleted", deleted),
-            ("of the product itself (region System)", system),
+            (
+                "of the product itself (regions system and monitoring)",
+                system,
+            ),
         ] {
             if !instances.is_empty() {
                 writeln!(out, "\n{} {title}", instances.len())?;
                 write_instances(out, &instances)?;
             }
+        }
+        writeln!(out)?;
+        for remark in &self.remarks {
+            writeln!(
+                out,
+                "{} {}",
+                "remark:".style(styles.warning),
+                printable(remark)
+            )?;
+        }
+        for what in self.not_included {
+            writeln!(out, "{} {what}", "remark:".style(styles.faint))?;
         }
         Ok(())
     }
@@ -181,6 +233,25 @@ impl Render for Inspection {
     fn names(&self) -> Vec<String> {
         let live = self.instances.iter().filter(|instance| instance.is_live());
         live.map(|instance| instance.id.clone()).collect()
+    }
+}
+
+impl Render for Item {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
+        match self {
+            Self::Inspection(inspection) => {
+                inspection.human(out, styles, wide)?;
+                writeln!(out)
+            }
+            Self::Other(_) => Ok(()),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Inspection(inspection) => inspection.names(),
+            Self::Other(_) => Vec::new(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use wa_common::backup_set::{CatalogEntry, SetState, catalog};
+use wa_common::backup_set::{CatalogEntry, NOT_IN_A_DUMP, SetState, catalog};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 
@@ -34,7 +34,7 @@ struct Entry {
     time: Option<Timestamp>,
     bytes: u64,
     release: Option<String>,
-    /// Live service instances; unknown where the set is not complete or was not verified.
+    /// Live service instances; unknown where the set is not complete, was not verified or does not tell.
     instances: Option<usize>,
 }
 
@@ -59,13 +59,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 impl Entry {
     fn of(entry: CatalogEntry) -> Self {
         let (state, reason, manifest) = match entry.state {
+            SetState::Complete(manifest) if manifest.not_judged.is_some() => {
+                ("not judged", manifest.not_judged.clone(), Some(manifest))
+            }
             SetState::Complete(manifest) => ("complete", None, Some(manifest)),
+            SetState::NotJudged { reason } => ("not judged", Some(reason), None),
             SetState::Incomplete => ("incomplete", None, None),
             SetState::Corrupt { reason } => ("corrupt", Some(reason), None),
         };
-        let instances = manifest
-            .as_ref()
-            .filter(|manifest| manifest.verified_at.is_some());
         Self {
             name: file_name(&entry.path),
             path: entry.path,
@@ -73,13 +74,9 @@ impl Entry {
             reason,
             time: entry.time,
             bytes: entry.bytes,
-            instances: instances.map(|manifest| {
-                manifest
-                    .instances
-                    .iter()
-                    .filter(|instance| instance.is_live())
-                    .count()
-            }),
+            instances: manifest
+                .as_ref()
+                .and_then(|manifest| manifest.live_instances()),
             release: manifest.and_then(|manifest| manifest.release),
         }
     }
@@ -119,7 +116,11 @@ impl Render for Listing {
         });
         let mut header = vec!["NAME", "AGE", "SIZE", "RELEASE", "INSTANCES", "STATE"];
         header.extend(wide.then_some("PATH OR REASON"));
-        writeln!(out, "{}", table(&header, rows))
+        writeln!(out, "{}", table(&header, rows))?;
+        if wide {
+            writeln!(out, "\nOf each of them: {NOT_IN_A_DUMP}")?;
+        }
+        Ok(())
     }
 
     fn names(&self) -> Vec<String> {

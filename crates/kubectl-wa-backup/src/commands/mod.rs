@@ -4,6 +4,7 @@ mod check;
 mod create;
 mod inspect;
 mod list;
+mod several;
 mod verify;
 
 use anyhow::bail;
@@ -19,7 +20,7 @@ Examples:
   kubectl wa-backup check -n cpd
   kubectl wa-backup create -i wa --to /mnt/backups
   set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > store.dump.age
-  kubectl wa-backup verify wa-backups/wa-cpd-20261122T230000Z
+  kubectl wa-backup verify wa-backups/*
   kubectl wa-backup list";
 
 /// Backs up Watson Assistant's store database, and proves that the backup is whole.
@@ -47,9 +48,9 @@ enum Command {
     Create(create::Args),
     /// Say whether a backup would work, without taking one
     Check,
-    /// Read a backup from end to end and say whether it is intact
+    /// Read backups from end to end and say whether they are intact
     Verify(verify::Args),
-    /// Show what is in a backup: tables and service instances
+    /// Show what is in backups: tables and service instances
     Inspect(inspect::Args),
     /// List the backups in a directory, newest first
     List(list::Args),

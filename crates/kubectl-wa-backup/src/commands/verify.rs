@@ -6,113 +6,145 @@ use std::path::{Path, PathBuf};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::backup_set::{Backup, BackupError, VerificationFailed};
+use wa_common::backup_set::{Backup, BackupError, counted_rows, rows_text};
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::{Styles, bytes, count};
+use wa_common::report::{Styles, bytes, count, printable};
+
+use super::several::{OtherVerdict, Several};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Works without a cluster. Exit code 3: not intact; the error says which file, what, and at which byte."
+    after_help = "Works without a cluster. One of three verdicts: intact, with remarks where there are any (exit code 0); not \
+intact, with which file, what, at which byte, and how to repair it where that can be done (3); cannot be judged, being of a newer \
+format for instance, and perhaps intact (7). A dump without any data is no backup (3). Of several backups the worst decides."
 )]
 pub(super) struct Args {
-    /// Directory of a backup set, or a dump file (made by hand, or by the CronJob)
-    path: PathBuf,
+    /// Directories of backup sets, or dump files (made by hand, or by the CronJob)
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// The verdict on one backup.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Verdict {
+    Intact(IntactVerdict),
+    Other(OtherVerdict),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Verdict {
+struct IntactVerdict {
     path: PathBuf,
+    verdict: &'static str,
     intact: bool,
     /// Whether there was a manifest to compare sizes and hashes with.
     has_manifest: bool,
     bytes: u64,
     sha256: String,
     tables: usize,
-    rows: u64,
-    instances: usize,
-}
-
-/// The verdict on a backup that is not intact, for programs; a person reads the error.
-#[derive(Serialize)]
-struct BadVerdict<'a> {
-    path: &'a Path,
-    intact: bool,
-    problems: Vec<String>,
+    /// Those that can be counted; none where no table's can.
+    rows: Option<u64>,
+    instances: Option<usize>,
+    remarks: Vec<String>,
+    #[serde(skip)]
+    rows_text: String,
+    #[serde(skip)]
+    instances_text: String,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let path = args.path.clone();
-    // On a thread of its own: a signal must be heard meanwhile.
-    let verdict = spawn_blocking(move || Verdict::of(&path)).await?;
-    let verdict = verdict.inspect_err(|error| {
-        if let BackupError::Failed(failed) = error {
-            let _ = context.print(&BadVerdict::of(&args.path, failed));
+    if let [path] = &args.paths[..] {
+        let verdict = read(path).await?;
+        return match verdict {
+            Ok(intact) => {
+                context.print(&Verdict::Intact(intact))?;
+                Ok(Exit::Done)
+            }
+            Err(error) => {
+                // What could not be read has no verdict.
+                if !matches!(error, BackupError::Io { .. }) {
+                    context.print(&Verdict::Other(OtherVerdict::of(path, &error)))?;
+                }
+                Err(error.into())
+            }
+        };
+    }
+    let mut several = Several::new(context);
+    for path in &args.paths {
+        match read(path).await? {
+            Ok(intact) => several.intact(Verdict::Intact(intact))?,
+            Err(error) => several.other(Verdict::Other(OtherVerdict::of(path, &error)), error),
         }
-    })?;
-    context.print(&verdict)?;
-    Ok(Exit::Done)
+    }
+    several.conclude()
 }
 
-impl Verdict {
+async fn read(path: &Path) -> anyhow::Result<Result<IntactVerdict, BackupError>> {
+    let path = path.to_owned();
+    // On a thread of its own: a signal must be heard meanwhile.
+    Ok(spawn_blocking(move || IntactVerdict::of(&path)).await?)
+}
+
+impl IntactVerdict {
     fn of(path: &Path) -> Result<Self, BackupError> {
         let backup = Backup::open(path)?;
         let intact = backup.verify()?;
-        let tables = &intact.contents.tables;
+        let verified = &intact.verified;
+        let tables = &verified.contents.tables;
         Ok(Self {
             path: path.to_owned(),
+            verdict: "intact",
             intact: true,
             has_manifest: backup.manifest().is_some(),
             bytes: intact.bytes,
-            sha256: intact.sha256,
             tables: tables.len(),
-            rows: tables.iter().filter_map(|table| table.rows).sum(),
-            instances: intact.instances.len(),
+            rows: counted_rows(&verified.contents),
+            instances: verified.live_instances(),
+            remarks: verified.remarks.iter().map(ToString::to_string).collect(),
+            rows_text: rows_text(&verified.contents),
+            instances_text: verified.instances_text(),
+            sha256: intact.sha256,
         })
-    }
-}
-
-impl<'a> BadVerdict<'a> {
-    fn of(path: &'a Path, failed: &VerificationFailed) -> Self {
-        Self {
-            path,
-            intact: false,
-            problems: failed.problems(),
-        }
-    }
-}
-
-impl Render for BadVerdict<'_> {
-    fn human(&self, _out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn names(&self) -> Vec<String> {
-        Vec::new()
     }
 }
 
 impl Render for Verdict {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        let Self::Intact(intact) = self else {
+            return Ok(());
+        };
         writeln!(
             out,
-            "{}: {}, {}, {}, {}",
-            self.path.display(),
+            "{}: {}, {}, {}, {}, {}",
+            printable(&intact.path.display().to_string()),
             "intact".style(styles.good),
-            bytes(self.bytes),
-            count(self.tables as u64, "table"),
-            count(self.rows, "row"),
+            bytes(intact.bytes),
+            count(intact.tables as u64, "table"),
+            intact.rows_text,
+            intact.instances_text,
         )?;
-        if !self.has_manifest {
+        for remark in &intact.remarks {
             writeln!(
                 out,
-                "a dump without a manifest: its blocks are whole, but nothing tells whether this is what was dumped"
+                "  {} {}",
+                "remark:".style(styles.warning),
+                printable(remark)
+            )?;
+        }
+        if !intact.has_manifest {
+            writeln!(
+                out,
+                "  a dump without a manifest: its blocks are whole, but nothing tells whether this is what was dumped"
             )?;
         }
         Ok(())
     }
 
     fn names(&self) -> Vec<String> {
-        vec![self.path.display().to_string()]
+        match self {
+            Self::Intact(intact) => vec![intact.path.display().to_string()],
+            Self::Other(_) => Vec::new(),
+        }
     }
 }

@@ -133,11 +133,16 @@ async fn fetch_all(context: &Context, fetches: &[Fetch<'_>]) -> anyhow::Result<E
             Err(error) => failures.push(error.context(format!("{:?}", fetch.shown))),
         }
     }
+    let not_judged = sets.iter().any(Pulled::is_not_judged);
     if !sets.is_empty() {
         context.print(&Sets { sets })?;
     }
     context.conclude(failures)?;
-    Ok(Exit::Done)
+    Ok(if not_judged {
+        Exit::NotJudged
+    } else {
+        Exit::Done
+    })
 }
 
 /// What `--dry-run` prints.
@@ -180,6 +185,8 @@ impl Render for Sets {
             }
             let verified = if set.is_verified() {
                 "verified"
+            } else if set.is_not_judged() {
+                "not judged"
             } else {
                 "not verified"
             };

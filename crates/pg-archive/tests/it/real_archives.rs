@@ -122,6 +122,23 @@ fn a_dump_to_a_pipe_has_no_offsets_and_a_dump_to_a_file_has_all() {
 }
 
 #[test]
+fn a_dump_to_a_redirected_standard_output_has_its_offsets_behind_the_blocks() {
+    for name in ["pg16-redirected", "pg18-statistics-redirected"] {
+        let offsets = open(name)
+            .entries()
+            .iter()
+            .filter(|entry| entry.has_data)
+            .map(|entry| entry.data_offset)
+            .collect::<Vec<_>>();
+        assert_eq!(offsets, [None; 6], "{name}");
+        let contents = verify(name);
+        assert_eq!(contents.behind, None, "{name}");
+        assert_eq!(contents.archive_bytes, fixtures::load(name).len() as u64);
+        assert_eq!(contents.tables.len(), 5);
+    }
+}
+
+#[test]
 fn rows_have_names_nulls_and_decoded_escapes() {
     for name in fixtures::STORE {
         let rows: Vec<_> = open(name)

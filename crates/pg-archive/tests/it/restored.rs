@@ -333,8 +333,16 @@ fn what_was_done_to_the_whole_file_is_told_in_place_of_where_it_first_shows() {
                 assert!(error.to_string().contains(&expected.to_string()), "{error}");
             }
             // What is said to undo it does.
-            let undone = replaced_back(&latin1);
-            assert_eq!(database.restored(&undone), script);
+            let without_returns: Vec<_> = crlf
+                .split_inclusive(|&byte| byte == b'\n')
+                .map(|line| match line {
+                    [line @ .., b'\r', b'\n'] => [line, b"\n"].concat(),
+                    line => line.to_vec(),
+                })
+                .collect();
+            for undone in [replaced_back(&latin1), without_returns.concat()] {
+                assert_eq!(database.restored(&undone), script);
+            }
         }
     }
 }
@@ -351,11 +359,11 @@ fn a_small_damage_is_not_blamed_on_the_whole_file() {
     for database in Database::all() {
         for arguments in [&["--compress=0"][..], &["--compress=6"]] {
             let dump = database.to_file(arguments);
-            for cut in (0..dump.len()).step_by(13) {
+            for cut in (0..dump.len()).step_by(89) {
                 let error = verify(&dump[..cut]).unwrap_err();
                 assert_eq!(error.alteration(), None, "{cut}: {error}");
             }
-            for position in (11..dump.len()).step_by(7) {
+            for position in (11..dump.len()).step_by(61) {
                 let mut changed = dump.clone();
                 changed[position] ^= 0x41;
                 if let Err(error) = verify(&changed) {

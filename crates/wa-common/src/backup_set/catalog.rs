@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::names::PARTIAL_SUFFIX;
 use super::read::glance;
-use super::{BackupError, DUMP_FILE, MANIFEST_FILE, Manifest};
+use super::{BackupError, DUMP_FILE, MANIFEST_FILE, SetState};
 
 /// One directory that is, or was to become, a backup set.
 #[derive(Debug)]
@@ -22,20 +22,6 @@ pub struct CatalogEntry {
     pub bytes: u64,
     /// What there is of it.
     pub state: SetState,
-}
-
-/// What a glance at a set tells: the manifest and the sizes, not the content.
-#[derive(Debug)]
-pub enum SetState {
-    /// Every file is there with its size.
-    Complete(Box<Manifest>),
-    /// It has no manifest: it was interrupted, or is being written.
-    Incomplete,
-    /// It has a manifest, and is not what that says.
-    Corrupt {
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// The sets in `directory`, newest first. Other files and directories are passed over.
@@ -70,14 +56,10 @@ fn look(path: PathBuf) -> CatalogEntry {
     let state = if path.join(MANIFEST_FILE).symlink_metadata().is_err() {
         SetState::Incomplete
     } else {
-        match glance(&path) {
-            Ok(Ok(manifest)) => SetState::Complete(Box::new(manifest)),
-            Ok(Err(reason)) => SetState::Corrupt { reason },
-            // One unreadable set must not hide the others.
-            Err(error) => SetState::Corrupt {
-                reason: error.to_string(),
-            },
-        }
+        // One unreadable set must not hide the others.
+        glance(&path).unwrap_or_else(|error| SetState::Corrupt {
+            reason: error.to_string(),
+        })
     };
     let time = match &state {
         SetState::Complete(manifest) => Some(manifest.started_at),

@@ -3,8 +3,10 @@
 use pg_archive::{Row, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
 
-/// The region of tenants that belong to the product itself.
-const SYSTEM_REGION: &str = "System";
+/// The store's table of tenants.
+pub(super) const TENANT_TABLE: &str = "tenant";
+/// The regions of tenants that belong to the product itself, in any case.
+const PRODUCT_REGIONS: [&str; 2] = ["system", "monitoring"];
 /// More than any installation's tenants take, and little enough for a manifest; a hostile dump must not fill the memory.
 const MOST_BYTES: usize = 1 << 20;
 /// What is kept of a text: more than any name has.
@@ -26,9 +28,10 @@ pub struct ServiceInstance {
 impl ServiceInstance {
     /// Whether this is the product's own and no user's.
     pub fn is_system(&self) -> bool {
-        self.region
-            .as_deref()
-            .is_some_and(|region| region.eq_ignore_ascii_case(SYSTEM_REGION))
+        let region = self.region.as_deref().unwrap_or_default();
+        PRODUCT_REGIONS
+            .iter()
+            .any(|own| region.trim().eq_ignore_ascii_case(own))
     }
 
     /// Whether a restore needs a target for it.
@@ -70,9 +73,15 @@ impl ServiceInstance {
 pub struct TenantRows {
     instances: Vec<ServiceInstance>,
     bytes: usize,
+    not_listed: u64,
 }
 
 impl TenantRows {
+    /// How many tenants were passed over, because of their size or their number.
+    pub(super) fn not_listed(&self) -> u64 {
+        self.not_listed
+    }
+
     /// The instances found, live ones first, then by name.
     pub fn into_instances(mut self) -> Vec<ServiceInstance> {
         self.instances.sort_by(|a, b| {
@@ -89,17 +98,22 @@ impl TenantRows {
 
 impl Visitor for TenantRows {
     fn wants(&mut self, entry: &TocEntry) -> bool {
-        entry.tag == "tenant"
+        entry.tag == TENANT_TABLE
     }
 
     fn row(&mut self, _entry: &TocEntry, row: &Row) {
         if self.bytes >= MOST_BYTES {
+            self.not_listed += 1;
             return;
         }
         if let Some(instance) = ServiceInstance::from_row(row) {
             self.bytes += size_of::<ServiceInstance>() + instance.text_bytes();
             self.instances.push(instance);
         }
+    }
+
+    fn large_row(&mut self, _entry: &TocEntry) {
+        self.not_listed += 1;
     }
 }
 
@@ -110,6 +124,22 @@ fn shortened(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tenants_of_the_product_itself_are_no_service_instances() {
+        let in_region = |region: Option<&str>| ServiceInstance {
+            id: "t".to_owned(),
+            name: None,
+            region: region.map(str::to_owned),
+            deleted: false,
+        };
+        for region in ["System", "system", "SYSTEM", "monitoring", "Monitoring"] {
+            assert!(!in_region(Some(region)).is_live(), "{region}");
+        }
+        for region in [None, Some(""), Some("us-south"), Some("systems")] {
+            assert!(in_region(region).is_live(), "{region:?}");
+        }
+    }
 
     #[test]
     fn only_the_beginning_of_a_long_text_is_kept() {

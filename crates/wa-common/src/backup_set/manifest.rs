@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use pg_archive::Contents;
 use serde::{Deserialize, Serialize};
 
+use super::instances::TENANT_TABLE;
 use super::{ServiceInstance, StoredFile, Verified};
 use crate::assistant::Instance;
 use crate::cluster::Cluster;
@@ -35,6 +36,9 @@ pub struct Manifest {
     pub finished_at: Timestamp,
     /// When the dump was verified; absent where that was declined.
     pub verified_at: Option<Timestamp>,
+    /// Why the dump could not be judged, where that was so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_judged: Option<String>,
     /// PostgreSQL's side.
     pub pg_dump: PgDumpRecord,
     /// Where on a volume the dump was, with [`Method::Volume`].
@@ -83,6 +87,7 @@ impl Manifest {
             started_at: origin.started_at,
             finished_at: now,
             verified_at: verified.map(|_| now),
+            not_judged: None,
             pg_dump: PgDumpRecord {
                 pod: None,
                 version: header.and_then(|header| header.pg_dump_version.clone()),
@@ -99,6 +104,16 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// How many service instances a restore needs a target for; none where the dump was not verified, or they could not be
+    /// counted.
+    pub fn live_instances(&self) -> Option<usize> {
+        let not_counted = |table: &TableRecord| table.name == TENANT_TABLE && table.rows.is_none();
+        let counted = self.verified_at.is_some() && !self.tables.iter().any(not_counted);
+        counted.then(|| self.instances.iter().filter(|one| one.is_live()).count())
+    }
+}
+
 /// How a dump was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,6 +122,9 @@ pub enum Method {
     PgDump,
     /// The release's own CronJob had written it to its volume, from where it was copied.
     Volume,
+    /// In a way that a newer tool knows.
+    #[serde(other)]
+    Other,
 }
 
 /// The file on a volume that a dump was copied from.
@@ -175,6 +193,9 @@ pub enum FileRole {
     StoreDump,
     /// The auth-encryption secret.
     AuthEncryption,
+    /// Something that a newer tool knows.
+    #[serde(other)]
+    Other,
 }
 
 /// A table in the dump.

@@ -13,21 +13,25 @@ mod instances;
 mod manifest;
 mod names;
 mod read;
+mod remarks;
 mod target;
+mod verdict;
 mod verifier;
 mod writer;
 
 pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
-pub use catalog::{CatalogEntry, SetState, catalog};
+pub use catalog::{CatalogEntry, catalog};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
-pub use read::{Backup, BackupError, Intact, VerificationFailed};
+pub use read::{Backup, BackupError, Intact, SetState};
+pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use target::Target;
-pub use verifier::{Verified, Verifier};
+pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified};
+pub use verifier::Verifier;
 pub use writer::{PartialFile, SetError, SetWriter, StoredFile};
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! Reading a backup back, and finding out whether it is intact.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use pg_archive::{Archive, ArchiveError, Contents, ErrorKind};
+use pg_archive::Archive;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::verdict::Problem;
 use super::writer::hex;
 use super::{
-    DUMP_FILE, FORMAT_VERSION, FileRecord, FileRole, MANIFEST_FILE, Manifest, ServiceInstance,
-    TenantRows,
+    DUMP_FILE, FORMAT_VERSION, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged,
+    TenantRows, Verdict, VerificationFailed, Verified,
 };
 use crate::report::printable;
 
@@ -43,6 +43,9 @@ pub enum BackupError {
     /// It is read, and not intact.
     #[error(transparent)]
     Failed(#[from] VerificationFailed),
+    /// It is read, and cannot be judged.
+    #[error(transparent)]
+    NotJudged(#[from] NotJudged),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -52,74 +55,11 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Everything that is wrong with a backup.
-#[derive(Debug, Error)]
-pub struct VerificationFailed {
-    path: PathBuf,
-    problems: Vec<Problem>,
-}
-
-/// One thing that is wrong with one file.
-#[derive(Debug)]
-struct Problem {
-    file: String,
-    what: String,
-}
-
-impl VerificationFailed {
-    /// What is wrong, a sentence each, beginning with the file's name.
-    pub fn problems(&self) -> Vec<String> {
-        self.problems.iter().map(Problem::to_string).collect()
-    }
-
-    /// A dump that was found broken while it arrived.
-    pub fn of_dump(path: &Path, error: &ArchiveError) -> Self {
-        Self {
-            path: path.to_owned(),
-            problems: vec![Problem::in_archive(DUMP_FILE, error)],
-        }
-    }
-}
-
-impl fmt::Display for VerificationFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not an intact backup:", self.path.display())?;
-        for problem in &self.problems {
-            write!(f, "\n  {problem}")?;
-        }
-        write!(
-            f,
-            "\ndo not restore from it: take a new backup, or copy it again from where it is intact"
-        )
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.what)
-    }
-}
-
-impl Problem {
-    fn new(file: &str, what: impl Into<String>) -> Self {
-        Self {
-            file: printable(file).into_owned(),
-            what: what.into(),
-        }
-    }
-
-    fn in_archive(file: &str, error: &ArchiveError) -> Self {
-        Self::new(file, printable(&error.to_string()))
-    }
-}
-
 /// What a full reading of an intact backup found.
 #[derive(Debug)]
 pub struct Intact {
-    /// The dump's header and tables.
-    pub contents: Contents,
-    /// The service instances in it.
-    pub instances: Vec<ServiceInstance>,
+    /// What is in the dump.
+    pub verified: Verified,
     /// The dump's size in bytes.
     pub bytes: u64,
     /// The dump's SHA-256.
@@ -137,7 +77,17 @@ impl Backup {
                 manifest: None,
             });
         }
-        let manifest = read_manifest(path)?.map_err(|problem| failed(path, vec![problem]))?;
+        let manifest = match read_manifest(path)? {
+            Ok(manifest) => manifest,
+            Err(Unusable::Newer(why)) => return Err(not_judged(path, why)),
+            Err(Unusable::Bad(_)) if is_directory_dump(path) => {
+                return Err(not_judged(path, DIRECTORY_DUMP.to_owned()));
+            }
+            Err(Unusable::Bad(mut problem)) => {
+                problem.what.push_str(&sets_in(path));
+                return Err(failed(path, vec![problem]));
+            }
+        };
         Ok(Self {
             path: path.to_owned(),
             dump: path.join(DUMP_FILE),
@@ -157,7 +107,9 @@ impl Backup {
         for record in self.manifest.iter().flat_map(|manifest| &manifest.files) {
             match record.role {
                 FileRole::StoreDump => dump_record = Some(record),
-                FileRole::AuthEncryption => problems.extend(self.check_file(record)?),
+                FileRole::AuthEncryption | FileRole::Other => {
+                    problems.extend(self.check_file(record)?);
+                }
             }
         }
         if self.manifest.is_some() && dump_record.is_none() {
@@ -166,13 +118,30 @@ impl Backup {
                 format!("does not list {DUMP_FILE}"),
             ));
         }
-        match self.read_dump(dump_record)? {
-            Ok(intact) if problems.is_empty() => Ok(intact),
-            Ok(_) => Err(failed(&self.path, problems)),
-            Err(found) => {
-                problems.extend(found);
+        let Some((read, mismatch)) = self.read_dump(dump_record, &mut problems)? else {
+            return Err(failed(&self.path, problems));
+        };
+        problems.extend(mismatch);
+        match read.verdict {
+            Verdict::Unread(source) => Err(io_error(&self.dump, source)),
+            Verdict::Failed(fault) => {
+                let failed = VerificationFailed::at_rest(&self.path, &self.dump, &fault, problems);
+                Err(failed.into())
+            }
+            Verdict::NotJudged(why) if !problems.is_empty() => {
+                problems.push(Problem::new(DUMP_FILE, why));
                 Err(failed(&self.path, problems))
             }
+            Verdict::Intact(_) if !problems.is_empty() => Err(failed(&self.path, problems)),
+            Verdict::NotJudged(why) => {
+                let as_recorded = dump_record.is_some();
+                Err(NotJudged::new(&self.path, why, as_recorded).into())
+            }
+            Verdict::Intact(verified) => Ok(Intact {
+                verified: *verified,
+                bytes: read.bytes,
+                sha256: read.sha256,
+            }),
         }
     }
 
@@ -187,57 +156,70 @@ impl Backup {
         Ok(reader.compare(record))
     }
 
-    /// One pass over the dump: hash and archive together.
+    /// One pass over the dump: hash and archive together. The second value is how it differs from its record. None where
+    /// the set has no such file, which is then among the problems.
     fn read_dump(
         &self,
         record: Option<&FileRecord>,
-    ) -> Result<Result<Intact, Vec<Problem>>, BackupError> {
-        let name = self
-            .dump
-            .file_name()
-            .map_or_else(|| DUMP_FILE.into(), |name| name.to_string_lossy());
+        problems: &mut Vec<Problem>,
+    ) -> Result<Option<(ReadDump, Option<Problem>)>, BackupError> {
         let file = match record {
             Some(record) => match open_listed(&self.dump, record)? {
                 Ok(file) => file,
-                Err(problem) => return Ok(Err(vec![problem])),
+                Err(problem) => {
+                    problems.push(problem);
+                    return Ok(None);
+                }
             },
             None => File::open(&self.dump).map_err(|source| io_error(&self.dump, source))?,
         };
         let mut reader = HashingReader::new(file);
         let mut tenants = TenantRows::default();
-        let walked =
-            Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut tenants));
-        if let Some(source) = walked.as_ref().err().and_then(take_io_error) {
-            return Err(io_error(&self.dump, source));
-        }
+        let read = Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut tenants));
+        let verdict = Verdict::of(read, tenants);
         // The hash is of the whole file, also behind the place where the archive broke off.
         reader
             .drain()
             .map_err(|source| io_error(&self.dump, source))?;
         let mismatch = record.and_then(|record| reader.compare(record));
         let (bytes, sha256) = reader.finish();
-        Ok(match (walked, mismatch) {
-            (Ok(contents), None) => Ok(Intact {
-                contents,
-                instances: tenants.into_instances(),
-                bytes,
-                sha256,
-            }),
-            (walked, mismatch) => Err(walked
-                .err()
-                .map(|error| Problem::in_archive(&name, &error))
-                .into_iter()
-                .chain(mismatch)
-                .collect()),
-        })
+        let read = ReadDump {
+            verdict,
+            bytes,
+            sha256,
+        };
+        Ok(Some((read, mismatch)))
     }
 }
 
-/// An error of the disk is no verdict on the backup.
-fn take_io_error(error: &ArchiveError) -> Option<io::Error> {
-    match error.kind() {
-        ErrorKind::Io(source) => Some(io::Error::new(source.kind(), source.to_string())),
-        _ => None,
+/// A dump that was read from end to end.
+struct ReadDump {
+    verdict: Verdict,
+    bytes: u64,
+    sha256: String,
+}
+
+const DIRECTORY_DUMP: &str = "it is a directory-format dump (`pg_dump -Fd`), which pg_restore reads and this tool does not; \
+     a dump for it, and for IBM's restore, is made with `pg_dump -Fc`";
+
+/// Whether `pg_dump -Fd` wrote a directory.
+fn is_directory_dump(path: &Path) -> bool {
+    path.join("toc.dat").is_file()
+}
+
+/// What to give instead of a directory that holds sets.
+fn sets_in(path: &Path) -> String {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let sets = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join(MANIFEST_FILE).is_file());
+    // The name ends in the time.
+    match sets.max() {
+        Some(set) => format!(
+            "; it holds backup sets: give one of them, such as {}",
+            set.display()
+        ),
+        None => String::new(),
     }
 }
 
@@ -266,8 +248,22 @@ fn open_listed(path: &Path, record: &FileRecord) -> Result<Result<File, Problem>
         .map_err(|source| io_error(path, source))
 }
 
-/// The manifest of the set in `directory`; the inner error is what is wrong with it.
-fn read_manifest(directory: &Path) -> Result<Result<Manifest, Problem>, BackupError> {
+/// Why a manifest is of no use.
+enum Unusable {
+    /// It is not there, or cannot be made out.
+    Bad(Problem),
+    /// It is of a format that a newer tool knows.
+    Newer(String),
+}
+
+impl Unusable {
+    fn bad(what: impl Into<String>) -> Self {
+        Self::Bad(Problem::new(MANIFEST_FILE, what))
+    }
+}
+
+/// The manifest of the set in `directory`.
+fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupError> {
     let path = directory.join(MANIFEST_FILE);
     // A pipe or a device would be waited for, or never end.
     let file = match fs::symlink_metadata(&path).and_then(|metadata| {
@@ -275,10 +271,9 @@ fn read_manifest(directory: &Path) -> Result<Result<Manifest, Problem>, BackupEr
         opened.transpose()
     }) {
         Ok(Some(file)) => file,
-        Ok(None) => return Ok(Err(Problem::new(MANIFEST_FILE, "is not a regular file"))),
+        Ok(None) => return Ok(Err(Unusable::bad("is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Err(Problem::new(
-                MANIFEST_FILE,
+            return Ok(Err(Unusable::bad(
                 "is missing: the set is incomplete, or this is no backup set",
             )));
         }
@@ -291,51 +286,66 @@ fn read_manifest(directory: &Path) -> Result<Result<Manifest, Problem>, BackupEr
     Ok(parse_manifest(&json))
 }
 
-fn parse_manifest(json: &[u8]) -> Result<Manifest, Problem> {
-    let unreadable =
-        |error: serde_json::Error| Problem::new(MANIFEST_FILE, format!("cannot be read: {error}"));
+fn parse_manifest(json: &[u8]) -> Result<Manifest, Unusable> {
+    let unreadable = |error: serde_json::Error| Unusable::bad(format!("cannot be read: {error}"));
     let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
     // Before the rest, which a newer format may have changed.
     let version = value
         .get("formatVersion")
         .and_then(serde_json::Value::as_u64);
     if version.is_some_and(|version| version > u64::from(FORMAT_VERSION)) {
-        return Err(Problem::new(
-            MANIFEST_FILE,
-            format!(
-                "has format version {}, newer than this tool knows ({FORMAT_VERSION}): use a newer kubectl wa-backup",
-                version.unwrap_or_default()
-            ),
-        ));
+        return Err(Unusable::Newer(format!(
+            "{MANIFEST_FILE} has format version {}, newer than this tool knows ({FORMAT_VERSION}): use a newer kubectl wa-backup",
+            version.unwrap_or_default()
+        )));
     }
     serde_json::from_value(value).map_err(unreadable)
 }
 
+/// What a glance at a set tells: the manifest and the sizes, not the content.
+#[derive(Debug)]
+pub enum SetState {
+    /// Every file is there with its size.
+    Complete(Box<Manifest>),
+    /// It has no manifest: it was interrupted, or is being written.
+    Incomplete,
+    /// It is of a newer format.
+    NotJudged {
+        /// What is newer.
+        reason: String,
+    },
+    /// It has a manifest, and is not what that says.
+    Corrupt {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
 /// What `list` looks at: the manifest, and the sizes it promises.
-pub(super) fn glance(directory: &Path) -> Result<Result<Manifest, String>, BackupError> {
+pub(super) fn glance(directory: &Path) -> Result<SetState, BackupError> {
+    let corrupt = |problem: Problem| SetState::Corrupt {
+        reason: format!("{} {}", problem.file, problem.what),
+    };
     let manifest = match read_manifest(directory)? {
         Ok(manifest) => manifest,
-        Err(problem) => return Ok(Err(format!("{} {}", problem.file, problem.what))),
+        Err(Unusable::Newer(reason)) => return Ok(SetState::NotJudged { reason }),
+        Err(Unusable::Bad(problem)) => return Ok(corrupt(problem)),
     };
     for record in &manifest.files {
-        match open_listed(&directory.join(&record.name), record)? {
-            Ok(file) => {
-                let bytes = file
-                    .metadata()
-                    .map_err(|source| io_error(directory, source))?
-                    .len();
-                if bytes != record.bytes {
-                    return Ok(Err(format!(
-                        "{} {}",
-                        record.name,
-                        size_mismatch(bytes, record.bytes)
-                    )));
-                }
-            }
-            Err(problem) => return Ok(Err(format!("{} {}", problem.file, problem.what))),
+        let file = match open_listed(&directory.join(&record.name), record)? {
+            Ok(file) => file,
+            Err(problem) => return Ok(corrupt(problem)),
+        };
+        let bytes = file
+            .metadata()
+            .map_err(|source| io_error(directory, source))?
+            .len();
+        if bytes != record.bytes {
+            let what = size_mismatch(bytes, record.bytes);
+            return Ok(corrupt(Problem::new(&record.name, what)));
         }
     }
-    Ok(Ok(manifest))
+    Ok(SetState::Complete(Box::new(manifest)))
 }
 
 fn size_mismatch(bytes: u64, promised: u64) -> String {
@@ -356,10 +366,11 @@ fn io_error(path: &Path, source: io::Error) -> BackupError {
 }
 
 fn failed(path: &Path, problems: Vec<Problem>) -> BackupError {
-    BackupError::Failed(VerificationFailed {
-        path: path.to_owned(),
-        problems,
-    })
+    VerificationFailed::new(path, problems).into()
+}
+
+fn not_judged(path: &Path, why: String) -> BackupError {
+    NotJudged::new(path, why, false).into()
 }
 
 /// Hashes and counts what is read through it.

@@ -34,6 +34,7 @@ fn manifest(files: Vec<FileRecord>) -> Manifest {
         started_at: time,
         finished_at: time,
         verified_at: Some(time),
+        not_judged: None,
         pg_dump: PgDumpRecord {
             pod: Some("wa-postgres-16-1".into()),
             version: Some("15.18".into()),
@@ -95,7 +96,8 @@ fn a_complete_set_is_intact_and_a_bare_dump_too() {
     assert_eq!(intact.sha256, hex(&Sha256::digest(DUMP)));
     let bare = Backup::open(&path.join(DUMP_FILE)).unwrap();
     assert!(bare.manifest().is_none());
-    assert_eq!(bare.verify().unwrap().contents, intact.contents);
+    let bare = bare.verify().unwrap();
+    assert_eq!(bare.verified.contents, intact.verified.contents);
 }
 
 #[test]
@@ -281,7 +283,7 @@ fn a_manifest_without_the_newer_fields_is_read() {
 #[test]
 fn every_kind_of_damage_is_named() {
     type Damage = fn(&Path);
-    let cases: [(Damage, &str); 15] = [
+    let cases: [(Damage, &str); 14] = [
         (
             |set| {
                 fs::remove_file(set.join(MANIFEST_FILE)).unwrap();
@@ -296,10 +298,6 @@ fn every_kind_of_damage_is_named() {
         (
             |set| fs::write(set.join(MANIFEST_FILE), "{").unwrap(),
             "backup.json: cannot be read",
-        ),
-        (
-            |set| edit_manifest(set, |json| json["formatVersion"] = 99.into()),
-            "format version 99, newer than this tool knows",
         ),
         (
             |set| edit_manifest(set, |json| json["files"] = serde_json::json!([])),
@@ -389,6 +387,7 @@ fn the_catalog_is_newest_first_and_tells_the_states_apart() {
         .map(|entry| match &entry.state {
             SetState::Complete(manifest) => format!("complete {}", manifest.instance),
             SetState::Incomplete => "incomplete".to_owned(),
+            SetState::NotJudged { reason } => format!("not judged: {reason}"),
             SetState::Corrupt { reason } => format!("corrupt: {reason}"),
         })
         .collect();
@@ -412,4 +411,103 @@ fn a_path_that_is_not_there_is_no_verdict() {
             .contains("give the directory of a backup set"),
         "{error}"
     );
+}
+
+/// The set that a dump of another version is in.
+fn set_of(dump: &[u8]) -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let set = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap();
+    let dump = store_dump(&set, dump);
+    let path = set.seal(&manifest(vec![dump.record().clone()])).unwrap();
+    (parent, path)
+}
+
+fn not_judged(path: &Path) -> String {
+    match Backup::open(path).and_then(|backup| backup.verify()) {
+        Err(BackupError::NotJudged(not)) => not.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_newer_than_this_tool_is_not_judged() {
+    let mut newer = DUMP.to_vec();
+    newer[6] = 99;
+    let (_parent, path) = set_of(&newer);
+    let said = not_judged(&path);
+    assert!(said.contains("archive version 1.99"), "{said}");
+    assert!(said.contains("its size and SHA-256 are those"), "{said}");
+    // What is not as it was stored is damaged all the same.
+    newer.push(0);
+    fs::write(path.join(DUMP_FILE), &newer).unwrap();
+    assert!(problem(&path).contains("something was added"));
+
+    let (parent, path) = complete_set();
+    edit_manifest(&path, |json| json["formatVersion"] = 99.into());
+    let said = not_judged(&path);
+    assert!(
+        said.contains("format version 99, newer than this tool knows"),
+        "{said}"
+    );
+    let listed = catalog(parent.path()).unwrap();
+    assert!(matches!(listed[0].state, SetState::NotJudged { .. }));
+}
+
+#[test]
+fn files_and_methods_that_a_newer_tool_knows_do_no_harm() {
+    let (_parent, path) = complete_set();
+    edit_manifest(&path, |json| {
+        json["method"] = "osmosis".into();
+        json["files"][1]["role"] = "object-storage".into();
+    });
+    Backup::open(&path).unwrap().verify().unwrap();
+    fs::write(path.join(AUTH_ENCRYPTION_FILE), "changed").unwrap();
+    assert!(problem(&path).contains(AUTH_ENCRYPTION_FILE));
+}
+
+/// The verdict on a dump while it arrives, in pieces.
+fn verdict(dump: &[u8]) -> Verdict {
+    let mut verifier = Verifier::start().unwrap();
+    for piece in dump.chunks(1000) {
+        verifier.feed(piece);
+    }
+    verifier.finish().unwrap()
+}
+
+#[test]
+fn a_dump_that_arrives_gets_the_verdict_that_it_gets_at_rest() {
+    let fixture = |name: &str| {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pg-archive/tests/fixtures");
+        fs::read(fixtures.join(name).with_extension("dump")).unwrap()
+    };
+    for name in ["pg15-gzip", "pg16-redirected", "pg18-statistics-redirected"] {
+        let Verdict::Intact(verified) = verdict(&fixture(name)) else {
+            panic!("{name}");
+        };
+        assert_eq!(verified.remarks, [], "{name}");
+        assert_eq!(verified.live_instances(), Some(3));
+    }
+    let Verdict::Intact(verified) = verdict(&fixture("pg16-inserts")) else {
+        panic!("--inserts");
+    };
+    assert_eq!(
+        verified.to_string(),
+        "5 tables, rows not counted, service instances not counted"
+    );
+    assert!(matches!(
+        verdict(&fixture("pg16-schema-only")),
+        Verdict::Failed(Fault::NoData { tables: 5 })
+    ));
+    let mut newer = DUMP.to_vec();
+    newer[6] = 99;
+    assert!(matches!(verdict(&newer), Verdict::NotJudged(_)));
+    let two = [DUMP, DUMP].concat();
+    assert!(matches!(
+        verdict(&two),
+        Verdict::Failed(Fault::TwoDumps { second_at }) if second_at == DUMP.len() as u64
+    ));
+    assert!(matches!(
+        verdict(&DUMP[..500]),
+        Verdict::Failed(Fault::Archive(_))
+    ));
 }

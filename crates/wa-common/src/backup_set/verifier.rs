@@ -1,49 +1,22 @@
 //! Verifies a dump while it arrives.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use pg_archive::{Archive, ArchiveError, Contents};
+use pg_archive::Archive;
 
-use super::{ServiceInstance, TenantRows};
-use crate::report::count;
+use super::{TenantRows, Verdict};
 
 /// How much is handed to the verifying thread at a time, and how many of those may wait: 1 MiB in all.
 const CHUNK_BYTES: usize = 128 * 1024;
 const CHUNKS_WAITING: usize = 8;
 
-/// Proof that every data block of a dump was read.
-#[derive(Debug)]
-pub struct Verified {
-    /// The dump's header and tables.
-    pub contents: Contents,
-    /// The service instances in it.
-    pub instances: Vec<ServiceInstance>,
-}
-
-impl fmt::Display for Verified {
-    /// `5 tables, 1204 rows, 3 service instances`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tables = &self.contents.tables;
-        let rows: u64 = tables.iter().filter_map(|table| table.rows).sum();
-        let live = self.instances.iter().filter(|one| one.is_live()).count();
-        write!(
-            f,
-            "{}, {}, {}",
-            count(tables.len() as u64, "table"),
-            count(rows, "row"),
-            count(live as u64, "service instance")
-        )
-    }
-}
-
 /// A thread that walks the archive while it arrives.
 pub struct Verifier {
     chunks: SyncSender<Vec<u8>>,
     next: Vec<u8>,
-    thread: JoinHandle<Result<Verified, ArchiveError>>,
+    thread: JoinHandle<Verdict>,
 }
 
 impl Verifier {
@@ -54,11 +27,9 @@ impl Verifier {
             .name("verify".to_owned())
             .spawn(move || {
                 let mut tenants = TenantRows::default();
-                let contents = Archive::open(Arriving::new(arriving))?.verify_with(&mut tenants)?;
-                Ok(Verified {
-                    contents,
-                    instances: tenants.into_instances(),
-                })
+                let read = Archive::open(Arriving::new(arriving))
+                    .and_then(|archive| archive.verify_with(&mut tenants));
+                Verdict::of(read, tenants)
             })?;
         Ok(Self {
             chunks,
@@ -79,8 +50,8 @@ impl Verifier {
         }
     }
 
-    /// Waits for the verdict on what was fed. The outer error is this machine's, the inner one the dump's.
-    pub fn finish(self) -> io::Result<Result<Verified, ArchiveError>> {
+    /// Waits for the verdict on what was fed.
+    pub fn finish(self) -> io::Result<Verdict> {
         let Self {
             chunks,
             next,

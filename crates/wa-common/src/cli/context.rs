@@ -60,8 +60,7 @@ impl Context {
     /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
     /// several, the last one is.
     pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
-        // Of the exit codes that errors ask for, the higher one is the worse.
-        let worst = (0..failures.len()).max_by_key(|at| Exit::of(&failures[*at]).code());
+        let worst = (0..failures.len()).max_by_key(|at| Exit::of(&failures[*at]).severity());
         let Some(worst) = worst.map(|at| failures.remove(at)) else {
             return Ok(());
         };

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::backup_set::{BackupError, VerificationFailed};
+use crate::backup_set::{BackupError, NotJudged, VerificationFailed};
 use crate::cluster::run::LeftBehind;
 
 /// What a plugin reports to the shell that ran it.
@@ -20,6 +20,8 @@ pub enum Exit {
     TimedOut,
     /// The cluster was left degraded; `resume`, `rollback` or `cleanup` is needed.
     Degraded,
+    /// A backup was read, and whether it is intact cannot be told.
+    NotJudged,
     /// Interrupted by a signal, and cleaned up.
     Interrupted,
 }
@@ -33,6 +35,7 @@ Exit codes:
   4    refused or declined
   5    timed out, still running
   6    left degraded: resume, rollback or cleanup needed
+  7    cannot be judged
   130  interrupted and cleaned up";
 
 impl Exit {
@@ -45,7 +48,18 @@ impl Exit {
             Self::Refused => 4,
             Self::TimedOut => 5,
             Self::Degraded => 6,
+            Self::NotJudged => 7,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// How bad it is, where several things were done and one exit code tells of all: worse ones are higher.
+    pub const fn severity(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            // Nothing is known to be wrong.
+            Self::NotJudged => 1,
+            other => 1 + other.code(),
         }
     }
 
@@ -61,6 +75,13 @@ impl Exit {
         }
         if error.chain().any(<dyn std::error::Error>::is::<LeftBehind>) {
             return Self::Degraded;
+        }
+        let not_judged = |cause: &(dyn std::error::Error + 'static)| {
+            cause.is::<NotJudged>()
+                || matches!(cause.downcast_ref(), Some(BackupError::NotJudged(_)))
+        };
+        if error.chain().any(not_judged) {
+            return Self::NotJudged;
         }
         Self::Error
     }
@@ -85,6 +106,7 @@ mod tests {
             Exit::Refused,
             Exit::TimedOut,
             Exit::Degraded,
+            Exit::NotJudged,
             Exit::Interrupted,
         ];
         let listed: Vec<u8> = EXIT_CODES

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize as _;
 
-use super::{Event, Reporter, Share, Styles, bytes, elapsed, printable};
+use super::{Event, Reporter, Share, Styles, bytes, elapsed, printable, printable_lines};
 
 /// A transfer shorter than this needs no progress display.
 const QUIET: Duration = Duration::from_secs(2);
@@ -161,7 +161,7 @@ impl Reporter for HumanReporter {
             Event::Failure { message } => self.line(&format!(
                 "{} {}",
                 "error:".style(self.styles.bad),
-                printable(message)
+                printable_lines(message)
             )),
             Event::Received {
                 file,
