@@ -2,47 +2,34 @@
 
 use std::{
     fs::{self, File},
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use local_postgres::Server;
 use tempfile::TempDir;
 
 pub(crate) struct Cluster {
     directory: TempDir,
     programs: PathBuf,
-    /// PostgreSQL refuses to run as root.
+    /// Whom the server runs as, if this is root.
     user: Option<(u32, u32)>,
 }
 
 impl Cluster {
-    /// The newest that Debian's packages installed, or else the one on the path.
-    pub(crate) fn start() -> Self {
-        Self::start_with(programs())
-    }
-
-    /// One of the versions that there are.
-    pub(crate) fn start_with(programs: PathBuf) -> Self {
+    pub(crate) fn start(server: &Server) -> Self {
         // Short, because a socket's path may have 107 bytes.
         let directory = tempfile::Builder::new()
             .prefix("pg-archive-")
             .tempdir_in("/tmp")
             .unwrap();
-        let user = postgres_user(directory.path());
-        if let Some((uid, gid)) = user {
-            chown(directory.path(), Some(uid), Some(gid)).unwrap();
-        }
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let cluster = Self {
+            user: postgres_user(directory.path()),
             directory,
-            programs,
-            user,
+            programs: server.programs(),
         };
-        cluster.run_as_server(cluster.command("initdb").args([
+        cluster.run_as_server(cluster.server_command("initdb").args([
             "--auth=trust",
             "--username=postgres",
             "--encoding=UTF8",
@@ -54,7 +41,7 @@ impl Cluster {
             "-c listen_addresses= -c fsync=off -c unix_socket_directories={}",
             cluster.directory.path().display()
         );
-        cluster.run_as_server(cluster.command("pg_ctl").args([
+        cluster.run_as_server(cluster.server_command("pg_ctl").args([
             "start",
             "--wait",
             "--silent",
@@ -73,7 +60,25 @@ impl Cluster {
 
     /// One of PostgreSQL's programs, told where the server is.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        self.with_environment(Command::new(self.programs.join(program)))
+    }
+
+    /// One that refuses to run as root. Under root it is given another user's number, and root's rights to files: the
+    /// directories above its own may be open to nobody else.
+    fn server_command(&self, program: &str) -> Command {
+        let Some((uid, gid)) = self.user else {
+            return self.command(program);
+        };
+        let mut command = Command::new("unshare");
+        command
+            .arg("--user")
+            .arg(format!("--map-user={uid}"))
+            .arg(format!("--map-group={gid}"))
+            .arg(self.programs.join(program));
+        self.with_environment(command)
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
         command
             .current_dir(self.path())
             .env("PGHOST", self.path())
@@ -91,9 +96,6 @@ impl Cluster {
     }
 
     fn run_as_server(&self, command: &mut Command) {
-        if let Some((uid, gid)) = self.user {
-            command.uid(uid).gid(gid);
-        }
         // The server inherits what pg_ctl has: a pipe would stay open as long as the server runs.
         let output = self.path().join(".output");
         command.stdout(File::create(&output).unwrap());
@@ -109,11 +111,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let mut stop = self.command("pg_ctl");
+        let mut stop = self.server_command("pg_ctl");
         stop.args(["stop", "--mode=immediate", "--silent", "--pgdata=data"]);
-        if let Some((uid, gid)) = self.user {
-            stop.uid(uid).gid(gid);
-        }
         // A panic here would hide why the test failed.
         let _ = stop.status();
     }
@@ -131,49 +130,24 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A PostgreSQL of some version on this machine.
-#[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) major: u32,
-    pub(crate) programs: PathBuf,
-}
-
-/// Every version that there is, oldest first: those that Debian's packages installed, and those beside the build.
+/// Every version that there is, oldest first. Those that the set-up would bring are named when they are not there.
 pub(crate) fn servers() -> Vec<Server> {
-    let beside_the_build = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("postgres");
-    let mut servers: Vec<_> = [Path::new("/usr/lib/postgresql"), &beside_the_build]
-        .into_iter()
-        .flat_map(|directory| fs::read_dir(directory).into_iter().flatten())
-        .filter_map(|version| {
-            let version = version.unwrap();
-            let programs = version.path().join("bin");
-            let major = version.file_name().to_str()?.parse().ok()?;
-            programs
-                .join("initdb")
-                .exists()
-                .then_some(Server { major, programs })
-        })
-        .collect();
-    servers.sort_by_key(|server| server.major);
-    servers.dedup_by_key(|server| server.major);
-    assert!(!servers.is_empty(), "there is no PostgreSQL");
+    let servers = local_postgres::servers();
+    assert!(
+        !servers.is_empty(),
+        "these tests need PostgreSQL's server and client programs; on Debian: apt install postgresql"
+    );
+    for wanted in local_postgres::WANTED {
+        if !servers.iter().any(|server| server.major == wanted) {
+            println!("skipped: PostgreSQL {wanted} is not installed");
+        }
+    }
     servers
 }
 
-/// The newest PostgreSQL that Debian's packages installed, or else the one on the path.
-pub(crate) fn programs() -> PathBuf {
-    let installed = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .map(|version| version.unwrap().path().join("bin"))
-        .filter(|programs| programs.join("initdb").exists());
-    installed
-        .max()
-        .or_else(|| {
-            std::env::split_paths(&std::env::var_os("PATH")?)
-                .find(|directory| directory.join("initdb").exists())
-        })
-        .expect("these tests need PostgreSQL's server and client programs; on Debian: apt install postgresql")
+/// The newest version that there is.
+pub(crate) fn newest() -> Server {
+    servers().pop().unwrap()
 }
 
 /// Whom the server must run as, if this is root.

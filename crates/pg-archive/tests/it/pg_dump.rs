@@ -7,6 +7,7 @@ use std::{
     process::Stdio,
 };
 
+use local_postgres::Server;
 use pg_archive::{Archive, Compression, Contents, ErrorKind, Row, TocEntry, Visitor};
 
 use crate::{
@@ -19,8 +20,8 @@ const SCHEMAS: usize = 20;
 const LARGE_ROW_BYTES: usize = 24 * 1024 * 1024;
 
 /// A database with everything that can be special about data.
-fn database() -> Cluster {
-    let cluster = Cluster::start();
+fn database(server: &Server) -> Cluster {
+    let cluster = Cluster::start(server);
     let mut sql = String::from(
         r#"CREATE TABLE plain (id int PRIMARY KEY, body text);
         INSERT INTO plain SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 3000) g;
@@ -125,7 +126,7 @@ impl Visitor for Printed {
 
 #[test]
 fn every_kind_of_dump_has_the_rows_that_the_server_has() {
-    let cluster = database();
+    let cluster = database(&cluster::newest());
     let mut expected = None;
     for level in 0..=9 {
         let mut printed = Printed(String::new(), "escapes");
@@ -149,7 +150,7 @@ fn every_kind_of_dump_has_the_rows_that_the_server_has() {
 
 #[test]
 fn a_dump_through_a_pipe_is_read_while_it_is_written() {
-    let cluster = database();
+    let cluster = database(&cluster::newest());
     for level in ["0", "6"] {
         let mut pg_dump = cluster
             .command("pg_dump")
@@ -171,22 +172,56 @@ fn a_dump_through_a_pipe_is_read_while_it_is_written() {
 }
 
 #[test]
-fn entries_are_those_that_pg_restore_lists() {
-    let cluster = database();
-    dump_to_file(&cluster, &[]);
-    let path = cluster.path().join("store.dump");
-    let list = cluster::run(
-        cluster
-            .command("pg_restore")
-            .args(["--list", "--create"])
-            .arg(&path),
-    );
-    listing::assert_listed(&Archive::open(File::open(path).unwrap()).unwrap(), &list);
+fn every_version_and_compression_has_the_list_of_its_pg_restore_and_the_rows_of_its_server() {
+    for server in cluster::servers() {
+        let cluster = database(&server);
+        for (method, compression) in [
+            ("0", Compression::None),
+            ("6", Compression::Gzip),
+            ("lz4", Compression::Lz4),
+            ("zstd", Compression::Zstd),
+        ] {
+            let case = format!("PostgreSQL {} with {method}", server.major);
+            if server.major < 16 && !method.starts_with(|c: char| c.is_ascii_digit()) {
+                // Came with 16.
+                continue;
+            }
+            let compress = format!("--compress={method}");
+            if !builds_with(&cluster, &compress) {
+                println!("skipped: {case} is not installed");
+                continue;
+            }
+            dump_to_file(&cluster, &[&compress]);
+            let path = cluster.path().join("store.dump");
+            let list = cluster::run(
+                cluster
+                    .command("pg_restore")
+                    .args(["--list", "--create"])
+                    .arg(&path),
+            );
+            let archive = Archive::open(File::open(path).unwrap()).unwrap();
+            assert_eq!(archive.header().compression, compression, "{case}");
+            listing::assert_listed(&archive, &list);
+            let contents = archive.verify().unwrap();
+            assert_eq!(counted(&contents), counts(&cluster, &contents), "{case}");
+        }
+    }
+}
+
+/// Whether its pg_dump was built with that method.
+fn builds_with(cluster: &Cluster, compress: &str) -> bool {
+    let output = cluster
+        .command("pg_dump")
+        .args(["--format=custom", "--schema-only", compress])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    !complaint.contains("this build does not support compression")
 }
 
 #[test]
 fn rows_of_any_length_are_read_up_to_the_limit() {
-    let cluster = database();
+    let cluster = database(&cluster::newest());
     let file = || dump_to_file(&cluster, &["--table=large"]);
     let rows: Vec<_> = Archive::open(file())
         .unwrap()
@@ -204,7 +239,7 @@ fn rows_of_any_length_are_read_up_to_the_limit() {
 
 #[test]
 fn dumps_without_copy_data_are_verified() {
-    let cluster = database();
+    let cluster = database(&cluster::newest());
     let schema_only = Archive::open(dump_to_file(&cluster, &["--schema-only"]))
         .unwrap()
         .verify()
@@ -242,7 +277,7 @@ fn pg_restore_reads_what_the_test_writer_writes() {
             .table("tenant", &["id", "name"], &data)
             .large_objects(&[(7, b"abc")]);
         fs::write(&path, dump.to_bytes()).unwrap();
-        let pg_restore = cluster::programs().join("pg_restore");
+        let pg_restore = cluster::newest().program("pg_restore");
         let script = cluster::run(
             std::process::Command::new(pg_restore)
                 .args(["--data-only", "--file=-"])

@@ -8,7 +8,7 @@ use std::{
 
 use pg_archive::{Alteration, Archive, ArchiveError, Behind, Contents, Trailing, Verdict};
 
-use crate::cluster::{self, Cluster, Server};
+use crate::cluster::{self, Cluster};
 
 fn verify(archive: &[u8]) -> Result<Contents, ArchiveError> {
     Archive::open(archive)?.verify()
@@ -22,8 +22,8 @@ struct Database {
 
 impl Database {
     fn all() -> impl Iterator<Item = Self> {
-        cluster::servers().into_iter().map(|server: Server| {
-            let cluster = Cluster::start_with(server.programs);
+        cluster::servers().into_iter().map(|server| {
+            let cluster = Cluster::start(&server);
             cluster.sql(include_str!("../fixtures/store.sql"));
             cluster.sql("ANALYZE");
             Self {

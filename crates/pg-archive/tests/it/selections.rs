@@ -11,7 +11,7 @@ const LARGE_OBJECTS: u64 = 20_000;
 
 fn databases(sql: &str) -> impl Iterator<Item = Cluster> {
     cluster::servers().into_iter().map(move |server| {
-        let cluster = Cluster::start_with(server.programs);
+        let cluster = Cluster::start(&server);
         cluster.sql(sql);
         cluster
     })
