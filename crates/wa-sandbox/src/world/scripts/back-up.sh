@@ -3,7 +3,9 @@ set -euo pipefail
 cd /store-backups
 stamp=$(date +%Y%m%d-%H%M%S)
 echo "Backing up $PGDATABASE to store.dump_$stamp"
-pg_dump --format=custom --file="store.dump_$stamp"
+# To standard output, as the product's page has it: from PostgreSQL 16 on such a file has a second table of contents at its
+# end, which one by --file or through a pipe has not.
+pg_dump --format=custom >"store.dump_$stamp"
 if [ -d /etc/auth-encryption ]; then
   printf '%s\n' 'apiVersion: v1' 'kind: Secret' 'metadata:' "  name: $INSTANCE-auth-encryption" \
     "  namespace: $NAMESPACE" 'type: Opaque' 'data:' \
