@@ -72,7 +72,10 @@ impl<'a, T: Render> Several<'a, T> {
             BackupError::Io { .. } => &mut self.tally.unread,
         } += 1;
         let message = error_text(&error.into());
-        self.context.reporter.report(&Event::Failure { message });
+        self.context.reporter.report(&Event::Failure {
+            message,
+            leftovers: Vec::new(),
+        });
         self.items.push(item);
     }
 

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::ending::{AtEnd, Endings};
 use super::output::as_it_is;
 use super::{Exit, GlobalArgs, Render};
+use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable};
 
@@ -65,8 +66,10 @@ impl Context {
             return Ok(());
         };
         for failure in failures {
-            let message = error_text(&failure);
-            self.reporter.report(&Event::Failure { message });
+            self.reporter.report(&Event::Failure {
+                message: error_text(&failure),
+                leftovers: LeftBehind::leftovers_in(&failure),
+            });
         }
         Err(worst)
     }
@@ -98,7 +101,6 @@ mod tests {
 
     use super::*;
     use crate::backup_set::Backup;
-    use crate::cluster::run::LeftBehind;
 
     /// Counts the failures that it is told.
     #[derive(Default)]

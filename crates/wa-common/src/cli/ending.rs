@@ -1,7 +1,9 @@
 //! What must be done however a command ends: the undoing of what it changed.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::cluster::run::LeftBehind;
@@ -34,7 +36,9 @@ impl Endings {
     pub(crate) async fn run(&self) -> Vec<LeftBehind> {
         let mut left = Vec::new();
         for ending in self.last_first() {
-            left.extend(ending.end().await.err());
+            // One that breaks down must not keep the others from being done.
+            let ended = AssertUnwindSafe(ending.end()).catch_unwind().await;
+            left.extend(ended.map_or_else(|_| ending.left(), Result::err));
         }
         left
     }

@@ -1,64 +1,96 @@
-//! The one `main` of every plugin: set-up, signals, errors, exit codes.
+//! The one `main` of every plugin: set-up, arguments, errors, exit codes.
 
-use std::io::{Write, stderr};
+use std::ffi::OsString;
+use std::io::stderr;
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use owo_colors::OwoColorize as _;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use tracing_subscriber::EnvFilter;
 
-use super::ending::Endings;
-use super::signals::Signals;
-use super::{Context, Exit, GlobalArgs};
+use super::logging::log_to_stderr;
+use super::panics::{note_panics, panics};
+use super::supervisor::{self, Ended};
+use super::{ColorChoice, Context, Exit, GlobalArgs, OutputFormat};
 use crate::cluster::run::LeftBehind;
-use crate::report::{Event, Styles, error_text, printable_lines};
-
-/// Signals this soon after the first belong to it: a shell, a supervisor and the kernel may each send their own.
-const SAME_WISH: Duration = Duration::from_secs(1);
+use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text};
 
 /// A plugin's command line.
-pub trait Plugin: Parser {
+pub trait Plugin: Parser + Send + 'static {
     /// The flags it shares with the other plugins.
     fn global(&self) -> &GlobalArgs;
 
-    /// Does what was asked. Dropped in the middle when a signal arrives: what must be undone on this machine is undone by
-    /// `Drop`, what must be undone in the cluster by what is registered with [`Context::at_end`].
+    /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what
+    /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is registered with
+    /// [`Context::at_end`].
     fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
 }
 
 /// Parses the arguments, runs the plugin, and says what became of it. Only this function decides how the process ends.
 pub fn main<P: Plugin>() -> ExitCode {
+    note_panics();
+    let exit = catch_unwind(parse_and_run::<P>).unwrap_or_else(|_| {
+        // Where the command itself broke down, that is told already: this is of what stands around it.
+        let reporter = reporter_by_arguments(std::env::args_os());
+        conclude(broken(), &*reporter)
+    });
+    exit.into()
+}
+
+fn broken() -> Ended {
+    let panic = panics().into_iter().next();
+    Ended {
+        outcome: panic.map_or(Ok(Exit::Error), |panic| Err(panic.into())),
+        left: Vec::new(),
+    }
+}
+
+fn parse_and_run<P: Plugin>() -> Exit {
     forbid_core_files();
     keep_freed_memory();
     // Before any TLS: without a choice rustls panics where two providers are compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let plugin = match P::try_parse() {
         Ok(plugin) => plugin,
-        Err(error) => return usage(&error).into(),
+        Err(error) => return usage(&error),
     };
     let global = plugin.global().clone();
-    log_to_stderr(global.verbosity);
-    let styles = Styles::for_stream(global.color, &stderr());
+    log_to_stderr(global.verbosity, global.output.is_structured());
     let context = Context::new(global);
-    let Ended { outcome, left } = run(plugin, context);
+    let reporter = Arc::clone(&context.reporter);
+    conclude(supervisor::run(plugin, context), &*reporter)
+}
+
+/// Tells how a command ended, and what it left behind.
+fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter) -> Exit {
+    let error = |message, exit: Exit, leftovers| {
+        reporter.report(&Event::Error {
+            message,
+            exit_code: exit.code(),
+            leftovers,
+        });
+    };
     let mut exit = match &outcome {
         Ok(exit) => *exit,
-        Err(error) => {
-            let _ = writeln!(stderr(), "{}", describe(error, &styles));
-            Exit::of(error)
+        Err(failed) => {
+            let exit = Exit::of(failed);
+            error(error_text(failed), exit, LeftBehind::leftovers_in(failed));
+            exit
         }
     };
     for left in left {
         exit = Exit::Degraded;
         if !tells(&outcome, &left) {
-            let _ = writeln!(stderr(), "{}", describe(&left.into(), &styles));
+            error(left.to_string(), exit, left.leftovers);
         }
     }
-    exit.into()
+    reporter.report(&Event::Ended {
+        outcome: exit.name(),
+        exit_code: exit.code(),
+    });
+    exit
 }
 
 /// Whether the error of a command is, or is caused by, what it left behind.
@@ -91,257 +123,151 @@ fn forbid_core_files() {
 
 /// clap's own exit code for wrong usage is 2; the table says 1.
 fn usage(error: &clap::Error) -> Exit {
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-        _ => Exit::Error,
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        let _ = error.print();
+        return Exit::Done;
     }
-}
-
-fn log_to_stderr(verbosity: u8) {
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(log_filter(verbosity))
-        .with_writer(stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .try_init();
-}
-
-fn log_filter(verbosity: u8) -> EnvFilter {
-    let (ours, requests) = match verbosity {
-        0..=3 => ("warn", "off"),
-        4..=5 => ("info", "off"),
-        6..=8 => ("debug", "debug"),
-        _ => ("trace", "trace"),
-    };
-    // Of kube, only the lines about requests: elsewhere it logs the body of an answer it cannot parse, which may be a
-    // Secret. Of hyper and rustls nothing, whose buffers hold tokens.
-    // `kubectl_wa` is how the name of every plugin begins.
-    EnvFilter::new(format!(
-        "off,wa_common={ours},kube_transfer={ours},kubectl_wa={ours},kube_client::client::builder={requests}"
-    ))
-}
-
-/// How a command ended.
-struct Ended {
-    outcome: anyhow::Result<Exit>,
-    /// What it changed in the cluster and could not undo.
-    left: Vec<LeftBehind>,
-}
-
-fn run<P: Plugin>(plugin: P, context: Context) -> Ended {
-    let not_run = |error: anyhow::Error| Ended {
-        outcome: Err(error),
+    let exit = Exit::Error;
+    if !structured_wanted(std::env::args_os()) {
+        let _ = error.print();
+        return exit;
+    }
+    let text = error.render().to_string();
+    let reporter = JsonReporter::new(stderr());
+    let failed = anyhow::anyhow!("{}", text.trim_start_matches("error: ").trim_end());
+    let ended = Ended {
+        outcome: Err(failed),
         left: Vec::new(),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return not_run(anyhow::Error::new(error).context("cannot start")),
-    };
-    let ended = runtime.block_on(async {
-        match Signals::listen() {
-            Ok(signals) => run_to_the_end(plugin, context, signals).await,
-            Err(error) => not_run(anyhow::Error::new(error).context("cannot listen for signals")),
-        }
-    });
-    // A thread that still waits for a disk must not keep a finished command from ending.
-    runtime.shutdown_background();
-    ended
+    conclude(ended, &reporter)
 }
 
-async fn run_to_the_end<P: Plugin>(plugin: P, context: Context, mut signals: Signals) -> Ended {
-    let endings = context.endings.clone();
-    let reporter = Arc::clone(&context.reporter);
-    let mut interrupted = None;
-    let outcome = tokio::select! {
-        outcome = plugin.run(context) => outcome,
-        name = signals.next() => {
-            // Takes the progress bar away.
-            reporter.report(&Event::TransferEnded);
-            interrupted = Some(Instant::now());
-            say_interrupted(name, !endings.is_empty());
-            Ok(Exit::Interrupted)
-        }
-    };
-    let left = end(&endings, &mut signals, interrupted).await;
-    Ended { outcome, left }
+/// For what must be told before, or without, parsed arguments.
+fn reporter_by_arguments(arguments: impl Iterator<Item = OsString>) -> Box<dyn Reporter> {
+    if structured_wanted(arguments) {
+        return Box::new(JsonReporter::new(stderr()));
+    }
+    let styles = Styles::for_stream(ColorChoice::Auto, &stderr());
+    Box::new(HumanReporter::new(styles, false))
 }
 
-/// Does what was registered with [`Context::at_end`]. The second signal in all, of which the first may have been
-/// `interrupted` by, gives it up.
-async fn end(
-    endings: &Endings,
-    signals: &mut Signals,
-    mut interrupted: Option<Instant>,
-) -> Vec<LeftBehind> {
-    let mut ending = std::pin::pin!(endings.run());
-    loop {
-        let name = tokio::select! {
-            left = &mut ending => return left,
-            name = signals.next() => name,
-        };
-        match interrupted {
-            None => {
-                interrupted = Some(Instant::now());
-                say_interrupted(name, true);
-            }
-            Some(first) if first.elapsed() < SAME_WISH => {}
-            Some(_) => return endings.left(),
+/// Whether arguments that cannot be parsed ask for a format for programs: by the last `-o` or `--output` in them.
+fn structured_wanted(arguments: impl Iterator<Item = OsString>) -> bool {
+    let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    let mut format = None;
+    while let Some(argument) = arguments.next() {
+        if let Some(value) = argument.strip_prefix("--output") {
+            format = match value.strip_prefix('=') {
+                Some(value) => Some(value.to_owned()),
+                None if value.is_empty() => arguments.next(),
+                None => format,
+            };
+        } else if let Some(value) = argument
+            .strip_prefix("-o")
+            .filter(|_| !argument.starts_with("--"))
+        {
+            format = match value.strip_prefix('=').unwrap_or(value) {
+                "" => arguments.next(),
+                value => Some(value.to_owned()),
+            };
         }
     }
-}
-
-fn say_interrupted(by: &str, undoing: bool) {
-    let what_follows = if undoing {
-        "; undoing what was changed (once more gives that up)"
-    } else {
-        ""
-    };
-    let _ = writeln!(stderr(), "\ninterrupted by {by}{what_follows}");
-}
-
-/// The error as kubectl writes one: `error: …`, or the API server's own words.
-fn describe(error: &anyhow::Error, styles: &Styles) -> String {
-    let text = printable_lines(&error_text(error));
-    match text.strip_prefix("Error from server") {
-        Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
-        None => format!("{} {text}", "error:".style(styles.bad)),
-    }
+    format.is_some_and(|format| {
+        format
+            .parse()
+            .is_ok_and(|format: OutputFormat| format.is_structured())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
-
-    use futures::future::BoxFuture;
-    use rustix::process::{getpid, kill_process};
-    use tokio::signal::unix::{SignalKind, signal};
-
     use super::*;
-    use crate::cli::AtEnd;
+    use crate::cluster::fake_api::Told;
+    use crate::report::Leftover;
 
-    #[test]
-    fn errors_are_told_once_with_their_causes() {
-        let disk = io::Error::other("disk on fire");
-        let error = anyhow::Error::new(disk).context("cannot write store.dump");
-        assert_eq!(
-            describe(&error, &Styles::default()),
-            "error: cannot write store.dump: disk on fire"
-        );
-        let twice = anyhow::anyhow!("disk on fire").context("cannot write: disk on fire");
-        assert_eq!(
-            describe(&twice, &Styles::default()),
-            "error: cannot write: disk on fire"
-        );
-    }
-
-    #[test]
-    fn what_errors_quote_does_not_drive_the_terminal() {
-        let error = anyhow::anyhow!("pod \u{1b}[2J is gone").context("two\nlines");
-        assert_eq!(
-            describe(&error, &Styles::default()),
-            "error: two\nlines: pod \\u{1b}[2J is gone"
-        );
-    }
-
-    /// Something to do at the end that sends this process `signals` and ends only if `ends`.
-    struct Unfinished {
-        signals: usize,
-        ends: bool,
-    }
-
-    impl Unfinished {
-        fn left_behind() -> LeftBehind {
-            LeftBehind {
-                namespace: "cpd".to_owned(),
-                plugin: "wa-test".to_owned(),
-                leftovers: Vec::new(),
-            }
+    fn left_behind() -> LeftBehind {
+        LeftBehind {
+            namespace: "cpd".to_owned(),
+            plugin: "wa-test".to_owned(),
+            leftovers: vec![Leftover {
+                what: "pod a".to_owned(),
+                why: "it is stubborn".to_owned(),
+                by_hand: "kubectl delete pod a".to_owned(),
+            }],
         }
-    }
-
-    impl AtEnd for Unfinished {
-        fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
-            Box::pin(async {
-                let mut seen = signal(SignalKind::hangup()).unwrap();
-                for _ in 0..self.signals {
-                    kill_process(getpid(), rustix::process::Signal::HUP).unwrap();
-                    seen.recv().await;
-                    tokio::task::yield_now().await;
-                }
-                if !self.ends {
-                    std::future::pending::<()>().await;
-                }
-                Ok(())
-            })
-        }
-
-        fn left(&self) -> Option<LeftBehind> {
-            Some(Self::left_behind())
-        }
-    }
-
-    async fn ended(unfinished: Unfinished, interrupted: Option<Instant>) -> Vec<LeftBehind> {
-        let endings = Endings::default();
-        endings.add(Arc::new(unfinished));
-        let mut signals = Signals::listen().unwrap();
-        end(&endings, &mut signals, interrupted).await
-    }
-
-    #[tokio::test]
-    async fn the_signals_of_one_wish_do_not_stop_the_undoing() {
-        let several = Unfinished {
-            signals: 3,
-            ends: true,
-        };
-        assert_eq!(ended(several, None).await, []);
-    }
-
-    #[tokio::test]
-    async fn another_signal_gives_the_undoing_up_and_tells_what_is_left() {
-        let one = Unfinished {
-            signals: 1,
-            ends: false,
-        };
-        let first = Instant::now().checked_sub(SAME_WISH);
-        assert_eq!(ended(one, first).await, [Unfinished::left_behind()]);
     }
 
     #[test]
     fn what_is_left_behind_is_told_once_and_decides_the_exit() {
-        let left = Unfinished::left_behind();
+        let left = left_behind();
         let error = anyhow::Error::new(left.clone()).context("cannot clean up");
-        assert_eq!(Exit::of(&error), Exit::Degraded);
-        assert!(tells(&Err(error), &left));
-        assert!(!tells(&Ok(Exit::Done), &left));
+        for (outcome, errors) in [(Err(error), 1), (Ok(Exit::Done), 1)] {
+            let told = Told::default();
+            let left = vec![left.clone()];
+            assert_eq!(conclude(Ended { outcome, left }, &told), Exit::Degraded);
+            let events = told.events();
+            assert_eq!(events.len(), errors + 1, "{events:?}");
+            let Event::Error {
+                message,
+                exit_code: 6,
+                leftovers,
+            } = &events[0]
+            else {
+                panic!("{events:?}");
+            };
+            assert!(message.contains("pod a: it is stubborn"), "{message}");
+            assert_eq!(*leftovers, left_behind().leftovers);
+            assert!(
+                matches!(events[1], Event::Ended { exit_code: 6, .. }),
+                "{events:?}"
+            );
+        }
     }
 
     #[test]
-    fn every_plugin_logs_and_no_library_that_holds_secrets_does() {
-        let logged = tempfile::NamedTempFile::new().unwrap();
-        let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(log_filter(9))
-            .with_writer(logged.reopen().unwrap())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::trace!(target: "kubectl_wa_pvc::commands", "of a plugin");
-            tracing::error!(target: "rustls::conn", "of a library");
-        });
-        let text = std::fs::read_to_string(logged.path()).unwrap();
-        assert!(text.contains("of a plugin"), "{text}");
-        assert!(!text.contains("of a library"), "{text}");
+    fn errors_are_told_once_with_their_causes() {
+        let disk = std::io::Error::other("disk on fire");
+        let error = anyhow::Error::new(disk).context("cannot write store.dump");
+        let told = Told::default();
+        let ended = Ended {
+            outcome: Err(error),
+            left: Vec::new(),
+        };
+        assert_eq!(conclude(ended, &told), Exit::Error);
+        let Event::Error { message, .. } = &told.events()[0] else {
+            panic!("{:?}", told.events());
+        };
+        assert_eq!(message, "cannot write store.dump: disk on fire");
     }
 
     #[test]
-    fn the_servers_own_errors_start_as_kubectls_do() {
-        let error = anyhow::anyhow!("Error from server (Forbidden): no");
-        assert_eq!(
-            describe(&error, &Styles::default()),
-            "Error from server (Forbidden): no"
-        );
+    fn the_format_of_arguments_that_cannot_be_parsed_is_found() {
+        let wanted = |arguments: &str| structured_wanted(arguments.split(' ').map(OsString::from));
+        for json in [
+            "p -o json --nonsense",
+            "p --output=yaml",
+            "p --output json",
+            "p -ojson",
+            "p -o=json x",
+            "p -o human -o json",
+            "p -o jsonpath={.a}",
+        ] {
+            assert!(wanted(json), "{json}");
+        }
+        for human in [
+            "p",
+            "p -o",
+            "p -o json -o human",
+            "p -o nonsense",
+            "p -- -o json",
+            "p --outputs json",
+            "p json",
+        ] {
+            assert!(!wanted(human), "{human}");
+        }
     }
 }

@@ -63,6 +63,32 @@ impl Exit {
         }
     }
 
+    /// What it is called where a program reads it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::VerificationFailed => "verificationFailed",
+            Self::Refused => "refused",
+            Self::TimedOut => "timedOut",
+            Self::Degraded => "degraded",
+            Self::NotJudged => "notJudged",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The exit of a command that did several things, none of which failed: refused only where all of them were, since
+    /// that says that nothing was changed.
+    pub fn of_several(exits: impl IntoIterator<Item = Self>) -> Self {
+        let mut exits = exits.into_iter().peekable();
+        let any = exits.peek().is_some();
+        if any && exits.all(|exit| exit == Self::Refused) {
+            Self::Refused
+        } else {
+            Self::Done
+        }
+    }
+
     /// The exit code an error asks for: that of the first error in its chain that has an own one, else [`Exit::Error`].
     pub fn of(error: &anyhow::Error) -> Self {
         let failed_verification = |cause: &(dyn std::error::Error + 'static)| {
@@ -96,6 +122,15 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_things_only_all_refused_are_a_refusal() {
+        use Exit::{Done, Refused};
+        assert_eq!(Exit::of_several([]), Done);
+        assert_eq!(Exit::of_several([Done, Refused]), Done);
+        assert_eq!(Exit::of_several([Refused, Done]), Done);
+        assert_eq!(Exit::of_several([Refused, Refused]), Refused);
+    }
 
     #[test]
     fn the_help_table_names_every_exit_code_once() {

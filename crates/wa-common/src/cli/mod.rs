@@ -7,8 +7,11 @@ mod ending;
 mod entry;
 mod exit;
 mod global;
+mod logging;
 mod output;
+mod panics;
 mod signals;
+mod supervisor;
 
 pub use connection::{ConnectionArgs, TimeLimit};
 pub use context::Context;

@@ -60,6 +60,10 @@ impl Told {
         })
     }
 
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+
     fn told(&self, of: impl Fn(&Event) -> Option<String>) -> Vec<String> {
         self.0.lock().unwrap().iter().filter_map(of).collect()
     }

@@ -9,7 +9,7 @@ mod client_config;
 mod config;
 mod error;
 #[cfg(test)]
-mod fake_api;
+pub(crate) mod fake_api;
 pub mod helper_pod;
 mod objects;
 mod proxy;

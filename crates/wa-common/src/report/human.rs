@@ -1,7 +1,7 @@
 //! Events as lines for a person, with a progress bar on a terminal.
 
 use std::io::{IsTerminal, Write as _, stderr};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -42,19 +42,20 @@ impl HumanReporter {
             // A closed standard error is no reason to stop.
             let _ = writeln!(stderr(), "{text}");
         };
-        match self.transfer.lock() {
-            Ok(transfer) => match transfer.as_ref().and_then(|transfer| transfer.bar.as_ref()) {
-                Some(bar) => bar.suspend(write),
-                None => write(),
-            },
-            Err(_) => write(),
+        let transfer = self.transfer();
+        match transfer.as_ref().and_then(|transfer| transfer.bar.as_ref()) {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 
+    fn transfer(&self) -> MutexGuard<'_, Option<Transfer>> {
+        // What is shown is whole whatever panicked.
+        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn received(&self, progress: &Progress<'_>) {
-        let Ok(mut slot) = self.transfer.lock() else {
-            return;
-        };
+        let mut slot = self.transfer();
         let now = Instant::now();
         let transfer = slot.get_or_insert(Transfer {
             started: now,
@@ -125,6 +126,15 @@ impl Progress<'_> {
     }
 }
 
+/// The error as kubectl writes one: `error: …`, or the API server's own words.
+fn error_line(message: &str, styles: &Styles) -> String {
+    let text = printable_lines(message);
+    match text.strip_prefix("Error from server") {
+        Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
+        None => format!("{} {text}", "error:".style(styles.bad)),
+    }
+}
+
 fn part(share: Share) -> String {
     format!("{} of {}", bytes(share.bytes), bytes(share.of))
 }
@@ -158,11 +168,20 @@ impl Reporter for HumanReporter {
                 printable(why),
                 elapsed(*wait)
             )),
-            Event::Failure { message } => self.line(&format!(
-                "{} {}",
-                "error:".style(self.styles.bad),
-                printable_lines(message)
-            )),
+            Event::Failure { message, .. } | Event::Error { message, .. } => {
+                self.line(&error_line(message, &self.styles));
+            }
+            Event::Interrupted { by, undoing } => {
+                let what_follows = if *undoing {
+                    "; undoing what was changed (once more gives that up)"
+                } else {
+                    ""
+                };
+                // Below the terminal's own `^C`.
+                self.line(&format!("\ninterrupted by {by}{what_follows}"));
+            }
+            // The shell shows it, who wants to know.
+            Event::Ended { .. } => {}
             Event::Received {
                 file,
                 bytes,
@@ -175,12 +194,29 @@ impl Reporter for HumanReporter {
                 overall: *overall,
             }),
             Event::TransferEnded => {
-                if let Ok(mut slot) = self.transfer.lock()
-                    && let Some(Transfer { bar: Some(bar), .. }) = slot.take()
-                {
+                if let Some(Transfer { bar: Some(bar), .. }) = self.transfer().take() {
                     bar.finish_and_clear();
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_lines_and_does_not_drive_the_terminal() {
+        assert_eq!(
+            error_line("two\nlines: pod \u{1b}[2J is gone", &Styles::default()),
+            "error: two\nlines: pod \\u{1b}[2J is gone"
+        );
+    }
+
+    #[test]
+    fn the_servers_own_errors_start_as_kubectls_do() {
+        let message = "Error from server (Forbidden): no";
+        assert_eq!(error_line(message, &Styles::default()), message);
     }
 }

@@ -43,8 +43,35 @@ pub enum Event {
     },
     /// One of several things that were asked for failed; the others go on.
     Failure {
-        /// The whole sentence.
+        /// The error with its causes.
         message: String,
+        /// What it left in the cluster.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        leftovers: Vec<Leftover>,
+    },
+    /// The command failed, or left something behind.
+    Error {
+        /// The error with its causes.
+        message: String,
+        /// The exit code that it asks for.
+        exit_code: u8,
+        /// What it left in the cluster.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        leftovers: Vec<Leftover>,
+    },
+    /// A signal ended the command.
+    Interrupted {
+        /// The signal, as a user knows it: `Ctrl-C`.
+        by: &'static str,
+        /// Whether something is undone now.
+        undoing: bool,
+    },
+    /// The command has ended: the last event of each.
+    Ended {
+        /// How it ended, a word of the table of exit codes.
+        outcome: &'static str,
+        /// The process's exit code.
+        exit_code: u8,
     },
     /// An attempt failed and another follows.
     Retry {
@@ -75,6 +102,18 @@ pub enum Event {
     },
     /// The transfer that [`Event::Received`] told of has ended, one way or the other.
     TransferEnded,
+}
+
+/// One change in the cluster that could not be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    /// What is left, such as `pod wa-pvc-3f9a1c07-helper`.
+    pub what: String,
+    /// Why it could not be undone.
+    pub why: String,
+    /// The commands that undo it.
+    pub by_hand: String,
 }
 
 /// A part of a whole, in bytes.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::super::ClusterError;
 use super::Holder;
-use crate::report::printable;
+use crate::report::{Leftover, printable};
 
 /// Why a run cannot begin, record a change, or be taken over.
 #[derive(Debug, Error)]
@@ -102,15 +102,13 @@ pub struct LeftBehind {
     pub leftovers: Vec<Leftover>,
 }
 
-/// One change that could not be undone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// What is left, such as `pod wa-pvc-3f9a1c07-helper`.
-    pub what: String,
-    /// Why it could not be undone.
-    pub why: String,
-    /// The commands that undo it.
-    pub by_hand: String,
+impl LeftBehind {
+    /// What an error says is left, of all of its causes.
+    pub(crate) fn leftovers_in(error: &anyhow::Error) -> Vec<Leftover> {
+        let causes = error.chain();
+        let left = causes.filter_map(|cause| cause.downcast_ref::<Self>());
+        left.flat_map(|left| left.leftovers.clone()).collect()
+    }
 }
 
 impl fmt::Display for LeftBehind {

@@ -34,13 +34,13 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-pub use error::{LeftBehind, Leftover, Loss, RunError};
+pub use error::{LeftBehind, Loss, RunError};
 pub use found::{Found, RunState};
 pub use holder::Holder;
 
 use super::{Cluster, Permission};
 use crate::cli::AtEnd;
-use crate::report::Reporter;
+use crate::report::{Leftover, Reporter};
 use clock::ServerClock;
 use lease::StoredLease;
 
@@ -101,7 +101,11 @@ impl Recorded {
         });
         match made.await {
             Ok(made) => made,
-            Err(broken) => std::panic::resume_unwind(broken.into_panic()),
+            Err(broken) => match broken.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process is ending.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::objects::DeletionError;
 use super::super::{Cluster, ClusterError};
-use super::{Change, LeftBehind, Leftover, Loss, Run};
-use crate::report::{Event, Reporter, causes_text, elapsed, error_text};
+use super::{Change, LeftBehind, Loss, Run};
+use crate::report::{Event, Leftover, Reporter, causes_text, elapsed, error_text};
 
 /// How long undoing one change may take: a node needs most of it to unmount and detach a volume. Also how long all of
 /// the undoing waits for an API server that is away.
