@@ -106,6 +106,15 @@ impl Cluster {
         }
     }
 
+    /// The same, with a deadline of its own for each request, whatever `--request-timeout` says.
+    #[must_use]
+    pub(super) fn with_deadline(&self, deadline: Duration) -> Self {
+        Self {
+            timeout: Some(deadline),
+            ..self.clone()
+        }
+    }
+
     /// The kubeconfig context, absent inside a pod.
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()

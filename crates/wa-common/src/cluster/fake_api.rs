@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -20,6 +22,9 @@ pub(crate) const NAMESPACE: &str = "cpd";
 /// Takes a request, and what is sent with it, and answers in the server's place.
 type Intercept = Box<dyn FnMut(&Method, &str, &Value) -> Option<StatusCode> + Send>;
 
+/// Takes a request and says how long it takes, before it is served and after.
+type Delay = Box<dyn FnMut(&Method, &str) -> [Duration; 2] + Send>;
+
 #[derive(Clone, Default)]
 pub(crate) struct FakeApi(Arc<Mutex<State>>);
 
@@ -32,6 +37,7 @@ pub(crate) struct State {
     /// How far the server's clock is from this machine's.
     pub(crate) ahead: jiff::SignedDuration,
     intercept: Option<Intercept>,
+    delay: Option<Delay>,
     version: u64,
 }
 
@@ -91,6 +97,11 @@ impl FakeApi {
         self.state().intercept = Some(Box::new(intercept));
     }
 
+    /// Makes requests take as long as `delay` says, before they are served and after.
+    pub(crate) fn delay(&self, delay: impl FnMut(&Method, &str) -> [Duration; 2] + Send + 'static) {
+        self.state().delay = Some(Box::new(delay));
+    }
+
     /// Puts an object there, past everything that guards it.
     pub(crate) fn put(&self, resource: &str, mut object: Value) {
         let mut state = self.state();
@@ -117,13 +128,32 @@ impl FakeApi {
         let body = body.collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let path = resource_path(parts.uri.path());
+        let [before, after] = match &mut self.state().delay {
+            Some(delay) => delay(&parts.method, &path),
+            None => [Duration::ZERO; 2],
+        };
+        if !before.is_zero() {
+            tokio::time::sleep(before).await;
+        }
+        let (status, date, answer) = self.serve(&parts, &path, body);
+        if !after.is_zero() {
+            tokio::time::sleep(after).await;
+        }
+        Response::builder()
+            .status(status)
+            .header(http::header::DATE, date)
+            .body(Body::from(serde_json::to_vec(&answer).unwrap()))
+            .unwrap()
+    }
+
+    fn serve(&self, parts: &Parts, path: &str, body: Value) -> (StatusCode, String, Value) {
         let mut state = self.state();
         let mut intercept = state.intercept.take();
         drop(state);
         // Without the lock: it may look at the objects.
         let refused = intercept
             .as_mut()
-            .and_then(|intercept| intercept(&parts.method, &path, &body));
+            .and_then(|intercept| intercept(&parts.method, path, &body));
         let mut state = self.state();
         state.intercept = intercept;
         if parts.method != Method::GET {
@@ -131,16 +161,12 @@ impl FakeApi {
         }
         let (status, answer) = match refused {
             Some(status) => failure(status),
-            None => state.serve(&parts.method, &path, parts.uri.query(), body),
+            None => state.serve(&parts.method, path, parts.uri.query(), body),
         };
         let date = jiff::fmt::rfc2822::to_string(
             &(Timestamp::now() + state.ahead).to_zoned(jiff::tz::TimeZone::UTC),
         );
-        Response::builder()
-            .status(status)
-            .header(http::header::DATE, date.unwrap())
-            .body(Body::from(serde_json::to_vec(&answer).unwrap()))
-            .unwrap()
+        (status, date.unwrap(), answer)
     }
 }
 

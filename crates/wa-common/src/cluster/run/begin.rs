@@ -10,7 +10,7 @@ use super::super::Cluster;
 use super::clock::ServerClock;
 use super::lease::{RunLease, StoredLease};
 use super::undo::lease_leftover;
-use super::{Change, Holder, LeftBehind, Mark, RENEW_EVERY, Run, RunError, new_name};
+use super::{Change, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name};
 use crate::cli::{AtEnd, Context};
 use crate::report::Reporter;
 
@@ -69,7 +69,11 @@ impl<C: Change> Run<C> {
             .await
             .map_err(RunError::cluster("take over a run"))?;
         let stored = found
-            .take_over(cluster, Holder::this_process(), clock.now())
+            .take_over(
+                &cluster.with_deadline(RENEW_WITHIN),
+                Holder::this_process(),
+                clock.now(),
+            )
             .await?;
         Ok(Self::hold(cluster, reporter, clock, plugin, stored))
     }
@@ -83,16 +87,10 @@ impl<C: Change> Run<C> {
         stored: StoredLease<C>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|run: &Weak<Self>| {
-            let run = run.clone();
-            let renewing = tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(RENEW_EVERY).await;
-                    let Some(run) = run.upgrade() else { return };
-                    run.renew().await;
-                }
-            });
+            let renewing = tokio::spawn(Self::keep_renewed(run.clone()));
             Self {
                 cluster: cluster.clone(),
+                leases: cluster.with_deadline(RENEW_WITHIN),
                 reporter: Arc::clone(reporter),
                 clock,
                 mark: Mark {

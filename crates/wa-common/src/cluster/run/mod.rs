@@ -19,11 +19,13 @@ mod lease;
 mod undo;
 
 #[cfg(test)]
+mod renewal_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt::{self, Debug};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -32,17 +34,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 pub use error::{LeftBehind, Loss, RunError};
 pub use found::{Found, RunState};
 pub use holder::Holder;
 
-use super::{Cluster, Permission};
+use super::{Cluster, ClusterError, Permission};
 use crate::cli::AtEnd;
 use crate::report::{Leftover, Reporter};
 use clock::ServerClock;
-use lease::StoredLease;
+use lease::{RunLease, StoredLease};
 
 /// The label that every object of a run carries; its value is the run's name.
 pub const RUN_LABEL: &str = "kubectl-wa/run";
@@ -51,6 +54,13 @@ const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// How long a Lease that is not renewed stands for a living run.
 const VALID_FOR: Duration = Duration::from_mins(1);
+/// How long one renewal may take, and one request for a Lease at all: `--request-timeout` may be longer than a Lease is
+/// valid, or shorter than a busy API server needs. Two that fail leave time for a third.
+const RENEW_WITHIN: Duration = Duration::from_secs(15);
+/// How soon a renewal that failed is tried again.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often a change that is not recorded in time is sent: no longer in all than the Lease is valid.
+const RECORD_ATTEMPTS: u32 = 3;
 /// The longest DNS-1123 label.
 const NAME_LIMIT: usize = 63;
 
@@ -121,6 +131,8 @@ impl Recorded {
 /// One execution of a plugin that changes something in the cluster.
 pub struct Run<C> {
     cluster: Cluster,
+    /// The same with the deadline of requests for a Lease.
+    leases: Cluster,
     reporter: Arc<dyn Reporter>,
     clock: ServerClock,
     mark: Mark,
@@ -162,9 +174,8 @@ impl<C: Change> Run<C> {
         let mut stored = self.lease.lock().await;
         self.require_held()?;
         let mut next = stored.lease.clone();
-        next.renewed = self.clock.now();
         next.changes.push(change.clone());
-        let updated = stored.update(&self.cluster, next).await;
+        let updated = self.store(&stored, next).await;
         self.note_loss(&updated);
         *stored = updated?;
         self.pending().push(change);
@@ -172,6 +183,28 @@ impl<C: Change> Run<C> {
             mark: self.mark.clone(),
             making: Arc::clone(&self.making),
         })
+    }
+
+    /// Stores `next`, also where the API server is slow. Sent again, it is not stored twice.
+    async fn store(
+        &self,
+        stored: &StoredLease<C>,
+        next: RunLease<C>,
+    ) -> Result<StoredLease<C>, RunError> {
+        let mut attempt = 1;
+        loop {
+            let next = RunLease {
+                renewed: self.clock.now(),
+                ..next.clone()
+            };
+            match stored.update(&self.leases, next).await {
+                Err(RunError::Cluster {
+                    source: ClusterError::TimedOut { .. },
+                    ..
+                }) if attempt < RECORD_ATTEMPTS => attempt += 1,
+                updated => return updated,
+            }
+        }
     }
 
     /// Does `work`, and ends it with [`RunError::Lost`] as soon as the run is found to be lost.
@@ -210,20 +243,42 @@ impl<C: Change> Run<C> {
         }
     }
 
-    /// Shows that this run lives. A failure that passes is left to the next time.
-    async fn renew(&self) {
+    /// Renews the Lease until the run is dropped, or its end stops that.
+    async fn keep_renewed(run: Weak<Self>) {
+        let mut pause = RENEW_EVERY;
+        loop {
+            sleep(pause).await;
+            let Some(run) = run.upgrade() else { return };
+            pause = if run.renew().await {
+                RENEW_EVERY
+            } else {
+                RENEW_AGAIN_AFTER
+            };
+        }
+    }
+
+    /// Shows that this run lives, and says whether that is known now. What failed is left to the next time.
+    async fn renew(&self) -> bool {
         let mut stored = self.lease.lock().await;
         if self.lost.borrow().is_some() {
-            return;
+            return true;
         }
         let mut next = stored.lease.clone();
         next.renewed = self.clock.now();
-        let renewed = stored.update(&self.cluster, next).await;
+        let renewal = stored.update(&self.leases, next);
+        let Ok(renewed) = timeout(RENEW_WITHIN, renewal).await else {
+            tracing::info!("run {} is not renewed in time", self.mark.run);
+            return false;
+        };
         self.note_loss(&renewed);
         match renewed {
             Ok(renewed) => *stored = renewed,
-            Err(error) => tracing::info!("run {} is not renewed: {error}", self.mark.run),
+            Err(error) => {
+                tracing::info!("run {} is not renewed: {error}", self.mark.run);
+                return false;
+            }
         }
+        true
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, Vec<C>> {

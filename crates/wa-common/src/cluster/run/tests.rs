@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// A ConfigMap; one called `stubborn` cannot be deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Made(String);
+pub(super) struct Made(pub(super) String);
 
 impl Change for Made {
     fn describe(&self) -> String {
@@ -33,15 +33,15 @@ impl Change for Made {
     }
 }
 
-struct World {
-    api: FakeApi,
+pub(super) struct World {
+    pub(super) api: FakeApi,
     cluster: Cluster,
     context: Context,
     told: Arc<Told>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         #[derive(clap::Parser)]
         struct Flags {
             #[command(flatten)]
@@ -59,13 +59,13 @@ impl World {
         }
     }
 
-    async fn begin(&self) -> Arc<Run<Made>> {
+    pub(super) async fn begin(&self) -> Arc<Run<Made>> {
         Run::begin(&self.context, &self.cluster, PLUGIN, "a test".to_owned())
             .await
             .unwrap()
     }
 
-    async fn make(&self, run: &Run<Made>, suffix: &str) -> ConfigMap {
+    pub(super) async fn make(&self, run: &Run<Made>, suffix: &str) -> ConfigMap {
         let name = run.name(suffix);
         let recorded = run.record(Made(name.clone())).await.unwrap();
         let object = ConfigMap {
@@ -78,7 +78,7 @@ impl World {
         self.cluster.create(&recorded, object).await.unwrap()
     }
 
-    fn lease(&self, run: &Run<Made>) -> Value {
+    pub(super) fn lease(&self, run: &Run<Made>) -> Value {
         self.api.state().objects[&format!("leases/{}", run.run_name())].clone()
     }
 
@@ -94,7 +94,7 @@ impl World {
     }
 }
 
-fn record_of(lease: &Value) -> Value {
+pub(super) fn record_of(lease: &Value) -> Value {
     let json = lease["metadata"]["annotations"]["kubectl-wa/record"].as_str();
     serde_json::from_str(json.unwrap()).unwrap()
 }

@@ -25,13 +25,13 @@ impl<C: Change> Run<C> {
             return outcome.clone();
         }
         let outcome = self.undo_all().await;
-        self.renewing.abort();
         *ended = Some(outcome.clone());
         outcome
     }
 
     async fn undo_all(&self) -> Result<(), LeftBehind> {
         if let Some(loss @ Loss::TakenOver { .. }) = &*self.lost.borrow() {
+            self.renewing.abort();
             // Who must not be disturbed.
             self.reporter.report(&Event::Warning {
                 message: format!("the run {} is not undone here: {loss}", self.mark.run),
@@ -59,9 +59,11 @@ impl<C: Change> Run<C> {
                 }
             }
         }
+        // Until here it was to be renewed. One that is under way lets go of the Lease at once.
+        self.renewing.abort();
         let mut stored = self.lease.lock().await;
         if kept.is_empty() {
-            let deleted = patience.with(|| stored.delete(&self.cluster)).await;
+            let deleted = patience.with(|| stored.delete(&self.leases)).await;
             if let Err(error) = deleted {
                 leftovers.push(self.lease_leftover(&error.to_string()));
             }
@@ -70,7 +72,7 @@ impl<C: Change> Run<C> {
             let mut next = stored.lease.clone();
             next.changes = kept;
             next.holder = None;
-            let update = || stored.update(&self.cluster, next.clone());
+            let update = || stored.update(&self.leases, next.clone());
             let updated = patience.with(update).await;
             match updated {
                 Ok(updated) => *stored = updated,
