@@ -62,6 +62,7 @@ mod digest;
 pub mod download;
 pub mod exec;
 pub mod file;
+mod limit;
 mod remote_command;
 mod run;
 mod script;

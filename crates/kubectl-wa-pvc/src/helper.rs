@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, PodSpec};
-use kube::Api;
-use kube::api::ListParams;
 use kube_transfer::PodContainer;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -147,15 +145,10 @@ async fn provisioning_failure(cluster: &Cluster, claim: &str) -> Option<String> 
     if found.status?.phase.as_deref() == Some("Bound") {
         return None;
     }
-    let events: Api<Event> = Api::namespaced(cluster.client().clone(), cluster.namespace());
     let about_claim =
         format!("involvedObject.kind=PersistentVolumeClaim,involvedObject.name={claim}");
-    let parameters = ListParams::default().fields(&about_claim);
-    let listed = cluster
-        .once("list events", events.list(&parameters))
-        .await
-        .ok()?;
-    let failures = listed.items.into_iter().filter(|event| {
+    let events: Vec<Event> = cluster.explanations(&about_claim).await;
+    let failures = events.into_iter().filter(|event| {
         event.reason.as_deref() == Some(PROVISIONING_FAILED)
             && event.involved_object.uid == found.metadata.uid
     });

@@ -16,6 +16,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::limit::deadline;
+
 /// The moment from which the peer's silence counts.
 ///
 /// Moved on by every byte received, also those of an incomplete message, and by [`hear`](Self::hear) when this side
@@ -47,7 +49,7 @@ impl Liveness {
             if heard.elapsed() >= limit {
                 return;
             }
-            sleep_until(heard + limit).await;
+            sleep_until(deadline(heard, limit)).await;
         }
     }
 }

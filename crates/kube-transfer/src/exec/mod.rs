@@ -232,7 +232,7 @@ impl Session {
         let limit = if self.has_output {
             self.silence_limit
         } else {
-            self.silence_limit * PATIENCE_AT_START
+            self.silence_limit.saturating_mul(PATIENCE_AT_START)
         };
         loop {
             let message = tokio::select! {

@@ -10,6 +10,8 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::limit::{deadline, period};
+
 /// The pod's scripts take a client for gone that they have not heard of for 50 s.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 /// An empty line on standard input.
@@ -53,9 +55,8 @@ pub(super) async fn write(
 }
 
 fn ticks(every: Duration) -> Interval {
-    // A period of zero panics.
-    let every = every.max(Duration::from_millis(1));
-    let mut ticks = interval_at(Instant::now() + every, every);
+    let every = period(every);
+    let mut ticks = interval_at(deadline(Instant::now(), every), every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

@@ -9,6 +9,7 @@ mod download;
 mod exec;
 mod faults;
 mod fetch;
+mod limits;
 mod orphans;
 mod query;
 mod resume;

@@ -76,11 +76,10 @@ impl Survey {
             None => None,
         };
         let name = claim.name_any();
-        let pods: Vec<Pod> = cluster.list("").await?;
-        let (ended, live): (Vec<Pod>, Vec<Pod>) = pods
-            .into_iter()
-            .filter(|pod| claim_volume(pod, &name).is_some())
-            .partition(has_ended);
+        // No selector tells which pods mount a claim.
+        let mounting = |pod: &Pod| claim_volume(pod, &name).is_some();
+        let pods: Vec<Pod> = cluster.list_matching("", mounting).await?;
+        let (ended, live): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(has_ended);
         Ok(Self {
             cron_job: BackupCronJob::find(cluster, &instance).await?,
             instance,

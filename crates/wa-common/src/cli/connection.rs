@@ -63,6 +63,9 @@ pub struct ConnectionArgs {
     pub request_timeout: Option<TimeLimit>,
 }
 
+/// Longer than any command runs: no limit. Added to a time, a longer one would be more than a time can be.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 30);
+
 /// A duration in kubectl's notation, a number of seconds or `1h2m3s`; `0` is no limit. The default is that of
 /// `--request-timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +88,8 @@ impl FromStr for TimeLimit {
                 format!("`{text}` is not a duration: write 30s, 2m, 1h30m or a number of seconds")
             })?,
         };
-        Ok(Self((!duration.is_zero()).then_some(duration)))
+        let is_limit = !duration.is_zero() && duration < FOR_EVER;
+        Ok(Self(is_limit.then_some(duration)))
     }
 }
 
@@ -107,6 +111,10 @@ mod tests {
         assert_eq!(read("250ms"), Ok(Some(Duration::from_millis(250))));
         assert_eq!(read("0"), Ok(None));
         assert_eq!(read("0s"), Ok(None));
+        // More than can be counted, or added to a time, limits nothing.
+        assert_eq!(read(&u64::MAX.to_string()), Ok(None));
+        assert_eq!(read("9999999999h"), Ok(None));
+        assert!(read("99999999999999999999h").is_err());
         assert!(read("soon").unwrap_err().contains("not a duration"));
         assert!(read("-3s").is_err());
     }

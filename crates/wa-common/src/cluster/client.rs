@@ -20,8 +20,11 @@ use crate::report::{Event, Reporter, error_text};
 
 /// How often a read that failed for a passing reason is made again.
 const READ_RETRIES: u32 = 3;
-/// Objects asked for at once: as kubectl's `--chunk-size`.
-const PAGE: u32 = 500;
+/// Objects asked for at once: less than kubectl's `--chunk-size`, since a page of pods with all their status is parsed as
+/// a whole.
+const PAGE: u32 = 100;
+/// How often a list is begun anew in pages when its pages have expired.
+const LIST_RESTARTS: u32 = 2;
 
 /// One cluster, as one user, in one namespace.
 #[derive(Clone)]
@@ -166,9 +169,42 @@ impl Cluster {
             + Debug
             + DeserializeOwned,
     {
+        self.list_matching(labels, |_| true).await
+    }
+
+    /// Those objects of this namespace with `labels` that `matches` picks. The others are dropped page by page: a
+    /// namespace may hold thousands.
+    pub async fn list_matching<K>(
+        &self,
+        labels: &str,
+        matches: impl Fn(&K) -> bool,
+    ) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
-        self.pages(&api, &format!("list {}", K::plural(&())), labels)
-            .await
+        let what = format!("list {}", K::plural(&()));
+        let parameters = ListParams::default().labels(labels);
+        self.pages(&api, &what, parameters, matches).await
+    }
+
+    /// The objects of this namespace with `fields` (a field selector), such as the events about one object; asked for
+    /// once, and none where that fails: they only explain what is known otherwise.
+    pub async fn explanations<K>(&self, fields: &str) -> Vec<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let what = format!("list {}", K::plural(&()));
+        let parameters = ListParams::default().fields(fields).limit(PAGE);
+        let listed = self.once(&what, api.list(&parameters)).await;
+        listed.map(|list| list.items).unwrap_or_default()
     }
 
     /// One custom resource of this namespace, or `None` where there is no such object or no such kind.
@@ -194,7 +230,9 @@ impl Cluster {
         } else {
             Api::namespaced_with(self.client.clone(), &self.namespace, kind)
         };
-        self.pages(&api, &format!("list {}", kind.plural), "").await
+        let what = format!("list {}", kind.plural);
+        self.pages(&api, &what, ListParams::default(), |_| true)
+            .await
     }
 
     /// Whether this cluster's namespace exists; `true` where the user may not know.
@@ -286,17 +324,37 @@ impl Cluster {
         answer.map_err(|error| ClusterError::of(error, &self.server, what))
     }
 
-    async fn pages<K>(&self, api: &Api<K>, what: &str, labels: &str) -> Result<Vec<K>, ClusterError>
+    async fn pages<K>(
+        &self,
+        api: &Api<K>,
+        what: &str,
+        parameters: ListParams,
+        matches: impl Fn(&K) -> bool,
+    ) -> Result<Vec<K>, ClusterError>
     where
         K: Clone + Debug + DeserializeOwned,
     {
-        let mut parameters = ListParams::default().labels(labels).limit(PAGE);
+        let first = parameters.limit(PAGE);
+        let mut next = first.clone();
+        let mut restarts = 0;
         let mut items = Vec::new();
         loop {
-            let page = self.read(what, || api.list(&parameters)).await?;
-            items.extend(page.items);
+            let page = match self.read(what, || api.list(&next)).await {
+                // The server has forgotten the state that the pages are of. As kubectl, the last time without pages.
+                Err(error) if error.code() == Some(410) && restarts <= LIST_RESTARTS => {
+                    restarts += 1;
+                    items.clear();
+                    next = first.clone();
+                    if restarts > LIST_RESTARTS {
+                        next.limit = None;
+                    }
+                    continue;
+                }
+                page => page?,
+            };
+            items.extend(page.items.into_iter().filter(&matches));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
+                Some(token) => next = next.continue_token(&token),
                 None => return Ok(items),
             }
         }
@@ -316,7 +374,57 @@ fn without_password(url: &Uri) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::ResourceExt as _;
+    use serde_json::json;
+
+    use super::super::fake_api::FakeApi;
     use super::*;
+
+    /// More than two pages.
+    fn many() -> FakeApi {
+        let api = FakeApi::default();
+        for number in 0..=2 * PAGE {
+            let name = format!("map-{number:03}");
+            api.put("configmaps", json!({"metadata": {"name": name}}));
+        }
+        api
+    }
+
+    /// Lists them where the requests of these numbers, from 0, are answered with 410; returns how many requests that took.
+    async fn requests_of_a_list(expired: impl Fn(u32) -> bool + Send + 'static) -> u32 {
+        let api = many();
+        let (asked, count) = std::sync::mpsc::channel();
+        let mut number = 0;
+        api.intercept(move |_, _, _| {
+            asked.send(number).unwrap();
+            number += 1;
+            expired(number - 1).then_some(StatusCode::GONE)
+        });
+        let last = |map: &ConfigMap| map.name_any().ends_with("00");
+        let found: Vec<ConfigMap> = api.cluster().list_matching("", last).await.unwrap();
+        let names: Vec<String> = found.iter().map(ConfigMap::name_any).collect();
+        assert_eq!(names, ["map-000", "map-100", "map-200"]);
+        count.try_iter().last().unwrap() + 1
+    }
+
+    #[tokio::test]
+    async fn a_list_comes_in_pages_and_is_begun_anew_when_they_expire() {
+        assert_eq!(requests_of_a_list(|_| false).await, 3);
+        assert_eq!(requests_of_a_list(|number| number == 2).await, 2 + 1 + 3);
+        // In the end without pages, which cannot expire.
+        let expired = |number| [1, 3, 5].contains(&number);
+        assert_eq!(requests_of_a_list(expired).await, 7);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_always_expires_is_an_error() {
+        let api = many();
+        api.intercept(|_, _, _| Some(StatusCode::GONE));
+        let listed = api.cluster().list::<ConfigMap>("").await;
+        assert_eq!(listed.unwrap_err().code(), Some(410));
+    }
 
     #[test]
     fn a_password_in_the_address_is_not_shown() {

@@ -228,7 +228,7 @@ impl State {
         object
     }
 
-    /// With a selector of one label.
+    /// With a selector of one label, and in pages.
     fn list(&self, resource: &str, query: Option<&str>) -> Value {
         let query = query.unwrap_or_default();
         let selector = query
@@ -251,7 +251,15 @@ impl State {
             .map(|(_, object)| object)
             .filter(selected)
             .collect();
-        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
+        let number = |parameter: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(name, _)| *name == parameter);
+            found.map(|(_, value)| value.parse::<usize>().unwrap())
+        };
+        let begin = number("continue").unwrap_or_default();
+        let end = number("limit").map_or(items.len(), |limit| items.len().min(begin + limit));
+        let more = (end < items.len()).then(|| end.to_string());
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": more}, "items": items[begin..end]})
     }
 }
 

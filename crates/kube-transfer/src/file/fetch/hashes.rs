@@ -112,7 +112,8 @@ fn hash_command(file: &RemoteFile, what: &str) -> RemoteCommand {
 /// Hashing puts out nothing until it is done.
 fn patient(options: &TransferOptions, bytes: u64) -> TransferOptions {
     let mut options = options.clone();
-    options.stall_limit += Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
+    let hashing = Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
+    options.stall_limit = options.stall_limit.saturating_add(hashing);
     options
 }
 

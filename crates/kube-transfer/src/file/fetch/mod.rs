@@ -254,7 +254,7 @@ async fn patiently<T, F: Future<Output = Result<T, FetchError>>>(
             Err(error) if error.is_temporary() && attempt < options.retries => {
                 attempt += 1;
                 asking_again(error);
-                sleep(options.retry_pause * attempt).await;
+                sleep(options.retry_pause.saturating_mul(attempt)).await;
             }
             answer => return answer,
         }

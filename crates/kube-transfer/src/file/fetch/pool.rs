@@ -56,12 +56,12 @@ impl Pool {
     /// The first range that waits, if one does.
     pub(super) fn try_take(&self) -> Option<Range<u64>> {
         let mut ranges = self.lock();
-        let size = total(&ranges.waiting) / (PART_OF_SHARE * self.streams as u64);
+        let size = total(&ranges.waiting) / PART_OF_SHARE.saturating_mul(self.streams as u64);
         let size = size
             .next_multiple_of(BLOCK_BYTES)
             .clamp(LEAST_BYTES, MOST_BYTES);
         let first = ranges.waiting.first()?;
-        let taken = first.start..first.end.min(first.start + size);
+        let taken = first.start..first.end.min(first.start.saturating_add(size));
         ranges.waiting.remove(taken.clone());
         ranges.under_way += 1;
         Some(taken)

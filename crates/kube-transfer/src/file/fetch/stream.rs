@@ -92,7 +92,7 @@ pub(super) async fn run(
             attempt: failures,
             error,
         });
-        sleep(shared.options.retry_pause * failures).await;
+        sleep(shared.options.retry_pause.saturating_mul(failures)).await;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use crate::{
     digest::Sha256Digest,
     download::{TransferOptions, report::Stderr},
     exec::{End, Output, Session, Stdin, StreamOptions},
+    limit::deadline,
     script::{self, Script},
     text::printable,
 };
@@ -219,7 +220,7 @@ impl<'a> Upload<'a> {
 
     async fn send_chunk(&mut self, stdin: &Stdin, chunk: &[u8]) -> Result<(), UploadError> {
         let mut sending = pin!(stdin.write(chunk));
-        let deadline = Instant::now() + self.options.transfer.stall_limit;
+        let deadline = deadline(Instant::now(), self.options.transfer.stall_limit);
         loop {
             tokio::select! {
                 // First what the pod says: when it has given up, sending fails too, and does not know why.
@@ -251,9 +252,9 @@ impl<'a> Upload<'a> {
     /// What the pod says next.
     async fn answer(&mut self) -> Result<Answer, UploadError> {
         // It syncs and hashes before it answers.
-        let limit = self.options.transfer.stall_limit
-            + Duration::from_secs(self.bytes / SLOWEST_BYTES_PER_SECOND);
-        let deadline = Instant::now() + limit;
+        let hashing = Duration::from_secs(self.bytes / SLOWEST_BYTES_PER_SECOND);
+        let limit = self.options.transfer.stall_limit.saturating_add(hashing);
+        let deadline = deadline(Instant::now(), limit);
         loop {
             if let Some(answer) = self.answers.pop_front() {
                 return self.interpret(&answer);

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event as PodEvent, Pod};
-use kube::Api;
-use kube::api::ListParams;
 use kube_transfer::PodContainer;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -17,8 +15,6 @@ use crate::report::{Event, Reporter, elapsed};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What a user waits for without asking why.
 const SILENT: Duration = Duration::from_secs(3);
-/// More events than a pod that starts has.
-const EVENTS: u32 = 100;
 
 /// Why a helper pod does not run.
 #[derive(Debug, Error)]
@@ -137,12 +133,8 @@ pub async fn ready(
 
 /// The events about the pod; none where the user may not see them, which only costs the reasons.
 async fn events(cluster: &Cluster, pod: &Pod, name: &str) -> Vec<PodEvent> {
-    let api: Api<PodEvent> = Api::namespaced(cluster.client().clone(), cluster.namespace());
-    let parameters = ListParams::default()
-        .fields(&format!("involvedObject.name={name}"))
-        .limit(EVENTS);
-    let listed = cluster.once("list events", api.list(&parameters)).await;
-    let mut events = listed.map(|list| list.items).unwrap_or_default();
+    let about_pod = format!("involvedObject.name={name}");
+    let mut events: Vec<PodEvent> = cluster.explanations(&about_pod).await;
     // Of an earlier pod of this name there may be some left.
     events.retain(|event| event.involved_object.uid == pod.metadata.uid);
     events
