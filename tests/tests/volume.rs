@@ -1,7 +1,7 @@
 //! The dumps on the backup volume, listed and fetched.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
 use end_to_end::{FETCH, Placed, World, fetched, run, sets};
@@ -43,6 +43,49 @@ fn the_newest_dump_becomes_a_set_that_holds_it_byte_for_byte() {
     let listed = ["list", "sets", "-o", "jsonpath={.backups[*].state}"];
     let listed = world.backup(scratch.path(), &listed).expect_code(0);
     assert_eq!(listed.stdout.trim(), "complete");
+}
+
+#[test]
+fn what_is_in_the_place_of_a_set_is_told_and_the_dump_fetched_beside_it() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.pull(scratch.path(), &["--latest"]).expect_code(0);
+    let set = world.only_set(&scratch.path().join("sets"));
+    let manifest = set.join("backup.json");
+    let newer = fs::read_to_string(&manifest).unwrap();
+    let newer = newer.replace("\"formatVersion\": 1", "\"formatVersion\": 2");
+    let numbered = |number: usize| format!("{}-{number}", set.display());
+    for (number, put) in [(2, &newer[..]), (3, "not JSON")] {
+        // Each of them stays; the one before has the name that the next would get.
+        fs::write(&manifest, put).unwrap();
+        world
+            .pull(scratch.path(), &["--latest"])
+            .expect_code(0)
+            .expect_error(&[
+                "whose backup.json",
+                "it is left as it is",
+                &format!("Z-{number}"),
+            ]);
+        assert_eq!(fs::read_to_string(&manifest).unwrap(), put);
+        if number == 2 {
+            fs::remove_dir_all(numbered(2)).unwrap();
+            symlink("nowhere", numbered(2)).unwrap();
+        }
+    }
+    fs::remove_dir_all(numbered(3)).unwrap();
+    fs::write(numbered(3), "a file").unwrap();
+    world
+        .pull(scratch.path(), &["--latest"])
+        .expect_code(0)
+        .expect_error(&["is a symbolic link", "is no directory"]);
+    assert!(fs::read(format!("{}/store.dump", numbered(4))).unwrap() == world.newest_dump());
+    let again = world.pull(scratch.path(), &["--latest"]).expect_code(0);
+    assert!(
+        again.stdout.contains("is there already"),
+        "{}",
+        again.stdout
+    );
+    world.expect_nothing_left();
 }
 
 #[test]

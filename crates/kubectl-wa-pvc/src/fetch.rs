@@ -15,9 +15,9 @@ use kube_transfer::{DownloadError, RemoteCommand, Sink};
 use serde::Serialize;
 use tokio::time::sleep;
 use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, Method, Origin, SetWriter,
+    AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, Origin, Place, SetWriter,
     StoredFile, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord,
-    auth_encryption_yaml, read_auth_encryption, set_name, store_auth_encryption,
+    auth_encryption_yaml, numbered_names, read_auth_encryption, set_name, store_auth_encryption,
 };
 use wa_common::cli::Context;
 use wa_common::report::{Event, Share, bytes, causes_text, error_text, printable};
@@ -102,9 +102,12 @@ impl Pulled {
 }
 
 /// Where a set belongs.
-enum Place {
-    /// The name that it gets.
-    Free(String),
+enum Destination {
+    /// The name that it gets, and what else has the names before that one.
+    Free {
+        name: String,
+        in_the_way: Vec<String>,
+    },
     /// It is there already.
     Taken(Box<Pulled>),
 }
@@ -112,15 +115,20 @@ enum Place {
 impl Fetch<'_> {
     pub(crate) async fn run(&self) -> anyhow::Result<Pulled> {
         let started_at = Timestamp::now();
-        if let Place::Taken(pulled) = self.place(self.key.is_some()) {
+        if let Destination::Taken(pulled) = self.destination(self.key.is_some()) {
             return Ok(*pulled);
         }
         // First of all: a dump may take hours, and without its key would not be kept.
         let key = self.read_key().await?;
-        let name = match self.place(key.is_some()) {
-            Place::Taken(pulled) => return Ok(*pulled),
-            Place::Free(name) => name,
+        let (name, in_the_way) = match self.destination(key.is_some()) {
+            Destination::Taken(pulled) => return Ok(*pulled),
+            Destination::Free { name, in_the_way } => (name, in_the_way),
         };
+        for what in in_the_way {
+            self.context.reporter.report(&Event::Warning {
+                message: format!("{what}; it is left as it is, and the set is named {name}"),
+            });
+        }
         let mut set = SetWriter::resume_or_create(self.to, &name)?;
         set.keep_data();
         let path = set.path(DUMP_FILE);
@@ -161,9 +169,9 @@ impl Fetch<'_> {
     /// What it takes of the disk, beside what earlier pulls have left there.
     pub(crate) fn bytes_to_store(&self) -> u64 {
         let bytes = self.dump.version.bytes;
-        match self.place(self.key.is_some()) {
-            Place::Taken(_) => 0,
-            Place::Free(name) => {
+        match self.destination(self.key.is_some()) {
+            Destination::Taken(_) => 0,
+            Destination::Free { name, .. } => {
                 let arrived = arrived(&self.to.join(name));
                 let here = arrived.map_or(0, |found| found.blocks() * 512);
                 bytes.saturating_sub(here)
@@ -173,28 +181,34 @@ impl Fetch<'_> {
 
     /// Where the set belongs: it is named after the time of the dump, and numbered where that name has another's. A set
     /// without the key is another's where this dump is to be kept `with_key`.
-    fn place(&self, with_key: bool) -> Place {
+    fn destination(&self, with_key: bool) -> Destination {
         let instance = &self.volume.survey.instance;
         let time = files::modified(self.dump);
         let first = set_name(&instance.name, &instance.namespace, time);
-        let mut name = first.clone();
-        let mut number = 1;
-        loop {
+        let mut in_the_way = Vec::new();
+        let mut last = first.clone();
+        for name in numbered_names(&first) {
             let directory = self.to.join(&name);
-            let backup = Backup::open(&directory).ok();
-            let Some(manifest) = backup.as_ref().and_then(Backup::manifest) else {
-                return Place::Free(name);
-            };
-            if self.is_held_by(&directory, manifest, with_key) {
-                return Place::Taken(Box::new(Pulled {
-                    path: directory,
-                    fetched: false,
-                    manifest: manifest.clone(),
-                }));
+            match Place::look(&directory) {
+                Place::Free | Place::Unfinished => return Destination::Free { name, in_the_way },
+                Place::Set(manifest) if self.is_held_by(&directory, &manifest, with_key) => {
+                    return Destination::Taken(Box::new(Pulled {
+                        path: directory,
+                        fetched: false,
+                        manifest: *manifest,
+                    }));
+                }
+                // Another dump's.
+                Place::Set(_) => {}
+                Place::InTheWay { what } => {
+                    in_the_way.push(format!("{} {what}", directory.display()));
+                }
             }
-            number += 1;
-            name = format!("{first}-{number}");
+            last = name;
         }
+        // Refused where the set is to be made.
+        let name = last;
+        Destination::Free { name, in_the_way }
     }
 
     /// Whether the set holds this dump, from an earlier pull, and as verified as this one is to be.

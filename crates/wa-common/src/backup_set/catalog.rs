@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::names::PARTIAL_SUFFIX;
+use super::names::{PARTIAL_SUFFIX, without_number};
 use super::read::glance;
 use super::{BackupError, DUMP_FILE, MANIFEST_FILE, SetState};
 
@@ -75,7 +75,7 @@ fn look(path: PathBuf) -> CatalogEntry {
 
 fn time_in_name(path: &Path) -> Option<Timestamp> {
     let name = path.file_name()?.to_str()?;
-    let (_, stamp) = name.rsplit_once('-')?;
+    let (_, stamp) = without_number(name).rsplit_once('-')?;
     let time = DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }

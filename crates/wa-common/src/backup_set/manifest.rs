@@ -1,5 +1,7 @@
 //! `backup.json`: what a set holds, where it came from, and how to know that it is whole.
 
+use std::io;
+
 use jiff::Timestamp;
 use pg_archive::Contents;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,9 @@ use crate::cluster::Cluster;
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// The largest manifest that is written, or read: more than 10,000 tables and as many instances take.
+pub(super) const MANIFEST_LIMIT_BYTES: usize = 8 << 20;
 
 /// The manifest of a backup set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +55,9 @@ pub struct Manifest {
     pub tables: Vec<TableRecord>,
     /// The service instances in the dump; empty where it was not verified.
     pub instances: Vec<ServiceInstance>,
+    /// Whether tables and instances are left out, because with them the manifest would be larger than any that is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abridged: bool,
 }
 
 /// A backup that is being taken, as far as that is known from its beginning.
@@ -100,7 +108,33 @@ impl Manifest {
             instances: verified
                 .map(|verified| verified.instances.clone())
                 .unwrap_or_default(),
+            abridged: false,
         }
+    }
+
+    /// The content of the file. A dump with more tables and instances than a manifest can hold is a backup all the same.
+    pub(super) fn to_json(&self) -> io::Result<Vec<u8>> {
+        let whole = self.pretty()?;
+        if whole.len() <= MANIFEST_LIMIT_BYTES {
+            return Ok(whole);
+        }
+        let abridged = Self {
+            tables: Vec::new(),
+            instances: Vec::new(),
+            abridged: true,
+            ..self.clone()
+        };
+        let json = abridged.pretty()?;
+        if json.len() > MANIFEST_LIMIT_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(json)
+    }
+
+    fn pretty(&self) -> io::Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        Ok(json)
     }
 }
 

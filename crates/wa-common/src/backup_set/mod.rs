@@ -9,9 +9,11 @@
 
 mod auth_encryption;
 mod catalog;
+mod directories;
 mod instances;
 mod manifest;
 mod names;
+mod place;
 mod read;
 mod remarks;
 mod target;
@@ -26,7 +28,8 @@ pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     TableRecord, ToolRecord, VolumeRecord,
 };
-pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, set_name};
+pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
+pub use place::Place;
 pub use read::{Backup, BackupError, Intact, SetState};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use target::Target;

@@ -16,6 +16,25 @@ pub fn set_name(instance: &str, namespace: &str, time: Timestamp) -> String {
     format!("{instance}-{namespace}-{}", time.strftime("%Y%m%dT%H%M%SZ"))
 }
 
+/// How many sets may have the same name.
+const MOST_NUMBERED: u32 = 100;
+
+/// The names for a set in the order in which they are tried: `name`, `name-2`, `name-3`, …
+pub fn numbered_names(name: &str) -> impl Iterator<Item = String> {
+    (1..=MOST_NUMBERED).map(move |number| match number {
+        1 => name.to_owned(),
+        number => format!("{name}-{number}"),
+    })
+}
+
+/// A set's name without the number.
+pub(super) fn without_number(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((before, number)) if number.len() < 4 && number.parse::<u32>().is_ok() => before,
+        _ => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,16 +8,15 @@ use pg_archive::Archive;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::manifest::MANIFEST_LIMIT_BYTES;
 use super::verdict::Problem;
 use super::writer::hex;
 use super::{
     DUMP_FILE, FORMAT_VERSION, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged,
     TenantRows, Verdict, VerificationFailed, Verified,
 };
-use crate::report::printable;
+use crate::report::{bytes, printable};
 
-/// The largest manifest that is read: more than 10,000 tables and as many instances take.
-const LARGEST_MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// A backup on this machine: a set, or a dump that stands alone.
@@ -249,7 +248,7 @@ fn open_listed(path: &Path, record: &FileRecord) -> Result<Result<File, Problem>
 }
 
 /// Why a manifest is of no use.
-enum Unusable {
+pub(super) enum Unusable {
     /// It is not there, or cannot be made out.
     Bad(Problem),
     /// It is of a format that a newer tool knows.
@@ -260,10 +259,18 @@ impl Unusable {
     fn bad(what: impl Into<String>) -> Self {
         Self::Bad(Problem::new(MANIFEST_FILE, what))
     }
+
+    /// As a part of a sentence: `backup.json cannot be read: …`.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::Bad(problem) => format!("{} {}", problem.file, problem.what),
+            Self::Newer(reason) => reason.clone(),
+        }
+    }
 }
 
 /// The manifest of the set in `directory`.
-fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupError> {
+pub(super) fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupError> {
     let path = directory.join(MANIFEST_FILE);
     // A pipe or a device would be waited for, or never end.
     let file = match fs::symlink_metadata(&path).and_then(|metadata| {
@@ -280,9 +287,14 @@ fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupE
         Err(source) => return Err(io_error(&path, source)),
     };
     let mut json = Vec::new();
-    file.take(LARGEST_MANIFEST_BYTES)
+    // One byte more tells a larger one.
+    file.take(MANIFEST_LIMIT_BYTES as u64 + 1)
         .read_to_end(&mut json)
         .map_err(|source| io_error(&path, source))?;
+    if json.len() > MANIFEST_LIMIT_BYTES {
+        let limit = bytes(MANIFEST_LIMIT_BYTES as u64);
+        return Ok(Err(Unusable::bad(format!("is larger than {limit}"))));
+    }
     Ok(parse_manifest(&json))
 }
 

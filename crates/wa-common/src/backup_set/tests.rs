@@ -45,6 +45,7 @@ fn manifest(files: Vec<FileRecord>) -> Manifest {
         files,
         tables: Vec::new(),
         instances: Vec::new(),
+        abridged: false,
     }
 }
 
@@ -175,7 +176,7 @@ fn a_set_that_was_begun_is_gone_on_with() {
         .unwrap();
     Backup::open(&path).unwrap().verify().unwrap();
     let error = SetWriter::resume_or_create(parent.path(), NAME).unwrap_err();
-    assert!(matches!(error, SetError::Exists { .. }), "{error}");
+    assert!(error.to_string().contains("is a backup set"), "{error}");
 }
 
 #[test]
@@ -221,15 +222,94 @@ fn a_link_is_not_taken_for_a_set_that_was_begun() {
     fs::create_dir(parent.path().join("elsewhere")).unwrap();
     symlink("elsewhere", parent.path().join("wa-cpd-x")).unwrap();
     let error = SetWriter::resume_or_create(parent.path(), "wa-cpd-x").unwrap_err();
-    assert!(matches!(error, SetError::Exists { .. }), "{error}");
+    assert!(matches!(error, SetError::InTheWay { .. }), "{error}");
 }
 
 #[test]
-fn an_existing_set_is_neither_overwritten_nor_removed() {
+fn whatever_has_the_name_of_a_new_set_stays_and_the_set_gets_a_number() {
+    const NAME: &str = "wa-cpd-20261122T205500Z";
     let (parent, path) = complete_set();
-    let error = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap_err();
-    assert!(matches!(error, SetError::Exists { .. }), "{error}");
+    let second = SetWriter::create(parent.path(), NAME).unwrap();
+    fs::write(parent.path().join(format!("{NAME}-3")), "a file").unwrap();
+    symlink("nowhere", parent.path().join(format!("{NAME}-4"))).unwrap();
+    let third = SetWriter::create(parent.path(), NAME).unwrap();
+    let names = [&second, &third].map(|set| set.directory().to_owned());
+    let expected = ["-2", "-5"].map(|number| parent.path().join(format!("{NAME}{number}")));
+    assert_eq!(names, expected);
+    let times: Vec<_> = catalog(parent.path()).unwrap();
+    assert!(times.iter().all(|set| set.time.is_some()), "{times:?}");
+    drop((second, third));
     Backup::open(&path).unwrap().verify().unwrap();
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn what_is_in_the_place_of_a_set_is_told() {
+    let (parent, set) = complete_set();
+    let path = |name: &str| parent.path().join(name);
+    let look = |name: &str| match Place::look(&path(name)) {
+        Place::InTheWay { what } => what,
+        other => format!("{other:?}"),
+    };
+    assert!(matches!(Place::look(&set), Place::Set(_)));
+    assert!(matches!(Place::look(&path("nothing")), Place::Free));
+    fs::create_dir(path("begun")).unwrap();
+    assert!(matches!(Place::look(&path("begun")), Place::Unfinished));
+
+    fs::write(path("file"), "").unwrap();
+    assert_eq!(look("file"), "is no directory");
+    symlink("nowhere", path("dangling")).unwrap();
+    assert!(look("dangling").starts_with("is a symbolic link"));
+    symlink("begun", path("link")).unwrap();
+    assert!(look("link").contains("leads to no backup set"));
+    symlink(&set, path("link to a set")).unwrap();
+    assert!(matches!(Place::look(&path("link to a set")), Place::Set(_)));
+
+    edit_manifest(&set, |json| json["formatVersion"] = 2.into());
+    let newer = match Place::look(&set) {
+        Place::InTheWay { what } => what,
+        other => format!("{other:?}"),
+    };
+    assert!(newer.contains("format version 2"), "{newer}");
+    fs::write(set.join(MANIFEST_FILE), "not JSON").unwrap();
+    assert!(look("link to a set").contains("cannot be read"));
+    fs::remove_file(set.join(MANIFEST_FILE)).unwrap();
+    fs::create_dir(set.join(MANIFEST_FILE)).unwrap();
+    assert!(look("link to a set").contains("not a regular file"));
+}
+
+#[test]
+fn a_manifest_that_would_be_too_large_to_read_is_written_without_its_lists() {
+    let parent = tempfile::tempdir().unwrap();
+    let table = |number: usize| TableRecord {
+        schema: Some("public".to_owned()),
+        name: format!("{number:060}"),
+        rows: Some(1),
+        bytes: 1,
+    };
+    for (tables, kept) in [(10_000, true), (80_000, false)] {
+        let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
+        let dump = store_dump(&set, DUMP).record().clone();
+        let written = Manifest {
+            tables: (0..tables).map(table).collect(),
+            ..manifest(vec![dump])
+        };
+        let path = set.seal(&written).unwrap();
+        let read = Backup::open(&path).unwrap();
+        read.verify().unwrap();
+        let read = read.manifest().unwrap();
+        assert_eq!(read.abridged, !kept);
+        assert_eq!(read.tables.len(), if kept { tables } else { 0 });
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_for_a_manifest_is_not_taken_for_one() {
+    let (_parent, path) = complete_set();
+    let mut json = fs::read(path.join(MANIFEST_FILE)).unwrap();
+    json.resize(9 << 20, b' ');
+    fs::write(path.join(MANIFEST_FILE), json).unwrap();
+    assert!(problem(&path).contains("is larger than 8.0 MiB"));
 }
 
 #[test]

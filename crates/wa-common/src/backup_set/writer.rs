@@ -1,28 +1,31 @@
 //! Writing a set so that it is either whole or not there.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IntoInnerError, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::names::PARTIAL_SUFFIX;
-use super::{FileRecord, FileRole, MANIFEST_FILE, Manifest};
+use super::directories;
+use super::names::{PARTIAL_SUFFIX, numbered_names};
+use super::{FileRecord, FileRole, MANIFEST_FILE, Manifest, Place};
 
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Why a set cannot be written.
 #[derive(Debug, Error)]
 pub enum SetError {
-    /// The set's directory exists.
-    #[error("{} already exists; nothing was changed: wait a second, or choose another directory with --to", path.display())]
-    Exists {
+    /// Something else is where the set's directory is to be.
+    #[error("{} {what}; nothing was changed: move it away, or choose another directory with --to", path.display())]
+    InTheWay {
         /// The directory.
         path: PathBuf,
+        /// What is there: the end of the sentence.
+        what: String,
     },
     /// A file to be adopted is not what its transfer made.
     #[error("{} is not the regular file of {bytes} bytes that was received: something else has changed it; fetch it again", path.display())]
@@ -55,6 +58,11 @@ fn advice(error: &io::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+fn in_the_way(path: PathBuf, what: impl Into<String>) -> SetError {
+    let what = what.into();
+    SetError::InTheWay { path, what }
 }
 
 trait OnPath<T> {
@@ -125,67 +133,58 @@ impl SetError {
 }
 
 impl SetWriter {
-    /// Makes the directory `name` in `parent`, which is made as well where it is missing. Only the owner can read it: a
-    /// dump holds what the assistants' users said.
+    /// Makes the directory `name` in `parent`, which is made as well where it is missing; a number is added where that name
+    /// is taken, by a backup of the same second. Only the owner can read it: a dump holds what the assistants' users said.
     pub fn create(parent: &Path, name: &str) -> Result<Self, SetError> {
-        let parents = missing_directories(parent);
-        let directory = parent.join(name);
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        for path in &parents {
-            builder.create(path).on("create directory", path)?;
-        }
-        let writer = Self {
-            directory: directory.clone(),
-            parents,
-            made: true,
-            keep: Keep::Nothing,
-            sealed: false,
-        };
-        match builder.create(&directory) {
-            Ok(()) => Ok(writer),
-            Err(error) => {
-                // What is there is not this writer's to remove.
-                writer.forget_directory();
-                Err(match error.kind() {
-                    io::ErrorKind::AlreadyExists => SetError::Exists { path: directory },
-                    _ => SetError::Io {
-                        action: "create directory",
-                        path: directory,
-                        source: error,
-                    },
-                })
+        let mut last = parent.join(name);
+        for name in numbered_names(name) {
+            let directory = parent.join(name);
+            match directories::make(&directory) {
+                Ok(parents) => {
+                    return Ok(Self {
+                        directory,
+                        parents,
+                        made: true,
+                        keep: Keep::Nothing,
+                        sealed: false,
+                    });
+                }
+                Err((path, error))
+                    if error.kind() == io::ErrorKind::AlreadyExists && path == directory =>
+                {
+                    last = directory;
+                }
+                Err((path, source)) => return Err(source).on("create directory", &path),
             }
         }
+        Err(in_the_way(last, "is there, and so are all names before it"))
     }
 
-    /// Goes on with the set `name` in `parent` where an earlier attempt left it without a manifest, else makes it as
-    /// [`SetWriter::create`] does. What is there already is kept, even where it holds no data: it may be another process's.
+    /// Goes on with the set `name` in `parent` where an earlier attempt left it without a manifest, else makes it. What is
+    /// there already is kept, even where it holds no data: it may be another process's.
     pub fn resume_or_create(parent: &Path, name: &str) -> Result<Self, SetError> {
         let directory = parent.join(name);
-        match fs::symlink_metadata(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Self::create(parent, name);
+        let (parents, made) = match Place::look(&directory) {
+            Place::Free => match directories::make(&directory) {
+                Ok(parents) => (parents, true),
+                Err((path, source)) => return Err(source).on("create directory", &path),
+            },
+            Place::Unfinished => {
+                // Also the proof that it is this user's own: nobody else may change the mode.
+                fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
+                    .on("resume the set in", &directory)?;
+                (Vec::new(), false)
             }
-            Ok(found) if found.is_dir() && !exists(&directory.join(MANIFEST_FILE)) => {}
-            Ok(_) => return Err(SetError::Exists { path: directory }),
-            Err(source) => return Err(source).on("look at", &directory),
-        }
-        // Also the proof that it is this user's own: nobody else may change the mode.
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
-            .on("resume the set in", &directory)?;
+            Place::Set(_) => return Err(in_the_way(directory, "is a backup set by now")),
+            Place::InTheWay { what } => return Err(in_the_way(directory, what)),
+        };
         Ok(Self {
             directory,
-            parents: Vec::new(),
-            made: false,
-            keep: Keep::Data,
+            parents,
+            made,
+            keep: if made { Keep::Nothing } else { Keep::Data },
             sealed: false,
         })
-    }
-
-    fn forget_directory(mut self) {
-        self.sealed = true;
-        remove_empty(&self.parents);
     }
 
     /// Leaves what was written so far in place if the set is not sealed, for a look at it.
@@ -269,10 +268,7 @@ impl SetWriter {
     pub fn seal(mut self, manifest: &Manifest) -> Result<PathBuf, SetError> {
         let path = self.directory.join(MANIFEST_FILE);
         let partial = self.partial_path(MANIFEST_FILE);
-        let mut json = serde_json::to_vec_pretty(manifest)
-            .map_err(io::Error::from)
-            .on("write", &path)?;
-        json.push(b'\n');
+        let json = manifest.to_json().on("write", &path)?;
         let mut file = create_private(&partial)?;
         file.write_all(&json).on("write", &partial)?;
         file.sync_all().on("sync", &partial)?;
@@ -309,7 +305,7 @@ impl Drop for SetWriter {
         } else {
             fs::remove_dir(&self.directory)
         };
-        remove_empty(&self.parents);
+        directories::remove_empty(&self.parents);
     }
 }
 
@@ -350,10 +346,6 @@ impl Write for PartialFile {
     }
 }
 
-fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
-}
-
 /// Whether there is more in `directory` than empty files and records about them.
 fn holds_data(directory: &Path) -> bool {
     let Ok(entries) = fs::read_dir(directory) else {
@@ -382,25 +374,6 @@ fn create_private(path: &Path) -> Result<File, SetError> {
         .mode(0o600)
         .open(path)
         .on("create", path)
-}
-
-/// The directories on the way to `path`, itself included, that do not exist yet; outermost first.
-fn missing_directories(path: &Path) -> Vec<PathBuf> {
-    let mut missing: Vec<PathBuf> = path
-        .ancestors()
-        .filter(|ancestor| !ancestor.as_os_str().is_empty())
-        .take_while(|ancestor| !ancestor.exists())
-        .map(Path::to_owned)
-        .collect();
-    missing.reverse();
-    missing
-}
-
-fn remove_empty(directories: &[PathBuf]) {
-    for directory in directories.iter().rev() {
-        // Fails where someone else has put something in it, which is right.
-        let _ = fs::remove_dir(directory);
-    }
 }
 
 /// Some file systems (shared folders of virtual machines, old CIFS) can sync files but no directories.
