@@ -223,6 +223,25 @@ fn cleanup_leaves_a_running_command_alone() {
     world.expect_nothing_left();
 }
 
+#[test]
+fn cleanup_removes_what_is_dead_beside_a_running_command() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    killed_run(&world);
+    let dead = world.objects_of_runs();
+    let mut running = fetching(&world, &scratch);
+    // Something was done, and what was left alone is not left behind.
+    let cleaned = world.cleanup(0).stdout;
+    assert!(cleaned.contains(": removed"), "{cleaned}");
+    assert!(cleaned.contains("its command still runs"), "{cleaned}");
+    let left = world.objects_of_runs();
+    assert!(!left.is_empty());
+    assert!(left.iter().all(|object| !dead.contains(object)), "{left:?}");
+    running.signal(Signal::INT);
+    running.end().expect_code(130);
+    world.expect_nothing_left();
+}
+
 /// A run whose command was killed while it fetched.
 #[track_caller]
 fn killed_run(world: &World) {

@@ -40,12 +40,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         }
     }
     context.print(&report)?;
-    let refused = report
-        .runs
-        .iter()
-        .any(|run| run.outcome == Outcome::Refused);
     context.conclude(failed)?;
-    Ok(if refused { Exit::Refused } else { Exit::Done })
+    Ok(Exit::of_several(
+        report.runs.iter().map(|run| run.outcome.exit()),
+    ))
 }
 
 async fn clean(
@@ -122,6 +120,16 @@ enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    fn exit(self) -> Exit {
+        match self {
+            Self::Refused => Exit::Refused,
+            // What failed is told by its error.
+            Self::Removed | Self::WouldBeRemoved | Self::Failed => Exit::Done,
+        }
+    }
+}
+
 impl CleanedRun {
     fn of(found: &Found<VolumeChange>) -> Self {
         Self {
@@ -154,7 +162,7 @@ impl Render for Report {
             let (word, style) = match run.outcome {
                 Outcome::Removed => ("removed", styles.good),
                 Outcome::WouldBeRemoved => ("would be removed (dry run)", styles.warning),
-                Outcome::Refused => ("refused, its command still runs", styles.warning),
+                Outcome::Refused => ("left alone, its command still runs", styles.warning),
                 Outcome::Failed => ("FAILED", styles.bad),
             };
             writeln!(
