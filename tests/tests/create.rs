@@ -6,10 +6,12 @@
 )]
 
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use end_to_end::{World, run};
+use end_to_end::{Outcome, World, run, start};
 use serde_json::Value;
 use wa_sandbox::world::Profile;
 
@@ -102,6 +104,92 @@ fn the_dump_is_written_to_standard_output_and_nothing_else() {
         .backup(scratch.path(), &["verify", "store.dump"])
         .expect_code(0);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_key_that_standard_output_does_not_get_is_told_of_or_written_to_a_file() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let to_stdout = |more: &[&str], code: i32| {
+        let arguments = [&["create", "--stdout"], more].concat();
+        let mut create = world.backup_command(scratch.path(), &arguments);
+        create.stdout(File::create(scratch.path().join("store.dump")).unwrap());
+        let output = create.stdin(Stdio::null()).stderr(Stdio::piped());
+        let output = output.spawn().unwrap().wait_with_output().unwrap();
+        Outcome::from(output).expect_code(code)
+    };
+    to_stdout(&[], 0).expect_error(&["cannot be read without the secret", "--key-file"]);
+    let told = to_stdout(&["--key-file", "key.yaml"], 0);
+    assert!(!told.stderr.contains("warning:"), "{}", told.stderr);
+    let key = scratch.path().join("key.yaml");
+    let mode = fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let content = fs::read_to_string(&key).unwrap();
+    assert!(content.contains("authorization_encryption_key"));
+    // The same key is there already.
+    to_stdout(&["--key-file", "key.yaml"], 0);
+
+    fs::write(&key, "of another dump").unwrap();
+    let before = dumps_started(&world);
+    to_stdout(&["--key-file", "key.yaml"], 1).expect_error(&["other content"]);
+    to_stdout(&["--key-file", "no/where.yaml"], 1).expect_error(&["no/where.yaml"]);
+    assert_eq!(dumps_started(&world), before, "refused before the dump");
+    assert_eq!(fs::read_to_string(&key).unwrap(), "of another dump");
+    let mut left: Vec<_> = fs::read_dir(scratch.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["key.yaml", "store.dump"]);
+}
+
+#[test]
+fn who_holds_the_lock_that_a_silent_pg_dump_waits_for_is_told() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let pod = world.sandbox().names().primary_pod();
+    let database = world.sandbox().names().database();
+    let mut holder = world
+        .command("kubectl")
+        .args(["exec", "-i", &pod, "--", "env", "PGAPPNAME=holds it"])
+        .args(["psql", "-XAtq", &database])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = holder.stdin.take().unwrap();
+    let mut output = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let lock = "select format('lock table %I.%I in access exclusive mode', schemaname, tablename) from pg_tables \
+                where schemaname not in ('pg_catalog', 'information_schema') limit 1 \\gexec";
+    writeln!(input, "begin;\n{lock}\nselect pg_backend_pid();").unwrap();
+    let pid = output.next().unwrap().unwrap();
+
+    let mut create = world.backup_command(scratch.path(), &["create", "-o", "json"]);
+    create.env("KUBECTL_WA_SILENT_AFTER", "200ms");
+    let mut create = start(&mut create);
+    let mut told = BufReader::new(create.stderr.take().unwrap()).lines();
+    let mut warning = |part: &str| {
+        let mut told = told.by_ref().map(Result::unwrap);
+        told.find(|line| line.contains(part)).unwrap()
+    };
+    let first = warning("it waits for a lock");
+    for part in [&format!("session {pid} (user ")[..], "application holds it"] {
+        assert!(first.contains(part), "no {part:?} in {first}");
+    }
+    // What other users' sessions do is only for those to see who may; asked again, it is told.
+    let monitor = format!(
+        "psql -Xq {database} <<'END'\n\
+        select format('grant pg_monitor to %I', pg_get_userbyid(datdba)) from pg_database where datname = current_database() \\gexec\nEND"
+    );
+    world.in_postgres_pod(&monitor, Stdio::null());
+    let warning = warning("state idle in transaction, since 20");
+    assert!(!warning.contains("lock table"), "a query: {warning}");
+    // It went on waiting, and now gets its lock.
+    drop(input);
+    let rest: Vec<String> = told.map(Result::unwrap).collect();
+    let outcome = Outcome::from(create.wait_with_output().unwrap());
+    assert_eq!(outcome.code, 0, "{rest:?}");
+    holder.wait().unwrap();
 }
 
 #[test]

@@ -27,6 +27,15 @@ pub(crate) fn client_version_command() -> RemoteCommand {
 
 /// The command that prints the version of the server and the size of the database, a line each.
 pub(crate) fn server_version_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
+    let size = "select pg_database_size(current_database())";
+    psql_command(datastore, &["show server_version", size])
+}
+
+/// The command that prints the results of `statements`, a line for each row, in one session.
+pub(crate) fn psql_command(
+    datastore: &Datastore,
+    statements: &[&str],
+) -> anyhow::Result<RemoteCommand> {
     let command = RemoteCommand::new("psql")
         .args([
             "--no-psqlrc",
@@ -35,8 +44,7 @@ pub(crate) fn server_version_command(datastore: &Datastore) -> anyhow::Result<Re
             "--no-align",
             "--tuples-only",
         ])
-        .arg("--command=show server_version")
-        .arg("--command=select pg_database_size(current_database())");
+        .args(statements.iter().map(|sql| format!("--command={sql}")));
     with_environment(command, datastore)
 }
 

@@ -3,7 +3,9 @@
 mod commands;
 mod dump;
 mod judged;
+mod key_file;
 mod preflight;
+mod silence;
 
 use std::process::ExitCode;
 

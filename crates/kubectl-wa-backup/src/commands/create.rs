@@ -1,5 +1,6 @@
 //! `create`: one verified backup.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 use std::os::fd::AsFd as _;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
+use tokio::time::Instant;
 use wa_common::assistant::PostgresPod;
 use wa_common::backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, NOT_IN_A_DUMP, Origin,
@@ -24,7 +26,9 @@ use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
 
 use crate::dump::{self, DumpSink, Received};
 use crate::judged::{Judged, judged};
+use crate::key_file::KeyFile;
 use crate::preflight::{self, Ready};
+use crate::silence::SilenceWatch;
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
@@ -41,6 +45,10 @@ pub(super) struct Args {
     /// Write only the dump, to standard output
     #[arg(long, conflicts_with_all = ["to", "keep_partial"])]
     stdout: bool,
+
+    /// With --stdout, write the auth-encryption secret, without which restored data cannot be read, to this file
+    #[arg(long, value_name = "FILE", requires = "stdout")]
+    key_file: Option<PathBuf>,
 
     /// pg_dump's compression: none, a level 0-9; from PostgreSQL 16 also gzip, lz4 or zstd, with :LEVEL
     ///
@@ -71,6 +79,7 @@ impl Default for Args {
         Self {
             to: DEFAULT_DIRECTORY.into(),
             stdout: false,
+            key_file: None,
             compress: DEFAULT_COMPRESSION.to_owned(),
             dry_run: None,
             no_verify: false,
@@ -169,14 +178,12 @@ impl Backup<'_> {
     fn describe(&self) -> anyhow::Result<Exit> {
         let path = self.args.to.join(self.set_name());
         let mut files = vec![DUMP_FILE];
-        files.extend(
-            self.ready
-                .auth_encryption
-                .is_some()
-                .then_some(AUTH_ENCRYPTION_FILE),
-        );
+        let has_key = self.ready.auth_encryption.is_some();
+        let in_set = has_key && !self.args.stdout;
+        files.extend(in_set.then_some(AUTH_ENCRYPTION_FILE));
         self.context.print(&Plan {
             path: (!self.args.stdout).then_some(path),
+            key_file: self.args.key_file.clone().filter(|_| has_key),
             files,
             database_bytes: self.ready.versions.database_bytes,
         })?;
@@ -184,6 +191,8 @@ impl Backup<'_> {
     }
 
     async fn to_stdout(&self) -> anyhow::Result<Exit> {
+        // First of all: a dump may take hours, and without its key would not be kept.
+        let key_file = self.key_file()?;
         // A retry would write a second beginning behind the first.
         let open = || {
             // Not through std's own buffer, which looks for line ends.
@@ -199,8 +208,42 @@ impl Backup<'_> {
         self.say_arrived(bytes, &sha256.to_string());
         let (_, judged) = judged(delivered.into_output(), Path::new("standard output"))?;
         self.say(&judged);
+        if let Some(key_file) = key_file {
+            key_file.save()?;
+        }
+        if let (Some(path), Some(_)) = (&self.args.key_file, &self.ready.auth_encryption) {
+            let what = "needed to read restored data: keep it secret";
+            self.step(
+                AUTH_ENCRYPTION_FILE,
+                format!("in {}, {what}", path.display()),
+            );
+        }
         self.step("not in it", NOT_IN_A_DUMP.to_owned());
         Ok(judged.exit())
+    }
+
+    /// The file that the auth-encryption secret is written to; `None` where nothing is to be written, which is told
+    /// where restored data will need that secret.
+    fn key_file(&self) -> anyhow::Result<Option<KeyFile>> {
+        let warn = |message: String| self.context.reporter.report(&Event::Warning { message });
+        match (&self.args.key_file, &self.ready.auth_encryption) {
+            (Some(path), Some(secret)) => KeyFile::create(path, &auth_encryption_yaml(secret)?),
+            (Some(path), None) => {
+                warn(format!(
+                    "this release has no auth-encryption secret: {} is not written",
+                    path.display()
+                ));
+                Ok(None)
+            }
+            (None, Some(secret)) => {
+                warn(format!(
+                    "standard output gets the dump alone, and restored data cannot be read without the secret {}: write it too with --key-file FILE",
+                    secret.metadata.name.as_deref().unwrap_or_default()
+                ));
+                Ok(None)
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     async fn to_set(&self) -> anyhow::Result<Exit> {
@@ -305,8 +348,10 @@ impl Backup<'_> {
         received: &mut u64,
     ) -> Result<Delivered<Received<W>>, DownloadError> {
         let file: Arc<str> = DUMP_FILE.into();
+        let heard = Cell::new(Instant::now());
         let progress = |bytes| {
             *received = bytes;
+            heard.set(Instant::now());
             self.context.reporter.report(&Event::Received {
                 file: Arc::clone(&file),
                 bytes,
@@ -314,15 +359,20 @@ impl Backup<'_> {
                 overall: None,
             });
         };
-        kube_transfer::download(
-            self.cluster.client(),
-            &pod.container(),
-            command,
-            sink,
-            &self.cluster.transfer_options(),
-            progress,
-        )
-        .await
+        let (target, options) = (pod.container(), self.cluster.transfer_options());
+        let client = self.cluster.client();
+        let download = kube_transfer::download(client, &target, command, sink, &options, progress);
+        let silence = SilenceWatch {
+            cluster: self.cluster,
+            target: pod.container(),
+            datastore: &self.ready.datastore,
+            reporter: &*self.context.reporter,
+            heard: &heard,
+        };
+        tokio::select! {
+            downloaded = download => downloaded,
+            never = silence.watch() => match never {},
+        }
     }
 
     fn store_auth_encryption(&self, set: &SetWriter) -> anyhow::Result<Option<StoredFile>> {
@@ -389,6 +439,8 @@ impl Backup<'_> {
 #[serde(rename_all = "camelCase")]
 struct Plan {
     path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<PathBuf>,
     files: Vec<&'static str>,
     database_bytes: u64,
 }
@@ -396,18 +448,22 @@ struct Plan {
 impl Render for Plan {
     fn human(&self, out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
         let size = bytes(self.database_bytes);
-        match &self.path {
-            Some(path) => writeln!(
+        let Some(path) = &self.path else {
+            let key = self.key_file.as_ref();
+            let key =
+                key.map(|path| format!(", and the auth-encryption secret to {}", path.display()));
+            return writeln!(
                 out,
-                "backup {} would be created: {} (database: {size}) (dry run)",
-                path.display(),
-                self.files.join(", ")
-            ),
-            None => writeln!(
-                out,
-                "{DUMP_FILE} would be written to standard output (database: {size}) (dry run)"
-            ),
-        }
+                "{DUMP_FILE} would be written to standard output{} (database: {size}) (dry run)",
+                key.unwrap_or_default()
+            );
+        };
+        writeln!(
+            out,
+            "backup {} would be created: {} (database: {size}) (dry run)",
+            path.display(),
+            self.files.join(", ")
+        )
     }
 
     fn names(&self) -> Vec<String> {
