@@ -1,0 +1,113 @@
+//! `-o json`: every line of standard error is an object, to the last one, which names the exit code.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::time::{Duration, Instant};
+
+use end_to_end::{FETCH, Outcome, Request, World};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const FETCHES: Request = ("GET", FETCH);
+const DELETES_POD: Request = ("DELETE", "/pods/");
+const PULL: &[&str] = &["pull", "--latest", "--via", "debug", "-o", "json"];
+
+/// The lines of a command that ended with that code.
+#[track_caller]
+fn lines(outcome: Outcome, code: i32) -> Vec<Value> {
+    let outcome = outcome.expect_code(code);
+    let parse = |line: &str| -> Value {
+        let line: Value = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("{error} in {line:?} of\n{}", outcome.stderr));
+        for field in ["time", "level", "event", "message"] {
+            assert!(line[field].is_string(), "no {field} in {line}");
+        }
+        line
+    };
+    let lines: Vec<Value> = outcome.stderr.lines().map(parse).collect();
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["event"], &last["exitCode"]),
+        (&json!("ended"), &json!(code))
+    );
+    lines
+}
+
+fn events<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["event"] == event).collect()
+}
+
+#[test]
+fn an_error_is_an_object() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let nowhere = ["create", "-n", "nowhere", "-o", "json", "-v", "6"];
+    let lines = lines(world.backup(scratch.path(), &nowhere), 1);
+    let errors = events(&lines, "error");
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0]["exitCode"], 1);
+    assert!(!events(&lines, "log").is_empty(), "{lines:?}");
+}
+
+#[test]
+fn wrong_usage_is_an_object() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let wrong = world.backup(scratch.path(), &["create", "-o", "json", "--retries", "x"]);
+    let lines = lines(wrong, 1);
+    assert!(lines[0]["message"].as_str().unwrap().contains("--retries"));
+}
+
+#[test]
+fn an_interruption_and_a_refusal_are_objects() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.slow_fetches();
+    let mut running = world.start_pvc(scratch.path(), PULL);
+    running.until(FETCHES);
+    let refused = world.pvc(scratch.path(), &["cleanup", "-o", "json"]);
+    assert_eq!(refused.json()["runs"][0]["outcome"], "refused");
+    lines(refused, 4);
+    running.signal(Signal::INT);
+    let lines = lines(running.end(), 130);
+    assert_eq!(events(&lines, "interrupted")[0]["undoing"], true);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn what_is_left_behind_is_in_an_object() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    world.slow_fetches();
+    let mut running = world.start_pvc(scratch.path(), PULL);
+    running.until(FETCHES);
+    let pod = format!("{}-helper", world.only_lease());
+    let finalizers = |finalizers: &[&str]| {
+        let patch = json!({ "metadata": { "finalizers": finalizers } }).to_string();
+        world.kubectl(&["patch", "pod", &pod, "--type=merge", "-p", &patch]);
+    };
+    finalizers(&["example.com/keep"]);
+    let first = Instant::now();
+    running.signal(Signal::INT);
+    running.until(DELETES_POD);
+    // Signals that come sooner belong to the first.
+    while first.elapsed() < Duration::from_millis(1200) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.signal(Signal::INT);
+    let lines = lines(running.end(), 6);
+    let left = &events(&lines, "error")[0]["leftovers"][0];
+    assert_eq!(left["what"], format!("pod {pod}"));
+    assert!(
+        left["byHand"]
+            .as_str()
+            .unwrap()
+            .contains("kubectl delete pod")
+    );
+    finalizers(&[]);
+    world.cleanup(0);
+    world.expect_nothing_left();
+}
