@@ -383,3 +383,43 @@ fn a_credential_plugin_that_fails_is_named_and_what_it_was_given_is_not() {
         assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
     }
 }
+
+/// A thread of the process has that name.
+fn has_thread(process: u32, name: &str) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return false;
+    };
+    let names = threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    names.into_iter().any(|comm| comm.trim() == name)
+}
+
+#[test]
+fn a_file_that_cannot_be_read_yet_does_not_keep_a_signal_from_ending_the_command() {
+    let directory = tempfile::tempdir().unwrap();
+    // Opening it blocks for ever, as opening a file on a server that is away does.
+    let pipe = directory.path().join("config");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-wa-backup"))
+        .args(["check", "-o", "json", "--kubeconfig"])
+        .arg(&pipe)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It blocks, or is about to.
+    while !has_thread(check.id(), "command") {
+        assert!(check.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = check.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(sent.unwrap().success());
+    let output = check.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("interrupted by SIGTERM"), "{stderr}");
+}
