@@ -37,7 +37,7 @@ use zeroize::Zeroizing;
 
 pub use end::{End, Failure, Lost};
 use liveness::{Liveness, Watched};
-pub use refusal::{OpenError, certificate_error};
+pub use refusal::{CredentialsError, OpenError, certificate_error, front_problem};
 use writer::Outgoing;
 
 /// The largest message accepted. Servers send at most 32 KiB; the rest is margin.

@@ -2,7 +2,10 @@
 
 use std::{error::Error, io, time::Duration};
 
-use kube::client::{AuthError, UpgradeConnectionError};
+use kube::{
+    client::{AuthError, UpgradeConnectionError},
+    core::Status,
+};
 
 use super::PodContainer;
 use crate::text::printable;
@@ -48,6 +51,15 @@ impl OpenError {
         matches!(cause.as_ref(), kube::Error::Api(status) if status.code == 404)
     }
 
+    /// Whether something between here and the API server does not pass the WebSocket on that runs the command. Every other
+    /// request may work all the same.
+    pub fn is_for_want_of_websockets(&self) -> bool {
+        let Self::Refused { cause, .. } = self else {
+            return false;
+        };
+        websocket_problem(cause).is_some()
+    }
+
     /// Whether the same request may succeed later: an overloaded or unreachable server, not a refusal.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -58,6 +70,7 @@ impl OpenError {
                 kube::Error::Service(_) | kube::Error::HyperError(_) => {
                     certificate_error(cause.as_ref()).is_none()
                         && find::<AuthError>(cause.as_ref()).is_none()
+                        && find::<CredentialsError>(cause.as_ref()).is_none()
                 }
                 kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => {
                     true
@@ -65,6 +78,63 @@ impl OpenError {
                 _ => false,
             },
         }
+    }
+}
+
+/// Why the layer of a client that puts credentials into requests has none. The message is told as it is, so it must hold no
+/// secret; the request is not made again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CredentialsError(String);
+
+impl CredentialsError {
+    /// An error with this message.
+    pub fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
+/// What to make of an answer that is not the API server's own but that of a proxy or load balancer in front of it: a page
+/// of HTML, not an object.
+pub fn front_problem(status: &Status) -> Option<&'static str> {
+    let start = status
+        .message
+        .trim_start()
+        .get(..9)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    (start.starts_with("<html") || start.starts_with("<!doctype")).then_some(
+        "the answer is a page of HTML, not the API server's own answer: a proxy or load balancer in front of it gave it; ask whoever runs that",
+    )
+}
+
+/// What is told of a WebSocket that did not come to be.
+const NO_WEBSOCKETS: &str = "a proxy or load balancer in front of the API server does not pass WebSockets on (the headers Upgrade and Connection), which commands in pods are run through; connect to the API server directly, or ask whoever runs the proxy to pass them on";
+
+/// Whether a handshake failed for what stands between, and not for the API server or the node.
+fn websocket_problem(error: &kube::Error) -> Option<String> {
+    match error {
+        // The API server's words for a request that arrives without `Upgrade`.
+        kube::Error::Api(status)
+            if status.code == 400 && status.message.contains("Upgrade request required") =>
+        {
+            Some(NO_WEBSOCKETS.to_owned())
+        }
+        kube::Error::Api(status) if status.code == 426 => Some(NO_WEBSOCKETS.to_owned()),
+        kube::Error::Api(status) => front_problem(status).map(|_| {
+            format!(
+                "HTTP {} with a page of HTML instead of the API server's answer: {NO_WEBSOCKETS}",
+                status.code
+            )
+        }),
+        // An answer to a plain request.
+        kube::Error::UpgradeConnection(
+            UpgradeConnectionError::ProtocolSwitch(_)
+            | UpgradeConnectionError::MissingUpgradeWebSocketHeader
+            | UpgradeConnectionError::MissingConnectionUpgradeHeader
+            | UpgradeConnectionError::SecWebSocketAcceptKeyMismatch,
+        ) => Some(NO_WEBSOCKETS.to_owned()),
+        _ => None,
     }
 }
 
@@ -99,6 +169,12 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 fn told(error: &kube::Error) -> String {
+    if let Some(problem) = websocket_problem(error) {
+        return problem;
+    }
+    if let Some(problem) = find::<CredentialsError>(error) {
+        return crate::text::printable(problem.to_string().as_bytes());
+    }
     if let kube::Error::Api(status) = error {
         let reason = if status.reason.is_empty() {
             format!("HTTP {}", status.code)
@@ -119,6 +195,8 @@ fn told(error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio_tungstenite::tungstenite;
+
     use super::*;
 
     fn refused(cause: kube::Error) -> OpenError {
@@ -156,6 +234,52 @@ mod tests {
         let error = refused(kube::Error::Service(Box::new(plugin)));
         assert!(!error.is_temporary());
         assert!(error.source().is_none() && !error.to_string().contains("hunter2"));
+    }
+
+    fn answer(code: u16, message: &str) -> OpenError {
+        let status = Status {
+            code,
+            message: message.to_owned(),
+            ..Status::default()
+        };
+        refused(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn a_front_that_passes_no_websockets_is_told_from_a_server_that_refuses() {
+        let switch = UpgradeConnectionError::ProtocolSwitch(tungstenite::http::StatusCode::OK);
+        let broken = [
+            answer(400, "Upgrade request required"),
+            answer(426, "Upgrade Required"),
+            answer(403, "<html><body>Forbidden</body></html>"),
+            answer(502, "<!DOCTYPE html><title>Bad Gateway</title>"),
+            refused(kube::Error::UpgradeConnection(switch)),
+        ];
+        for error in broken {
+            assert!(error.is_for_want_of_websockets(), "{error}");
+            assert!(
+                error.to_string().contains("does not pass WebSockets on"),
+                "{error}"
+            );
+            assert!(!error.to_string().contains('<'), "{error}");
+        }
+        for error in [
+            answer(403, "pods is forbidden"),
+            answer(400, "container x is not valid"),
+            answer(503, "busy"),
+        ] {
+            assert!(!error.is_for_want_of_websockets(), "{error}");
+        }
+        assert!(!answer(400, "Upgrade request required").is_temporary());
+    }
+
+    #[test]
+    fn why_a_layer_has_no_credentials_is_told_and_not_tried_again() {
+        let error = refused(kube::Error::Service(Box::new(CredentialsError::new(
+            "no plugin".to_owned(),
+        ))));
+        assert!(!error.is_temporary());
+        assert!(error.to_string().ends_with(": no plugin"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::SecretString;
 
 /// How to reach the cluster, and as whom: the flags of `kubectl options`.
@@ -19,7 +20,7 @@ pub struct ConnectionArgs {
     #[arg(short, long, global = true)]
     pub namespace: Option<String>,
     /// Path of the kubeconfig file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub kubeconfig: Option<PathBuf>,
     /// Kubeconfig context to use
     #[arg(long, global = true, value_name = "NAME")]
@@ -44,13 +45,13 @@ pub struct ConnectionArgs {
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     pub impersonate_groups: Vec<String>,
     /// CA certificate file of the API server
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub certificate_authority: Option<PathBuf>,
     /// Client certificate file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub client_certificate: Option<PathBuf>,
     /// Client key file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub client_key: Option<PathBuf>,
     /// Name to expect in the API server's certificate
     #[arg(long, global = true, value_name = "NAME")]
@@ -82,6 +83,10 @@ impl FromStr for TimeLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // An unset variable of a script.
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
         let duration = match text.parse::<u64>() {
             Ok(seconds) => Duration::from_secs(seconds),
             Err(_) => parse_duration(text).ok_or_else(|| {
@@ -93,6 +98,11 @@ impl FromStr for TimeLimit {
     }
 }
 
+/// Takes an empty path too: scripts pass variables that are not set, and kubectl takes those for flags not given.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     // jiff's friendly notation is a superset of Go's for the units kubectl documents.
     let span: jiff::SignedDuration = text.parse().ok()?;
@@ -102,6 +112,37 @@ fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_may_be_empty() {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            connection: ConnectionArgs,
+        }
+        let names = [
+            "kubeconfig",
+            "context",
+            "cluster",
+            "user",
+            "server",
+            "namespace",
+            "token",
+            "as",
+            "as-group",
+            "certificate-authority",
+            "client-certificate",
+            "client-key",
+            "tls-server-name",
+            "request-timeout",
+        ];
+        let flags = names.iter().map(|name| format!("--{name}="));
+        let flags = <Flags as clap::Parser>::try_parse_from(
+            std::iter::once("test".to_owned()).chain(flags),
+        )
+        .unwrap();
+        assert_eq!(flags.connection.request_timeout, Some(TimeLimit::default()));
+    }
 
     #[test]
     fn request_timeouts_are_read_as_kubectl_reads_them() {

@@ -20,10 +20,12 @@ pub struct Context {
     pub reporter: Arc<dyn Reporter>,
     pub(crate) endings: Endings,
     styles: Styles,
+    program: String,
 }
 
 impl Context {
-    pub(crate) fn new(global: GlobalArgs) -> Self {
+    /// For a run of `program`, a name and version.
+    pub(crate) fn new(global: GlobalArgs, program: String) -> Self {
         let reporter: Arc<dyn Reporter> = if global.output.is_structured() {
             Arc::new(JsonReporter::new(stderr()))
         } else {
@@ -34,6 +36,7 @@ impl Context {
             styles: Styles::for_stream(global.color, &stdout()),
             reporter,
             endings: Endings::default(),
+            program,
             global,
         }
     }
@@ -76,7 +79,11 @@ impl Context {
 
     /// A connection to the cluster the flags name.
     pub fn connect(&self) -> Result<Cluster, ClusterError> {
-        Cluster::connect(&self.global.connection, Arc::clone(&self.reporter))
+        Cluster::connect(
+            &self.global.connection,
+            &self.program,
+            Arc::clone(&self.reporter),
+        )
     }
 }
 
@@ -156,14 +163,14 @@ mod tests {
             (vec![plain(), plain()], Exit::Error),
         ] {
             let told = Arc::new(Failures::default());
-            let mut context = Context::new(Flags::parse_from(["test"]).global);
+            let mut context = Context::new(Flags::parse_from(["test"]).global, String::new());
             context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
             let others = failures.len() - 1;
             let worst = context.conclude(failures).unwrap_err();
             assert_eq!(Exit::of(&worst), exit);
             assert_eq!(told.0.load(Ordering::Relaxed), others);
         }
-        let context = Context::new(Flags::parse_from(["test"]).global);
+        let context = Context::new(Flags::parse_from(["test"]).global, String::new());
         assert!(context.conclude(Vec::new()).is_ok());
     }
 }

@@ -58,7 +58,7 @@ fn parse_and_run<P: Plugin>() -> Exit {
     };
     let global = plugin.global().clone();
     log_to_stderr(global.verbosity, global.output.is_structured());
-    let context = Context::new(global);
+    let context = Context::new(global, program::<P>());
     let reporter = Arc::clone(&context.reporter);
     conclude(supervisor::run(plugin, context), &*reporter)
 }
@@ -91,6 +91,15 @@ fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter) -> Exit {
         exit_code: exit.code(),
     });
     exit
+}
+
+/// Such as `kubectl-wa-backup/0.1.0`, by whatever name it was started.
+fn program<P: Plugin>() -> String {
+    let command = P::command();
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let name = name.replace(' ', "-");
+    let version = command.get_version().unwrap_or(env!("CARGO_PKG_VERSION"));
+    format!("{name}/{version}")
 }
 
 /// Whether the error of a command is, or is caused by, what it left behind.

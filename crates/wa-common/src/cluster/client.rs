@@ -14,7 +14,8 @@ use kube_transfer::exec::StreamOptions;
 use kube_transfer::{Captured, DownloadError, PodContainer, RemoteCommand, TransferOptions};
 use serde::de::DeserializeOwned;
 
-use super::{ClusterError, config};
+use super::credentials::Credentials;
+use super::{ClusterError, config, connect};
 use crate::cli::{ConnectionArgs, TimeLimit};
 use crate::report::{Event, Reporter, error_text};
 
@@ -34,29 +35,35 @@ pub struct Cluster {
     namespace: String,
     context: Option<String>,
     timeout: Option<Duration>,
+    credentials: Arc<Credentials>,
     reporter: Arc<dyn Reporter>,
 }
 
 impl Cluster {
-    /// Prepares a client from kubectl's flags. Nothing is sent yet.
+    /// Prepares a client from kubectl's flags. Nothing is sent yet. `program` is the name and version of the program as
+    /// the API server's audit log is to show it.
     pub fn connect(
         args: &ConnectionArgs,
+        program: &str,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, ClusterError> {
-        let source = config::load(args)?;
-        let server = without_password(&source.config.cluster_url);
-        let namespace = source.config.default_namespace.clone();
+        let connection = config::load(args)?;
+        let server = shown(&connection.server.url);
         let TimeLimit(timeout) = args.request_timeout.unwrap_or_default();
-        let mut config = source.config;
-        config.connect_timeout = timeout;
-        let client = Client::try_from(config)
-            .map_err(|error| ClusterError::of(error, &server, "set up the connection"))?;
+        let namespace = connection.namespace.clone();
+        let context = connection.context.clone();
+        let (client, credentials) =
+            connect::client(connection, program, timeout).map_err(|why| ClusterError::Tls {
+                server: server.clone(),
+                why,
+            })?;
         Ok(Self {
             client,
             server,
             namespace,
-            context: source.context,
+            context,
             timeout,
+            credentials,
             reporter,
         })
     }
@@ -70,6 +77,7 @@ impl Cluster {
             namespace: namespace.to_owned(),
             context: None,
             timeout: None,
+            credentials: Arc::new(Credentials::None),
             reporter: Arc::new(super::fake_api::Told::default()),
         }
     }
@@ -310,6 +318,14 @@ impl Cluster {
         what: &str,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, ClusterError> {
+        // A plugin may have to wait for the user to log in.
+        self.credentials
+            .prepare()
+            .await
+            .map_err(|error| ClusterError::Credentials {
+                server: self.server.clone(),
+                why: error.to_string(),
+            })?;
         let answer =
             match self.timeout {
                 None => request.await,
@@ -361,15 +377,9 @@ impl Cluster {
     }
 }
 
-/// A URL as it may be shown and stored: without a user and password in it.
-fn without_password(url: &Uri) -> String {
-    let text = url.to_string();
-    let text = text.trim_end_matches('/');
-    let host = |authority: &str| authority.rsplit('@').next().unwrap_or_default().to_owned();
-    match url.authority() {
-        Some(authority) => text.replacen(authority.as_str(), &host(authority.as_str()), 1),
-        None => text.to_owned(),
-    }
+/// An address as it is shown and stored.
+fn shown(url: &Uri) -> String {
+    url.to_string().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]
@@ -424,21 +434,5 @@ mod tests {
         api.intercept(|_, _, _| Some(StatusCode::GONE));
         let listed = api.cluster().list::<ConfigMap>("").await;
         assert_eq!(listed.unwrap_err().code(), Some(410));
-    }
-
-    #[test]
-    fn a_password_in_the_address_is_not_shown() {
-        for (url, shown) in [
-            (
-                "https://admin:pw@api.example:6443/",
-                "https://api.example:6443",
-            ),
-            (
-                "https://api.example:6443/k8s/c-1",
-                "https://api.example:6443/k8s/c-1",
-            ),
-        ] {
-            assert_eq!(without_password(&url.parse().unwrap()), shown);
-        }
     }
 }

@@ -1,60 +1,86 @@
-//! Turns kubectl's flags and the kubeconfig into a client configuration.
+//! Turns kubectl's flags and the kubeconfig into what a connection needs, in kubectl's order of precedence and with its
+//! rules of what goes together.
 
 use std::path::{Path, PathBuf};
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use kube::Config;
-use kube::config::{
-    AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, NamedAuthInfo, NamedCluster,
-    NamedContext,
-};
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{ClusterError, client_config, proxy};
+use super::kubeconfig::{self, Cluster, Context, Files, Kubeconfig, User};
+use super::server_url::ServerUrl;
+use super::{ClusterError, proxy, user};
 use crate::cli::ConnectionArgs;
 
-/// Name of the context, cluster and user where no kubeconfig names them.
-const MADE_UP: &str = "made-up";
-
-/// A client configuration and where it came from.
-pub(super) struct Source {
-    pub(super) config: Config,
-    /// The kubeconfig context, absent inside a pod.
+/// Everything a connection needs.
+pub(super) struct Connection {
+    pub(super) server: ServerUrl,
+    /// Absent for a server without TLS.
+    pub(super) tls: Option<TlsSettings>,
+    pub(super) login: user::Login,
+    pub(super) impersonation: HeaderMap,
+    pub(super) proxy: Option<http::Uri>,
+    pub(super) namespace: String,
+    /// The kubeconfig context, absent inside a pod and where the flags say everything.
     pub(super) context: Option<String>,
 }
 
-/// Reads the kubeconfig and lays the flags over it, in kubectl's order of precedence.
-pub(super) fn load(args: &ConnectionArgs) -> Result<Source, ClusterError> {
-    let paths = kubeconfig_paths(args);
-    let (kubeconfig, context) = match read(args, &paths)? {
-        Some(kubeconfig) => {
-            let context = context_name(args, &kubeconfig, &paths)?;
-            (kubeconfig, Some(context))
-        }
-        None if args.server.is_some() => (
-            made_up(ClusterEntry::default(), AuthInfo::default(), None),
-            None,
-        ),
-        None => {
-            let config = Config::incluster().map_err(|_| no_kubeconfig(paths))?;
-            (of_service_account(config), None)
-        }
+/// How the API server is checked.
+pub(super) struct TlsSettings {
+    pub(super) trust: super::tls::Trust,
+    pub(super) server_name: Option<ServerName<'static>>,
+}
+
+/// Reads the kubeconfig and lays the flags over it.
+pub(super) fn load(args: &ConnectionArgs) -> Result<Connection, ClusterError> {
+    let files = Files::of(args.kubeconfig.as_deref());
+    let kubeconfig = kubeconfig::read(&files)?;
+    let chosen = match &kubeconfig {
+        Some(kubeconfig) => choose(args, kubeconfig, &files)?,
+        None => Chosen::default(),
     };
-    let name = context.as_deref().unwrap_or(MADE_UP);
-    let Entries {
-        cluster,
-        user,
-        namespace,
-    } = overlay(kubeconfig, name, args)?;
-    let proxy_url = cluster.proxy_url.clone();
-    let mut config = client_config::of(cluster, user, namespace)?;
-    config.proxy_url = proxy::for_server(&config.cluster_url, proxy_url.as_deref())?;
-    let config = apply_defaults(config, args);
-    if !is_label(&config.default_namespace) {
-        return Err(ClusterError::InvalidNamespace {
-            namespace: config.default_namespace,
-        });
+    let mut entries = match (chosen.has_server(args), &files) {
+        (true, _) => overlay(chosen, args)?,
+        (false, Files::Named(_)) => return Err(no_cluster(kubeconfig.as_ref(), &files)),
+        (false, Files::Usual(_)) => match Config::incluster() {
+            Ok(pod) => overlay(of_service_account(&pod), args)?,
+            Err(_) => return Err(no_cluster(kubeconfig.as_ref(), &files)),
+        },
+    };
+    let namespace = given(args.namespace.as_deref()).map(str::to_owned);
+    let namespace = namespace
+        .or_else(|| given(Some(&entries.context.namespace)).map(str::to_owned))
+        .unwrap_or_else(|| "default".to_owned());
+    if !is_label(&namespace) {
+        return Err(ClusterError::InvalidNamespace { namespace });
     }
-    Ok(Source { config, context })
+    let server = ServerUrl::parse(&entries.cluster.server).map_err(|why| ClusterError::Server {
+        server: shown(&entries.cluster.server),
+        why,
+    })?;
+    check_cluster(&entries)?;
+    user::check(&entries)?;
+    let authority = read_authority(&entries)?;
+    let tls = server
+        .is_https()
+        .then(|| tls_settings(&entries, &authority))
+        .transpose()?;
+    let login = if server.is_https() {
+        user::login(&mut entries, &authority)?
+    } else {
+        user::Login::default()
+    };
+    let proxy = proxy::for_server(&server.url, &entries.cluster.proxy_url)?;
+    Ok(Connection {
+        tls,
+        login,
+        impersonation: impersonation(&entries)?,
+        proxy,
+        namespace,
+        context: entries.context_name,
+        server,
+    })
 }
 
 /// An RFC 1123 label: nothing that would change the path it becomes a part of.
@@ -67,321 +93,333 @@ pub(crate) fn is_label(name: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
-fn apply_defaults(mut config: Config, args: &ConnectionArgs) -> Config {
-    if let Some(namespace) = given(args.namespace.as_deref()) {
-        namespace.clone_into(&mut config.default_namespace);
-    } else if config.default_namespace.is_empty() {
-        "default".clone_into(&mut config.default_namespace);
-    }
-    // Every wait has its own deadline in `Cluster`. A time-out of the connection would also cut the streams that
-    // exec upgrades it to.
-    config.read_timeout = None;
-    config.write_timeout = None;
-    // kube's own policy repeats any request, creates included, for minutes and without a word.
-    config.default_retry = false;
-    config
-}
-
-/// An empty flag counts as absent, as in kubectl.
-fn given(flag: Option<&str>) -> Option<&str> {
+/// An empty flag counts as absent, as in kubectl: scripts pass variables that are not set.
+pub(super) fn given(flag: Option<&str>) -> Option<&str> {
     flag.filter(|text| !text.is_empty())
 }
 
-/// The kubeconfig files kubectl would read, whether or not they exist.
-fn kubeconfig_paths(args: &ConnectionArgs) -> Vec<PathBuf> {
-    if let Some(path) = &args.kubeconfig {
-        return vec![path.clone()];
-    }
-    if let Some(list) = std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
-        return std::env::split_paths(&list)
-            .filter(|path| !path.as_os_str().is_empty())
-            .collect();
-    }
-    std::env::home_dir()
-        .map(|home| home.join(".kube/config"))
-        .into_iter()
-        .collect()
-}
-
-/// Merges the files that exist; a file named with `--kubeconfig` must.
-fn read(args: &ConnectionArgs, paths: &[PathBuf]) -> Result<Option<Kubeconfig>, ClusterError> {
-    let mut merged: Option<Kubeconfig> = None;
-    for path in paths {
-        if args.kubeconfig.is_none() && !path.exists() {
-            continue;
-        }
-        let mut next = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
-        // `kubectl config unset current-context` leaves an empty one, which must not hide that of a later file.
-        next.current_context = next.current_context.filter(|name| !name.is_empty());
-        merged = Some(match merged {
-            Some(first) => first.merge(next).map_err(ClusterError::Kubeconfig)?,
-            None => next,
-        });
-    }
-    Ok(merged.filter(|kubeconfig| {
-        args.kubeconfig.is_some() || !kubeconfig.clusters.is_empty() || args.context.is_some()
-    }))
-}
-
-fn no_kubeconfig(paths: Vec<PathBuf>) -> ClusterError {
-    match paths.iter().find(|path| path.exists()) {
-        Some(file) => ClusterError::EmptyKubeconfig { file: file.clone() },
-        None => ClusterError::NoKubeconfig { paths },
-    }
-}
-
-fn context_name(
-    args: &ConnectionArgs,
-    kubeconfig: &Kubeconfig,
-    paths: &[PathBuf],
-) -> Result<String, ClusterError> {
-    let named = |name: &str| {
-        kubeconfig
-            .contexts
-            .iter()
-            .any(|context| context.name == name)
-    };
-    let available = || {
-        kubeconfig
-            .contexts
-            .iter()
-            .map(|context| context.name.clone())
-            .collect()
-    };
-    let file = || {
-        paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect::<Vec<_>>()
-            .join(":")
-    };
-    let wanted = args
-        .context
-        .as_ref()
-        .or(kubeconfig.current_context.as_ref());
-    match wanted {
-        Some(name) if named(name) => Ok(name.clone()),
-        Some(name) => Err(ClusterError::NoSuchContext {
-            context: name.clone(),
-            file: file(),
-            available: available(),
-        }),
-        None => Err(ClusterError::NoCurrentContext {
-            file: file(),
-            available: available(),
-        }),
-    }
-}
-
-/// A kubeconfig with one context, where no file has one.
-fn made_up(cluster: ClusterEntry, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
-    Kubeconfig {
-        contexts: vec![NamedContext {
-            name: MADE_UP.to_owned(),
-            context: Some(Context {
-                cluster: MADE_UP.to_owned(),
-                user: Some(MADE_UP.to_owned()),
-                namespace,
-                ..Context::default()
-            }),
-            ..NamedContext::default()
-        }],
-        clusters: vec![NamedCluster {
-            name: MADE_UP.to_owned(),
-            cluster: Some(cluster),
-            ..NamedCluster::default()
-        }],
-        auth_infos: vec![NamedAuthInfo {
-            name: MADE_UP.to_owned(),
-            auth_info: Some(user),
-            ..NamedAuthInfo::default()
-        }],
-        ..Kubeconfig::default()
-    }
-}
-
-/// The service account of this pod as a kubeconfig, so that the flags hold for it too.
-fn of_service_account(config: Config) -> Kubeconfig {
-    let cluster = ClusterEntry {
-        server: Some(config.cluster_url.to_string()),
-        certificate_authority: config.root_cert_file.as_deref().map(text),
-        ..ClusterEntry::default()
-    };
-    made_up(cluster, config.auth_info, Some(config.default_namespace))
-}
-
-/// What a context names.
-struct Entries {
-    cluster: ClusterEntry,
-    user: AuthInfo,
-    namespace: Option<String>,
-}
-
-/// The entries that the context names, with the flags written into them.
-fn overlay(
-    mut kubeconfig: Kubeconfig,
-    context_name: &str,
-    args: &ConnectionArgs,
-) -> Result<Entries, ClusterError> {
-    let context = kubeconfig
-        .contexts
-        .iter()
-        .find(|context| context.name == context_name)
-        .and_then(|context| context.context.as_ref());
-    let mut context = context.cloned().unwrap_or_default();
-    if let Some(cluster) = &args.cluster {
-        context.cluster.clone_from(cluster);
-    }
-    if let Some(user) = &args.user {
-        context.user = Some(user.clone());
-    }
-    let cluster_name = context.cluster;
-    // The flags must hold for a context without a user too: `--as` left out would act as somebody else.
-    let user_name = context
-        .user
-        .filter(|user| !user.is_empty())
-        .unwrap_or_else(|| MADE_UP.to_owned());
-    add_what_flags_replace(&mut kubeconfig, &cluster_name, &user_name, args);
-
-    let clusters = &mut kubeconfig.clusters;
-    let found = clusters.iter_mut().find(|one| one.name == cluster_name);
-    let Some(mut cluster) = found.and_then(|one| one.cluster.take()) else {
-        return Err(ClusterError::NoSuchCluster {
-            cluster: cluster_name,
-            available: clusters.iter().map(|one| one.name.clone()).collect(),
-        });
-    };
-    overlay_cluster(&mut cluster, args)?;
-
-    let users = &mut kubeconfig.auth_infos;
-    let found = users.iter_mut().find(|one| one.name == user_name);
-    let Some(mut user) = found.and_then(|one| one.auth_info.take()) else {
-        return Err(ClusterError::NoSuchUser {
-            user: user_name,
-            available: users.iter().map(|one| one.name.clone()).collect(),
-        });
-    };
-    overlay_user(&mut user, args)?;
-    Ok(Entries {
-        cluster,
-        user,
-        namespace: context.namespace,
-    })
-}
-
-/// kubectl's rule: what a context names and no file has is missed only where the flags do not give it, or name it too.
-fn add_what_flags_replace(
-    kubeconfig: &mut Kubeconfig,
-    cluster: &str,
-    user: &str,
-    args: &ConnectionArgs,
-) {
-    let has_cluster = kubeconfig.clusters.iter().any(|one| one.name == cluster);
-    if !has_cluster && args.cluster.is_none() && args.server.is_some() {
-        kubeconfig.clusters.push(NamedCluster {
-            name: cluster.to_owned(),
-            cluster: Some(ClusterEntry::default()),
-            ..NamedCluster::default()
-        });
-    }
-    let has_user = kubeconfig.auth_infos.iter().any(|one| one.name == user);
-    let token = args.token.as_ref().map(SecretString::expose_secret);
-    let credentials = given(token).is_some() || args.client_certificate.is_some();
-    if !has_user && (user == MADE_UP || args.user.is_none() && credentials) {
-        kubeconfig.auth_infos.push(NamedAuthInfo {
-            name: user.to_owned(),
-            auth_info: Some(AuthInfo::default()),
-            ..NamedAuthInfo::default()
-        });
-    }
-}
-
-fn overlay_cluster(cluster: &mut ClusterEntry, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    if let Some(server) = &args.server {
-        cluster.server = Some(server_url(server));
-        // The kubeconfig's was for the kubeconfig's server.
-        cluster.tls_server_name = None;
-    }
-    if let Some(path) = &args.certificate_authority {
-        cluster.certificate_authority = Some(text(path));
-        cluster.certificate_authority_data = None;
-        // A CA was named to be checked against, whatever the kubeconfig says.
-        cluster.insecure_skip_tls_verify = None;
-    }
-    if let Some(name) = &args.tls_server_name {
-        cluster.tls_server_name = Some(name.clone());
-    }
-    match args.insecure_skip_tls_verify {
-        Some(true) if args.certificate_authority.is_some() => {
-            return Err(ClusterError::InsecureWithAuthority);
-        }
-        Some(true) => {
-            cluster.insecure_skip_tls_verify = Some(true);
-            cluster.certificate_authority = None;
-            cluster.certificate_authority_data = None;
-        }
-        Some(false) => cluster.insecure_skip_tls_verify = Some(false),
-        None => {}
-    }
-    Ok(())
-}
-
-fn overlay_user(user: &mut AuthInfo, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    if let Some(token) = given(args.token.as_ref().map(SecretString::expose_secret)) {
-        // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
-        *user = AuthInfo {
-            token: Some(token.to_owned().into()),
-            impersonate: user.impersonate.take(),
-            impersonate_groups: user.impersonate_groups.take(),
-            ..AuthInfo::default()
-        };
-    }
-    if let Some(path) = &args.client_certificate {
-        user.client_certificate = Some(text(path));
-        user.client_certificate_data = None;
-    }
-    if let Some(path) = &args.client_key {
-        user.client_key = Some(text(path));
-        user.client_key_data = None;
-    }
-    if let Some(name) = &args.impersonate {
-        user.impersonate = Some(name.clone());
-    }
-    if !args.impersonate_groups.is_empty() {
-        if user.impersonate.is_none() {
-            return Err(ClusterError::GroupsWithoutUser);
-        }
-        user.impersonate_groups = Some(args.impersonate_groups.clone());
-    }
-    trim_token_file(user);
-    Ok(())
-}
-
-/// kube sends a token file as it is, and a line break behind the token is no header value. Only such a file is read here:
-/// kube reads the others again when the token in them is renewed.
-fn trim_token_file(user: &mut AuthInfo) {
-    let Some(path) = user.token_file.as_ref().filter(|_| user.token.is_none()) else {
-        return;
-    };
-    // A file that cannot be read is reported by kube.
-    if let Ok(content) = std::fs::read_to_string(path)
-        && content.trim() != content
-    {
-        user.token = Some(content.trim().to_owned().into());
-    }
-}
-
-/// kubectl takes `host:port` too, and then speaks TLS.
-fn server_url(server: &str) -> String {
-    if server.contains("://") {
-        server.to_owned()
-    } else {
-        format!("https://{server}")
-    }
+fn given_path(flag: Option<&PathBuf>) -> Option<String> {
+    flag.filter(|path| !path.as_os_str().is_empty())
+        .map(|path| text(path))
 }
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// An address as it may be shown.
+fn shown(server: &str) -> String {
+    match server.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => server.to_owned(),
+    }
+}
+
+/// What the kubeconfig says of the cluster and user that are wanted, before the flags are laid over it.
+#[derive(Default)]
+struct Chosen {
+    cluster: Option<Cluster>,
+    user: Option<User>,
+    context: Context,
+    context_name: Option<String>,
+}
+
+impl Chosen {
+    fn has_server(&self, args: &ConnectionArgs) -> bool {
+        let in_file = self.cluster.as_ref().map(|cluster| cluster.server.as_str());
+        given(args.server.as_deref()).or(given(in_file)).is_some()
+    }
+}
+
+/// Finds context, cluster and user. A name that a flag gives must exist, and the context; what the context names need not:
+/// the flags may say it all.
+fn choose(
+    args: &ConnectionArgs,
+    kubeconfig: &Kubeconfig,
+    files: &Files,
+) -> Result<Chosen, ClusterError> {
+    let name = given(args.context.as_deref()).or(given(Some(&kubeconfig.current_context)));
+    let mut context =
+        match name {
+            Some(name) => kubeconfig.contexts.get(name).cloned().ok_or_else(|| {
+                ClusterError::NoSuchContext {
+                    context: name.to_owned(),
+                    file: listed(files),
+                    available: kubeconfig.contexts.keys().cloned().collect(),
+                }
+            })?,
+            None => Context::default(),
+        };
+    if let Some(cluster) = given(args.cluster.as_deref()) {
+        cluster.clone_into(&mut context.cluster);
+    }
+    if let Some(user) = given(args.user.as_deref()) {
+        user.clone_into(&mut context.user);
+    }
+    let cluster = kubeconfig.clusters.get(&context.cluster).cloned();
+    let has_address = given(args.server.as_deref()).is_some();
+    let is_named = given(args.cluster.as_deref()).is_some();
+    if cluster.is_none() && (is_named || !has_address && !context.cluster.is_empty()) {
+        return Err(ClusterError::NoSuchCluster {
+            cluster: context.cluster,
+            available: kubeconfig.clusters.keys().cloned().collect(),
+        });
+    }
+    let user = kubeconfig.users.get(&context.user).cloned();
+    if user.is_none() && given(args.user.as_deref()).is_some() {
+        return Err(ClusterError::NoSuchUser {
+            user: context.user,
+            available: kubeconfig.users.keys().cloned().collect(),
+        });
+    }
+    Ok(Chosen {
+        cluster,
+        user,
+        context,
+        context_name: name.map(str::to_owned),
+    })
+}
+
+fn listed(files: &Files) -> String {
+    let paths = files.paths().iter().map(|path| path.display().to_string());
+    paths.collect::<Vec<_>>().join(":")
+}
+
+/// Why there is no server to speak to.
+fn no_cluster(kubeconfig: Option<&Kubeconfig>, files: &Files) -> ClusterError {
+    match kubeconfig {
+        None => ClusterError::NoKubeconfig {
+            paths: files.paths().to_vec(),
+        },
+        Some(read) if read.clusters.is_empty() => ClusterError::EmptyKubeconfig {
+            file: listed(files).into(),
+        },
+        Some(read) if read.current_context.is_empty() => ClusterError::NoCurrentContext {
+            file: listed(files),
+            available: read.contexts.keys().cloned().collect(),
+        },
+        Some(_) => ClusterError::NoServer {
+            file: listed(files),
+        },
+    }
+}
+
+/// The service account of this pod as if a kubeconfig named it, so that the flags hold for it too.
+fn of_service_account(pod: &Config) -> Chosen {
+    Chosen {
+        cluster: Some(Cluster {
+            server: pod.cluster_url.to_string(),
+            certificate_authority: pod.root_cert_file.as_deref().map(text).unwrap_or_default(),
+            ..Cluster::default()
+        }),
+        user: Some(User {
+            token_file: pod.auth_info.token_file.clone().unwrap_or_default(),
+            ..User::default()
+        }),
+        context: Context {
+            namespace: pod.default_namespace.clone(),
+            ..Context::default()
+        },
+        context_name: None,
+    }
+}
+
+/// Cluster and user with the flags laid over them.
+pub(super) struct Entries {
+    pub(super) cluster: Cluster,
+    pub(super) user: User,
+    /// Whether the kubeconfig has the user that the context names.
+    pub(super) has_user: bool,
+    pub(super) context: Context,
+    context_name: Option<String>,
+}
+
+impl Entries {
+    /// How messages name the cluster.
+    fn of_cluster(&self) -> String {
+        match self.context.cluster.as_str() {
+            "" => "the flags".to_owned(),
+            name => format!("cluster {name:?}"),
+        }
+    }
+
+    /// How messages name the user.
+    pub(super) fn of_user(&self) -> String {
+        match self.context.user.as_str() {
+            "" => "the flags".to_owned(),
+            name => format!("user {name:?}"),
+        }
+    }
+
+    pub(super) fn user_problem(&self, what: impl std::fmt::Display) -> ClusterError {
+        ClusterError::Entry(format!("{}: {what}", self.of_user()))
+    }
+
+    fn cluster_problem(&self, what: impl std::fmt::Display) -> ClusterError {
+        ClusterError::Entry(format!("{}: {what}", self.of_cluster()))
+    }
+}
+
+fn overlay(chosen: Chosen, args: &ConnectionArgs) -> Result<Entries, ClusterError> {
+    let mut cluster = chosen.cluster.unwrap_or_default();
+    overlay_cluster(&mut cluster, args)?;
+    let has_user = chosen.user.is_some();
+    let mut user = chosen.user.unwrap_or_default();
+    overlay_user(&mut user, args)?;
+    Ok(Entries {
+        cluster,
+        user,
+        has_user,
+        context: chosen.context,
+        context_name: chosen.context_name,
+    })
+}
+
+fn overlay_cluster(cluster: &mut Cluster, args: &ConnectionArgs) -> Result<(), ClusterError> {
+    if let Some(server) = given(args.server.as_deref()) {
+        server.clone_into(&mut cluster.server);
+        // The kubeconfig's was for the kubeconfig's server.
+        cluster.tls_server_name.clear();
+    }
+    let authority = given_path(args.certificate_authority.as_ref());
+    let insecure = args.insecure_skip_tls_verify == Some(true);
+    if insecure && authority.is_some() {
+        return Err(ClusterError::InsecureWithAuthority);
+    }
+    if insecure || authority.is_some() {
+        cluster.insecure_skip_tls_verify = insecure;
+        cluster.certificate_authority = authority.unwrap_or_default();
+        cluster.certificate_authority_data.clear();
+    }
+    if args.insecure_skip_tls_verify == Some(false) {
+        cluster.insecure_skip_tls_verify = false;
+    }
+    if let Some(name) = given(args.tls_server_name.as_deref()) {
+        name.clone_into(&mut cluster.tls_server_name);
+    }
+    Ok(())
+}
+
+fn overlay_user(user: &mut User, args: &ConnectionArgs) -> Result<(), ClusterError> {
+    let token = args.token.as_ref().map(SecretString::expose_secret);
+    if let Some(token) = given(token) {
+        // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
+        *user = User {
+            token: Some(token.to_owned().into()),
+            impersonate: std::mem::take(&mut user.impersonate),
+            ..User::default()
+        };
+    }
+    if let Some(path) = given_path(args.client_certificate.as_ref()) {
+        user.client_certificate = path;
+        user.client_certificate_data.clear();
+    }
+    if let Some(path) = given_path(args.client_key.as_ref()) {
+        user.client_key = path;
+        user.client_key_data = None;
+    }
+    if let Some(name) = given(args.impersonate.as_deref()) {
+        name.clone_into(&mut user.impersonate.user);
+    }
+    let groups = args
+        .impersonate_groups
+        .iter()
+        .filter(|group| !group.is_empty());
+    let groups: Vec<String> = groups.cloned().collect();
+    if !groups.is_empty() {
+        if user.impersonate.user.is_empty() {
+            return Err(ClusterError::GroupsWithoutUser);
+        }
+        user.impersonate.groups = groups;
+    }
+    Ok(())
+}
+
+fn check_cluster(entries: &Entries) -> Result<(), ClusterError> {
+    let cluster = &entries.cluster;
+    if !cluster.certificate_authority.is_empty() && !cluster.certificate_authority_data.is_empty() {
+        return Err(entries.cluster_problem(
+            "certificate-authority and certificate-authority-data are both given, which kubectl refuses; remove one of them",
+        ));
+    }
+    Ok(())
+}
+
+/// The CA of the API server in PEM, empty where none is given.
+fn read_authority(entries: &Entries) -> Result<Vec<u8>, ClusterError> {
+    let cluster = &entries.cluster;
+    if cluster.certificate_authority.is_empty() {
+        return Ok(cluster.certificate_authority_data.clone());
+    }
+    std::fs::read(&cluster.certificate_authority).map_err(|error| {
+        let path = &cluster.certificate_authority;
+        entries.cluster_problem(format!("cannot read certificate-authority {path}: {error}"))
+    })
+}
+
+fn tls_settings(entries: &Entries, authority: &[u8]) -> Result<TlsSettings, ClusterError> {
+    use super::tls::Trust;
+    let cluster = &entries.cluster;
+    let has_authority = !cluster.certificate_authority.is_empty() || !authority.is_empty();
+    let trust = match (cluster.insecure_skip_tls_verify, has_authority) {
+        (true, true) => {
+            return Err(entries.cluster_problem(
+                "a certificate authority and insecure-skip-tls-verify contradict each other; remove one of them",
+            ));
+        }
+        (true, false) => Trust::Anyone,
+        (false, _) if authority.is_empty() => Trust::System,
+        (false, _) => Trust::Authorities(authority.to_vec()),
+    };
+    let name = &cluster.tls_server_name;
+    let server_name = match given(Some(name)) {
+        None => None,
+        Some(name) => Some(ServerName::try_from(name.to_owned()).map_err(|_| {
+            entries.cluster_problem(format!(
+                "tls-server-name {name:?} is neither a host's name nor an IP address"
+            ))
+        })?),
+    };
+    Ok(TlsSettings { trust, server_name })
+}
+
+/// The headers that say as whom to act.
+fn impersonation(entries: &Entries) -> Result<HeaderMap, ClusterError> {
+    let mut headers = HeaderMap::new();
+    let impersonate = &entries.user.impersonate;
+    let mut add = |name: HeaderName, value: &str| match HeaderValue::from_bytes(value.as_bytes()) {
+        Ok(value) => {
+            headers.append(name, value);
+            Ok(())
+        }
+        Err(_) => Err(entries.user_problem(format!(
+            "{value:?} is not the name of a user or group to impersonate"
+        ))),
+    };
+    if !impersonate.user.is_empty() {
+        add(
+            HeaderName::from_static("impersonate-user"),
+            &impersonate.user,
+        )?;
+    }
+    if !impersonate.uid.is_empty() {
+        add(HeaderName::from_static("impersonate-uid"), &impersonate.uid)?;
+    }
+    for group in &impersonate.groups {
+        add(HeaderName::from_static("impersonate-group"), group)?;
+    }
+    for (key, values) in &impersonate.extra {
+        let name = format!(
+            "impersonate-extra-{}",
+            super::server_url::escaped_token(key)
+        );
+        let name = HeaderName::try_from(name)
+            .map_err(|_| entries.user_problem(format!("as-user-extra {key:?} cannot be sent")))?;
+        for value in values {
+            add(name.clone(), value)?;
+        }
+    }
+    Ok(headers)
 }
 
 #[cfg(test)]

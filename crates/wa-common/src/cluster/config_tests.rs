@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::super::user::By;
 use super::*;
 
 const KUBECONFIG: &str = r#"
@@ -21,7 +22,7 @@ contexts:
 - {name: nobody, context: {cluster: one, user: ""}}
 "#;
 
-fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, ClusterError> {
+fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Connection, ClusterError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config");
     fs::write(&path, KUBECONFIG).unwrap();
@@ -33,7 +34,7 @@ fn load_with(change: impl FnOnce(&mut ConnectionArgs)) -> Result<Source, Cluster
     load(&args)
 }
 
-fn message(loaded: Result<Source, ClusterError>) -> String {
+fn message(loaded: Result<Connection, ClusterError>) -> String {
     match loaded {
         Ok(_) => panic!("loaded"),
         Err(error) => error.to_string(),
@@ -43,19 +44,19 @@ fn message(loaded: Result<Source, ClusterError>) -> String {
 #[test]
 fn the_context_gives_server_and_namespace_and_flags_win() {
     let source = load_with(|_| ()).unwrap();
-    assert_eq!(source.config.cluster_url, "https://one.example:6443/");
-    assert_eq!(source.config.default_namespace, "cpd");
+    assert_eq!(source.server.url, "https://one.example:6443/");
+    assert_eq!(source.namespace, "cpd");
 
     let source = load_with(|args| {
         args.cluster = Some("two".into());
         args.namespace = Some("other".into());
     })
     .unwrap();
-    assert_eq!(source.config.cluster_url, "https://two.example:6443/");
-    assert_eq!(source.config.default_namespace, "other");
+    assert_eq!(source.server.url, "https://two.example:6443/");
+    assert_eq!(source.namespace, "other");
 
     let source = load_with(|args| args.server = Some("three.example:443".into())).unwrap();
-    assert_eq!(source.config.cluster_url, "https://three.example:443/");
+    assert_eq!(source.server.url, "http://three.example:443/");
 }
 
 #[test]
@@ -68,9 +69,9 @@ fn flags_hold_for_a_context_without_a_user() {
             args.impersonate_groups = vec!["ops".into()];
         })
         .unwrap();
-        let user = source.config.auth_info;
-        assert!(user.token.is_some(), "{context}");
-        assert_eq!(user.impersonate.as_deref(), Some("alice"));
+        assert!(matches!(source.login.by, By::Header(_)), "{context}");
+        assert_eq!(source.impersonation["impersonate-user"], "alice");
+        assert_eq!(source.impersonation["impersonate-group"], "ops");
     }
     let text = message(load_with(|args| {
         args.impersonate_groups = vec!["ops".into()];
@@ -89,12 +90,12 @@ fn what_the_flags_give_is_not_missed_in_the_kubeconfig() {
             change(args);
         })
     };
-    let config = stale(|_| ()).unwrap().config;
-    assert_eq!(config.cluster_url, "https://three.example/");
-    assert!(config.auth_info.token.is_some());
+    let connection = stale(|_| ()).unwrap();
+    assert_eq!(connection.server.url, "https://three.example/");
+    assert!(matches!(connection.login.by, By::Header(_)));
     let missed: [(Change, &str); 4] = [
         (|args| args.server = None, "cluster \"gone\""),
-        (|args| args.token = None, "user \"left\""),
+        (|args| args.token = None, "user \"left\" does not exist"),
         (
             |args| args.cluster = Some("named".into()),
             "cluster \"named\"",
@@ -116,16 +117,16 @@ fn flags_hold_for_the_service_account_of_a_pod() {
         impersonate: Some("alice".into()),
         ..ConnectionArgs::default()
     };
-    let entries = overlay(of_service_account(config), MADE_UP, &args).unwrap();
-    assert_eq!(entries.user.impersonate.as_deref(), Some("alice"));
-    assert_eq!(entries.user.token_file.as_deref(), Some("/token"));
-    assert_eq!(entries.namespace.as_deref(), Some("cpd"));
+    let entries = overlay(of_service_account(&config), &args).unwrap();
+    assert_eq!(entries.user.impersonate.user, "alice");
+    assert_eq!(entries.user.token_file, "/token");
+    assert_eq!(entries.context.namespace, "cpd");
 }
 
 #[test]
 fn an_empty_namespace_is_none_and_a_wrong_one_is_refused_before_it_is_in_a_url() {
     let source = load_with(|args| args.namespace = Some(String::new()));
-    assert_eq!(source.unwrap().config.default_namespace, "cpd");
+    assert_eq!(source.unwrap().namespace, "cpd");
     for wrong in ["..", "a/b", "a?b", "A", "-a", "a%2f"] {
         let text = message(load_with(|args| args.namespace = Some(wrong.into())));
         assert!(text.contains("is not the name of a namespace"), "{text}");
@@ -139,60 +140,39 @@ fn a_certificate_authority_is_checked_against_even_where_the_kubeconfig_checks_n
         server: Some("https://other.example".into()),
         ..ConnectionArgs::default()
     };
-    let mut cluster = ClusterEntry {
-        insecure_skip_tls_verify: Some(true),
-        tls_server_name: Some("one.example".to_owned()),
-        ..ClusterEntry::default()
+    let mut cluster = Cluster {
+        insecure_skip_tls_verify: true,
+        tls_server_name: "one.example".to_owned(),
+        ..Cluster::default()
     };
     overlay_cluster(&mut cluster, &args).unwrap();
-    assert_eq!(cluster.insecure_skip_tls_verify, None);
-    assert_eq!(cluster.tls_server_name, None);
+    assert!(!cluster.insecure_skip_tls_verify);
+    assert_eq!(cluster.tls_server_name, "");
 }
 
-#[test]
-fn a_token_file_may_end_in_a_line_break() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("token");
-    for (content, inlined) in [("t\n", true), ("t", false)] {
-        fs::write(&path, content).unwrap();
-        let mut user = AuthInfo {
-            token_file: Some(text(&path)),
-            ..AuthInfo::default()
-        };
-        trim_token_file(&mut user);
-        assert_eq!(user.token.is_some(), inlined);
-    }
-}
-
-fn token(source: &Source) -> &str {
-    let token = source.config.auth_info.token.as_ref();
-    token.map(SecretString::expose_secret).unwrap()
+fn token(source: &Connection) -> &str {
+    let By::Header(header) = &source.login.by else {
+        panic!("no header");
+    };
+    header.to_str().unwrap()
 }
 
 #[test]
 fn a_token_may_end_in_a_line_break_and_is_not_shown_when_it_is_none() {
     for given in ["t\n", "t\r\n", " t"] {
         let source = load_with(|args| args.token = Some(given.into()));
-        assert_eq!(token(&source.unwrap()), "t");
+        assert_eq!(token(&source.unwrap()), "Bearer t");
     }
     let text = message(load_with(|args| args.token = Some("hunter\n2".into())));
-    assert!(text.contains("the token holds characters"), "{text}");
+    assert!(text.contains("or of --token holds characters"), "{text}");
     assert!(!text.contains("hunter"), "{text}");
-}
-
-#[test]
-fn streams_are_not_cut_and_requests_not_repeated_by_the_library() {
-    let config = load_with(|_| ()).unwrap().config;
-    assert_eq!(config.read_timeout, None);
-    assert_eq!(config.write_timeout, None);
-    assert!(!config.default_retry);
 }
 
 #[test]
 fn a_wrong_context_cluster_or_user_is_named_with_what_there_is() {
     let text = message(load_with(|args| args.context = Some("prod".into())));
     assert!(
-        text.contains("\"prod\"") && text.contains("practice, broken, stale"),
+        text.contains("\"prod\"") && text.contains("anonymous, broken, nobody, practice, stale"),
         "{text}"
     );
     let text = message(load_with(|args| args.context = Some("broken".into())));
@@ -214,4 +194,31 @@ fn a_certificate_authority_and_no_verification_contradict_each_other() {
         args.certificate_authority = Some("ca.crt".into());
     }));
     assert!(text.contains("--insecure-skip-tls-verify"), "{text}");
+}
+
+#[test]
+fn empty_flags_are_as_if_they_were_not_given() {
+    let source = load_with(|args| {
+        let none = || Some(String::new());
+        (args.context, args.cluster, args.user, args.server) = (none(), none(), none(), none());
+        (args.impersonate, args.tls_server_name) = (none(), none());
+        args.token = Some("".into());
+        args.impersonate_groups = vec![String::new()];
+        args.certificate_authority = Some(PathBuf::new());
+        args.client_certificate = Some(PathBuf::new());
+        args.client_key = Some(PathBuf::new());
+    });
+    let source = source.unwrap();
+    assert_eq!(source.server.url, "https://one.example:6443/");
+    assert_eq!(token(&source), "Bearer abc");
+    assert!(source.impersonation.is_empty());
+}
+
+#[test]
+fn nobody_is_asked_for_as_an_unknown_user() {
+    let text = message(load_with(|args| args.context = Some("anonymous".into())));
+    assert!(text.contains("has no credentials"), "{text}");
+    // Without TLS nothing is sent that could be read on the way.
+    let source = load_with(|args| args.server = Some("http://one.example".into())).unwrap();
+    assert!(matches!(source.login.by, By::Nothing));
 }

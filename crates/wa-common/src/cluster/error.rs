@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::client::AuthError;
-use kube::config::KubeconfigError;
 use kube::core::Status;
-use kube_transfer::exec::certificate_error;
+use kube_transfer::exec::{CredentialsError, certificate_error, front_problem};
 use rustls::CertificateError;
 
-use crate::report::printable;
+use super::kubeconfig::KubeconfigError;
+use super::tls::Distrust;
+use crate::report::{printable, printable_lines};
 
 /// A failed attempt to reach, or to be served by, the Kubernetes API.
 ///
@@ -36,9 +37,53 @@ pub enum ClusterError {
         /// The file.
         file: PathBuf,
     },
-    /// The kubeconfig cannot be read. Not a source: its own words may quote a line with a token.
-    #[error("cannot use the kubeconfig: {}", kubeconfig_problem(.0))]
-    Kubeconfig(KubeconfigError),
+    /// A kubeconfig file cannot be read.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// What the kubeconfig and the flags say of a cluster or user does not go together, or cannot be used.
+    #[error("cannot use the kubeconfig: {}", printable_lines(.0))]
+    Entry(String),
+    /// The address of the API server is none.
+    #[error("{server:?} is not the address of an API server: {why}")]
+    Server {
+        /// What was given, without a password.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A context or cluster without an address.
+    #[error(
+        "the current context in {file} names no cluster with a server; log in to the cluster first (`oc login …`), or give --server"
+    )]
+    NoServer {
+        /// The kubeconfig files.
+        file: String,
+    },
+    /// Nothing says who the user is.
+    #[error(
+        "cannot use the kubeconfig: {} has no credentials: no token, client certificate or credential plugin; log in to the cluster first (`oc login …`)",
+        printable(user)
+    )]
+    NoCredentials {
+        /// The user's entry.
+        user: String,
+    },
+    /// The context names a user that is in no file.
+    #[error(
+        "cannot use the kubeconfig: the context's user {user:?} does not exist in it, so that there are no credentials; log in to the cluster again (`oc login …`), or name another with --user"
+    )]
+    UserNotThere {
+        /// The user's name.
+        user: String,
+    },
+    /// The client certificate, the CA or TLS itself cannot be used.
+    #[error("cannot set up the connection to {server}: {why}")]
+    Tls {
+        /// The API server.
+        server: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A credential plugin, token file or login provider did not give a credential.
     #[error("cannot get credentials for {server}: {why}")]
     Credentials {
@@ -109,24 +154,11 @@ pub enum ClusterError {
         "--certificate-authority and --insecure-skip-tls-verify contradict each other; give one of them"
     )]
     InsecureWithAuthority,
-    /// The certificate authority of the API server cannot be read.
-    #[error(
-        "the certificate authority of the API server is not a list of certificates: {why}; check certificate-authority in the kubeconfig"
-    )]
-    Authority {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The token holds what no header can carry. The token itself is not shown.
-    #[error(
-        "the token holds characters that no token has, such as a line break in the middle; copy it again"
-    )]
-    InvalidToken,
     /// The proxy's URL is not one.
     #[error("the proxy URL is not valid: {0}; check proxy-url in the kubeconfig and HTTPS_PROXY")]
     Proxy(#[source] http::uri::InvalidUri),
     /// The proxy's URL has a scheme that is no proxy's. The URL itself may hold a password.
-    #[error("a proxy with the scheme {scheme:?} is not supported: use http, https or socks5")]
+    #[error("a proxy URL with the scheme {scheme:?} is not supported: use http, https or socks5")]
     ProxyScheme {
         /// The scheme.
         scheme: String,
@@ -161,14 +193,15 @@ pub enum ClusterError {
         server: String,
     },
     /// The API server answered with an error.
-    #[error("Error from server ({}): {}", reason(status), printable(&status.message))]
+    #[error("Error from server ({}): {}", reason(status), words(status))]
     Api {
         /// Its answer.
         status: Box<Status>,
     },
     /// No connection, or it broke.
     #[error(
-        "unable to connect to the server {server}: {why}; check the network, the VPN and the address in the kubeconfig"
+        "unable to connect to the server {server}: {why}; check the network, the VPN and the address in the kubeconfig{}",
+        without_tls(server)
     )]
     Unreachable {
         /// The API server.
@@ -223,6 +256,11 @@ impl ClusterError {
     }
 
     fn of_connection(error: &kube::Error, server: String) -> Self {
+        let found = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
+        if let Some(error) = found {
+            let why = printable_lines(&error.to_string());
+            return Self::Credentials { server, why };
+        }
         if let Some(why) = certificate_error(error) {
             let why = why.clone();
             return Self::Untrusted { server, why };
@@ -295,51 +333,42 @@ fn innermost(error: &kube::Error) -> String {
     printable(&innermost.unwrap_or_default()).into_owned()
 }
 
-/// YAML errors quote the lines they are about, with the tokens and keys in them: only the place is told.
-fn kubeconfig_problem(error: &KubeconfigError) -> String {
-    let problem = match error {
-        KubeconfigError::Parse(error) => {
-            let place = error
-                .location()
-                .map(|place| format!(" (line {}, column {})", place.line(), place.column()));
-            format!(
-                "it is not the YAML of a kubeconfig{}",
-                place.unwrap_or_default()
-            )
-        }
-        other => other.to_string(),
-    };
-    printable(&problem).into_owned()
+/// The server's own words; where a front answered in its place, what that means.
+fn words(status: &Status) -> String {
+    match front_problem(status) {
+        Some(problem) => problem.to_owned(),
+        None => printable(&status.message).into_owned(),
+    }
 }
 
-/// Without what a plugin printed and was given, either of which may hold a secret.
+/// kubectl takes an address without a scheme for http, which is hardly ever meant.
+fn without_tls(server: &str) -> &'static str {
+    if server.starts_with("http://") {
+        " (it is http://, without TLS and credentials: an address without a scheme is taken for that; write https:// if the server speaks TLS)"
+    } else {
+        ""
+    }
+}
+
+/// What kube's own login provider, OpenID Connect, fails with. Its words may quote what the provider answered.
 fn credential_problem(error: &AuthError) -> String {
     let problem = match error {
-        AuthError::AuthExecStart(error) => format!(
-            "the credential plugin of the kubeconfig user cannot be started: {error}; install it, or log in another way"
-        ),
-        AuthError::AuthExecRun { out, .. } => format!(
-            "the credential plugin of the kubeconfig user failed ({}); log in again",
-            out.status
-        ),
-        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
-            "the credential plugin of the kubeconfig user printed no credential".to_owned()
-        }
-        AuthError::ReadTokenFile(error, path) => {
-            format!("cannot read the token file {}: {error}", path.display())
-        }
-        AuthError::ParseTokenKey(_) | AuthError::AuthExec(_) => {
-            "the login provider of the kubeconfig user failed; log in again".to_owned()
-        }
-        other => other.to_string(),
+        AuthError::Oidc(_) => "the login provider (oidc) of the kubeconfig user gave no new token",
+        _ => "the login provider of the kubeconfig user failed",
     };
-    printable(&problem).into_owned()
+    format!("{problem}; log in again")
 }
 
 fn certificate_problem(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => {
             "its certificate is signed by an unknown authority (x509)".to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "its certificate has no subject alternative name, and the common name has not counted for years (kubectl refuses it too)".to_owned()
+        }
+        CertificateError::Other(other) if other.0.is::<Distrust>() => {
+            format!("its certificate is not accepted: {}", printable(&other.to_string()))
         }
         other => format!(
             "its certificate is not accepted: {}",
@@ -352,6 +381,9 @@ fn certificate_advice(why: &CertificateError) -> &'static str {
     match why {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "name the CA's file with --certificate-authority, or log in to the cluster again"
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "ask whoever runs the cluster for a certificate with subject alternative names"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "connect by a name that the certificate has, or give that with --tls-server-name"
@@ -445,30 +477,31 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_plugin_is_not_quoted() {
-        let output = std::process::Output {
-            status: std::process::ExitStatus::default(),
-            stdout: b"hunter2".to_vec(),
-            stderr: Vec::new(),
-        };
-        let failed = AuthError::AuthExecRun {
-            cmd: "PASSWORD=hunter2 plugin".to_owned(),
-            out: Box::new(output),
-        };
-        let error = connection(failed);
-        assert!(!error.is_temporary() && error.source().is_none());
-        assert!(error.to_string().contains("log in again"), "{error}");
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+    fn why_there_are_no_credentials_is_told_and_not_tried_again() {
+        let error = connection(CredentialsError::new("the plugin \"x\" failed".to_owned()));
+        assert!(!error.is_temporary());
+        assert!(
+            error.to_string().contains("the plugin \"x\" failed"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn a_kubeconfig_that_is_not_yaml_is_not_quoted() {
-        let text = "users:\n- name: admin\n  user: {token: hunter2\n";
-        let error = kube::config::Kubeconfig::from_yaml(text).unwrap_err();
-        let error = ClusterError::Kubeconfig(error);
-        assert!(error.source().is_none());
-        assert!(error.to_string().contains("(line "), "{error}");
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+    fn what_a_front_answers_is_explained() {
+        let text = api(502, "", "<html><h1>502 Bad Gateway</h1></html>").to_string();
+        assert!(
+            text.contains("not the API server's own answer") && !text.contains("<h1>"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_address_without_tls_is_told_when_it_does_not_answer() {
+        let refused =
+            || kube::Error::Service(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let text = |server| ClusterError::of(refused(), server, "get version").to_string();
+        assert!(text("http://127.0.0.1:6443").contains("write https://"));
+        assert!(!text("https://127.0.0.1:6443").contains("write https://"));
     }
 
     #[test]

@@ -5,18 +5,25 @@
 
 mod access;
 mod client;
-mod client_config;
 mod config;
+mod connect;
+mod credentials;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake_api;
 pub mod helper_pod;
+mod kubeconfig;
 mod objects;
 mod proxy;
 pub mod run;
+mod server_url;
+mod tls;
+mod transport;
+mod user;
 
 pub use access::Permission;
 pub use client::Cluster;
 pub(crate) use config::is_label;
 pub use error::ClusterError;
+pub use kubeconfig::{KubeconfigError, Problem};
 pub use objects::DeletionError;

@@ -10,25 +10,32 @@ use http::Uri;
 use super::ClusterError;
 
 /// The proxy for requests to `server`, if any.
-pub(super) fn for_server(
-    server: &Uri,
-    from_kubeconfig: Option<&str>,
-) -> Result<Option<Uri>, ClusterError> {
+pub(super) fn for_server(server: &Uri, from_kubeconfig: &str) -> Result<Option<Uri>, ClusterError> {
     let variable = |upper: &str, lower: &str| {
         [upper, lower]
             .into_iter()
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     };
-    let proxy = match from_kubeconfig.filter(|url| !url.is_empty()) {
-        Some(url) => Some(url.to_owned()),
-        None if is_excluded(
+    let (upper, lower) = match server.scheme_str() {
+        Some("http") => ("HTTP_PROXY", "http_proxy"),
+        _ => ("HTTPS_PROXY", "https_proxy"),
+    };
+    let proxy = match from_kubeconfig {
+        // Only variables may leave the scheme out.
+        url if !url.is_empty() && !url.contains("://") => {
+            return Err(ClusterError::ProxyScheme {
+                scheme: String::new(),
+            });
+        }
+        url if !url.is_empty() => Some(url.to_owned()),
+        _ if is_excluded(
             server,
             &variable("NO_PROXY", "no_proxy").unwrap_or_default(),
         ) =>
         {
             None
         }
-        None => variable("HTTPS_PROXY", "https_proxy"),
+        _ => variable(upper, lower),
     };
     proxy
         .map(|url| {
@@ -68,7 +75,16 @@ fn is_excluded(server: &Uri, no_proxy: &str) -> bool {
         .split(',')
         .map(|rule| rule.trim().to_ascii_lowercase())
         .filter(|rule| !rule.is_empty())
-        .any(|rule| rule == "*" || matches(&rule, &host, address, server.port_u16().unwrap_or(443)))
+        .any(|rule| rule == "*" || matches(&rule, &host, address, port(server)))
+}
+
+fn port(server: &Uri) -> u16 {
+    let usual = if server.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    server.port_u16().unwrap_or(usual)
 }
 
 fn matches(rule: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
@@ -124,11 +140,12 @@ mod tests {
     #[test]
     fn a_proxy_that_cannot_be_used_is_refused_without_its_password() {
         let server = "https://api.example".parse().unwrap();
-        let error = for_server(&server, Some("ftp://user:hunter2@proxy")).unwrap_err();
+        let error = for_server(&server, "ftp://user:hunter2@proxy").unwrap_err();
         assert!(error.to_string().contains("\"ftp\""), "{error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
-        let socks = for_server(&server, Some("socks5h://proxy:1080")).unwrap();
+        let socks = for_server(&server, "socks5h://proxy:1080").unwrap();
         assert_eq!(socks.unwrap().scheme_str(), Some("socks5"));
+        assert!(for_server(&server, "proxy:3128").is_err(), "as kubectl");
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl World {
             global: GlobalArgs,
         }
         let told = Arc::new(Told::default());
-        let mut context = Context::new(Flags::parse_from(["test"]).global);
+        let mut context = Context::new(Flags::parse_from(["test"]).global, String::new());
         context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
         let api = FakeApi::default();
         Self {
