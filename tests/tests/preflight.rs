@@ -327,3 +327,78 @@ fn options_before_the_name_of_a_command_are_refused_not_ignored() {
     world.backup(scratch.path(), &["--dry-run"]).expect_code(0);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_front_that_passes_no_websockets_is_explained_before_anything_is_made() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let websocket = |stdout: &str| {
+        let report: Value = serde_json::from_str(stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let result = |name: &str| {
+            let check = checks.iter().find(|check| check["name"] == name);
+            check.unwrap()["result"].as_str().unwrap().to_owned()
+        };
+        (result("websocket"), result("pg_dump"))
+    };
+    let check = ["check", "-o", "json"];
+    let whole = world.backup(scratch.path(), &check).expect_code(0);
+    assert_eq!(websocket(&whole.stdout), ("ok".into(), "ok".into()));
+
+    world.fault(Matcher::default(), None, Effect::DropUpgrade);
+    let before = world.sandbox().requests().len();
+    let broken = world.backup(scratch.path(), &check).expect_code(1);
+    assert_eq!(
+        websocket(&broken.stdout),
+        ("failed".into(), "skipped".into())
+    );
+    assert!(
+        broken.stdout.contains("does not pass WebSockets on"),
+        "{}",
+        broken.stdout
+    );
+    refused(&world, &[]).expect_error(&["does not pass WebSockets on"]);
+
+    let info = world.pvc(scratch.path(), &["info"]).expect_code(1);
+    assert!(
+        info.stdout.contains("does not pass WebSockets on"),
+        "{}",
+        info.stdout
+    );
+    world
+        .pvc(scratch.path(), &["info", "--measure", "--via", "debug"])
+        .expect_code(1);
+    let pull = world.pvc(
+        scratch.path(),
+        &["pull", "--to", "sets", "--latest", "--via", "debug"],
+    );
+    pull.expect_code(1)
+        .expect_error(&["does not pass WebSockets on"]);
+    let made = world.sandbox().requests().split_off(before).into_iter();
+    let made: Vec<_> = made
+        .filter(|request| {
+            request.method != "GET" && !request.uri.contains("/selfsubjectaccessreviews")
+        })
+        .collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+#[test]
+fn every_request_says_which_program_sends_it_websockets_included() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let before = world.sandbox().requests().len();
+    world.backup(scratch.path(), &["check"]).expect_code(0);
+    let requests = world.sandbox().requests().split_off(before);
+    assert!(
+        requests
+            .iter()
+            .any(|request| request.uri.contains("/exec?"))
+    );
+    for request in requests {
+        assert!(
+            request.agent.starts_with("kubectl-wa-backup/"),
+            "{request:?}"
+        );
+    }
+}

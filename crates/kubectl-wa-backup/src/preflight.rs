@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
+use kube_transfer::DownloadError;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::backup_set::Target;
@@ -96,6 +97,7 @@ pub(crate) async fn run(cluster: &Cluster, instance: Option<&str>) -> Preflight 
             "store secret",
             "auth-encryption",
             "postgres pod",
+            "websocket",
             "pg_dump",
         ] {
             preflight.skip(name, "connection");
@@ -200,7 +202,13 @@ impl Preflight {
             self.skip("release", "instance");
             self.permissions(cluster, needed_permissions(wanted, None))
                 .await;
-            for name in ["store secret", "auth-encryption", "postgres pod", "pg_dump"] {
+            for name in [
+                "store secret",
+                "auth-encryption",
+                "postgres pod",
+                "websocket",
+                "pg_dump",
+            ] {
                 self.skip(name, "instance");
             }
             return;
@@ -245,16 +253,17 @@ impl Preflight {
         match (&datastore, &pod) {
             (Some(datastore), Some(pod)) => {
                 let versions = versions(cluster, pod, datastore).await;
-                self.findings.versions = self.record("pg_dump", versions, Versions::to_string);
+                self.versions(versions);
             }
-            _ => self.skip(
-                "pg_dump",
-                if datastore.is_none() {
+            _ => {
+                let needed = if datastore.is_none() {
                     "store secret"
                 } else {
                     "postgres pod"
-                },
-            ),
+                };
+                self.skip("websocket", needed);
+                self.skip("pg_dump", needed);
+            }
         }
         self.findings.instance = Some(instance);
         self.findings.datastore = datastore;
@@ -282,6 +291,28 @@ impl Preflight {
             let verbs: Vec<String> = needed.iter().map(Needed::to_string).collect();
             verbs.join(", ")
         });
+    }
+
+    /// Asking for the versions is the first command that is run in a pod. Whether it could be tells of what stands between
+    /// here and the API server.
+    fn versions(&mut self, versions: anyhow::Result<Versions>) {
+        let refused = versions
+            .as_ref()
+            .err()
+            .and_then(|error| error.chain().find_map(|cause| cause.downcast_ref()));
+        match refused {
+            Some(DownloadError::Refused(error)) if error.is_for_want_of_websockets() => {
+                self.record("websocket", versions, Versions::to_string);
+                self.skip("pg_dump", "websocket");
+                return;
+            }
+            Some(DownloadError::Refused(_)) => self.skip("websocket", "pg_dump"),
+            _ => self.passed_check(
+                "websocket",
+                "commands in pods can be run from here".to_owned(),
+            ),
+        }
+        self.findings.versions = self.record("pg_dump", versions, Versions::to_string);
     }
 
     /// Adds a line for `outcome` and keeps what it holds.

@@ -31,8 +31,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let survey = Survey::take(&cluster, instance, args.reach.pvc.as_deref()).await?;
     let assessments = reach::assess_all(&cluster, &survey, &args.reach).await?;
     let mut report = Report::of(&survey, &assessments);
+    let websockets = cluster.require_websockets().await;
+    report.no_websocket = websockets.err().map(|error| error.to_string());
     let plan = assessments.into_iter().find_map(|one| one.plan.ok());
     if let Some(plan) = plan
+        && report.no_websocket.is_none()
         && (args.measure || matches!(plan, Plan::Pod(_)))
     {
         let reached = plan.open(context, &cluster, &args.reach).await?;
@@ -45,7 +48,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         }
     }
     context.print(&report)?;
-    Ok(Exit::Done)
+    Ok(if report.no_websocket.is_none() {
+        Exit::Done
+    } else {
+        Exit::Error
+    })
 }
 
 async fn space(cluster: &Cluster, reached: &Reached) -> anyhow::Result<Space> {
@@ -74,6 +81,8 @@ struct Report {
     storage_class: Option<String>,
     provisioner: Option<String>,
     space: Option<Space>,
+    /// Why no command can be run in a pod from here, and so no file be read.
+    no_websocket: Option<String>,
     mounted_by: Vec<Mount>,
     backups: Option<Backups>,
     methods: Vec<MethodReport>,
@@ -147,6 +156,7 @@ impl Report {
             storage_class: text(survey.class_name()),
             provisioner: text(survey.provisioner()),
             space: None,
+            no_websocket: None,
             mounted_by: survey.mounts.clone(),
             backups,
             chosen: methods
@@ -193,6 +203,7 @@ impl Report {
             ("mounted by", self.mounts_line()),
         ];
         lines.extend(self.backups_lines());
+        lines.extend(self.no_websocket.clone().map(|why| ("websocket", why)));
         lines
     }
 
@@ -203,6 +214,7 @@ impl Report {
                 bytes(space.used_bytes),
                 bytes(space.available_bytes)
             ),
+            None if self.no_websocket.is_some() => "not known".to_owned(),
             None => "not known without a helper pod; --measure starts one".to_owned(),
         }
     }

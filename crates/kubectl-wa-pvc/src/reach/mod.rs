@@ -215,6 +215,10 @@ impl Plan {
         args: &ReachArgs,
     ) -> anyhow::Result<Reached> {
         let timeout = args.timeout();
+        if !matches!(self, Self::Pod(_)) {
+            // Nothing is made that could then not be used.
+            cluster.require_websockets().await?;
+        }
         let begin = || VolumeRun::begin(context, cluster, self.to_string());
         let ((target, directory), run) = match self {
             Self::Pod(plan) => (plan.open(cluster), None),

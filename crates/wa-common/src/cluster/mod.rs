@@ -20,6 +20,7 @@ mod server_url;
 mod tls;
 mod transport;
 mod user;
+mod websockets;
 
 pub use access::Permission;
 pub use client::Cluster;
@@ -27,3 +28,4 @@ pub(crate) use config::is_label;
 pub use error::ClusterError;
 pub use kubeconfig::{KubeconfigError, Problem};
 pub use objects::DeletionError;
+pub use websockets::NoWebSockets;

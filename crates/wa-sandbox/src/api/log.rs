@@ -13,6 +13,8 @@ pub struct LoggedRequest {
     pub method: String,
     /// Path and query, such as exec's `command=`.
     pub uri: String,
+    /// Which program sent it, in its own words.
+    pub agent: String,
     /// Who sent it; empty when the token was not accepted.
     pub user: String,
     /// Status code of the answer; 0 while there is none yet.
@@ -38,7 +40,7 @@ impl RequestLog {
     }
 
     /// Notes an arrival and returns its number.
-    pub(super) fn arrived(&self, method: &str, uri: &str) -> usize {
+    pub(super) fn arrived(&self, method: &str, uri: &str, agent: &str) -> usize {
         let mut entries = self.entries();
         if entries.kept.len() == REQUESTS_KEPT {
             entries.kept.pop_front();
@@ -47,6 +49,7 @@ impl RequestLog {
         entries.kept.push_back(LoggedRequest {
             method: method.to_owned(),
             uri: uri.to_owned(),
+            agent: agent.to_owned(),
             user: String::new(),
             status: 0,
         });

@@ -64,7 +64,13 @@ impl Api {
             .path_and_query()
             .map_or("/", |uri| uri.as_str())
             .to_owned();
-        let number = self.requests.arrived(request.method().as_str(), &uri);
+        let agent = request.headers().get(header::USER_AGENT);
+        let agent = agent
+            .and_then(|agent| agent.to_str().ok())
+            .unwrap_or_default();
+        let number = self
+            .requests
+            .arrived(request.method().as_str(), &uri, agent);
         let answer = self
             .answer(request, &uri, number)
             .await
@@ -87,6 +93,10 @@ impl Api {
         } else {
             self.faults.hit(request.method().as_str(), uri, &info)
         };
+        if effects.contains(&Effect::DropUpgrade) {
+            request.headers_mut().remove(header::UPGRADE);
+            request.headers_mut().remove(header::CONNECTION);
+        }
         if effects.contains(&Effect::ExpireToken) {
             return Err(Status::unauthorized());
         }

@@ -28,6 +28,7 @@ const EFFECTS: &str = r#"Effects:
   {"type":"deletePodAfter","bytes":1000}           delete the pod of the stream
   {"type":"status","code":503,"message":"busy"}    answer with an error
   {"type":"refuseV5"}                              know only the older exec protocol
+  {"type":"dropUpgrade"}                           pass no WebSockets on, as some proxies do
   {"type":"refuseConnections"}                     be gone until the fault is cleared
   {"type":"expireToken"}                           answer 401
   {"type":"forbid","verb":"get","resource":"pods"} take a permission away"#;

@@ -96,6 +96,8 @@ pub enum Effect {
     },
     /// Does as a server that knows no `v5.channel.k8s.io`.
     RefuseV5,
+    /// Does as a proxy or load balancer in front that passes no WebSockets on: drops `Upgrade` and `Connection`.
+    DropUpgrade,
     /// Is not there: connections are refused, open ones are cut. The matcher does not apply.
     RefuseConnections,
     /// Answers 401, as to a token that has expired.

@@ -199,8 +199,8 @@ impl<'a> Fields<'a> {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
             // Go's library speaks YAML 1.1.
-            Some(Value::String(word)) if is_word(word, &["y", "yes", "on", "true"]) => Ok(true),
-            Some(Value::String(word)) if is_word(word, &["n", "no", "off", "false"]) => Ok(false),
+            Some(Value::String(word)) if is_word(word, &["y", "yes", "on"]) => Ok(true),
+            Some(Value::String(word)) if is_word(word, &["n", "no", "off"]) => Ok(false),
             Some(other) => Err(wrong_type(self.path(field), "true or false", other)),
         }
     }

@@ -48,9 +48,14 @@ fn kind(text: &str, line: Option<u64>) -> &'static str {
     let at = line.and_then(|line| usize::try_from(line).ok()?.checked_sub(1));
     let mut lines = text.lines().skip(at.unwrap_or_default()).take(2);
     let starts = |line: &str, what: fn(char) -> bool| {
-        line.chars().take_while(|letter| letter.is_whitespace()).any(what)
+        line.chars()
+            .take_while(|letter| letter.is_whitespace())
+            .any(what)
     };
-    if lines.clone().any(|line| starts(line, |letter| letter == '\t')) {
+    if lines
+        .clone()
+        .any(|line| starts(line, |letter| letter == '\t'))
+    {
         "a tab stands where only spaces may"
     } else if lines.any(|line| line.starts_with("<<<<<<<") || line.starts_with(">>>>>>>")) {
         "a merge conflict was left in it"

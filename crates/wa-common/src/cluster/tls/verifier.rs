@@ -114,6 +114,8 @@ impl Verifier {
                 Some(when) => distrust(format!(
                     "the certificate authority to check it by has expired ({when})"
                 )),
+                // rustls says what such a certificate must not be used for, which is not why it is not trusted.
+                None if is_for_go(&certificate) => CertificateError::UnknownIssuer.into(),
                 None => by_rustls,
             });
         }

@@ -1,0 +1,50 @@
+//! What a kubeconfig says of a user.
+
+use super::world::{NONE, OnlyKubectl, OnlyPlugin, Refused, SELF, Works, world};
+
+#[test]
+fn users_are_read_as_kubectl_reads_them() {
+    world().cases(&[
+        ("a password", SELF, "username: u, password: p", NONE, Works),
+        ("a wrong token", SELF, "token: no", NONE, Refused("must be logged in")),
+        ("nothing", SELF, "", NONE, Refused("has no credentials")),
+        ("only empty texts", SELF, "token: '', tokenFile: '', client-certificate: '', client-certificate-data: '', client-key: '', client-key-data: '', username: '', password: '', as: ''", NONE, Refused("has no credentials")),
+        ("a password alone", SELF, "password: hunter2", NONE, Refused("has no credentials")),
+        ("token and password", SELF, "token: hunter2, username: u, password: p", NONE, Refused("both a token and a username")),
+        ("a number for a token", SELF, "token: 4711", NONE, Refused("users[0].user.token: it should be text")),
+        ("a list for a token", SELF, "token: [hunter2]", NONE, Refused("users[0].user.token: it should be text")),
+        ("a line break within a token", SELF, "token: \"hunter\\n2\"", NONE, Refused("line break")),
+        ("a line break behind a token", SELF, "token: \"hunter2\\n\"", NONE, OnlyPlugin),
+        ("a token file", SELF, "tokenFile: token", NONE, Works),
+        ("a token file before a token", SELF, "tokenFile: token, token: no", NONE, Works),
+        ("a missing token file beside a token", SELF, "tokenFile: nope, token: hunter2", NONE, Works),
+        ("a missing token file", SELF, "tokenFile: nope", NONE, Refused("nope")),
+        ("an empty token file", SELF, "tokenFile: empty", NONE, Refused("is empty")),
+        ("a certificate", SELF, "client-certificate: v1.crt, client-key: v1.key", NONE, Works),
+        ("a certificate's data", SELF, "client-certificate-data: {data:v1.crt}, client-key-data: {data:v1.key}", NONE, Works),
+        ("data beside empty files", SELF, "client-certificate: '', client-key: '', client-certificate-data: {data:v1.crt}, client-key-data: {data:v1.key}", NONE, Works),
+        ("a certificate twice", SELF, "client-certificate: v1.crt, client-certificate-data: {data:v1.crt}, client-key: v1.key", NONE, Refused("both given")),
+        ("a key twice", SELF, "client-certificate: v1.crt, client-key-data: {data:v1.key}, client-key: v1.key", NONE, Refused("both given")),
+        ("RSA", SELF, "client-certificate: v1-rsa.crt, client-key: v1-rsa.key", NONE, Works),
+        ("RSA in PKCS#1", SELF, "client-certificate: v1-rsa.crt, client-key: pkcs1.key", NONE, Works),
+        ("SEC1", SELF, "client-certificate: v1.crt, client-key: sec1.key", NONE, Works),
+        ("a key with parameters", SELF, "client-certificate: v1.crt, client-key: parameters.key", NONE, Works),
+        ("both in one file", SELF, "client-certificate: both.pem, client-key: both.pem", NONE, Works),
+        ("Ed25519", SELF, "client-certificate: ed25519.crt, client-key: ed25519.key", NONE, Works),
+        ("P-521", SELF, "client-certificate: client-p521.crt, client-key: client-p521.key", NONE, OnlyKubectl("on P-521")),
+        ("RSA of 1024 bits", SELF, "client-certificate: client-rsa1024.crt, client-key: client-rsa1024.key", NONE, OnlyKubectl("an RSA key of 1024 bits")),
+        ("an encrypted key", SELF, "client-certificate: v1.crt, client-key: encrypted.key", NONE, Refused("is encrypted")),
+        ("a key encrypted the old way", SELF, "client-certificate: v1.crt, client-key: old-encrypted.key", NONE, Refused("is encrypted")),
+        ("somebody else's key", SELF, "client-certificate: v1.crt, client-key: self.key", NONE, Refused("does not belong to")),
+        ("a certificate that is none", SELF, "client-certificate: garbage, client-key: v1.key", NONE, Refused("no certificate in PEM")),
+        ("a key that is none", SELF, "client-certificate: v1.crt, client-key: garbage", NONE, Refused("no private key in PEM")),
+        ("a certificate without key", SELF, "client-certificate: v1.crt", NONE, Refused("no client-key")),
+        ("a key without certificate", SELF, "client-key: v1.key", NONE, Refused("has no credentials")),
+        ("a missing certificate", SELF, "client-certificate: nope, client-key: v1.key", NONE, Refused("nope")),
+        ("groups without a user", SELF, "token: hunter2, as-groups: [a]", NONE, Refused("need `as`")),
+        ("gcp", SELF, "auth-provider: {name: gcp}", NONE, Refused("gke-gcloud-auth-plugin")),
+        ("azure", SELF, "auth-provider: {name: azure}", NONE, Refused("kubelogin")),
+        ("another provider", SELF, "auth-provider: {name: x}", NONE, Refused("\"x\"")),
+        ("oidc without an issuer", SELF, "auth-provider: {name: oidc, config: {id-token: hunter2}}", NONE, Refused("idp-issuer-url")),
+    ]);
+}
