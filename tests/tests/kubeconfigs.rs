@@ -283,7 +283,7 @@ fn files_are_read_as_kubectl_reads_them() {
             "another kind",
             text.replace("kind: Config", "kind: Pod").into(),
             NONE,
-            Refused("kind: \\\"Pod\\\""),
+            Refused("kind: \"Pod\""),
         ),
         (
             "another version",

@@ -180,7 +180,7 @@ fn credential_plugins_are_run_as_kubectl_runs_them() {
         (
             "refused by the server",
             format!("{v1}, interactiveMode: Never"),
-            given(r#"{"token":"no"}"#),
+            given(r#"{"token":"wrong"}"#),
             "0",
             Refused("must be logged in"),
             2,
@@ -226,7 +226,11 @@ fn credential_plugins_are_run_as_kubectl_runs_them() {
             "{name}: {told_by_us}"
         );
         if expected {
-            assert_eq!(told_by_us, told_by_kubectl, "{name}");
+            // A kubectl that starts another version of itself asks twice.
+            assert!(
+                !told_by_us.is_empty() && told_by_kubectl.starts_with(&told_by_us),
+                "{name}: {told_by_us}{told_by_kubectl}"
+            );
         }
         if *starts > 0 {
             assert!(

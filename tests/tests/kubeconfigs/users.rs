@@ -6,7 +6,7 @@ use super::world::{NONE, OnlyKubectl, OnlyPlugin, Refused, SELF, Works, world};
 fn users_are_read_as_kubectl_reads_them() {
     world().cases(&[
         ("a password", SELF, "username: u, password: p", NONE, Works),
-        ("a wrong token", SELF, "token: no", NONE, Refused("must be logged in")),
+        ("a wrong token", SELF, "token: wrong", NONE, Refused("must be logged in")),
         ("nothing", SELF, "", NONE, Refused("has no credentials")),
         ("only empty texts", SELF, "token: '', tokenFile: '', client-certificate: '', client-certificate-data: '', client-key: '', client-key-data: '', username: '', password: '', as: ''", NONE, Refused("has no credentials")),
         ("a password alone", SELF, "password: hunter2", NONE, Refused("has no credentials")),
@@ -16,7 +16,7 @@ fn users_are_read_as_kubectl_reads_them() {
         ("a line break within a token", SELF, "token: \"hunter\\n2\"", NONE, Refused("line break")),
         ("a line break behind a token", SELF, "token: \"hunter2\\n\"", NONE, OnlyPlugin),
         ("a token file", SELF, "tokenFile: token", NONE, Works),
-        ("a token file before a token", SELF, "tokenFile: token, token: no", NONE, Works),
+        ("a token file before a token", SELF, "tokenFile: token, token: wrong", NONE, Works),
         ("a missing token file beside a token", SELF, "tokenFile: nope, token: hunter2", NONE, Works),
         ("a missing token file", SELF, "tokenFile: nope", NONE, Refused("nope")),
         ("an empty token file", SELF, "tokenFile: empty", NONE, Refused("is empty")),

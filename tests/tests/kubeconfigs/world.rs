@@ -193,7 +193,8 @@ pub(crate) fn kubeconfig(cluster: &str, user: &str) -> String {
 }
 
 /// A server that works.
-pub(crate) const SELF: &str = "server: 'https://{self}', certificate-authority-data: {data:self.crt}";
+pub(crate) const SELF: &str =
+    "server: 'https://{self}', certificate-authority-data: {data:self.crt}";
 /// A user that works.
 pub(crate) const TOKEN: &str = "token: hunter2";
 /// No flags.
