@@ -250,20 +250,17 @@ impl Preflight {
             let role = if pod.primary { "primary" } else { "replica" };
             format!("{}, Ready, {role}", pod.name)
         });
-        match (&datastore, &pod) {
-            (Some(datastore), Some(pod)) => {
-                let versions = versions(cluster, pod, datastore).await;
-                self.versions(versions);
-            }
-            _ => {
-                let needed = if datastore.is_none() {
-                    "store secret"
-                } else {
-                    "postgres pod"
-                };
-                self.skip("websocket", needed);
-                self.skip("pg_dump", needed);
-            }
+        if let (Some(datastore), Some(pod)) = (&datastore, &pod) {
+            let versions = versions(cluster, pod, datastore).await;
+            self.versions(versions);
+        } else {
+            let needed = if datastore.is_none() {
+                "store secret"
+            } else {
+                "postgres pod"
+            };
+            self.skip("websocket", needed);
+            self.skip("pg_dump", needed);
         }
         self.findings.instance = Some(instance);
         self.findings.datastore = datastore;

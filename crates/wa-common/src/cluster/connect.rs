@@ -52,7 +52,8 @@ pub(super) fn client(
         By::Plugin(plugin) => {
             let pool = pool.clone();
             let changed = Box::new(move || pool.renew());
-            Credentials::Plugin(PluginCredentials::new(*plugin, presented, changed))
+            let credentials = PluginCredentials::new(*plugin, presented, changed);
+            Credentials::Plugin(Box::new(credentials))
         }
         By::Oidc(auth_info) => {
             let mut config = Config::new(connection.server.url.clone());

@@ -167,11 +167,11 @@ impl Transport {
         }
         let begun = Instant::now();
         let response = self.authorized(request).await;
-        let answered = response.as_ref().map(|response| response.status().as_u16());
-        match answered {
-            Ok(status) => tracing::debug!("{method} {uri} {status} in {:?}", begun.elapsed()),
-            Err(_) => tracing::debug!("{method} {uri} not answered in {:?}", begun.elapsed()),
-        }
+        let status = match &response {
+            Ok(response) => response.status().to_string(),
+            Err(_) => "not answered".to_owned(),
+        };
+        tracing::debug!("{method} {uri} {status} in {:?}", begun.elapsed());
         response
     }
 
@@ -182,7 +182,7 @@ impl Transport {
             .credentials
             .authorize(request.headers_mut())
             .await
-            .map_err(told)?;
+            .map_err(|error| told(&error))?;
         let response = self.pool.send(request).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             self.credentials.accepted(used).await;
@@ -191,14 +191,19 @@ impl Transport {
         let Some(mut again) = again else {
             return Ok(response);
         };
-        if !self.credentials.refused(used).await.map_err(told)? {
+        if !self
+            .credentials
+            .refused(used)
+            .await
+            .map_err(|error| told(&error))?
+        {
             return Ok(response);
         }
         let used = self
             .credentials
             .authorize(again.headers_mut())
             .await
-            .map_err(told)?;
+            .map_err(|error| told(&error))?;
         let response = self.pool.send(again).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             self.credentials.accepted(used).await;
@@ -223,7 +228,7 @@ fn copy(request: &Request<Body>) -> Option<Request<Body>> {
     Some(copy)
 }
 
-fn told(error: CredentialError) -> BoxError {
+fn told(error: &CredentialError) -> BoxError {
     Box::new(CredentialsError::new(error.to_string()))
 }
 

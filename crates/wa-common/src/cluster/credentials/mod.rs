@@ -43,7 +43,7 @@ pub(super) enum Credentials {
     /// Always the same header.
     Fixed(HeaderValue),
     File(TokenFile),
-    Plugin(PluginCredentials),
+    Plugin(Box<PluginCredentials>),
 }
 
 impl Credentials {
@@ -60,7 +60,7 @@ impl Credentials {
         let (header, used) = match self {
             Self::None => (None, Used(0)),
             Self::Fixed(header) => (Some(header.clone()), Used(0)),
-            Self::File(file) => (Some(bearer(&file.token()?, "of the token file")?), Used(0)),
+            Self::File(file) => (Some(bearer(&file.token(), "of the token file")?), Used(0)),
             Self::Plugin(plugin) => plugin.current().await?,
         };
         if let Some(header) = header {

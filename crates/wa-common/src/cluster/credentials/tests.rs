@@ -35,11 +35,11 @@ fn credentials(exec: Exec) -> Credentials {
         ..Cluster::default()
     };
     let plugin = Plugin::new(exec, ClusterInfo::of(&cluster, b"ca"));
-    Credentials::Plugin(PluginCredentials::new(
+    Credentials::Plugin(Box::new(PluginCredentials::new(
         plugin,
         Presented::default(),
         Box::new(|| ()),
-    ))
+    )))
 }
 
 fn log(directory: &Path) -> String {

@@ -42,7 +42,7 @@ impl TokenFile {
 
     /// The token, read again when the last one has been kept for long enough. Where that is not possible, the last one:
     /// some remove the file to limit who can see it.
-    pub(super) fn token(&self) -> Result<SecretString, CredentialError> {
+    pub(super) fn token(&self) -> SecretString {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.1.elapsed() >= self.period {
             if let Ok(token) = read(&self.path) {
@@ -50,7 +50,7 @@ impl TokenFile {
             }
             last.1 = Instant::now();
         }
-        Ok(last.0.clone())
+        last.0.clone()
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn token(file: &TokenFile) -> String {
-        file.token().unwrap().expose_secret().to_owned()
+        file.token().expose_secret().to_owned()
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub(super) fn client_config(
     let builder = match trust {
         Trust::Anyone => builder.with_custom_certificate_verifier(Arc::new(NoVerifier(provider))),
         Trust::System => {
-            builder.with_custom_certificate_verifier(Arc::new(Verifier::of_system(&provider)?))
+            builder.with_custom_certificate_verifier(Arc::new(Verifier::of_system(&provider)))
         }
         Trust::Authorities(pem) => {
             let verifier = Verifier::new(Anchors::read(&pem)?, &provider)?;

@@ -17,9 +17,8 @@ pub(super) struct Block {
 pub(super) fn blocks(text: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(text);
     let mut blocks = Vec::new();
-    let mut lines = text.lines();
     let mut open: Option<(String, Zeroizing<String>, bool)> = None;
-    while let Some(line) = lines.next() {
+    for line in text.lines() {
         let line = line.trim();
         if let Some(label) = marked(line, "BEGIN") {
             open = Some((label.to_owned(), Zeroizing::default(), false));

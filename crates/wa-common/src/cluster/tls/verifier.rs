@@ -76,17 +76,17 @@ impl Verifier {
     }
 
     /// Leaves the decision to the operating system.
-    pub(super) fn of_system(provider: &Arc<CryptoProvider>) -> Result<Self, Error> {
+    pub(super) fn of_system(provider: &Arc<CryptoProvider>) -> Self {
         let system = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
         // A machine without any trusted certificate can still reach servers that are not checked or not https.
         let rustls = system
             .ok()
             .map(|system| Arc::new(system) as Arc<dyn ServerCertVerifier>);
-        Ok(Self {
+        Self {
             rustls,
             anchors: None,
             provider: Arc::clone(provider),
-        })
+        }
     }
 
     fn refused(
