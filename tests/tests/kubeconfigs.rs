@@ -3,7 +3,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot set itself up, or is not met, has failed"
+    clippy::too_many_lines,
+    reason = "a test that cannot set itself up, or is not met, has failed; a corpus is long"
 )]
 
 #[path = "kubeconfigs/certificates.rs"]
@@ -24,7 +25,9 @@ use std::process::Command;
 
 use certificates::{openssl, text};
 use end_to_end::{binary, run};
-use world::{NONE, OnlyKubectl, Refused, SELF, TOKEN, Verdict, Works, kubeconfig, works, world};
+use world::{
+    NONE, OnlyKubectl, Refused, SELF, TOKEN, Verdict, Works, command, kubeconfig, works, world,
+};
 
 #[test]
 fn servers_are_trusted_as_kubectl_trusts_them() {
@@ -369,7 +372,7 @@ fn files_are_read_as_kubectl_reads_them() {
 fn several_files_are_laid_over_each_other_as_kubectl_does() {
     let world = world();
     let write = |name: &str, text: &str| {
-        fs::write(world.directory().join(name), world.filled(text)).unwrap()
+        fs::write(world.directory().join(name), world.filled(text)).unwrap();
     };
     write(
         "one",
@@ -389,9 +392,9 @@ fn several_files_are_laid_over_each_other_as_kubectl_does() {
         ("one:two:.", false),
     ] {
         let with_list = |mut command: Command| run(command.env("KUBECONFIG", list));
-        let mut kubectl = world.command("kubectl".into(), world.directory());
+        let mut kubectl = command("kubectl".into(), world.directory());
         kubectl.args(["get", "--raw", "/version"]);
-        let mut ours = world.command(binary("kubectl-wa-backup"), world.directory());
+        let mut ours = command(binary("kubectl-wa-backup"), world.directory());
         ours.args(["check", "-o", "json"]);
         let (kubectl, ours) = (with_list(kubectl), with_list(ours));
         let said = ours.everything();
@@ -435,7 +438,7 @@ fn a_serving_certificate_that_cannot_be_verified_is_named() {
         .map(Result::unwrap)
         .find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned))
         .unwrap();
-    let ca = text(directory.path().join("c"));
+    let ca = text(&directory.path().join("c"));
     let text = kubeconfig(
         &format!("server: 'https://{address}', certificate-authority: {ca}"),
         TOKEN,
@@ -464,8 +467,7 @@ fn every_request_says_which_program_sends_it() {
     .unwrap();
     for (program, name) in [("kubectl-wa-backup", "check"), ("kubectl-wa-pvc", "info")] {
         let before = world.servers["p384"].requests().len();
-        run(world
-            .command(binary(program), world.directory())
+        run(command(binary(program), world.directory())
             .arg(name)
             .env("KUBECONFIG", &file));
         let requests = world.servers["p384"].requests().split_off(before);

@@ -1,7 +1,7 @@
 //! Keys and certificates of many kinds, made by openssl.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Runs openssl in `directory`; it must succeed.
@@ -176,6 +176,6 @@ fn in_the_past(directory: &Path, name: &str, issuer: &str, extensions: &str) {
 }
 
 /// A path as text.
-pub(crate) fn text(path: PathBuf) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use end_to_end::{binary, run};
 
 use super::certificates::text;
-use super::world::{Refused, SELF, Works, World, kubeconfig, works, world};
+use super::world::{Refused, SELF, Works, World, command, kubeconfig, works, world};
 
 /// A plugin that notes what it is told, and prints what is in the variable `ANSWER`.
 fn plugin(world: &World) -> String {
@@ -19,7 +19,7 @@ fn plugin(world: &World) -> String {
     );
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    text(log)
+    text(&log)
 }
 
 #[test]
@@ -202,9 +202,9 @@ fn credential_plugins_are_run_as_kubectl_runs_them() {
             )
         };
         let elsewhere = world.directory().join("elsewhere");
-        let mut kubectl = world.command("kubectl".into(), &elsewhere);
+        let mut kubectl = command("kubectl".into(), &elsewhere);
         kubectl.args(["get", "--raw", "/version"]);
-        let mut ours = world.command(binary("kubectl-wa-backup"), &elsewhere);
+        let mut ours = command(binary("kubectl-wa-backup"), &elsewhere);
         ours.args(["check", "-o", "json"]);
         let (kubectl, told_by_kubectl) = outcome(kubectl);
         let (ours, told_by_us) = outcome(ours);

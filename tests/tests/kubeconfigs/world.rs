@@ -105,26 +105,6 @@ impl World {
         text
     }
 
-    /// A program that finds no kubeconfig and no proxy of this machine's.
-    pub(crate) fn command(&self, program: PathBuf, directory: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(directory)
-            .env("HOME", directory)
-            .env_remove("KUBECONFIG");
-        for variable in [
-            "HTTPS_PROXY",
-            "https_proxy",
-            "HTTP_PROXY",
-            "http_proxy",
-            "NO_PROXY",
-            "no_proxy",
-        ] {
-            command.env_remove(variable);
-        }
-        command
-    }
-
     /// Whether kubectl, and whether the plugin, is answered with this kubeconfig; and what the plugin said.
     fn verdicts(&self, kubeconfig: &[u8], flags: &[&str]) -> (bool, bool, Outcome) {
         // Kubeconfigs lie elsewhere than the working directory, which paths in them must not be relative to.
@@ -135,10 +115,10 @@ impl World {
         let variables = |command: &mut Command| {
             command.env("KUBECONFIG", file.path()).args(flags);
         };
-        let mut kubectl = self.command("kubectl".into(), &elsewhere);
+        let mut kubectl = command("kubectl".into(), &elsewhere);
         variables(kubectl.args(["get", "--raw", "/version"]));
         let kubectl = run(&mut kubectl);
-        let mut ours = self.command(binary("kubectl-wa-backup"), &elsewhere);
+        let mut ours = command(binary("kubectl-wa-backup"), &elsewhere);
         variables(ours.args(["check", "-o", "json"]));
         let ours = run(&mut ours);
         (kubectl.code == 0, works(&ours), ours)
@@ -177,6 +157,26 @@ impl World {
             self.expect(name, text.as_bytes(), &flags, verdict);
         }
     }
+}
+
+/// A program that finds no kubeconfig and no proxy of this machine's.
+pub(crate) fn command(program: PathBuf, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(directory)
+        .env("HOME", directory)
+        .env_remove("KUBECONFIG");
+    for variable in [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 /// Whether the plugin was answered.
