@@ -27,17 +27,18 @@ pub(super) fn log_to_stderr(verbosity: u8, json: bool) {
 }
 
 fn log_filter(verbosity: u8) -> EnvFilter {
-    let (ours, requests) = match verbosity {
-        0..=3 => ("warn", "off"),
-        4..=5 => ("info", "off"),
-        6..=8 => ("debug", "debug"),
-        _ => ("trace", "trace"),
+    // From "debug" on, requests are told.
+    let ours = match verbosity {
+        0..=3 => "warn",
+        4..=5 => "info",
+        6..=8 => "debug",
+        _ => "trace",
     };
-    // Of kube, only the lines about requests: elsewhere it logs the body of an answer it cannot parse, which may be a
-    // Secret. Of hyper and rustls nothing, whose buffers hold tokens.
+    // Of kube nothing: it logs the body of an answer it cannot parse, which may be a Secret. Of hyper and rustls nothing
+    // either, whose buffers hold tokens.
     // `kubectl_wa` is how the name of every plugin begins.
     EnvFilter::new(format!(
-        "off,wa_common={ours},kube_transfer={ours},kubectl_wa={ours},kube_client::client::builder={requests}"
+        "off,wa_common={ours},kube_transfer={ours},kubectl_wa={ours}"
     ))
 }
 
