@@ -126,7 +126,7 @@ fn sweep(process_one: ProcessOne) {
     let size = dump_bytes(&world);
     let mut random = sweep_random();
     let mut far_side = world.far_side();
-    for round in 0..sweep_rounds(40, 200) {
+    for round in 0..sweep_rounds(24, 200) {
         let one = choose(round, size, &mut random);
         println!("round {round}: {one:?}");
         meet(&world, one);

@@ -18,7 +18,8 @@ const INSPECTS: Request = ("GET", "command=inspect");
 const LISTS_FILES: Request = ("GET", "describe_all");
 const FETCHES: Request = ("GET", FETCH);
 const UNMOUNTS: Request = ("GET", "command=unmount");
-const REMOVES_DIRECTORY: Request = ("GET", "command=rmdir");
+/// It stands in a script.
+const REMOVES_DIRECTORY: Request = ("GET", "rmdir");
 const DETACHES: Request = ("GET", "command=detach");
 
 fn world() -> MutexGuard<'static, World> {
