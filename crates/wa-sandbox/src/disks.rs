@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How soon it is asked again whether an operation that never ends is still meant never to end.
 const NEVER: Duration = Duration::from_millis(250);
+/// How often `external-snapshotter` looks at everything again unless told otherwise.
+const RESYNC: Duration = Duration::from_mins(15);
 
 /// How long the storage system takes for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,22 @@ impl Default for Delay {
 pub enum Operation {
     /// Making a volume for a claim.
     Provision,
-    /// Making a snapshot, which is of the moment it was asked for, ready to use.
+    /// The driver's answer to being asked for a snapshot. Whoever deletes the snapshot meanwhile waits for the
+    /// [`Operation::Resync`].
+    TakeSnapshot,
+    /// Making a snapshot that was taken ready to use.
     Snapshot,
+    /// The snapshotter's next look at a snapshot whose deletion came too early: a quarter of an hour, unless set.
+    Resync,
+}
+
+impl Operation {
+    fn usual_delay(self) -> Delay {
+        match self {
+            Self::Resync => Delay::Of(RESYNC),
+            Self::Provision | Self::TakeSnapshot | Self::Snapshot => Delay::default(),
+        }
+    }
 }
 
 /// The storage system; clones share it.
@@ -57,6 +73,7 @@ struct Inner {
 struct Timing {
     delays: HashMap<Operation, Delay>,
     begun: HashMap<(Operation, String), Instant>,
+    refusals: HashMap<Operation, String>,
 }
 
 impl Disks {
@@ -84,6 +101,26 @@ impl Disks {
         self.timing().delays.insert(operation, delay);
     }
 
+    /// Sets what the driver answers instead of doing an operation; with `None`, it does it again.
+    pub fn refuse(&self, operation: Operation, answer: Option<&str>) {
+        let mut timing = self.timing();
+        match answer {
+            Some(answer) => timing.refusals.insert(operation, answer.to_owned()),
+            None => timing.refusals.remove(&operation),
+        };
+    }
+
+    /// What the driver answers instead of doing an operation.
+    pub(crate) fn refusal(&self, operation: Operation) -> Option<String> {
+        self.timing().refusals.get(&operation).cloned()
+    }
+
+    /// Whether an operation was begun, by the first question how long it takes.
+    pub(crate) fn has_begun(&self, operation: Operation, name: &str) -> bool {
+        let timing = self.timing();
+        timing.begun.contains_key(&(operation, name.to_owned()))
+    }
+
     /// How much longer an operation takes; nothing once it is done. The first question begins it.
     pub(crate) fn remaining(&self, operation: Operation, name: &str) -> Option<Duration> {
         let mut timing = self.timing();
@@ -91,7 +128,8 @@ impl Disks {
             .begun
             .entry((operation, name.to_owned()))
             .or_insert_with(Instant::now);
-        match timing.delays.get(&operation).copied().unwrap_or_default() {
+        let delay = timing.delays.get(&operation).copied();
+        match delay.unwrap_or_else(|| operation.usual_delay()) {
             Delay::Of(delay) => delay
                 .checked_sub(begun.elapsed())
                 .filter(|left| !left.is_zero()),

@@ -46,6 +46,7 @@ impl Controller for Claims {
         if claim["status"]["phase"] == "Bound" {
             return Ok(None);
         }
+        modify_claim(store, claim, |claim| finalizers::add(claim, PROTECTION))?;
         if claim["spec"]["storageClassName"].is_null()
             && let Some(class) = default_class(store)
         {
@@ -90,7 +91,6 @@ fn bind_to(store: &Store, claim: &Object, volume: &Value) -> Result<(), Status> 
         set_volume_phase(volume, "Bound");
     })?;
     modify_claim(store, claim, |claim| {
-        finalizers::add(claim, PROTECTION);
         let annotations = object::map_mut(&mut claim["metadata"]["annotations"]);
         annotations.insert("pv.kubernetes.io/bind-completed".into(), "yes".into());
         claim["spec"]["volumeName"] = object::name(volume).into();

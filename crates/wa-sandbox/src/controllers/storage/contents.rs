@@ -1,18 +1,31 @@
 //! VolumeSnapshotContents: what a driver's `external-snapshotter` does with them, and the driver itself.
 //!
-//! A driver takes the snapshot at once; how long it then takes to be ready to use is the storage system's to say.
+//! How long the driver takes to answer, and how long the snapshot then takes to be ready to use, is the storage system's
+//! to say. While the driver has not answered, a deletion is not looked at, so that no snapshot is lost sight of; and the
+//! answer does not make the snapshotter look again, which it does only at its next resync.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Concerns, Controller, events::Recorder, finalizers};
+use super::super::{Concerns, Controller, RETRY, events::Recorder, finalizers};
 use super::{broken, snapshots};
 use crate::api::{Resource, Status, quantity, resources};
 use crate::disks::{Disks, Operation};
 use crate::store::{Object, Store, object};
 
 const BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
+
+/// On a content whose driver has been asked for the snapshot and has not answered, or not with its last word.
+const BEING_CREATED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
+/// The gRPC codes after which the driver may still be at work.
+const NOT_FINAL: [&str; 5] = [
+    "Aborted",
+    "Canceled",
+    "DeadlineExceeded",
+    "ResourceExhausted",
+    "Unavailable",
+];
 
 /// Takes and deletes the snapshots that contents stand for.
 #[derive(Debug)]
@@ -30,41 +43,90 @@ impl Controller for Contents {
     }
 
     fn reconcile(&self, store: &Store, content: &Object) -> Result<Option<Duration>, Status> {
+        let handle = handle(content);
         if object::is_terminating(content) {
-            return self.delete(store, content).map(|()| None);
+            let resync = || self.disks.remaining(Operation::Resync, &handle);
+            if is_being_created(content) {
+                resync();
+            } else if self.disks.has_begun(Operation::Resync, &handle)
+                && let Some(left) = resync()
+            {
+                return Ok(Some(left.min(RETRY)));
+            } else {
+                return self.delete(store, content).map(|()| None);
+            }
+        } else {
+            modify(store, content, |content| finalizers::add(content, BOUND))?;
         }
-        modify(store, content, |content| finalizers::add(content, BOUND))?;
         if content["status"]["readyToUse"] == true || !is_served(store, content) {
             return Ok(None);
         }
         let Some(volume) = volume_of(store, content) else {
-            return refuse(store, content).map(|()| None);
+            let handle = content["spec"]["source"]["volumeHandle"].as_str();
+            let handle = handle.unwrap_or_default();
+            let answer =
+                format!("rpc error: code = NotFound desc = source Volume ID {handle} not found");
+            return refuse(store, content, &answer).map(|()| None);
         };
+        if content["status"]["snapshotHandle"].is_null() {
+            return self.take(store, content, &volume);
+        }
+        self.make_ready(store, content, &volume)
+    }
+}
+
+impl Contents {
+    /// Asks the driver for the snapshot.
+    fn take(
+        &self,
+        store: &Store,
+        content: &Value,
+        volume: &Value,
+    ) -> Result<Option<Duration>, Status> {
         let handle = handle(content);
+        if let Some(left) = self.disks.remaining(Operation::TakeSnapshot, &handle) {
+            modify(store, content, |content| set_being_created(content, true))?;
+            return Ok(Some(left));
+        }
+        if let Some(answer) = self.disks.refusal(Operation::TakeSnapshot) {
+            return refuse(store, content, &answer).map(|()| Some(RETRY));
+        }
         self.disks
-            .snapshot(object::name(&volume), &handle)
+            .snapshot(object::name(volume), &handle)
             .map_err(|error| broken(&error))?;
-        let left = self.disks.remaining(Operation::Snapshot, &handle);
+        let taken = i64::try_from(jiff::Timestamp::now().as_nanosecond());
+        modify(store, content, |content| {
+            set_being_created(content, false);
+            let status = object::map_mut(&mut content["status"]);
+            status.insert("creationTime".into(), json!(taken.unwrap_or(i64::MAX)));
+            status.insert("snapshotHandle".into(), handle.into());
+            status.insert("readyToUse".into(), false.into());
+        })?;
+        // Its own change calls it again.
+        Ok(None)
+    }
+
+    fn make_ready(
+        &self,
+        store: &Store,
+        content: &Value,
+        volume: &Value,
+    ) -> Result<Option<Duration>, Status> {
+        if let Some(left) = self.disks.remaining(Operation::Snapshot, &handle(content)) {
+            return Ok(Some(left));
+        }
         let size = volume["spec"]["capacity"]["storage"]
             .as_str()
             .and_then(quantity::bytes);
         modify(store, content, |content| {
             let status = object::map_mut(&mut content["status"]);
-            let taken = i64::try_from(jiff::Timestamp::now().as_nanosecond());
-            status
-                .entry("creationTime")
-                .or_insert_with(|| json!(taken.unwrap_or(i64::MAX)));
-            status.insert("snapshotHandle".into(), handle.into());
-            status.insert("readyToUse".into(), left.is_none().into());
-            if left.is_none() {
-                status.insert("restoreSize".into(), json!(size.unwrap_or_default()));
-            }
+            status.remove("error");
+            status.insert("readyToUse".into(), true.into());
+            status.insert("restoreSize".into(), json!(size.unwrap_or_default()));
         })?;
-        Ok(left)
+        Ok(None)
     }
-}
 
-impl Contents {
     fn delete(&self, store: &Store, content: &Value) -> Result<(), Status> {
         if content["metadata"]["annotations"][snapshots::BEING_DELETED] != "yes" {
             return Ok(());
@@ -110,19 +172,37 @@ fn volume_of(store: &Store, content: &Value) -> Option<Object> {
     })
 }
 
-/// Says that the driver knows no such volume, as it is with the snapshot class of another driver.
-fn refuse(store: &Store, content: &Value) -> Result<(), Status> {
+fn is_being_created(content: &Value) -> bool {
+    content["metadata"]["annotations"]
+        .get(BEING_CREATED)
+        .is_some()
+}
+
+fn set_being_created(content: &mut Value, is_being_created: bool) {
+    if is_being_created {
+        let annotations = object::map_mut(&mut content["metadata"]["annotations"]);
+        annotations.insert(BEING_CREATED.into(), "yes".into());
+    } else if let Some(annotations) = content["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(BEING_CREATED);
+    }
+}
+
+/// Writes down that the driver took no snapshot, and why. Only when that is its last word is it no more at work.
+fn refuse(store: &Store, content: &Value, answer: &str) -> Result<(), Status> {
     let handle = content["spec"]["source"]["volumeHandle"]
         .as_str()
         .unwrap_or_default();
     let message = format!(
-        "Failed to check and update snapshot content: failed to take snapshot of the volume {handle}: \"rpc error: code = \
-         NotFound desc = source Volume ID {handle} not found\""
+        "Failed to check and update snapshot content: failed to take snapshot of the volume {handle}: {answer:?}"
     );
     if content["status"]["error"]["message"] == message.as_str() {
         return Ok(());
     }
+    let is_final = !NOT_FINAL
+        .iter()
+        .any(|code| answer.contains(&format!("code = {code} ")));
     modify(store, content, |content| {
+        set_being_created(content, !is_final);
         let status = object::map_mut(&mut content["status"]);
         status.insert("readyToUse".into(), false.into());
         let error = json!({ "message": message, "time": object::now() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::events::Recorder;
+use super::super::{events::Recorder, finalizers};
 use super::{RETRY, broken, claims, modify_claim, reference, snapshot_of, volumes};
 use crate::api::{Status, quantity, resources};
 use crate::disks::{Disks, Operation};
@@ -15,6 +15,9 @@ use crate::store::{Object, Store, object};
 /// The component whose events say why a claim is not bound.
 pub(super) const CONTROLLER: &str = "persistentvolume-controller";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+/// On a snapshot that a claim's volume is being filled from. Where the claim goes before that is done, nobody takes it
+/// off again.
+const SOURCE: &str = "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
 /// The driver whose volumes are on the disks of one node.
 const LOCAL_DRIVER: &str = "topolvm.io";
 
@@ -66,9 +69,6 @@ pub(super) fn provision(store: &Store, disks: &Disks, claim: &Object) -> Result<
     }
     let provisioner = class["provisioner"].as_str().unwrap_or_default();
     announce(store, claim, provisioner)?;
-    if let Some(left) = disks.remaining(Operation::Provision, &volume) {
-        return Ok(Outcome::Waits(Some(left)));
-    }
     let driver = Recorder {
         store,
         component: if is_in_tree(provisioner) {
@@ -77,22 +77,37 @@ pub(super) fn provision(store: &Store, disks: &Disks, claim: &Object) -> Result<
             provisioner
         },
     };
-    match content(store, claim, &class) {
-        Ok(None) => {}
-        Ok(Some(snapshot)) => disks
-            .restore(&snapshot, &volume)
-            .map_err(|error| broken(&error))?,
+    let fails = |why: &str| {
+        let message = format!("failed to provision volume with StorageClass {name:?}: {why}");
+        driver.warning(claim, "ProvisioningFailed", &message);
+        Ok(Outcome::Waits(Some(RETRY)))
+    };
+    let snapshot = match content(store, claim, &class) {
+        Ok(snapshot) => snapshot,
         Err(why) => {
             let source = &claim["spec"]["dataSource"];
             let text = |field: &str| source[field].as_str().unwrap_or_default().to_owned();
-            let message = format!(
-                "failed to provision volume with StorageClass {name:?}: error getting handle for DataSource Type {} by Name {}: {why}",
+            return fails(&format!(
+                "error getting handle for DataSource Type {} by Name {}: {why}",
                 text("kind"),
                 text("name")
-            );
-            driver.warning(claim, "ProvisioningFailed", &message);
-            return Ok(Outcome::Waits(Some(RETRY)));
+            ));
         }
+    };
+    if let Some(answer) = disks.refusal(Operation::Provision) {
+        return fails(&answer);
+    }
+    if snapshot.is_some() {
+        modify_source(store, claim, |snapshot| finalizers::add(snapshot, SOURCE))?;
+    }
+    if let Some(left) = disks.remaining(Operation::Provision, &volume) {
+        return Ok(Outcome::Waits(Some(left)));
+    }
+    if let Some(snapshot) = &snapshot {
+        disks
+            .restore(snapshot, &volume)
+            .map_err(|error| broken(&error))?;
+        modify_source(store, claim, |snapshot| finalizers::drop(snapshot, SOURCE))?;
     }
     let made = store.create(&resources::VOLUMES, manifest(claim, &class, &volume))?;
     let message = if is_in_tree(provisioner) {
@@ -102,6 +117,23 @@ pub(super) fn provision(store: &Store, disks: &Disks, claim: &Object) -> Result<
     };
     driver.normal(claim, "ProvisioningSucceeded", &message);
     Ok(Outcome::Provisioned(made))
+}
+
+/// Changes the snapshot that a claim is filled from.
+fn modify_source(
+    store: &Store,
+    claim: &Value,
+    change: impl FnOnce(&mut Value),
+) -> Result<(), Status> {
+    let name = snapshot_of(claim).unwrap_or_default();
+    store
+        .modify(
+            &resources::SNAPSHOTS,
+            object::namespace(claim),
+            name,
+            change,
+        )
+        .map(drop)
 }
 
 /// Whether the volume controller makes the volume itself, instead of a driver's own program.

@@ -1,7 +1,7 @@
 //! VolumeSnapshots: what the snapshot controller does with them.
 //!
 //! Left out: snapshots of contents made before (`source.volumeSnapshotContentName`), groups, and the finalizer on the
-//! claim while its snapshot is taken, which takes no time here.
+//! claim while its snapshot is taken.
 
 use std::time::Duration;
 

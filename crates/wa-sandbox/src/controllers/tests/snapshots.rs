@@ -170,6 +170,96 @@ async fn a_snapshot_that_never_gets_ready_fills_no_claim_and_outlives_the_one_th
     in_time(cluster.gone(&resources::SNAPSHOTS, "cpd", "snap")).await;
 }
 
+/// Waits until the driver has been asked for the snapshot, and returns the content's name.
+async fn being_taken(cluster: &Cluster) -> String {
+    let bound = cluster.until(&resources::SNAPSHOTS, "snap", |one| {
+        one["status"]["boundVolumeSnapshotContentName"].is_string()
+    });
+    let bound = in_time(bound).await;
+    let name = bound["status"]["boundVolumeSnapshotContentName"].as_str();
+    let name = name.expect("a name").to_owned();
+    let asked = cluster.until(&resources::SNAPSHOT_CONTENTS, &name, |one| {
+        one["metadata"]["annotations"]
+            .get("snapshot.storage.kubernetes.io/volumesnapshot-being-created")
+            .is_some()
+    });
+    in_time(asked).await;
+    name
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_deleted_while_its_driver_takes_it_stays_until_the_resync() {
+    let cluster = cluster_with_dumps().await;
+    let disks = &cluster.disks;
+    disks.set_delay(Operation::TakeSnapshot, Delay::Never);
+    cluster.create(&resources::SNAPSHOTS, snapshot(Some("snapclass")));
+    let content = being_taken(&cluster).await;
+    delete(&cluster, &resources::SNAPSHOTS, "snap");
+    disks.set_delay(Operation::TakeSnapshot, Delay::default());
+    let taken = cluster.until(&resources::SNAPSHOT_CONTENTS, &content, |one| {
+        one["status"]["readyToUse"] == true && object::is_terminating(one)
+    });
+    in_time(taken).await;
+    let left = cluster.get(&resources::SNAPSHOTS, "snap");
+    assert_eq!(
+        left["metadata"]["finalizers"],
+        json!(["snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"])
+    );
+    assert_ne!(left["status"]["readyToUse"], true);
+
+    disks.set_delay(Operation::Resync, Delay::default());
+    in_time(cluster.gone(&resources::SNAPSHOTS, "cpd", "snap")).await;
+    in_time(cluster.gone(&resources::SNAPSHOT_CONTENTS, "", &content)).await;
+}
+
+#[tokio::test]
+async fn a_driver_that_may_still_be_at_work_recovers_and_one_that_refused_is_done() {
+    for (answer, stays) in [
+        ("rpc error: code = DeadlineExceeded desc = too slow", true),
+        ("rpc error: code = InvalidArgument desc = no pool", false),
+    ] {
+        let cluster = cluster_with_dumps().await;
+        let disks = &cluster.disks;
+        disks.refuse(Operation::TakeSnapshot, Some(answer));
+        cluster.create(&resources::SNAPSHOTS, snapshot(Some("snapclass")));
+        let failed = cluster.until(&resources::SNAPSHOTS, "snap", |one| {
+            one["status"]["error"]["message"].is_string()
+        });
+        in_time(failed).await;
+        if stays {
+            disks.refuse(Operation::TakeSnapshot, None);
+            let recovered = ready(&cluster).await;
+            assert_eq!(recovered["status"]["error"], Value::Null);
+        }
+        delete(&cluster, &resources::SNAPSHOTS, "snap");
+        in_time(cluster.gone(&resources::SNAPSHOTS, "cpd", "snap")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_whose_claim_went_while_it_was_filled_stays_for_good() {
+    let cluster = cluster_with_dumps().await;
+    cluster.create(&resources::SNAPSHOTS, snapshot(Some("snapclass")));
+    ready(&cluster).await;
+    cluster.disks.set_delay(Operation::Provision, Delay::Never);
+    cluster.create(&resources::CLAIMS, restored("restored", "10Gi"));
+    let source = cluster.until(&resources::SNAPSHOTS, "snap", |one| {
+        one["metadata"]["finalizers"]
+            .to_string()
+            .contains("provisioner.storage")
+    });
+    in_time(source).await;
+    delete(&cluster, &resources::CLAIMS, "restored");
+    in_time(cluster.gone(&resources::CLAIMS, "cpd", "restored")).await;
+    delete(&cluster, &resources::SNAPSHOTS, "snap");
+    let left = cluster.until(&resources::SNAPSHOTS, "snap", |one| {
+        object::is_terminating(one)
+            && *one.pointer("/metadata/finalizers").unwrap_or(&Value::Null)
+                == json!(["provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection"])
+    });
+    in_time(left).await;
+}
+
 #[tokio::test]
 async fn a_snapshot_of_a_class_that_does_not_fit_says_so_in_its_status() {
     for (name, reason, expected) in [
