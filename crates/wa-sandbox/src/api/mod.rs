@@ -4,7 +4,7 @@
 //! ([`users`]), allowed or refused, and then answered by `discovery`, by `streams` (exec, attach, log), or by
 //! `objects`.
 //!
-//! Left out: admission webhooks, priority and fairness, CBOR, answers in protobuf, aggregation.
+//! Left out: admission webhooks (but for faults that act like some), priority and fairness, CBOR, answers in protobuf, aggregation.
 
 mod admin;
 mod discovery;
@@ -36,7 +36,7 @@ pub use server::{Server, ServerError};
 pub use status::{Cause, Status};
 pub use tls::TlsError;
 
-use crate::faults::{Effect, Faults, StreamFaults};
+use crate::faults::{Effect, Faults, RequestFaults};
 use crate::store::Store;
 use request::RequestInfo;
 use users::{Action, Caller, Users};
@@ -52,7 +52,7 @@ pub struct Api {
     pub users: Users,
     /// Where requests are noted.
     pub requests: RequestLog,
-    /// Answers `pods/{exec,attach,log}`. Its requests carry [`RequestInfo`], [`Caller`] and [`StreamFaults`].
+    /// Answers `pods/{exec,attach,log}`. Its requests carry [`RequestInfo`], [`Caller`] and [`RequestFaults`].
     pub streams: Router,
 }
 
@@ -114,11 +114,11 @@ impl Api {
             return discovery::answer(self, &request, path);
         }
         self.authorize(&caller, &info, &request)?;
+        request.extensions_mut().insert(RequestFaults(effects));
         if info.resource == "pods"
             && info.group.is_empty()
             && matches!(info.subresource.as_str(), "exec" | "attach" | "log")
         {
-            request.extensions_mut().insert(StreamFaults(effects));
             request.extensions_mut().insert(info);
             request.extensions_mut().insert(caller);
             let Ok(answer) = TowerToHyperService::new(self.streams.clone())

@@ -31,7 +31,10 @@ const EFFECTS: &str = r#"Effects:
   {"type":"dropUpgrade"}                           pass no WebSockets on, as some proxies do
   {"type":"refuseConnections"}                     be gone until the fault is cleared
   {"type":"expireToken"}                           answer 401
-  {"type":"forbid","verb":"get","resource":"pods"} take a permission away"#;
+  {"type":"forbid","verb":"get","resource":"pods"} take a permission away
+  {"type":"requireLabel","label":"team"}           refuse new pods that lack the label
+  {"type":"injectSidecar","container":{"name":"x","image":"y"}}
+                                                   put the container into new pods"#;
 
 #[derive(Debug, Subcommand)]
 enum Action {

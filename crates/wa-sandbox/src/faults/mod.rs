@@ -1,7 +1,7 @@
 //! Things that go wrong on purpose: which requests, how often, and in which way.
 //!
-//! The API server applies the effects that concern a whole request; those that concern the bytes of a stream travel
-//! with the request as [`StreamFaults`] and are applied by `streams`.
+//! The API server applies the effects that concern a whole request; those that concern the bytes of a stream, or an object
+//! that is created, travel with the request as [`RequestFaults`] and are applied by `streams` and `objects`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -120,6 +120,16 @@ pub enum Effect {
         #[serde(default)]
         subresource: String,
     },
+    /// Puts a container into every new pod, before its own, as the webhook of a service mesh does. A pod with the annotation `sidecar.istio.io/inject: "false"` is spared.
+    InjectSidecar {
+        /// The container.
+        container: serde_json::Value,
+    },
+    /// Refuses new pods that lack a label, as an admission policy does.
+    RequireLabel {
+        /// Its key.
+        label: String,
+    },
     /// Drops the end of stdout and yet reports success.
     ShortenStdout {
         /// Bytes dropped.
@@ -127,9 +137,9 @@ pub enum Effect {
     },
 }
 
-/// The effects that `streams` has to apply to the request they travel with (a request extension).
+/// The effects that `streams` and `objects` have to apply to the request they travel with (a request extension).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StreamFaults(pub Vec<Effect>);
+pub struct RequestFaults(pub Vec<Effect>);
 
 /// The faults in force; clones share them.
 #[derive(Debug, Clone)]

@@ -8,14 +8,14 @@ use axum::{
 use super::{faults::Plan, options::Query, session::Session, spdy, wants_upgrade, websocket};
 use crate::{
     api::{Status, respond},
-    faults::{Effect, StreamFaults},
+    faults::{Effect, RequestFaults},
     node::Node,
 };
 
 pub(super) async fn answer(
     State(node): State<Node>,
     Path((namespace, pod)): Path<(String, String)>,
-    Extension(StreamFaults(effects)): Extension<StreamFaults>,
+    Extension(RequestFaults(effects)): Extension<RequestFaults>,
     request: Request,
 ) -> Response {
     open(node, &namespace, &pod, &effects, request).unwrap_or_else(|status| respond::error(&status))

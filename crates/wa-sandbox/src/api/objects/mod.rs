@@ -1,5 +1,6 @@
 //! Requests for objects: reading, writing, watching, patching, deleting, of every kind alike.
 
+mod admission;
 pub(super) mod body;
 mod delete;
 mod managed;

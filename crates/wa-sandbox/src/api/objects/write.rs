@@ -5,8 +5,9 @@ use axum::response::Response;
 use http::HeaderValue;
 use serde_json::Value;
 
-use super::{ObjectRequest, body, managed};
+use super::{ObjectRequest, admission, body, managed};
 use crate::api::{Status, resources};
+use crate::faults::RequestFaults;
 use crate::store::{Part, object};
 
 impl ObjectRequest<'_> {
@@ -14,9 +15,11 @@ impl ObjectRequest<'_> {
         if !self.info.name.is_empty() {
             return Err(Status::method_not_allowed());
         }
+        let faults = request.extensions().get::<RequestFaults>().cloned();
         let mut sent = body::object(self.resource, request).await?;
         self.check_place(&mut sent)?;
         self.drop_status(&mut sent);
+        admission::admit(self.resource, &faults.unwrap_or_default(), &mut sent)?;
         let warning = finalizer_warning(self.resource, &sent);
         let created =
             self.api
