@@ -97,17 +97,12 @@ fn a_signal_at_any_step_of_the_work_undoes_what_was_made() {
 #[test]
 fn a_signal_while_waiting_for_what_never_gets_ready_undoes_what_was_made() {
     let world = World::shared();
-    for (operation, step) in [
-        (Operation::Snapshot, WAITS_FOR_SNAPSHOT),
-        (Operation::Provision, WAITS_FOR_POD),
-    ] {
-        let disks = world.sandbox().disks();
-        disks.set_delay(operation, Delay::Never);
-        let outcome = world.signal_pvc_at(step, Signal::INT, SNAPSHOT);
-        disks.set_delay(operation, Delay::default());
-        outcome.expect_code(130);
-        world.expect_nothing_left();
-    }
+    let disks = world.sandbox().disks();
+    disks.set_delay(Operation::Snapshot, Delay::Never);
+    let outcome = world.signal_pvc_at(WAITS_FOR_SNAPSHOT, Signal::INT, SNAPSHOT);
+    disks.set_delay(Operation::Snapshot, Delay::default());
+    outcome.expect_code(130);
+    world.expect_nothing_left();
 }
 
 #[test]

@@ -9,9 +9,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use end_to_end::{Outcome, Request, World, binary, run, wait_until};
+use end_to_end::{Outcome, Request, World, binary, run};
 use serde_json::{Value, json};
-use wa_sandbox::disks::{Delay, Operation};
+use wa_sandbox::disks::{Delay, Disks, Operation};
 use wa_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::Storage;
 
@@ -193,74 +193,56 @@ fn a_snapshot_that_fails_says_why_in_the_controllers_words() {
     outcome.expect_error(&["failed", "with class nosuch", "nosuch", "not found"]);
 }
 
+/// A pull whose restored claim gets no volume, until the pull gives up.
+#[track_caller]
+fn refused_without_volume(world: &World, set: impl Fn(&Disks, bool), timeout: &str) -> Outcome {
+    const DELETES_POD: Request = ("DELETE", "/pods/");
+    let disks = world.sandbox().disks();
+    set(disks, true);
+    let scratch = world.scratch();
+    let way = ["pull", "--latest", "--via", "snapshot", "--timeout"];
+    let mut pull = world.start_pvc(scratch.path(), &[&way[..], &[timeout]].concat());
+    pull.until(DELETES_POD);
+    set(disks, false);
+    let outcome = pull.end().expect_code(1);
+    world.expect_nothing_left();
+    outcome
+}
+
 #[test]
 fn a_claim_that_is_not_bound_is_given_up_and_everything_removed() {
     let world = World::shared();
-    let disks = world.sandbox().disks();
-    disks.set_delay(Operation::Provision, Delay::Never);
-    let outcome = refused(&world, &["--via", "snapshot", "--timeout", "3s"]);
-    disks.set_delay(Operation::Provision, Delay::default());
-    outcome.expect_error(&["unbound", "undone"]);
+    let never = |disks: &Disks, on| {
+        let delay = if on { Delay::Never } else { Delay::default() };
+        disks.set_delay(Operation::Provision, delay);
+    };
+    refused_without_volume(&world, never, "3s").expect_error(&["unbound", "undone"]);
 }
 
-/// A pull whose restored claim gets no volume, of which the provisioner says this.
-fn refused_by_provisioner(world: &World, message: &str, timeout: &str) -> Outcome {
-    const CREATES_CLAIM: Request = ("POST", "/persistentvolumeclaims");
-    let disks = world.sandbox().disks();
-    disks.set_delay(Operation::Provision, Delay::Never);
-    let scratch = world.scratch();
-    let arguments = [
-        "pull",
-        "--latest",
-        "--via",
-        "snapshot",
-        "--timeout",
-        timeout,
-    ];
-    let mut pull = world.start_pvc(scratch.path(), &arguments);
-    pull.until(CREATES_CLAIM);
-    wait_until("the claim is there", || !our_claims(world).is_empty());
-    let claim = &our_claims(world)[0];
-    let now = claim["metadata"]["creationTimestamp"].clone();
-    world.create(&json!({
-        "apiVersion": "v1", "kind": "Event", "type": "Warning",
-        "metadata": {"generateName": "failed-", "namespace": "cpd"},
-        "reason": "ProvisioningFailed", "message": message,
-        "involvedObject": {
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "cpd",
-            "name": claim["metadata"]["name"], "uid": claim["metadata"]["uid"],
-        },
-        "firstTimestamp": now, "lastTimestamp": now,
-    }));
-    let outcome = pull.end();
-    disks.set_delay(Operation::Provision, Delay::default());
-    world.expect_nothing_left();
-    outcome
+/// The same, where the provisioner says this.
+#[track_caller]
+fn refused_by_provisioner(world: &World, answer: &str, timeout: &str) -> Outcome {
+    let refuses =
+        |disks: &Disks, on: bool| disks.refuse(Operation::Provision, on.then_some(answer));
+    refused_without_volume(world, refuses, timeout)
 }
 
 #[test]
 fn a_claim_that_its_provisioner_keeps_refusing_fails_fast_with_its_words() {
     let world = World::shared();
     let full = "quota of the pool is used up";
-    refused_by_provisioner(&world, full, "5m")
-        .expect_code(1)
-        .expect_error(&["gets no volume", full, "undone"]);
+    refused_by_provisioner(&world, full, "5m").expect_error(&["gets no volume", full, "undone"]);
 }
 
 #[test]
 fn a_claim_whose_copy_is_under_way_is_waited_for() {
     let world = World::shared();
     let under_way = "rpc error: code = Aborted desc = clone is already in progress";
-    refused_by_provisioner(&world, under_way, "24s")
-        .expect_code(1)
-        .expect_error(&["gets no volume", under_way, "not running after 24"]);
-}
-
-/// The claims that the plugin has made.
-fn our_claims(world: &World) -> Vec<Value> {
-    let ours = ["get", "pvc", "-l", "kubectl-wa/run", "-o", "json"];
-    let list: Value = serde_json::from_str(&world.kubectl(&ours)).unwrap();
-    list["items"].as_array().unwrap().clone()
+    refused_by_provisioner(&world, under_way, "24s").expect_error(&[
+        "gets no volume",
+        under_way,
+        "not running after 24",
+    ]);
 }
 
 #[test]

@@ -13,15 +13,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
-use wa_common::cluster::run::{Change, Recorded, Run, RunError};
+use wa_common::cluster::run::{Change, Recorded, Run, RunError, Undoing};
 use wa_common::report::{Event, Reporter};
 
-use crate::reach::{PortworxMount, volume_snapshots};
+use crate::driver::{WORKS_AT_MOST, claim_at_rest, snapshot_at_rest, volume_snapshots};
+use crate::reach::PortworxMount;
 
 /// This plugin's name in the records.
 pub(crate) const PLUGIN: &str = "wa-pvc";
 /// How long an object may take to be gone: a node unmounts and detaches the volume first.
 const GONE_WITHIN: Duration = Duration::from_secs(100);
+/// How long the requests may take beside that.
+const REQUESTS: Duration = Duration::from_secs(20);
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,26 +68,37 @@ impl Change for VolumeChange {
         }
     }
 
-    async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
+    async fn undo(&self, undoing: Undoing<'_>) -> anyhow::Result<()> {
+        let run = undoing.run;
         ensure!(
             self.is_of(run),
             "the record of {run} is not what this plugin writes, and nothing was done; look at its lease"
         );
         match self {
-            Self::Pod { name } => cluster.delete::<Pod>(name, run, GONE_WITHIN).await?,
+            Self::Pod { name } => undoing.delete::<Pod>(name, GONE_WITHIN).await?,
             Self::Claim { name } => {
-                cluster
-                    .delete::<PersistentVolumeClaim>(name, run, GONE_WITHIN)
+                claim_at_rest(undoing, name).await?;
+                undoing
+                    .delete::<PersistentVolumeClaim>(name, GONE_WITHIN)
                     .await?;
             }
             Self::Snapshot { name } => {
-                cluster
-                    .delete_custom(&volume_snapshots(), name, run, GONE_WITHIN)
+                snapshot_at_rest(undoing, name).await?;
+                undoing
+                    .delete_custom(&volume_snapshots(), name, GONE_WITHIN)
                     .await?;
             }
-            Self::Portworx(mount) => mount.undo(cluster).await?,
+            Self::Portworx(mount) => mount.undo(undoing.cluster).await?,
         }
         Ok(())
+    }
+
+    fn undone_within(&self) -> Duration {
+        let driver = match self {
+            Self::Claim { .. } | Self::Snapshot { .. } => WORKS_AT_MOST,
+            Self::Pod { .. } | Self::Portworx(_) => Duration::ZERO,
+        };
+        driver + GONE_WITHIN + REQUESTS
     }
 
     fn by_hand(&self, namespace: &str, run: &str) -> String {

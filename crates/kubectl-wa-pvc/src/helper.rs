@@ -4,17 +4,16 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, PodSpec};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodSpec};
 use kube_transfer::PodContainer;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wa_common::cluster::Cluster;
 use wa_common::cluster::helper_pod::{self, HelperPodSpec};
-use wa_common::report::printable;
 
 use crate::change::{VolumeChange, VolumeRun};
 use crate::driver;
-use crate::survey::Template;
+use crate::survey::{Template, is_bound};
 
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.
 const LIFETIME: Duration = Duration::from_hours(24);
@@ -23,7 +22,6 @@ const CLAIM_PATH: &str = "/volume";
 /// A provisioner that has failed for this long does not succeed by itself.
 const PROVISIONING_GRACE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-const PROVISIONING_FAILED: &str = "ProvisioningFailed";
 
 /// A helper pod to be.
 #[derive(Debug, Clone)]
@@ -121,7 +119,12 @@ async fn claim_that_fails(cluster: &Cluster, claim: &str, passing: &mut Option<S
     let mut failing: Option<Instant> = None;
     loop {
         sleep(LOOK_EVERY).await;
-        let failure = provisioning_failure(cluster, claim).await;
+        let failure = match cluster.find::<PersistentVolumeClaim>(claim).await {
+            Ok(Some(found)) if !is_bound(&found) => {
+                driver::provisioning_failure(cluster, &found).await
+            }
+            _ => None,
+        };
         let (passes, fails): (Option<String>, _) = match failure {
             Some(why) if driver::may_pass(&why) => (Some(why), None),
             failure => (None, failure),
@@ -137,21 +140,4 @@ async fn claim_that_fails(cluster: &Cluster, claim: &str, passing: &mut Option<S
             Some(_) => {}
         }
     }
-}
-
-/// What the provisioner of an unbound claim said last, where that is a failure.
-async fn provisioning_failure(cluster: &Cluster, claim: &str) -> Option<String> {
-    let found: PersistentVolumeClaim = cluster.find(claim).await.ok()??;
-    if found.status?.phase.as_deref() == Some("Bound") {
-        return None;
-    }
-    let about_claim =
-        format!("involvedObject.kind=PersistentVolumeClaim,involvedObject.name={claim}");
-    let events: Vec<Event> = cluster.explanations(&about_claim).await;
-    let failures = events.into_iter().filter(|event| {
-        event.reason.as_deref() == Some(PROVISIONING_FAILED)
-            && event.involved_object.uid == found.metadata.uid
-    });
-    let last = failures.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
-    last.message.map(|message| printable(&message).into_owned())
 }

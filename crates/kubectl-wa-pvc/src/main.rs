@@ -6,6 +6,7 @@ mod driver;
 mod fetch;
 mod files;
 mod helper;
+mod quantity;
 mod reach;
 mod selection;
 mod survey;

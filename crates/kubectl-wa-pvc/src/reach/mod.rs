@@ -6,6 +6,7 @@
 mod debug;
 mod pod;
 mod portworx;
+mod restored;
 mod snapshot;
 
 use std::fmt;
@@ -26,7 +27,6 @@ use debug::DebugPlan;
 pub(crate) use portworx::PortworxMount;
 use portworx::PortworxPlan;
 use snapshot::SnapshotPlan;
-pub(crate) use snapshot::volume_snapshots;
 
 /// How to reach the volume, and what to do it with.
 #[derive(Debug, Clone, clap::Args)]

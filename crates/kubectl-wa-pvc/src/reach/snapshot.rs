@@ -10,35 +10,27 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_transfer::PodContainer;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 use wa_common::report::{elapsed, printable};
 
+use super::restored::RestoredClaim;
 use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
 use crate::change::{VolumeChange, VolumeRun};
-use crate::driver;
+use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
 use crate::helper::Helper;
 use crate::survey::{Survey, if_allowed};
 
-const GROUP: &str = "snapshot.storage.k8s.io";
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 /// The policy of classes whose snapshots and volumes outlive the objects that stand for them.
 const RETAIN: &str = "Retain";
 /// An error that a snapshot shows for this long is not one that passes.
 const ERROR_GRACE: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What the snapshot controller leaves in the status when two of its own writes met; it tries again by itself.
-const CONFLICT: &str = "the object has been modified";
-
-/// VolumeSnapshots of a CSI driver.
-pub(crate) fn volume_snapshots() -> ApiResource {
-    let kind = GroupVersionKind::gvk(GROUP, "v1", "VolumeSnapshot");
-    ApiResource::from_gvk_with_plural(&kind, "volumesnapshots")
-}
 
 fn volume_snapshot_classes() -> ApiResource {
-    let kind = GroupVersionKind::gvk(GROUP, "v1", "VolumeSnapshotClass");
+    let kind = GroupVersionKind::gvk(SNAPSHOT_GROUP, "v1", "VolumeSnapshotClass");
     ApiResource::from_gvk_with_plural(&kind, "volumesnapshotclasses")
 }
 
@@ -50,15 +42,6 @@ pub(crate) struct SnapshotPlan {
     /// What the claim made from the snapshot takes over from the one that was snapshotted.
     restored: RestoredClaim,
     helper: Helper,
-}
-
-#[derive(Debug)]
-struct RestoredClaim {
-    storage_class: Option<String>,
-    access_modes: Vec<String>,
-    volume_mode: Option<String>,
-    /// The size where the snapshot does not tell its own.
-    capacity: Option<String>,
 }
 
 impl fmt::Display for SnapshotPlan {
@@ -111,7 +94,7 @@ pub(super) async fn plan(
 
 fn needed() -> Vec<Permission> {
     let verbs = ["create", "get", "delete"];
-    let snapshots = verbs.map(|verb| Permission::new(verb, GROUP, "volumesnapshots"));
+    let snapshots = verbs.map(|verb| Permission::new(verb, SNAPSHOT_GROUP, "volumesnapshots"));
     let claims = verbs.map(|verb| Permission::new(verb, "", "persistentvolumeclaims"));
     [
         snapshots.to_vec(),
@@ -225,35 +208,6 @@ async fn storage_class_obstacle(
     }))
 }
 
-impl RestoredClaim {
-    fn like(survey: &Survey, args: &ReachArgs) -> Self {
-        let spec = survey.claim.spec.as_ref();
-        let own_class = || survey.class_name().map(str::to_owned);
-        Self {
-            storage_class: args.storage_class.clone().or_else(own_class),
-            access_modes: survey.access_modes().to_vec(),
-            volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
-            capacity: survey.capacity().map(str::to_owned),
-        }
-    }
-
-    /// At least as large as the snapshot: drivers refuse a smaller one.
-    fn object(&self, name: &str, snapshot: &str, restore_size: Option<&str>) -> Value {
-        let size = restore_size.or(self.capacity.as_deref());
-        json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": { "name": name },
-            "spec": {
-                "accessModes": self.access_modes,
-                "storageClassName": self.storage_class,
-                "volumeMode": self.volume_mode,
-                "resources": { "requests": { "storage": size.unwrap_or("1Gi") } },
-                "dataSource": { "apiGroup": GROUP, "kind": "VolumeSnapshot", "name": snapshot },
-            },
-        })
-    }
-}
-
 impl SnapshotPlan {
     pub(super) async fn open(
         &self,
@@ -276,7 +230,7 @@ impl SnapshotPlan {
     async fn take(&self, run: &VolumeRun) -> anyhow::Result<String> {
         let name = run.name("snapshot");
         let object = json!({
-            "apiVersion": format!("{GROUP}/v1"), "kind": "VolumeSnapshot",
+            "apiVersion": format!("{SNAPSHOT_GROUP}/v1"), "kind": "VolumeSnapshot",
             "metadata": { "name": name },
             "spec": {
                 "volumeSnapshotClassName": self.snapshot_class,
@@ -318,10 +272,12 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
         let Some(snapshot) = snapshot else {
             bail!("snapshot {name} is gone; somebody has deleted it");
         };
+        if snapshot.metadata.deletion_timestamp.is_some() {
+            bail!("snapshot {name} is being deleted by somebody else; run the command again");
+        }
         let status = &snapshot.data["status"];
         if status["readyToUse"] == true {
-            let size = status["restoreSize"].as_str();
-            return Ok(size.filter(|size| *size != "0").map(str::to_owned));
+            return Ok(status["restoreSize"].as_str().map(str::to_owned));
         }
         let late = started.elapsed() >= timeout;
         let error = status["error"]["message"].as_str();
@@ -345,45 +301,11 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
     }
 }
 
-/// Whether an error of a snapshot is to be taken for its last.
-fn is_lasting(error: &str) -> bool {
-    !error.contains(CONFLICT) && !driver::may_pass(error)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
-
-    #[test]
-    fn a_restored_claim_is_as_large_as_the_snapshot_and_otherwise_like_its_source() {
-        let claim = RestoredClaim {
-            storage_class: Some("ceph".to_owned()),
-            access_modes: vec!["ReadWriteOnce".to_owned()],
-            volume_mode: Some("Filesystem".to_owned()),
-            capacity: Some("10Gi".to_owned()),
-        };
-        let size = |restore_size| {
-            claim.object("c", "s", restore_size)["spec"]["resources"]["requests"]["storage"].clone()
-        };
-        assert_eq!(size(Some("12Gi")), "12Gi");
-        assert_eq!(size(None), "10Gi");
-        let object = claim.object("c", "s", None);
-        assert_eq!(object["spec"]["storageClassName"], "ceph");
-        assert_eq!(object["spec"]["dataSource"]["name"], "s");
-    }
-
-    #[test]
-    fn a_snapshot_that_is_still_being_made_has_not_failed() {
-        assert!(is_lasting(
-            "rpc error: code = InvalidArgument desc = no such pool"
-        ));
-        assert!(!is_lasting(
-            "rpc error: code = DeadlineExceeded desc = not yet"
-        ));
-        assert!(!is_lasting(
-            "Operation cannot be fulfilled: the object has been modified"
-        ));
-    }
 
     fn class(name: &str, policy: &str, annotations: &Value) -> DynamicObject {
         serde_json::from_value(json!({

@@ -14,17 +14,13 @@ use kube::ResourceExt as _;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 
+use crate::driver::{PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER};
 use crate::reach::missing_permissions;
 pub(crate) use mounts::{Mount, Place, Template};
 use mounts::{
     as_admitted, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts,
 };
 
-/// Where a claim's provisioner is noted on the claim itself, newest first.
-const PROVISIONER_NOTES: [&str; 2] = [
-    "volume.kubernetes.io/storage-provisioner",
-    "volume.beta.kubernetes.io/storage-provisioner",
-];
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const READ_WRITE_ONCE: &str = "ReadWriteOnce";
 const SEVERAL_NODES: [&str; 2] = ["ReadWriteMany", "ReadOnlyMany"];
@@ -99,14 +95,11 @@ impl Survey {
 
     /// `Bound`, `Pending` or `Lost`.
     pub(crate) fn phase(&self) -> &str {
-        let status = self.claim.status.as_ref();
-        status
-            .and_then(|status| status.phase.as_deref())
-            .unwrap_or("Pending")
+        phase(&self.claim)
     }
 
     pub(crate) fn is_bound(&self) -> bool {
-        self.phase() == "Bound"
+        is_bound(&self.claim)
     }
 
     /// The name of the bound volume.
@@ -197,7 +190,7 @@ impl Survey {
         let waits_for_pod = || {
             let mode = self.class.as_ref().map(|class| &class.volume_binding_mode);
             // A class that the user may not read may be of that kind.
-            mode.is_none_or(|mode| mode.as_deref() == Some("WaitForFirstConsumer"))
+            mode.is_none_or(|mode| mode.as_deref() == Some(WAIT_FOR_FIRST_CONSUMER))
         };
         self.is_bound() || self.phase() == "Pending" && waits_for_pod()
     }
@@ -273,6 +266,17 @@ async fn require_permissions(cluster: &Cluster, instance_named: bool) -> anyhow:
         missing.join("; ")
     );
     Ok(())
+}
+
+fn phase(claim: &PersistentVolumeClaim) -> &str {
+    let status = claim.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    phase.unwrap_or("Pending")
+}
+
+/// Whether a claim has its volume.
+pub(crate) fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    phase(claim) == "Bound"
 }
 
 fn volume_name(claim: &PersistentVolumeClaim) -> Option<&str> {

@@ -1,5 +1,5 @@
-//! A small API server in this process, for tests: it stores objects, guards them by uid and resourceVersion, keeps a log
-//! of the requests, and refuses what it is told to.
+//! A small API server in this process, for tests: it stores objects, guards them by uid, resourceVersion and finalizers,
+//! keeps a log of the requests, and refuses what it is told to.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -210,6 +210,12 @@ impl State {
             if !meets("uid", &guard["uid"]) || !meets("resourceVersion", &guard["resourceVersion"])
             {
                 return failure(StatusCode::CONFLICT);
+            }
+            let kept = found["metadata"]["finalizers"].as_array();
+            if kept.is_some_and(|finalizers| !finalizers.is_empty()) {
+                let mut going = found;
+                going["metadata"]["deletionTimestamp"] = "2026-11-22T20:30:00Z".into();
+                return (StatusCode::OK, self.store(path.to_owned(), going));
             }
             self.objects.remove(path);
             return (

@@ -11,12 +11,14 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-use super::run::{RUN_LABEL, Recorded};
+use super::run::{RUN_LABEL, Recorded, Undoing};
 use super::{Cluster, ClusterError};
-use crate::report::printable;
+use crate::report::{elapsed, printable};
 
 /// How often it is looked whether a deleted object is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What a user waits for without asking why.
+const SILENT: Duration = Duration::from_secs(3);
 
 /// Why an object is not deleted.
 #[derive(Debug, Error)]
@@ -36,8 +38,9 @@ pub enum DeletionError {
     },
     /// It is deleted, but not gone.
     #[error(
-        "{what} is still there {after:?} after it was deleted{}",
-        waiting_for(finalizers)
+        "{what} is still there {} after it was deleted: it waits for {}",
+        elapsed(*after),
+        waits_for(finalizers)
     )]
     StillThere {
         /// Kind and name.
@@ -49,11 +52,12 @@ pub enum DeletionError {
     },
 }
 
-fn waiting_for(finalizers: &[String]) -> String {
+/// Who has not agreed to the end of an object that is deleted.
+fn waits_for(finalizers: &[String]) -> String {
     if finalizers.is_empty() {
-        return ": its node has not confirmed its end".to_owned();
+        return "its node to confirm its end".to_owned();
     }
-    format!(": it waits for {}", printable(&finalizers.join(", ")))
+    printable(&finalizers.join(", ")).into_owned()
 }
 
 impl Cluster {
@@ -93,39 +97,6 @@ impl Cluster {
             .await
     }
 
-    /// Deletes the object called `name` if the run called `run` created it, and waits until it is gone. Succeeds where
-    /// there is none.
-    pub async fn delete<K>(
-        &self,
-        name: &str,
-        run: &str,
-        limit: Duration,
-    ) -> Result<(), DeletionError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned,
-    {
-        let api: Api<K> = Api::namespaced(self.client().clone(), self.namespace());
-        let what = format!("{} {name}", K::kind(&()).to_lowercase());
-        self.delete_object(&api, &what, name, run, limit).await
-    }
-
-    /// As [`Cluster::delete`], for a custom resource. Where its kind is not known, there is none.
-    pub async fn delete_custom(
-        &self,
-        kind: &ApiResource,
-        name: &str,
-        run: &str,
-        limit: Duration,
-    ) -> Result<(), DeletionError> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client().clone(), self.namespace(), kind);
-        let what = format!("{} {name}", kind.kind.to_lowercase());
-        self.delete_object(&api, &what, name, run, limit).await
-    }
-
     /// Creates an object whose name nobody else gives. The request is not repeated; where its outcome is not known, the
     /// object itself tells.
     pub(super) async fn create_object<K>(&self, api: &Api<K>, object: &K) -> Result<K, ClusterError>
@@ -147,13 +118,42 @@ impl Cluster {
             created => created,
         }
     }
+}
+
+impl Undoing<'_> {
+    /// Deletes the object called `name` if the run created it, and waits until it is gone. Succeeds where there is none.
+    pub async fn delete<K>(&self, name: &str, limit: Duration) -> Result<(), DeletionError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let cluster = self.cluster;
+        let api: Api<K> = Api::namespaced(cluster.client().clone(), cluster.namespace());
+        let what = format!("{} {name}", K::kind(&()).to_lowercase());
+        self.delete_object(&api, &what, name, limit).await
+    }
+
+    /// As [`Undoing::delete`], for a custom resource. Where its kind is not known, there is none.
+    pub async fn delete_custom(
+        &self,
+        kind: &ApiResource,
+        name: &str,
+        limit: Duration,
+    ) -> Result<(), DeletionError> {
+        let cluster = self.cluster;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(cluster.client().clone(), cluster.namespace(), kind);
+        let what = format!("{} {name}", kind.kind.to_lowercase());
+        self.delete_object(&api, &what, name, limit).await
+    }
 
     async fn delete_object<K>(
         &self,
         api: &Api<K>,
         what: &str,
         name: &str,
-        run: &str,
         limit: Duration,
     ) -> Result<(), DeletionError>
     where
@@ -161,18 +161,14 @@ impl Cluster {
     {
         let started = Instant::now();
         let looking = format!("get {what}");
-        let look = || self.read(&looking, || api.get_opt(name));
+        let look = || self.cluster.read(&looking, || api.get_opt(name));
         let Some(object) = look().await? else {
             return Ok(());
         };
-        if object
-            .labels()
-            .get(RUN_LABEL)
-            .is_none_or(|label| label != run)
-        {
+        if !self.made(&object) {
             return Err(DeletionError::NotOurs {
                 what: what.to_owned(),
-                run: run.to_owned(),
+                run: self.run.to_owned(),
             });
         }
         let uid = object.uid();
@@ -181,6 +177,7 @@ impl Cluster {
             resource_version: None,
         });
         let deleted = self
+            .cluster
             .read(&format!("delete {what}"), || async {
                 api.delete(name, &parameters).await.map(drop)
             })
@@ -191,16 +188,27 @@ impl Cluster {
             _ => {}
         }
         while let Some(left) = look().await?.filter(|left| left.uid() == uid) {
-            if started.elapsed() >= limit {
+            let waited = started.elapsed();
+            if waited >= limit {
                 return Err(DeletionError::StillThere {
                     what: what.to_owned(),
                     after: limit,
                     finalizers: left.finalizers().to_vec(),
                 });
             }
+            if waited >= SILENT {
+                let on = waits_for(left.finalizers());
+                self.waits_for(format!("for the end of {what}: it waits for {on}"));
+            }
             sleep(LOOK_EVERY).await;
         }
         Ok(())
+    }
+
+    /// Whether the run created it.
+    pub fn made(&self, object: &impl Resource) -> bool {
+        let label = object.labels().get(RUN_LABEL);
+        label.is_some_and(|label| label == self.run)
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::Cluster;
 use super::clock::ServerClock;
 use super::lease::{RunLease, StoredLease};
 use super::undo::lease_leftover;
+use super::undoing::Waiting;
 use super::{Change, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name};
 use crate::cli::{AtEnd, Context};
 use crate::report::Reporter;
@@ -101,6 +102,7 @@ impl<C: Change> Run<C> {
                 pending: std::sync::Mutex::new(stored.lease.changes.clone()),
                 lease: Mutex::new(stored),
                 making: Arc::default(),
+                waiting: Waiting::default(),
                 lost: watch::Sender::new(None),
                 ended: Mutex::new(None),
                 renewing: renewing.abort_handle(),

@@ -17,6 +17,7 @@ mod found;
 mod holder;
 mod lease;
 mod undo;
+mod undoing;
 
 #[cfg(test)]
 mod renewal_tests;
@@ -40,12 +41,14 @@ use uuid::Uuid;
 pub use error::{LeftBehind, Loss, RunError};
 pub use found::{Found, RunState};
 pub use holder::Holder;
+pub use undoing::Undoing;
 
 use super::{Cluster, ClusterError, Permission};
 use crate::cli::AtEnd;
 use crate::report::{Leftover, Reporter};
 use clock::ServerClock;
 use lease::{RunLease, StoredLease};
+use undoing::Waiting;
 
 /// The label that every object of a run carries; its value is the run's name.
 pub const RUN_LABEL: &str = "kubectl-wa/run";
@@ -69,10 +72,13 @@ pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
     /// What is changed, for a person: `pod wa-pvc-3f9a1c07-helper`.
     fn describe(&self) -> String;
 
-    /// Undoes the change of the run called `run` and waits until it is undone. Succeeds where there is nothing left to
-    /// undo, or never was.
-    fn undo(&self, cluster: &Cluster, run: &str)
-    -> impl Future<Output = anyhow::Result<()>> + Send;
+    /// Undoes the change and waits until it is undone. Succeeds where there is nothing left to undo, or never was.
+    fn undo(&self, undoing: Undoing<'_>) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// How long one attempt of [`Change::undo`] may take: a node needs most of it to unmount and detach a volume.
+    fn undone_within(&self) -> Duration {
+        Duration::from_mins(2)
+    }
 
     /// The commands with which a person undoes it for the run called `run` in `namespace`, should [`Change::undo`] fail.
     /// They are copied into a shell: nothing that others could have put into the record may come with them unchecked.
@@ -141,6 +147,8 @@ pub struct Run<C> {
     /// The same changes, to be told without waiting.
     pending: Mutex<Vec<C>>,
     making: Making,
+    /// What undoing one of them waits for.
+    waiting: Waiting,
     lost: watch::Sender<Option<Loss>>,
     ended: tokio::sync::Mutex<Option<Result<(), LeftBehind>>>,
     renewing: AbortHandle,
@@ -299,7 +307,10 @@ impl<C: Change> AtEnd for Run<C> {
     }
 
     fn left(&self) -> Option<LeftBehind> {
-        let given_up = |change: &C| self.leftover(change, "not undone yet");
+        let given_up = |change: &C| match self.waiting.of(&change.describe()) {
+            Some(on) => self.leftover(change, &format!("not undone yet: waiting {on}")),
+            None => self.leftover(change, "not undone yet"),
+        };
         let leftovers: Vec<Leftover> = self.pending().iter().rev().map(given_up).collect();
         (!leftovers.is_empty()).then(|| self.left_behind(leftovers))
     }

@@ -1,5 +1,7 @@
 //! Runs against an API server in this process.
 
+mod waiting;
+
 use anyhow::ensure;
 use clap::Parser as _;
 use http::{Method, StatusCode};
@@ -23,9 +25,9 @@ impl Change for Made {
         format!("configmap {}", self.0)
     }
 
-    async fn undo(&self, cluster: &Cluster, run: &str) -> anyhow::Result<()> {
+    async fn undo(&self, undoing: Undoing<'_>) -> anyhow::Result<()> {
         ensure!(!self.0.ends_with("stubborn"), "it does not want to");
-        Ok(cluster.delete::<ConfigMap>(&self.0, run, LIMIT).await?)
+        Ok(undoing.delete::<ConfigMap>(&self.0, LIMIT).await?)
     }
 
     fn by_hand(&self, namespace: &str, _run: &str) -> String {

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::super::ClusterError;
 use super::super::objects::DeletionError;
-use super::super::{Cluster, ClusterError};
-use super::{Change, LeftBehind, Loss, Run};
+use super::{Change, LeftBehind, Loss, Run, Undoing};
 use crate::report::{Event, Leftover, Reporter, causes_text, elapsed, error_text};
 
-/// How long undoing one change may take: a node needs most of it to unmount and detach a volume. Also how long all of
-/// the undoing waits for an API server that is away.
-const UNDO_LIMIT: Duration = Duration::from_mins(2);
+/// How long all of the undoing waits for an API server that is away.
+const ABSENCE_LIMIT: Duration = Duration::from_mins(2);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 impl<C: Change> Run<C> {
@@ -45,7 +44,14 @@ impl<C: Change> Run<C> {
         let mut leftovers = Vec::new();
         let mut patience = Patience::new(&*self.reporter);
         while let Some(change) = changes.pop() {
-            match undo(&change, &self.cluster, &self.mark.run, &mut patience).await {
+            self.waiting.begin(change.describe());
+            let undoing = Undoing {
+                cluster: &self.cluster,
+                run: &self.mark.run,
+                reporter: &*self.reporter,
+                waiting: &self.waiting,
+            };
+            match undo(&change, undoing, &mut patience).await {
                 Ok(()) => {
                     self.pending().remove(changes.len());
                     self.reporter.report(&Event::Step {
@@ -107,20 +113,20 @@ impl<C: Change> Run<C> {
     }
 }
 
-/// Undoes one change, each attempt within [`UNDO_LIMIT`]; the error is why not, for a person.
+/// Undoes one change, each attempt within [`Change::undone_within`]; the error is why not, for a person.
 async fn undo<C: Change>(
     change: &C,
-    cluster: &Cluster,
-    run: &str,
+    undoing: Undoing<'_>,
     patience: &mut Patience<'_>,
 ) -> Result<(), String> {
+    let limit = change.undone_within();
     loop {
-        let undone = timeout(UNDO_LIMIT, change.undo(cluster, run)).await;
+        let undone = timeout(limit, change.undo(undoing)).await;
         match undone {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) if patience.lasts(absence(error.as_ref())).await => {}
             Ok(Err(error)) => return Err(error_text(&error)),
-            Err(_) => return Err(format!("not undone within {UNDO_LIMIT:?}")),
+            Err(_) => return Err(format!("not undone within {}", elapsed(limit))),
         }
     }
 }
@@ -164,10 +170,10 @@ impl<'a> Patience<'a> {
             self.reporter.report(&Event::Warning {
                 message: format!(
                     "the API server cannot be reached; trying again for up to {} to undo what was changed: {why}",
-                    elapsed(UNDO_LIMIT)
+                    elapsed(ABSENCE_LIMIT)
                 ),
             });
-            Instant::now() + UNDO_LIMIT
+            Instant::now() + ABSENCE_LIMIT
         });
         sleep(TRY_AGAIN_AFTER).await;
         Instant::now() < until
