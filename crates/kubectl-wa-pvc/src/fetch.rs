@@ -132,10 +132,13 @@ impl Fetch<'_> {
         let mut set = SetWriter::resume_or_create(self.to, &name)?;
         set.keep_data();
         let path = set.path(DUMP_FILE);
-        let fetched = self
-            .fetch(&path)
-            .await
-            .map_err(|error| explain(error, set.directory()))?;
+        let fetched = match self.fetch(&path).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                let error = explain(error, set.directory());
+                return Err(self.volume.explain(error, self.dump).await);
+            }
+        };
         self.step(
             "fetched",
             format!(
@@ -358,10 +361,11 @@ impl Fetch<'_> {
             Err(error @ DownloadError::Sink(_)) => Err(error.into()),
             Err(error) if self.args.without_key => Err(error.into()),
             Err(error) => {
-                return Err(anyhow::Error::new(error).context(format!(
+                let error = anyhow::Error::new(error).context(format!(
                     "cannot read its auth-encryption file {:?}, without which restored data cannot be read; it was not fetched (--without-key fetches the dump alone)",
                     key.name
-                )));
+                ));
+                return Err(self.volume.explain(error, key).await);
             }
         };
         Ok(yaml

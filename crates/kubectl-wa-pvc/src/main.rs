@@ -2,6 +2,7 @@
 
 mod change;
 mod commands;
+mod denied;
 mod driver;
 mod fetch;
 mod files;

@@ -8,6 +8,7 @@ use wa_common::cluster::run::{Change as _, Run, RunState};
 use wa_common::report::{Event, elapsed};
 
 use crate::change::{PLUGIN, VolumeChange};
+use crate::denied;
 use crate::reach::{self, Plan, ReachArgs, Reached};
 use crate::survey::Survey;
 
@@ -86,12 +87,20 @@ impl OpenVolume {
             target, directory, ..
         } = &self.reached;
         let options = self.cluster.transfer_options();
-        kube_transfer::file::list(self.cluster.client(), target, directory, &options)
-            .await
-            .with_context(|| {
-                let claim = self.survey.claim_name();
-                format!("cannot list the files of claim {claim}")
-            })
+        let listed =
+            kube_transfer::file::list(self.cluster.client(), target, directory, &options).await;
+        let claim = self.survey.claim_name();
+        let listed = listed.with_context(|| format!("cannot list the files of claim {claim}"));
+        match listed {
+            Err(error) => Err(denied::explain(error, &self.cluster, target, directory).await),
+            listed => listed,
+        }
+    }
+
+    /// Adds to an error of reading a file what the pod tells of its owner, where that is of use.
+    pub(crate) async fn explain(&self, error: anyhow::Error, entry: &Entry) -> anyhow::Error {
+        let file = self.file(entry);
+        denied::explain(error, &self.cluster, &file.target, &file.path).await
     }
 
     pub(crate) fn file(&self, entry: &Entry) -> RemoteFile {
