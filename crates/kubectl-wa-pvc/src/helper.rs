@@ -1,10 +1,9 @@
 //! The pod that keeps the volume mounted while its files are read.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodSpec};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube_transfer::PodContainer;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -30,17 +29,17 @@ pub(crate) struct Helper(HelperPodSpec);
 impl Helper {
     /// A pod like those of the template, with `claim` in the place of theirs.
     pub(crate) fn of(
-        template: &Template<'_>,
+        template: &Template,
         claim: &str,
         image: Option<&str>,
     ) -> Result<Self, String> {
         let Template {
             origin,
-            spec,
+            pod,
             claim: own,
         } = template;
-        let mut helper = HelperPodSpec::derive(spec, origin, own, LIFETIME)
-            .map_err(|error| error.to_string())?;
+        let mut helper =
+            HelperPodSpec::derive(pod, origin, own, LIFETIME).map_err(|error| error.to_string())?;
         helper.read_only = true;
         claim.clone_into(&mut helper.claim);
         if let Some(image) = image {
@@ -51,17 +50,20 @@ impl Helper {
 
     /// A pod of nothing but an image.
     pub(crate) fn bare(claim: &str, image: &str) -> Result<Self, String> {
-        let spec = json!({
-            "containers": [{
-                "name": "helper", "image": image,
-                "volumeMounts": [{ "name": "volume", "mountPath": CLAIM_PATH }],
-            }],
-            "volumes": [{ "name": "volume", "persistentVolumeClaim": { "claimName": claim } }],
+        let pod = json!({
+            "spec": {
+                "containers": [{
+                    "name": "helper", "image": image,
+                    "volumeMounts": [{ "name": "volume", "mountPath": CLAIM_PATH }],
+                }],
+                "volumes": [{ "name": "volume", "persistentVolumeClaim": { "claimName": claim } }],
+            },
         });
-        let spec: PodSpec = serde_json::from_value(spec).map_err(|error| error.to_string())?;
+        let pod: PodTemplateSpec =
+            serde_json::from_value(pod).map_err(|error| error.to_string())?;
         let template = Template {
             origin: "the image".to_owned(),
-            spec: Cow::Owned(spec),
+            pod,
             claim: claim.to_owned(),
         };
         Self::of(&template, claim, None)
@@ -88,8 +90,10 @@ impl Helper {
         timeout: Duration,
     ) -> anyhow::Result<(PodContainer, String)> {
         let name = run.name("helper");
+        let selectors = helper_pod::selectors(run.cluster()).await?;
         let change = VolumeChange::Pod { name: name.clone() };
-        run.create(change, self.0.pod(&name)).await?;
+        let pod = self.0.clone().unselected(&selectors).pod(&name);
+        run.create(change, pod).await?;
         let ready = async {
             let mut passing = None;
             let ready = helper_pod::ready(run.cluster(), &name, timeout, run.reporter());

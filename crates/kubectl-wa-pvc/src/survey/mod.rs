@@ -2,13 +2,12 @@
 
 mod mounts;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, PodTemplateSpec};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
@@ -17,9 +16,7 @@ use wa_common::cluster::{Cluster, ClusterError, Permission};
 use crate::driver::{PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER};
 use crate::reach::missing_permissions;
 pub(crate) use mounts::{Mount, Place, Template};
-use mounts::{
-    as_admitted, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts,
-};
+use mounts::{admit, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts};
 
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const READ_WRITE_ONCE: &str = "ReadWriteOnce";
@@ -213,35 +210,35 @@ impl Survey {
     /// What a helper pod can be made from: the CronJob's pods, as the cluster admits them, else a Job's pod that has
     /// ended. Where neither mounts the claim, because the user has named another one, the CronJob's pods with their own
     /// claim.
-    pub(crate) fn template(&self) -> Option<Template<'_>> {
+    pub(crate) fn template(&self) -> Option<Template> {
+        let finished = self.finished_pod.as_ref();
         let of_cron_job = self.cron_job.as_ref().and_then(|cron_job| {
-            let spec = cron_job.pod_spec()?;
-            Some((format!("CronJob {}", cron_job.name()), spec))
+            let pod = cron_job.pod_template()?.clone();
+            Some((format!("CronJob {}", cron_job.name()), pod))
         });
-        let of_pod = self.finished_pod.as_ref().and_then(|pod| {
-            let spec = pod.spec.as_ref()?;
-            Some((format!("finished pod {}", pod.name_any()), spec))
+        let of_pod = finished.map(|pod| {
+            let template = PodTemplateSpec {
+                metadata: Some(pod.metadata.clone()),
+                spec: pod.spec.clone(),
+            };
+            (format!("finished pod {}", pod.name_any()), template)
         });
         let claim = self.claim_name();
-        let own = [of_cron_job.clone(), of_pod]
-            .into_iter()
-            .flatten()
-            .find(|(_, spec)| mount_in(spec, &claim).is_some());
-        if let Some((origin, spec)) = own {
-            let spec = as_admitted(spec, self.finished_pod.as_ref(), &claim);
-            return Some(Template {
-                origin,
-                spec,
-                claim,
-            });
-        }
-        let (origin, spec) = of_cron_job?;
-        let claim = mounted_claim(spec)?;
-        Some(Template {
-            origin,
-            spec: Cow::Borrowed(spec),
-            claim,
-        })
+        let mounts_it = |(_, pod): &(String, PodTemplateSpec)| {
+            let spec = pod.spec.as_ref();
+            spec.is_some_and(|spec| mount_in(spec, &claim).is_some())
+        };
+        let own = [of_cron_job.clone(), of_pod].into_iter().flatten();
+        let own = own.into_iter().find(mounts_it);
+        let (origin, mut pod, claim) = if let Some((origin, pod)) = own {
+            (origin, pod, claim)
+        } else {
+            let (origin, pod) = of_cron_job?;
+            let claim = mounted_claim(pod.spec.as_ref()?)?;
+            (origin, pod, claim)
+        };
+        admit(&mut pod, finished, &claim);
+        Some(Template { origin, pod, claim })
     }
 }
 

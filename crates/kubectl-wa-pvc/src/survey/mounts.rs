@@ -1,9 +1,7 @@
 //! Pods and the claim: which have it mounted, and which a helper pod can be made like.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use kube::ResourceExt as _;
 use serde::Serialize;
 use wa_common::cluster::run::RUN_LABEL;
@@ -38,47 +36,49 @@ pub(crate) struct Place {
     pub(crate) whole: bool,
 }
 
-/// A pod spec that a helper pod can be made from.
-pub(crate) struct Template<'a> {
+/// What a helper pod can be made from.
+pub(crate) struct Template {
     /// Whose it is.
     pub(crate) origin: String,
-    pub(crate) spec: Cow<'a, PodSpec>,
+    pub(crate) pod: PodTemplateSpec,
     /// The claim that it mounts, in whose place the helper pod has ours.
     pub(crate) claim: String,
 }
 
-/// A template's spec with the security contexts that the cluster gave a pod which was made from it. Where policies fill
-/// in users and groups, they may fill in others for who makes the helper pod, and those could not read the files.
-pub(super) fn as_admitted<'a>(
-    spec: &'a PodSpec,
-    made: Option<&Pod>,
-    claim: &str,
-) -> Cow<'a, PodSpec> {
-    let container_of = |spec| mount_in(spec, claim).map(|(container, _)| container);
-    let made = made
-        .filter(|pod| job_of(pod).is_some())
-        .and_then(|pod| pod.spec.as_ref());
-    let made = made.and_then(|made| Some((made, container_of(made)?)));
-    let (Some((made, made_container)), Some(container)) = (made, container_of(spec)) else {
-        return Cow::Borrowed(spec);
+/// The security context constraint by which OpenShift admitted a pod, as it notes it.
+const ADMITTED_BY_SCC: &str = "openshift.io/scc";
+/// The one that a new pod asks for.
+const REQUIRED_SCC: &str = "openshift.io/required-scc";
+
+/// Gives a template the security contexts that the cluster gave a pod which was made from it, and asks for the same
+/// constraint. Where policies fill in users and groups, they may fill in others for who makes the helper pod, and those
+/// could not read the files.
+pub(super) fn admit(template: &mut PodTemplateSpec, made: Option<&Pod>, claim: &str) {
+    let Some(made) = made.filter(|pod| job_of(pod).is_some()) else {
+        return;
     };
-    if made_container.name != container.name {
-        return Cow::Borrowed(spec);
+    let (Some(spec), Some(made_spec)) = (template.spec.as_mut(), made.spec.as_ref()) else {
+        return;
+    };
+    let name_in = |spec| mount_in(spec, claim).map(|(container, _)| container.name.clone());
+    let (Some((container, _)), Some(name)) = (mount_in(made_spec, claim), name_in(spec)) else {
+        return;
+    };
+    if container.name != name {
+        return;
     }
-    let with_context = |container: &Container| {
-        let mut container = container.clone();
-        if container.name == made_container.name {
-            container
-                .security_context
-                .clone_from(&made_container.security_context);
-        }
-        container
-    };
-    Cow::Owned(PodSpec {
-        security_context: made.security_context.clone(),
-        containers: spec.containers.iter().map(with_context).collect(),
-        ..spec.clone()
-    })
+    spec.security_context
+        .clone_from(&made_spec.security_context);
+    for one in spec.containers.iter_mut().filter(|one| one.name == name) {
+        one.security_context.clone_from(&container.security_context);
+    }
+    if let Some(scc) = made.annotations().get(ADMITTED_BY_SCC) {
+        let metadata = template.metadata.get_or_insert_default();
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations
+            .entry(REQUIRED_SCC.to_owned())
+            .or_insert_with(|| scc.clone());
+    }
 }
 
 /// The first claim that a pod's spec mounts as a whole.
@@ -220,39 +220,65 @@ mod tests {
 
     #[test]
     fn a_helper_pod_runs_as_the_backups_pods_were_made_to() {
-        let template: PodSpec =
-            serde_json::from_value(spec(&json!({}), &json!({"runAsNonRoot": true}))).unwrap();
+        let template = spec(&json!({}), &json!({"runAsNonRoot": true}));
+        let template: PodTemplateSpec =
+            serde_json::from_value(json!({ "spec": template })).unwrap();
         let pod_context =
             json!({"fsGroup": 1_000_650_000, "seLinuxOptions": {"level": "s0:c26,c5"}});
         let context = json!({"runAsNonRoot": true, "runAsUser": 1_000_650_000});
         let mut made = json!({
-            "metadata": {"name": "wa-backup-1-x", "ownerReferences": [
-                {"apiVersion": "batch/v1", "kind": "Job", "name": "wa-backup-1", "uid": "u"},
-            ]},
+            "metadata": {
+                "name": "wa-backup-1-x", "annotations": {"openshift.io/scc": "restricted-v2"},
+                "ownerReferences": [
+                    {"apiVersion": "batch/v1", "kind": "Job", "name": "wa-backup-1", "uid": "u"},
+                ],
+            },
             "spec": spec(&pod_context, &context),
         });
         made["spec"]["containers"][0]["image"] = "of the pod".into();
-        let contexts = |made: &Value| {
-            let made: Pod = serde_json::from_value(made.clone()).unwrap();
-            let spec = as_admitted(&template, Some(&made), CLAIM);
-            let spec = serde_json::to_value(&*spec).unwrap();
-            let container = spec["containers"][0].clone();
+        let admitted = |made: Option<&Value>| {
+            let made: Option<Pod> = made.map(|made| serde_json::from_value(made.clone()).unwrap());
+            let mut admitted = template.clone();
+            admit(&mut admitted, made.as_ref(), CLAIM);
+            let admitted = serde_json::to_value(admitted).unwrap();
+            let spec = &admitted["spec"];
+            let container = &spec["containers"][0];
             assert_eq!(container["image"], "of the template");
             [
                 spec["securityContext"].clone(),
                 container["securityContext"].clone(),
+                admitted["metadata"]["annotations"][REQUIRED_SCC].clone(),
             ]
         };
-        assert_eq!(contexts(&made), [pod_context, context]);
+        let as_made = [pod_context, context, "restricted-v2".into()];
+        assert_eq!(admitted(Some(&made)), as_made);
 
-        let own = [json!({}), json!({"runAsNonRoot": true})];
+        let own = [json!({}), json!({"runAsNonRoot": true}), Value::Null];
         let mut of_no_job = made.clone();
         of_no_job["metadata"]["ownerReferences"] = json!([]);
         made["spec"]["containers"][0]["name"] = "another".into();
-        for other in [of_no_job, made] {
-            assert_eq!(contexts(&other), own);
+        for other in [Some(&of_no_job), Some(&made), None] {
+            assert_eq!(admitted(other), own);
         }
-        assert_eq!(*as_admitted(&template, None, CLAIM), template);
+    }
+
+    #[test]
+    fn a_template_that_asks_for_a_constraint_itself_keeps_its_own() {
+        let pod = |annotation: &str, value: &str| {
+            json!({
+                "metadata": {
+                    "name": "x", "annotations": {annotation: value},
+                    "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u"}],
+                },
+                "spec": spec(&json!({}), &json!({})),
+            })
+        };
+        let mut template: PodTemplateSpec =
+            serde_json::from_value(pod(REQUIRED_SCC, "nonroot-v2")).unwrap();
+        let made: Pod = serde_json::from_value(pod(ADMITTED_BY_SCC, "anyuid")).unwrap();
+        admit(&mut template, Some(&made), CLAIM);
+        let annotations = template.metadata.unwrap().annotations.unwrap();
+        assert_eq!(annotations[REQUIRED_SCC], "nonroot-v2");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, PodTemplateSpec};
 use kube::ResourceExt as _;
 
 use super::{AssistantError, Instance, names};
@@ -90,15 +90,15 @@ impl BackupCronJob {
             .collect()
     }
 
-    /// The spec of the pods it starts.
-    pub fn pod_spec(&self) -> Option<&PodSpec> {
+    /// What the pods it starts are like.
+    pub fn pod_template(&self) -> Option<&PodTemplateSpec> {
         let job = self.0.spec.as_ref()?.job_template.spec.as_ref()?;
-        job.template.spec.as_ref()
+        Some(&job.template)
     }
 
     /// What it keeps; `None` where its containers do not say.
     pub fn retention(&self) -> Option<Retention> {
-        let containers = &self.pod_spec()?.containers;
+        let containers = &self.pod_template()?.spec.as_ref()?.containers;
         let weekly_day = variable(containers, "WEEKLY_BACKUP_DAY")?.parse().ok()?;
         Some(Retention {
             weekly_day: Weekday::from_sunday_zero_offset(weekly_day).ok()?,

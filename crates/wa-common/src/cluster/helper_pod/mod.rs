@@ -5,9 +5,12 @@
 //! [`ready`] waits for it and says early why it will never start, and [`Cluster::delete`](super::Cluster::delete) ends
 //! it.
 
+mod metadata;
 mod ready;
+mod selectors;
 mod spec;
 mod verdict;
 
 pub use ready::{NotReady, ready};
+pub use selectors::selectors;
 pub use spec::{HELPER_CONTAINER, HelperPodSpec, NotMounted};

@@ -1,16 +1,20 @@
 //! What a helper pod takes from the pod it is derived from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Container, PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec,
-    ResourceRequirements, Volume, VolumeMount,
+    PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::ObjectMeta;
 use thiserror::Error;
 
-/// The name of a helper pod's only container.
+use super::metadata::{kept_annotations, kept_labels};
+use super::selectors::unselect;
+
+/// The name of a helper pod's own container; the cluster may put others beside it.
 pub const HELPER_CONTAINER: &str = "helper";
 /// Sleeps until it is told to end. The first process of a container gets only the signals it asks for;
 /// where a pod's containers share their processes it is not the first, and must leave none behind.
@@ -31,6 +35,8 @@ pub struct HelperPodSpec {
     pub read_only: bool,
     /// The cluster ends the pod after this, should nobody else.
     pub lifetime: Duration,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
     /// Of the claim's volume within the template.
     volume: String,
     mount: VolumeMount,
@@ -51,13 +57,14 @@ pub struct NotMounted {
 }
 
 impl HelperPodSpec {
-    /// Derives a helper from the spec of `from` (`cronjob wa-store-cronjob`), for at most `lifetime`.
+    /// Derives a helper from the pods of `from` (`cronjob wa-store-cronjob`), for at most `lifetime`.
     ///
     /// Kept are the image, the claim's mount and such other mounted volumes as hold neither secrets nor other claims,
     /// service account, pull secrets, security contexts, tolerations, node selection and resources. Everything else is
-    /// dropped, the environment included: what only holds a volume needs no password and no token.
+    /// dropped, the environment included: what only holds a volume needs no password and no token. Of labels and
+    /// annotations all are kept that are not about the original pod alone.
     pub fn derive(
-        spec: &PodSpec,
+        pod: &PodTemplateSpec,
         from: &str,
         claim: &str,
         lifetime: Duration,
@@ -66,6 +73,10 @@ impl HelperPodSpec {
             from: from.to_owned(),
             claim: claim.to_owned(),
         };
+        let spec = pod.spec.as_ref().ok_or_else(not_mounted)?;
+        let metadata = pod.metadata.as_ref();
+        let labels = metadata.and_then(|metadata| metadata.labels.as_ref());
+        let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
         let volumes = spec.volumes.iter().flatten();
         let volume = volumes
             .clone()
@@ -93,6 +104,8 @@ impl HelperPodSpec {
             node: None,
             read_only: false,
             lifetime,
+            labels: kept_labels(labels),
+            annotations: kept_annotations(annotations, &container.name),
             volume: volume.name.clone(),
             template: kept_of(spec, container, kept, &mount),
             mount,
@@ -102,6 +115,13 @@ impl HelperPodSpec {
     /// Where the volume's files are in the pod.
     pub fn mount_path(&self) -> &str {
         &self.mount.mount_path
+    }
+
+    /// Without the labels by which any of the selectors would select it.
+    #[must_use]
+    pub fn unselected(mut self, selectors: &[LabelSelector]) -> Self {
+        unselect(&mut self.labels, selectors);
+        self
     }
 
     /// The pod, called `name`.
@@ -133,6 +153,8 @@ impl HelperPodSpec {
         Pod {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
+                labels: Some(self.labels.clone()),
+                annotations: Some(self.annotations.clone()),
                 ..ObjectMeta::default()
             },
             spec: Some(spec),

@@ -58,10 +58,16 @@ fn finished() -> Value {
 }
 
 fn derive(spec: Value) -> Result<HelperPodSpec, NotMounted> {
-    let spec: PodSpec = serde_json::from_value(spec).unwrap();
+    let metadata = json!({
+        "labels": {"component": "store-cronjob", "cost-center": "42", "app": "wa"},
+        "annotations": {"sidecar.istio.io/inject": "false", "openshift.io/scc": "restricted-v2"},
+    });
+    let mut pod = json!({ "metadata": metadata });
+    pod["spec"] = spec;
+    let pod: PodTemplateSpec = serde_json::from_value(pod).unwrap();
     let lifetime = Duration::from_hours(2);
     HelperPodSpec::derive(
-        &spec,
+        &pod,
         "pod wa-backup-job-1-x",
         "wa-store-db-backup-pvc",
         lifetime,
@@ -109,6 +115,22 @@ fn a_helper_is_the_container_that_mounts_the_claim_and_nothing_more() {
         ],
     });
     assert_eq!(spec_of(&helper), expected);
+}
+
+#[test]
+fn a_helper_is_let_in_as_the_original_and_selected_by_nobody() {
+    let helper = derive(finished()).unwrap();
+    let selector = LabelSelector {
+        match_labels: Some([("app".to_owned(), "wa".to_owned())].into()),
+        match_expressions: None,
+    };
+    let pod = helper.unselected(&[selector]).pod("wa-pvc-1-helper");
+    let metadata = serde_json::to_value(pod.metadata).unwrap();
+    assert_eq!(metadata["labels"], json!({"cost-center": "42"}));
+    assert_eq!(
+        metadata["annotations"],
+        json!({"sidecar.istio.io/inject": "false"})
+    );
 }
 
 #[test]

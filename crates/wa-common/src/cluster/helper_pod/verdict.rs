@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStatus, Event, Pod, PodStatus,
-};
+use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod, PodStatus};
 
 use super::HELPER_CONTAINER;
 use crate::report::printable;
@@ -46,6 +44,8 @@ const NEVER: Duration = Duration::ZERO;
 const CACHED: Duration = Duration::from_secs(5);
 /// A registry that did not answer once.
 const PULL: Duration = Duration::from_secs(10);
+/// A container that fails a few times before it finds what it needs.
+const CRASHING: Duration = Duration::from_mins(1);
 /// Room that a pod which is just ending still takes.
 const SCHEDULING: Duration = Duration::from_secs(15);
 /// A volume that is just being unmounted elsewhere.
@@ -73,10 +73,16 @@ pub(super) fn judge(pod: &Pod, events: &[Event]) -> Verdict {
             why: why_ended(&status),
         };
     }
-    if phase == "Running" && state.is_some_and(|state| state.running.is_some()) {
+    // Whatever the phase: the pod is Pending as long as a container beside it does not start.
+    if state.is_some_and(|state| state.running.is_some()) {
         return Verdict::Running;
     }
     if let Some(obstacle) = container.and_then(|container| container_obstacle(container, events)) {
+        return Verdict::Stuck(obstacle);
+    }
+    // The helper starts after them. The cluster has put them in.
+    let mut initial = status.init_container_statuses.iter().flatten();
+    if let Some(obstacle) = initial.find_map(|container| container_obstacle(container, events)) {
         return Verdict::Stuck(obstacle);
     }
     if let Some(verdict) = unscheduled(&status, events) {
@@ -115,6 +121,8 @@ fn container_obstacle(container: &ContainerStatus, events: &[Event]) -> Option<O
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             (reason, CACHED)
         }
+        // An init container that waits for something by failing until it is there.
+        "CrashLoopBackOff" => (reason, CRASHING),
         // The node alternates between them.
         "ErrImagePull" | "ImagePullBackOff" | "ImageInspectError" | "RegistryUnavailable" => {
             ("ImagePullBackOff", PULL)
@@ -129,11 +137,20 @@ fn container_obstacle(container: &ContainerStatus, events: &[Event]) -> Option<O
         .then(|| latest(events.iter().filter(pull)))
         .flatten()
         .and_then(|event| event.message.as_deref());
+    let message = text(cause.or(waiting.message.as_deref()));
     Some(Obstacle {
         reason: reason.to_owned(),
-        message: text(cause.or(waiting.message.as_deref())),
+        message: of_container(container, message),
         grace,
     })
+}
+
+/// A message about a container, with its name where that is not the helper.
+fn of_container(container: &ContainerStatus, message: String) -> String {
+    if container.name == HELPER_CONTAINER {
+        return message;
+    }
+    format!("container {}: {message}", text(Some(&container.name)))
 }
 
 /// What the scheduler says of a pod that has no node.
@@ -181,24 +198,27 @@ fn attached_elsewhere(events: &[Event]) -> Option<String> {
     message.contains(MULTI_ATTACH).then(|| text(Some(message)))
 }
 
-/// The pod's own reason (evicted, deadline, refused by the node), else how its container ended.
+/// The pod's own reason (evicted, deadline, refused by the node), else how its container ended, else how one ended that
+/// the cluster has put in.
 fn why_ended(status: &PodStatus) -> String {
     let of_pod = [status.reason.as_deref(), status.message.as_deref()];
-    let ended = |container: &ContainerStatus| container.state.as_ref()?.terminated.clone();
-    let of_container = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .filter(|container| container.name == HELPER_CONTAINER)
-        .find_map(ended)
-        .map(|ended: ContainerStateTerminated| {
-            let said = [ended.reason.as_deref(), ended.message.as_deref()];
-            format!("{} (exit code {})", joined(&said), ended.exit_code)
-        });
+    let ended = |container: &ContainerStatus| {
+        let ended = container.state.as_ref()?.terminated.as_ref()?;
+        let said = [ended.reason.as_deref(), ended.message.as_deref()];
+        let how = format!("{} (exit code {})", joined(&said), ended.exit_code);
+        let is_helper = container.name == HELPER_CONTAINER;
+        // An init container that did its work did not end the pod.
+        (is_helper || ended.exit_code != 0).then(|| (is_helper, of_container(container, how)))
+    };
+    let containers = [&status.container_statuses, &status.init_container_statuses];
+    let containers = containers.into_iter().flatten().flatten();
+    let how = containers
+        .filter_map(ended)
+        .max_by_key(|(is_helper, _)| *is_helper);
     let pod = joined(&of_pod);
-    match of_container {
+    match how {
         _ if !pod.is_empty() => pod,
-        Some(container) => container,
+        Some((_, how)) => how,
         None => "it ended, and its status does not say why".to_owned(),
     }
 }

@@ -63,6 +63,69 @@ fn a_container_that_the_cluster_put_in_does_not_stand_for_the_helper() {
 }
 
 #[test]
+fn a_sidecar_that_does_not_start_keeps_nobody_from_the_helper() {
+    let sidecar = |state: Value| json!({"name": "istio-proxy", "image": "y", "imageID": "", "ready": false, "restartCount": 7, "state": state});
+    let helper = json!({
+        "name": "helper", "image": "x", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}},
+    });
+    let pulls = json!({"waiting": {"reason": "ImagePullBackOff"}});
+    for (phase, state) in [
+        ("Running", json!({"running": {}})),
+        ("Pending", pulls),
+        ("Running", json!({"terminated": {"exitCode": 1}})),
+        (
+            "Running",
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        ),
+    ] {
+        let pod =
+            json!({"status": {"phase": phase, "containerStatuses": [sidecar(state), helper]}});
+        assert_eq!(judged(pod, json!([])), Verdict::Running);
+    }
+    let native = json!({"status": {
+        "phase": "Running", "initContainerStatuses": [sidecar(json!({"running": {}}))], "containerStatuses": [helper],
+    }});
+    assert_eq!(judged(native, json!([])), Verdict::Running);
+}
+
+#[test]
+fn what_the_cluster_put_before_the_helper_is_named_when_it_keeps_it_from_starting() {
+    let pod = |phase: &str, state: Value| {
+        json!({"status": {
+            "phase": phase,
+            "initContainerStatuses": [{
+                "name": "istio-init", "image": "y", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+            }],
+            "containerStatuses": [{
+                "name": "helper", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "PodInitializing"}},
+            }],
+        }})
+    };
+    let no_image = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}});
+    let obstacle = stuck(judged(pod("Pending", no_image), json!([])));
+    assert_eq!(obstacle.message, "container istio-init: no such image");
+    let crashes = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
+    let obstacle = stuck(judged(pod("Pending", crashes), json!([])));
+    assert_eq!(
+        (&*obstacle.reason, obstacle.grace),
+        ("CrashLoopBackOff", CRASHING)
+    );
+    let failed = json!({"terminated": {"exitCode": 2, "reason": "Error"}});
+    assert_eq!(
+        judged(pod("Failed", failed), json!([])),
+        Verdict::Ended {
+            why: "container istio-init: Error (exit code 2)".to_owned()
+        }
+    );
+    let done = json!({"terminated": {"exitCode": 0, "reason": "Completed"}});
+    assert!(matches!(
+        judged(pod("Pending", done), json!([])),
+        Verdict::Waiting { .. }
+    ));
+}
+
+#[test]
 fn what_waiting_does_not_help_is_told_at_once_and_in_the_clusters_words() {
     for (reason, grace) in [
         ("InvalidImageName", NEVER),
