@@ -30,6 +30,7 @@ fn the_newest_dump_becomes_a_set_that_holds_it_byte_for_byte() {
     assert_eq!(volume["claim"], "wa-store-db-backup-pvc");
     assert_eq!(volume["via"], "debug");
     assert_eq!(manifest["method"], "volume");
+    assert_eq!(manifest["release"], "5.2.1");
     for file in fs::read_dir(&set).unwrap() {
         let mode = file.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "others may read the set");
@@ -191,6 +192,48 @@ fn a_pull_that_broke_off_goes_on_with_what_is_here() {
         .collect();
     assert_eq!(left.len(), 2, "{left:?}");
     drop(placed);
+    world.expect_nothing_left();
+}
+
+#[test]
+fn where_the_newest_dump_is_broken_the_next_one_worth_a_try_is_named_with_its_command() {
+    let world = World::shared();
+    let dumps = world.dumps();
+    let directory = world.volume_directory();
+    let written = fs::metadata(directory.join(&dumps[0])).unwrap();
+    let after = |seconds| written.modified().unwrap() + Duration::from_secs(seconds);
+    let whole = world.newest_dump();
+    // Of nights on which the disk was full: half a dump, nothing, a tenth of one, and no dump at all.
+    let _broken = [
+        ("store.dump_99990104-1", &whole[..whole.len() / 2]),
+        ("store.dump_99990103-1", b""),
+        ("store.dump_99990102-1", &whole[..whole.len() / 10]),
+        ("store.dump_99990101-1", &vec![b'x'; whole.len()][..]),
+    ]
+    .into_iter()
+    .zip([4, 3, 2, 1])
+    .map(|((name, content), age)| Placed::file(&world, name, content).written_at(after(age)))
+    .collect::<Vec<_>>();
+    let scratch = world.scratch();
+    let outcome = world
+        .pvc(scratch.path(), &["pull", "--latest", "--to", "my sets"])
+        .expect_code(3)
+        .expect_error(&["store.dump_99990104-1", "is broken there"]);
+    let line = outcome
+        .stderr
+        .lines()
+        .find(|line| line.contains("worth a try"));
+    let (text, command) = line.unwrap().split_once(": kubectl ").unwrap();
+    assert!(text.contains(&dumps[0]), "{text}");
+    let mut shell = world.command("sh");
+    shell.arg("-c").arg(format!("kubectl {command}"));
+    run(shell.current_dir(scratch.path())).expect_code(0);
+    let set = scratch.path().join("my sets");
+    let set = fs::read_dir(set).unwrap().find_map(|set| {
+        let dump = set.unwrap().path().join("store.dump");
+        fs::read(dump).ok()
+    });
+    assert!(set.unwrap() == whole);
     world.expect_nothing_left();
 }
 

@@ -432,9 +432,10 @@ impl Fetch<'_> {
             method: Method::Volume,
             started_at,
         };
-        // Without a release: today's need not be the one of that night.
         Manifest {
             not_judged,
+            // Today's: the volume does not tell which one it was that night.
+            release: survey.instance.release.clone(),
             volume: Some(VolumeRecord {
                 claim: survey.claim_name(),
                 file: self.dump.name.clone(),

@@ -4,6 +4,7 @@ mod change;
 mod commands;
 mod denied;
 mod driver;
+mod fallback;
 mod fetch;
 mod files;
 mod helper;

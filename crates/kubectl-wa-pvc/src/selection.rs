@@ -74,13 +74,17 @@ impl SelectionArgs {
         !self.files.is_empty()
     }
 
+    /// Whether only the newest dump is meant.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.latest
+    }
+
     /// The files meant, newest first; an error where there are none, or where one is named that cannot be fetched.
     pub(crate) fn choose(&self, mut found: Vec<Entry>) -> anyhow::Result<Vec<Entry>> {
         if !self.files.is_empty() {
             return named(&self.files, &found);
         }
-        found.retain(|file| FileKind::of(file) == FileKind::Dump);
-        found.sort_by_key(|file| std::cmp::Reverse(file.version.modified));
+        found = dumps(found);
         if found.is_empty() {
             bail!("there are no dumps on the volume; nothing was fetched");
         }
@@ -95,6 +99,13 @@ impl SelectionArgs {
         }
         Ok(found)
     }
+}
+
+/// The dumps among the files, newest first.
+pub(crate) fn dumps(mut files: Vec<Entry>) -> Vec<Entry> {
+    files.retain(|file| FileKind::of(file) == FileKind::Dump);
+    files.sort_by_key(|file| std::cmp::Reverse(file.version.modified));
+    files
 }
 
 /// All names at once, so that one run tells of every mistake.

@@ -8,14 +8,15 @@ use anyhow::bail;
 use kube_transfer::file::Entry;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::backup_set::Target;
+use wa_common::backup_set::{Target, VerificationFailed};
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::report::{Event, Share, Styles, bytes, count, printable};
 
+use crate::fallback;
 use crate::fetch::{Fetch, FetchArgs, Pulled};
 use crate::files::{self, FileKind};
 use crate::reach::{Method, ReachArgs};
-use crate::selection::SelectionArgs;
+use crate::selection::{self, SelectionArgs};
 use crate::volume::{ClosedVolume, OpenVolume};
 
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     } else {
         finished(&files, &volume, context)?
     };
+    let all = selection::dumps(candidates.clone());
     let dumps = args.selection.choose(candidates)?;
     let fetches = fetches(args, context, &volume, &dumps, &files);
     let needed = fetches.iter().map(Fetch::bytes_to_store).sum();
@@ -68,7 +70,30 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             bytes(target.available_bytes)
         );
     }
-    volume.reached.guard(fetch_all(context, &fetches)).await
+    let work = async {
+        let (sets, failures) = fetch_all(&fetches).await;
+        if args.selection.is_latest() && failures.iter().any(is_of_a_broken_dump) {
+            // The first is the one that is broken.
+            let older = all.get(1..).unwrap_or_default();
+            fallback::tell(context, &volume, older, &args.reach, &args.to).await;
+        }
+        let not_judged = sets.iter().any(Pulled::is_not_judged);
+        if !sets.is_empty() {
+            context.print(&Sets { sets })?;
+        }
+        context.conclude(failures)?;
+        Ok(if not_judged {
+            Exit::NotJudged
+        } else {
+            Exit::Done
+        })
+    };
+    volume.reached.guard(work).await
+}
+
+fn is_of_a_broken_dump(failure: &anyhow::Error) -> bool {
+    let mut causes = failure.chain();
+    causes.any(<dyn std::error::Error>::is::<VerificationFailed>)
 }
 
 /// Without the dumps that a running backup may still write to; one that is named is fetched all the same.
@@ -124,7 +149,7 @@ fn fetches<'a>(
 }
 
 /// One dump after the other: a dump that cannot be fetched does not keep the others from it.
-async fn fetch_all(context: &Context, fetches: &[Fetch<'_>]) -> anyhow::Result<Exit> {
+async fn fetch_all(fetches: &[Fetch<'_>]) -> (Vec<Pulled>, Vec<anyhow::Error>) {
     let mut sets = Vec::new();
     let mut failures = Vec::new();
     for fetch in fetches {
@@ -133,16 +158,7 @@ async fn fetch_all(context: &Context, fetches: &[Fetch<'_>]) -> anyhow::Result<E
             Err(error) => failures.push(error.context(format!("{:?}", fetch.shown))),
         }
     }
-    let not_judged = sets.iter().any(Pulled::is_not_judged);
-    if !sets.is_empty() {
-        context.print(&Sets { sets })?;
-    }
-    context.conclude(failures)?;
-    Ok(if not_judged {
-        Exit::NotJudged
-    } else {
-        Exit::Done
-    })
+    (sets, failures)
 }
 
 /// What `--dry-run` prints.
