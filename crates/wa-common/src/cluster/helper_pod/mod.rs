@@ -2,8 +2,8 @@
 //!
 //! A [`HelperPodSpec`] is derived from a pod that is known to mount the volume and to run in this cluster: its image is
 //! there, its service account and security context are accepted. [`Cluster::create`](super::Cluster::create) makes it,
-//! [`ready`] waits for it and says early why it will never start, and [`Cluster::delete`](super::Cluster::delete) ends
-//! it.
+//! [`ready`] waits for it and says early why it will never start, and [`Undoing::delete`](super::run::Undoing::delete)
+//! ends it.
 
 mod metadata;
 mod ready;
