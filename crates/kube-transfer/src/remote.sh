@@ -55,13 +55,17 @@ main() {
             digestend) hash=${value:-none} ;;
             "said$nonce") over=1 ;;
         esac
+        report=
         if [ "$hash" ] && [ "$copied" ] && [ "$code" ]; then
             [ ! "$halted" ] || over=1
-            [ "$reporter" ] || {
-                printf '\n%s code %s tee %s sha256 %s\n' "$nonce" "$code" "$copied" "$hash" >&9 &
-                reporter=$!
-            }
+            report="code $code tee $copied sha256 $hash"
         fi
+        # A client that was only asleep learns why.
+        [ ! "$halted" ] || report=ended
+        [ ! "$report" ] || [ "$reporter" ] || {
+            printf '\n%s %s\n' "$nonce" "$report" >&9 &
+            reporter=$!
+        }
         [ "$halted" ] || continue
         [ ! "$command" ] || [ "$asked" = $halted ] || {
             asked=$halted

@@ -51,6 +51,14 @@ pub enum DownloadError {
         /// The program looked for; for `sha256sum`, `openssl` would do as well.
         tool: String,
     },
+    /// The pod took this side for gone, or was told to end itself, and has ended the command.
+    #[error(
+        "the pod ended the command after {received} bytes: it had heard nothing from here for 50 s, or was told to end; try again"
+    )]
+    Ended {
+        /// Bytes of the command's output that had arrived.
+        received: u64,
+    },
     /// The shell in the pod ended without a usable report, killed perhaps.
     #[error("the pod did not account for the command's output ({detail}); try again")]
     Unaccounted {
@@ -94,6 +102,7 @@ impl DownloadError {
             Self::Refused(error) => error.is_temporary(),
             Self::Lost { .. }
             | Self::BrokenOff { .. }
+            | Self::Ended { .. }
             | Self::Unaccounted { .. }
             | Self::HashDiffers { .. }
             | Self::Stalled { .. } => true,

@@ -291,6 +291,9 @@ impl<T: Send + 'static> Transfer<'_, T> {
             Some(Report::Missing(tool)) => Err(Stop::Error(DownloadError::MissingTool {
                 tool: tool.clone(),
             })),
+            Some(Report::Ended) => Err(Stop::Error(DownloadError::Ended {
+                received: self.received,
+            })),
             Some(Report::Unusable(line)) => Err(Stop::Error(DownloadError::Unaccounted {
                 detail: format!("its report is {line:?}"),
             })),

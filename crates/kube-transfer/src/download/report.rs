@@ -16,6 +16,8 @@ pub(super) enum Report {
     Ran { code: i32, sha256: Sha256Digest },
     /// The command was not run: the container lacks this tool.
     Missing(String),
+    /// The script has ended the command before its time.
+    Ended,
     /// The script could not account for the output.
     Unusable(String),
 }
@@ -100,6 +102,9 @@ impl Report {
         };
         if let Some(tool) = value("missing") {
             return Self::Missing(tool.to_owned());
+        }
+        if words == ["ended"] {
+            return Self::Ended;
         }
         let ran = || {
             if value("tee")? != "0" {

@@ -124,8 +124,11 @@ fn hasty_pod(shell: &[String]) -> (crate::support::Tools, Pod) {
     ]);
     let tools = tools.expect("installed");
     tools.replace("sleep", "#!/bin/sh\nexec /bin/sleep 0.0$1\n");
+    // Found before the container has programs of its own.
+    let (program, words) = shell.split_first().expect("a program");
+    let shell = [format!("/bin/{program}")].into_iter();
     let pod = Pod {
-        shell: shell.to_vec(),
+        shell: shell.chain(words.iter().cloned()).collect(),
         ..tools.pod()
     };
     (tools, pod)
@@ -135,13 +138,6 @@ fn hasty_pod(shell: &[String]) -> (crate::support::Tools, Pod) {
 async fn a_client_that_is_not_heard_of_any_more_is_taken_for_gone() {
     let volume = volume();
     for shell in shells() {
-        let shell: Vec<String> = shell
-            .iter()
-            .map(|word| match word.as_str() {
-                "dash" | "bash" | "busybox" => format!("/bin/{word}"),
-                word => word.to_owned(),
-            })
-            .collect();
         let (_tools, pod) = hasty_pod(&shell);
         let pod = Pod {
             fault: Fault::Freeze(100_000),
@@ -152,6 +148,23 @@ async fn a_client_that_is_not_heard_of_any_more_is_taken_for_gone() {
             .expect_err("must fail");
         assert!(
             matches!(error, DownloadError::Lost { .. }),
+            "{shell:?}: {error:?}"
+        );
+        pod.node.is_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_only_asleep_learns_that_its_command_was_ended() {
+    for shell in shells() {
+        // This side's signs of life are far too rare for it.
+        let (_tools, pod) = hasty_pod(&shell);
+        let command = RemoteCommand::new("cat").arg("/dev/zero");
+        let error = fetch(pod.clone(), &command, &TransferOptions::default())
+            .await
+            .expect_err("must fail");
+        assert!(
+            matches!(error, DownloadError::Ended { .. }) && error.is_temporary(),
             "{shell:?}: {error:?}"
         );
         pod.node.is_clean().await;
