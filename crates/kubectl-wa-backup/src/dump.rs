@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
+use backup_set::{Verdict, Verifier};
 use kube_transfer::{RemoteCommand, Secret, Sink};
 use wa_common::assistant::Datastore;
-use wa_common::backup_set::{Verdict, Verifier};
 
 /// The command that writes the dump to standard output. Everything about the connection is in the environment.
 pub(crate) fn pg_dump_command(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wa_common::backup_set::{Verdict, VerificationFailed, Verified};
+use backup_set::{Verdict, VerificationFailed, Verified};
 use wa_common::cli::Exit;
 
 use crate::dump::Received;

@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::Context as _;
+use backup_set::Target;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube_transfer::DownloadError;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
-use wa_common::backup_set::Target;
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 use wa_common::report::{bytes, error_text};
 

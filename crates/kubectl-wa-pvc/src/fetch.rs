@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_set::{
+    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FileRole, Manifest, Method, Origin, Place,
+    SetWriter, StoredFile, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord,
+    numbered_names, set_name,
+};
 use jiff::Timestamp;
 use kube_transfer::file::{
     Entry, FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError,
@@ -14,11 +19,7 @@ use kube_transfer::file::{
 use kube_transfer::{DownloadError, RemoteCommand, Sink};
 use serde::Serialize;
 use tokio::time::sleep;
-use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, Origin, Place, SetWriter,
-    StoredFile, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord,
-    auth_encryption_yaml, numbered_names, read_auth_encryption, set_name, store_auth_encryption,
-};
+use wa_common::assistant::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 use wa_common::cli::Context;
 use wa_common::report::{Event, Share, bytes, causes_text, error_text, printable};
 
@@ -427,8 +428,12 @@ impl Fetch<'_> {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
-            cluster: &self.volume.cluster,
-            instance: &survey.instance,
+            cluster: ClusterRecord {
+                server: self.volume.cluster.server().to_owned(),
+                context: self.volume.cluster.context().map(str::to_owned),
+            },
+            namespace: survey.instance.namespace.clone(),
+            instance: survey.instance.name.clone(),
             method: Method::Volume,
             started_at,
         };

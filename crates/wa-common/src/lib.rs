@@ -4,14 +4,12 @@
 //! |---|---|
 //! | [`cli`] | flags every plugin has, output formats, exit codes, the one `main` |
 //! | [`cluster`] | the Kubernetes API: a connection from kubectl's flags, reads with a deadline, permissions |
-//! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database |
-//! | [`backup_set`] | a backup at rest: manifest, writing without half-written sets, verifying, listing |
+//! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database, its key in a backup set |
 //! | [`report`] | events of running work, and what shows them |
 //!
 //! Work emits [`report::Event`]s and returns values; only [`cli`] and [`report`] write to the terminal.
 
 pub mod assistant;
-pub mod backup_set;
 pub mod cli;
 pub mod cluster;
 pub mod report;

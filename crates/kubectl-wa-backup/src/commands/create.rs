@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use backup_set::{
+    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FileRole, Manifest, Method, NOT_IN_A_DUMP,
+    Origin, PgDumpRecord, SetError, SetWriter, StoredFile, ToolRecord, set_name,
+};
 use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::time::Instant;
-use wa_common::assistant::PostgresPod;
-use wa_common::backup_set::{
-    AUTH_ENCRYPTION_FILE, DUMP_FILE, FileRole, Manifest, Method, NOT_IN_A_DUMP, Origin,
-    PgDumpRecord, SetError, SetWriter, StoredFile, ToolRecord, auth_encryption_yaml, set_name,
-    store_auth_encryption,
-};
+use wa_common::assistant::{PostgresPod, auth_encryption_yaml, store_auth_encryption};
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
@@ -390,8 +389,12 @@ impl Backup<'_> {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
-            cluster: self.cluster,
-            instance: &self.ready.instance,
+            cluster: ClusterRecord {
+                server: self.cluster.server().to_owned(),
+                context: self.cluster.context().map(str::to_owned),
+            },
+            namespace: self.ready.instance.namespace.clone(),
+            instance: self.ready.instance.name.clone(),
             method: Method::PgDump,
             started_at: self.started_at,
         };

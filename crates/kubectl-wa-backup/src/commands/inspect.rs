@@ -3,12 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_set::{Backup, BackupError, Manifest, NOT_IN_A_DUMP, ServiceInstance, TableRecord};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::backup_set::{
-    Backup, BackupError, Manifest, NOT_IN_A_DUMP, ServiceInstance, TableRecord,
-};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, bytes, count, printable, table};
 

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_set::{CatalogEntry, NOT_IN_A_DUMP, SetState, catalog};
 use jiff::Timestamp;
 use serde::Serialize;
-use wa_common::backup_set::{CatalogEntry, NOT_IN_A_DUMP, SetState, catalog};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_set::BackupError;
 use serde::Serialize;
-use wa_common::backup_set::BackupError;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Event, Styles, count, error_text};
 

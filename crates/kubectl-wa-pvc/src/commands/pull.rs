@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::bail;
+use backup_set::{Target, VerificationFailed};
 use kube_transfer::file::Entry;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::backup_set::{Target, VerificationFailed};
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::report::{Event, Share, Styles, bytes, count, printable};
 

@@ -3,6 +3,7 @@
 //! Names differ between releases, and not in order of their numbers, so nothing here compares versions: each object is
 //! looked for under the names it has had, newest first. The release number only appears in messages and manifests.
 
+mod auth_encryption;
 mod backup_job;
 mod datastore;
 mod error;
@@ -10,6 +11,7 @@ mod instance;
 mod names;
 mod postgres;
 
+pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 pub use backup_job::{BackupCronJob, Retention, backup_claim};
 pub use datastore::{AUTH_ENCRYPTION_KEY, Datastore};
 pub use error::AssistantError;

@@ -107,7 +107,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::backup_set::Backup;
+    use backup_set::Backup;
 
     /// Counts the failures that it is told.
     #[derive(Default)]

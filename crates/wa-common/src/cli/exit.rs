@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::backup_set::{BackupError, NotJudged, VerificationFailed};
 use crate::cluster::run::LeftBehind;
+use backup_set::{BackupError, NotJudged, VerificationFailed};
 
 /// What a plugin reports to the shell that ran it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

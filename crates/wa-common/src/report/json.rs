@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Event, Reporter, text};
+use super::{Event, Reporter};
 
 /// How often a transfer's progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -52,7 +52,9 @@ fn message(event: &Event) -> Option<String> {
         | Event::TransferEnded => None,
         Event::Step { step, detail } => Some(format!("{step}: {detail}")),
         Event::Retry { step, why, .. } => Some(format!("{step} failed and is tried again: {why}")),
-        Event::Received { file, bytes, .. } => Some(format!("{file}: {}", text::bytes(*bytes))),
+        Event::Received { file, bytes, .. } => {
+            Some(format!("{file}: {}", human_text::bytes(*bytes)))
+        }
         Event::Interrupted { by, .. } => Some(format!("interrupted by {by}")),
         Event::Ended { outcome, .. } => Some(format!("ended: {outcome}")),
     }

@@ -10,11 +10,11 @@ mod style;
 mod text;
 
 pub use human::HumanReporter;
+// Shown alike by what knows nothing of this crate.
+pub use human_text::{bytes, count, printable, printable_lines};
 pub use json::JsonReporter;
 pub use style::Styles;
-pub use text::{
-    age, bytes, causes_text, count, elapsed, error_text, printable, printable_lines, table,
-};
+pub use text::{age, causes_text, elapsed, error_text, table};
 
 use std::sync::Arc;
 use std::time::Duration;

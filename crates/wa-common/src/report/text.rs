@@ -1,43 +1,11 @@
-//! Numbers, times and foreign text as a person reads them.
+//! Errors, times and tables as a person reads them.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use human_text::printable;
 use jiff::Timestamp;
-
-/// `text` with every control character made visible, so that names and log lines from a cluster cannot drive the
-/// terminal they are shown on.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|c| !is_control(c)) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(
-        text.chars()
-            .flat_map(|c| {
-                let (shown, escaped) = if is_control(c) {
-                    (None, Some(c.escape_default()))
-                } else {
-                    (Some(c), None)
-                };
-                shown.into_iter().chain(escaped.into_iter().flatten())
-            })
-            .collect(),
-    )
-}
-
-/// As [`printable`], but lines stay lines.
-pub fn printable_lines(text: &str) -> String {
-    let lines: Vec<Cow<'_, str>> = text.split('\n').map(printable).collect();
-    lines.join("\n")
-}
-
-/// Control characters, and those that reorder the text around them (Unicode bidirectional controls).
-fn is_control(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// An error with its causes, outermost first, none of them told twice: typed errors tell their cause in their own
 /// sentence.
@@ -55,34 +23,6 @@ pub fn causes_text(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     parts.join(": ")
-}
-
-/// A size in bytes, in binary units: `1023 B`, `1.5 MiB`.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut scaled = bytes;
-    let mut unit = 0;
-    while scaled >= 1024 * 1024 && unit + 1 < UNITS.len() {
-        scaled /= 1024;
-        unit += 1;
-    }
-    // Rounded down: a size must never look larger than it is.
-    format!(
-        "{}.{} {}",
-        scaled / 1024,
-        scaled % 1024 * 10 / 1024,
-        UNITS[unit]
-    )
-}
-
-/// A count with its noun: `1 table`, `12 tables`.
-pub fn count(number: impl Into<u64>, noun: &str) -> String {
-    let number = number.into();
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 /// How long something took: `350ms`, `4.2s`, `3m12s`, `2h5m`.
@@ -134,25 +74,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escape_codes_from_the_cluster_are_shown_not_obeyed() {
-        assert_eq!(printable("plain – ünï"), "plain – ünï");
-        assert_eq!(
-            printable("a\x1b[2Jb\r\n\u{202e}"),
-            "a\\u{1b}[2Jb\\r\\n\\u{202e}"
-        );
-    }
-
-    #[test]
-    fn sizes_are_rounded_down() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1024), "1.0 KiB");
-        assert_eq!(bytes(1_048_575), "1023.9 KiB");
-        assert_eq!(bytes(1_610_612_736), "1.5 GiB");
-        assert!(bytes(u64::MAX).ends_with("PiB"));
-    }
 
     #[test]
     fn durations_and_ages_keep_two_units_at_most() {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use backup_set::{AUTH_ENCRYPTION_FILE, FileRole, SetError, SetWriter, StoredFile};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
 
-use super::{AUTH_ENCRYPTION_FILE, FileRole, SetError, SetWriter, StoredFile};
-use crate::assistant::AUTH_ENCRYPTION_KEY;
+use super::AUTH_ENCRYPTION_KEY;
 use crate::report::{Event, Reporter, bytes};
 
 /// What a restore needs of the secret: its key, its name and labels. What the cluster added (uid, owner, managed fields)

@@ -1,4 +1,6 @@
-//! A backup at rest.
+//! A backup at rest: what a set of files is, written so that it is whole or not there, and read without trust.
+//!
+//! Knows neither Kubernetes nor a command line.
 //!
 //! A *backup set* is a directory `<instance>-<namespace>-<UTC yyyymmddThhmmssZ>` with the database dump, the
 //! auth-encryption secret where the release has one, and [`Manifest`] `backup.json`, which is written last: a set
@@ -7,7 +9,6 @@
 //! The order of writing is enforced by types: a [`SetWriter`] only becomes a set through [`SetWriter::seal`], which takes
 //! the [`StoredFile`] of a complete transfer; everything else ends in the removal of what was written.
 
-mod auth_encryption;
 mod catalog;
 mod directories;
 mod instances;
@@ -21,7 +22,6 @@ mod verdict;
 mod verifier;
 mod writer;
 
-pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 pub use catalog::{CatalogEntry, catalog};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{

@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
-use super::read::read_manifest;
-use super::{MANIFEST_FILE, Manifest};
+use crate::read::read_manifest;
+use crate::{MANIFEST_FILE, Manifest};
 
 /// What there is at the place of a set.
 #[derive(Debug)]

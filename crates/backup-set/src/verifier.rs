@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use pg_archive::Archive;
 
-use super::{TenantRows, Verdict};
+use crate::{TenantRows, Verdict};
 
 /// How much is handed to the verifying thread at a time, and how many of those may wait: 1 MiB in all.
 const CHUNK_BYTES: usize = 128 * 1024;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::SetError;
+use crate::SetError;
 
 /// What there is of a target directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

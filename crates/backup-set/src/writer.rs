@@ -10,9 +10,9 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::directories;
-use super::names::{PARTIAL_SUFFIX, numbered_names};
-use super::{FileRecord, FileRole, MANIFEST_FILE, Manifest, Place};
+use crate::directories;
+use crate::names::{PARTIAL_SUFFIX, numbered_names};
+use crate::{FileRecord, FileRole, MANIFEST_FILE, Manifest, Place};
 
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
@@ -393,7 +393,7 @@ fn cannot_sync_directories(error: &io::Error) -> bool {
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::writer::hex;
-use super::*;
+use crate::writer::hex;
+use crate::*;
 
 /// A real archive, written by pg_dump 15.
-const DUMP: &[u8] = include_bytes!("../../../pg-archive/tests/fixtures/pg15-gzip.dump");
+const DUMP: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg15-gzip.dump");
 
 fn manifest(files: Vec<FileRecord>) -> Manifest {
     let time: Timestamp = "2026-11-22T20:55:00Z".parse().unwrap();

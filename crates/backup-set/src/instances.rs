@@ -4,7 +4,7 @@ use pg_archive::{Row, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// The store's table of tenants.
-pub(super) const TENANT_TABLE: &str = "tenant";
+pub(crate) const TENANT_TABLE: &str = "tenant";
 /// The regions of tenants that belong to the product itself, in any case.
 const PRODUCT_REGIONS: [&str; 2] = ["system", "monitoring"];
 /// More than any installation's tenants take, and little enough for a manifest; a hostile dump must not fill the memory.
@@ -78,7 +78,7 @@ pub struct TenantRows {
 
 impl TenantRows {
     /// How many tenants were passed over, because of their size or their number.
-    pub(super) fn not_listed(&self) -> u64 {
+    pub(crate) fn not_listed(&self) -> u64 {
         self.not_listed
     }
 

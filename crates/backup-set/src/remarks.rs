@@ -4,9 +4,9 @@ use std::fmt;
 
 use pg_archive::{Behind, Contents, TableName, Trailing};
 
-use super::TenantRows;
-use super::instances::TENANT_TABLE;
-use crate::report::{count, printable};
+use crate::TenantRows;
+use crate::instances::TENANT_TABLE;
+use human_text::{count, printable};
 
 /// What no dump holds; told wherever a backup is shown.
 pub const NOT_IN_A_DUMP: &str =
@@ -48,7 +48,7 @@ pub enum Remark {
 }
 
 impl Remark {
-    pub(super) fn on(contents: &Contents, tenants: &TenantRows) -> Vec<Self> {
+    pub(crate) fn on(contents: &Contents, tenants: &TenantRows) -> Vec<Self> {
         let mut remarks = Vec::new();
         match &contents.behind {
             Some(Behind::Bytes {

@@ -8,14 +8,14 @@ use pg_archive::Archive;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::manifest::MANIFEST_LIMIT_BYTES;
-use super::verdict::Problem;
-use super::writer::hex;
-use super::{
+use crate::manifest::MANIFEST_LIMIT_BYTES;
+use crate::verdict::Problem;
+use crate::writer::hex;
+use crate::{
     DUMP_FILE, FORMAT_VERSION, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged,
     TenantRows, Verdict, VerificationFailed, Verified,
 };
-use crate::report::{bytes, printable};
+use human_text::{bytes, printable};
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
@@ -248,7 +248,7 @@ fn open_listed(path: &Path, record: &FileRecord) -> Result<Result<File, Problem>
 }
 
 /// Why a manifest is of no use.
-pub(super) enum Unusable {
+pub(crate) enum Unusable {
     /// It is not there, or cannot be made out.
     Bad(Problem),
     /// It is of a format that a newer tool knows.
@@ -261,7 +261,7 @@ impl Unusable {
     }
 
     /// As a part of a sentence: `backup.json cannot be read: …`.
-    pub(super) fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         match self {
             Self::Bad(problem) => format!("{} {}", problem.file, problem.what),
             Self::Newer(reason) => reason.clone(),
@@ -270,7 +270,7 @@ impl Unusable {
 }
 
 /// The manifest of the set in `directory`.
-pub(super) fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupError> {
+pub(crate) fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupError> {
     let path = directory.join(MANIFEST_FILE);
     // A pipe or a device would be waited for, or never end.
     let file = match fs::symlink_metadata(&path).and_then(|metadata| {
@@ -334,7 +334,7 @@ pub enum SetState {
 }
 
 /// What `list` looks at: the manifest, and the sizes it promises.
-pub(super) fn glance(directory: &Path) -> Result<SetState, BackupError> {
+pub(crate) fn glance(directory: &Path) -> Result<SetState, BackupError> {
     let corrupt = |problem: Problem| SetState::Corrupt {
         reason: format!("{} {}", problem.file, problem.what),
     };

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use pg_archive::{ArchiveError, Behind, Contents, ErrorKind};
 use thiserror::Error;
 
-use super::remarks::{Remark, rows_text};
-use super::{DUMP_FILE, ServiceInstance, TenantRows};
-use crate::report::{count, printable};
+use crate::remarks::{Remark, rows_text};
+use crate::{DUMP_FILE, ServiceInstance, TenantRows};
+use human_text::{count, printable};
 
 /// What reading a dump to its end came to.
 #[derive(Debug)]
@@ -197,13 +197,13 @@ pub struct VerificationFailed {
 
 /// One thing that is wrong with one file.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) file: String,
-    pub(super) what: String,
+pub(crate) struct Problem {
+    pub(crate) file: String,
+    pub(crate) what: String,
 }
 
 impl VerificationFailed {
-    pub(super) fn new(path: &Path, problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(path: &Path, problems: Vec<Problem>) -> Self {
         Self {
             path: path.to_owned(),
             badness: Badness::Damaged,
@@ -213,7 +213,7 @@ impl VerificationFailed {
     }
 
     /// A dump in a backup that is at rest: what is wrong can be mended there, if at all.
-    pub(super) fn at_rest(path: &Path, dump: &Path, fault: &Fault, others: Vec<Problem>) -> Self {
+    pub(crate) fn at_rest(path: &Path, dump: &Path, fault: &Fault, others: Vec<Problem>) -> Self {
         let name = dump
             .file_name()
             .map_or_else(|| DUMP_FILE.into(), |name| name.to_string_lossy());
@@ -297,7 +297,7 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
-    pub(super) fn new(file: &str, what: impl Into<String>) -> Self {
+    pub(crate) fn new(file: &str, what: impl Into<String>) -> Self {
         Self {
             file: printable(file).into_owned(),
             what: what.into(),
@@ -319,7 +319,7 @@ pub struct NotJudged {
 }
 
 impl NotJudged {
-    pub(super) fn new(path: &Path, why: String, as_recorded: bool) -> Self {
+    pub(crate) fn new(path: &Path, why: String, as_recorded: bool) -> Self {
         Self {
             path: path.to_owned(),
             why,

@@ -9,7 +9,7 @@ pub const AUTH_ENCRYPTION_FILE: &str = "auth-encryption.yaml";
 /// The manifest, written last.
 pub const MANIFEST_FILE: &str = "backup.json";
 /// A file that is still being written.
-pub(super) const PARTIAL_SUFFIX: &str = ".partial";
+pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
 
 /// The name of a set: `wa-cpd-20261122T205500Z`.
 pub fn set_name(instance: &str, namespace: &str, time: Timestamp) -> String {
@@ -28,7 +28,7 @@ pub fn numbered_names(name: &str) -> impl Iterator<Item = String> {
 }
 
 /// A set's name without the number.
-pub(super) fn without_number(name: &str) -> &str {
+pub(crate) fn without_number(name: &str) -> &str {
     match name.rsplit_once('-') {
         Some((before, number)) if number.len() < 4 && number.parse::<u32>().is_ok() => before,
         _ => name,

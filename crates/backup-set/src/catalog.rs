@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use super::names::{PARTIAL_SUFFIX, without_number};
-use super::read::glance;
-use super::{BackupError, DUMP_FILE, MANIFEST_FILE, SetState};
+use crate::names::{PARTIAL_SUFFIX, without_number};
+use crate::read::glance;
+use crate::{BackupError, DUMP_FILE, MANIFEST_FILE, SetState};
 
 /// One directory that is, or was to become, a backup set.
 #[derive(Debug)]

@@ -6,16 +6,14 @@ use jiff::Timestamp;
 use pg_archive::Contents;
 use serde::{Deserialize, Serialize};
 
-use super::instances::TENANT_TABLE;
-use super::{ServiceInstance, StoredFile, Verified};
-use crate::assistant::Instance;
-use crate::cluster::Cluster;
+use crate::instances::TENANT_TABLE;
+use crate::{ServiceInstance, StoredFile, Verified};
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// The largest manifest that is written, or read: more than 10,000 tables and as many instances take.
-pub(super) const MANIFEST_LIMIT_BYTES: usize = 8 << 20;
+pub(crate) const MANIFEST_LIMIT_BYTES: usize = 8 << 20;
 
 /// The manifest of a backup set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +59,15 @@ pub struct Manifest {
 }
 
 /// A backup that is being taken, as far as that is known from its beginning.
-pub struct Origin<'a> {
+pub struct Origin {
     /// The tool that takes it.
     pub tool: ToolRecord,
     /// The cluster it comes from.
-    pub cluster: &'a Cluster,
-    /// The instance.
-    pub instance: &'a Instance,
+    pub cluster: ClusterRecord,
+    /// The namespace of the operands.
+    pub namespace: String,
+    /// The Watson Assistant instance.
+    pub instance: String,
     /// How the dump is taken.
     pub method: Method,
     /// When it began.
@@ -77,19 +77,16 @@ pub struct Origin<'a> {
 impl Manifest {
     /// The manifest of a backup that has just been stored in `files`. Of PostgreSQL's side it knows what a `verified`
     /// dump tells itself; whoever knows more adds it.
-    pub fn new(origin: Origin<'_>, files: &[StoredFile], verified: Option<&Verified>) -> Self {
+    pub fn new(origin: Origin, files: &[StoredFile], verified: Option<&Verified>) -> Self {
         let now = Timestamp::now();
         let contents = verified.map(|verified| &verified.contents);
         let header = contents.map(|contents| &contents.header);
         Self {
             format_version: FORMAT_VERSION,
             tool: origin.tool,
-            cluster: ClusterRecord {
-                server: origin.cluster.server().to_owned(),
-                context: origin.cluster.context().map(str::to_owned),
-            },
-            namespace: origin.instance.namespace.clone(),
-            instance: origin.instance.name.clone(),
+            cluster: origin.cluster,
+            namespace: origin.namespace,
+            instance: origin.instance,
             release: None,
             method: origin.method,
             started_at: origin.started_at,
@@ -113,7 +110,7 @@ impl Manifest {
     }
 
     /// The content of the file. A dump with more tables and instances than a manifest can hold is a backup all the same.
-    pub(super) fn to_json(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn to_json(&self) -> io::Result<Vec<u8>> {
         let whole = self.pretty()?;
         if whole.len() <= MANIFEST_LIMIT_BYTES {
             return Ok(whole);
