@@ -6,8 +6,44 @@
 //! auth-encryption secret where the release has one, and [`Manifest`] `backup.json`, which is written last: a set
 //! without it is incomplete. A dump that stands alone, made by hand or by the CronJob, is read everywhere a set is.
 //!
-//! The order of writing is enforced by types: a [`SetWriter`] only becomes a set through [`SetWriter::seal`], which takes
-//! the [`StoredFile`] of a complete transfer; everything else ends in the removal of what was written.
+//! The order of writing is enforced by types: [`SetWriter`] → [`PartialFile`] → [`CompletedFile`] → [`SealedSet`].
+//! Completing a file takes the [`Proof`](transfer_proof::Proof) of its transfer, sealing takes the completed files, and
+//! the manifest lists those and no others; everything else ends in the removal of what was written.
+//!
+//! ```
+//! # use std::io::Write as _;
+//! # use backup_set::{DUMP_FILE, FileRole, Manifest, SetError, SetWriter};
+//! # use transfer_proof::Proof;
+//! fn store(set: SetWriter, dump: &[u8], proof: Proof, manifest: Manifest) -> Result<(), SetError> {
+//!     let mut file = set.file(DUMP_FILE, FileRole::StoreDump)?;
+//!     file.write_all(dump)
+//!         .map_err(|error| SetError::writing(set.directory(), error))?;
+//!     let dump = file.complete(proof)?;
+//!     set.seal(dump, Vec::new(), manifest)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A file that was written and not completed does not seal a set:
+//!
+//! ```compile_fail,E0308
+//! # use backup_set::{DUMP_FILE, FileRole, Manifest, SetError, SetWriter};
+//! fn store(set: SetWriter, manifest: Manifest) -> Result<(), SetError> {
+//!     let file = set.file(DUMP_FILE, FileRole::StoreDump)?;
+//!     set.seal(file, Vec::new(), manifest)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Nor does a size with a hash, which may be those that were expected, complete a file:
+//!
+//! ```compile_fail,E0061
+//! # use backup_set::{CompletedFile, PartialFile, SetError};
+//! # use transfer_proof::Sha256Digest;
+//! fn complete(file: PartialFile, bytes: u64, sha256: Sha256Digest) -> Result<CompletedFile, SetError> {
+//!     file.complete(bytes, sha256)
+//! }
+//! ```
 
 mod catalog;
 mod directories;
@@ -35,7 +71,7 @@ pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use target::Target;
 pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified};
 pub use verifier::Verifier;
-pub use writer::{PartialFile, SetError, SetWriter, StoredFile};
+pub use writer::{CompletedFile, PartialFile, SealedSet, SetError, SetWriter};
 
 #[cfg(test)]
 mod tests;

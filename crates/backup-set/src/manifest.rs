@@ -7,7 +7,7 @@ use pg_archive::Contents;
 use serde::{Deserialize, Serialize};
 
 use crate::instances::TENANT_TABLE;
-use crate::{ServiceInstance, StoredFile, Verified};
+use crate::{CompletedFile, ServiceInstance, Verified};
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -47,8 +47,8 @@ pub struct Manifest {
     /// Where on a volume the dump was, with [`Method::Volume`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<VolumeRecord>,
-    /// The files of the set, this one aside.
-    pub files: Vec<FileRecord>,
+    /// The files of the set, this one aside. Only sealing a set fills it, with the files that it was given.
+    pub(crate) files: Vec<FileRecord>,
     /// The tables in the dump; empty where it was not verified.
     pub tables: Vec<TableRecord>,
     /// The service instances in the dump; empty where it was not verified.
@@ -75,9 +75,9 @@ pub struct Origin {
 }
 
 impl Manifest {
-    /// The manifest of a backup that has just been stored in `files`. Of PostgreSQL's side it knows what a `verified`
-    /// dump tells itself; whoever knows more adds it.
-    pub fn new(origin: Origin, files: &[StoredFile], verified: Option<&Verified>) -> Self {
+    /// The manifest of a backup that has just been stored; [`SetWriter::seal`](crate::SetWriter::seal) adds the files. Of
+    /// PostgreSQL's side it knows what a `verified` dump tells itself; whoever knows more adds it.
+    pub fn new(origin: Origin, verified: Option<&Verified>) -> Self {
         let now = Timestamp::now();
         let contents = verified.map(|verified| &verified.contents);
         let header = contents.map(|contents| &contents.header);
@@ -100,12 +100,25 @@ impl Manifest {
                 database: header.and_then(|header| header.database.clone()),
             },
             volume: None,
-            files: files.iter().map(|file| file.record().clone()).collect(),
+            files: Vec::new(),
             tables: contents.map(TableRecord::of).unwrap_or_default(),
             instances: verified
                 .map(|verified| verified.instances.clone())
                 .unwrap_or_default(),
             abridged: false,
+        }
+    }
+
+    /// The files of the set.
+    pub fn files(&self) -> &[FileRecord] {
+        &self.files
+    }
+
+    /// With these files, and no others.
+    pub(crate) fn of_files(self, files: Vec<CompletedFile>) -> Self {
+        Self {
+            files: files.into_iter().map(CompletedFile::into_record).collect(),
+            ..self
         }
     }
 

@@ -5,12 +5,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pg_archive::Archive;
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use transfer_proof::{Hasher, Measured};
 
 use crate::manifest::MANIFEST_LIMIT_BYTES;
 use crate::verdict::Problem;
-use crate::writer::hex;
 use crate::{
     DUMP_FILE, FORMAT_VERSION, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged,
     TenantRows, Verdict, VerificationFailed, Verified,
@@ -138,8 +137,8 @@ impl Backup {
             }
             Verdict::Intact(verified) => Ok(Intact {
                 verified: *verified,
-                bytes: read.bytes,
-                sha256: read.sha256,
+                bytes: read.measured.bytes(),
+                sha256: read.measured.sha256().to_string(),
             }),
         }
     }
@@ -181,11 +180,9 @@ impl Backup {
             .drain()
             .map_err(|source| io_error(&self.dump, source))?;
         let mismatch = record.and_then(|record| reader.compare(record));
-        let (bytes, sha256) = reader.finish();
         let read = ReadDump {
             verdict,
-            bytes,
-            sha256,
+            measured: reader.measured(),
         };
         Ok(Some((read, mismatch)))
     }
@@ -194,8 +191,7 @@ impl Backup {
 /// A dump that was read from end to end.
 struct ReadDump {
     verdict: Verdict,
-    bytes: u64,
-    sha256: String,
+    measured: Measured,
 }
 
 const DIRECTORY_DUMP: &str = "it is a directory-format dump (`pg_dump -Fd`), which pg_restore reads and this tool does not; \
@@ -388,16 +384,14 @@ fn not_judged(path: &Path, why: String) -> BackupError {
 /// Hashes and counts what is read through it.
 struct HashingReader {
     file: File,
-    hash: Sha256,
-    bytes: u64,
+    hasher: Hasher,
 }
 
 impl HashingReader {
     fn new(file: File) -> Self {
         Self {
             file,
-            hash: Sha256::new(),
-            bytes: 0,
+            hasher: Hasher::default(),
         }
     }
 
@@ -408,13 +402,14 @@ impl HashingReader {
     }
 
     fn compare(&self, record: &FileRecord) -> Option<Problem> {
-        if self.bytes != record.bytes {
+        let measured = self.measured();
+        if measured.bytes() != record.bytes {
             return Some(Problem::new(
                 &record.name,
-                size_mismatch(self.bytes, record.bytes),
+                size_mismatch(measured.bytes(), record.bytes),
             ));
         }
-        let found = hex(&self.hash.clone().finalize());
+        let found = measured.sha256().to_string();
         (!found.eq_ignore_ascii_case(&record.sha256)).then(|| {
             Problem::new(
                 &record.name,
@@ -426,16 +421,15 @@ impl HashingReader {
         })
     }
 
-    fn finish(self) -> (u64, String) {
-        (self.bytes, hex(&self.hash.finalize()))
+    fn measured(&self) -> Measured {
+        self.hasher.measured()
     }
 }
 
 impl Read for HashingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
-        self.hash.update(&buffer[..read]);
-        self.bytes += read as u64;
+        self.hasher.update(&buffer[..read]);
         Ok(read)
     }
 }

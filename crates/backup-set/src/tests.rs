@@ -6,16 +6,15 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use transfer_proof::Proof;
 
-use crate::writer::hex;
 use crate::*;
 
 /// A real archive, written by pg_dump 15.
 const DUMP: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg15-gzip.dump");
 
-fn manifest(files: Vec<FileRecord>) -> Manifest {
+fn manifest() -> Manifest {
     let time: Timestamp = "2026-11-22T20:55:00Z".parse().unwrap();
     Manifest {
         format_version: FORMAT_VERSION,
@@ -42,7 +41,7 @@ fn manifest(files: Vec<FileRecord>) -> Manifest {
             database: Some("conversation_pprd_wa".into()),
         },
         volume: None,
-        files,
+        files: Vec::new(),
         tables: Vec::new(),
         instances: Vec::new(),
         abridged: false,
@@ -61,16 +60,14 @@ fn complete_set() -> (TempDir, PathBuf) {
             b"kind: Secret\n",
         )
         .unwrap();
-    let files = [dump, key].map(|file| file.record().clone()).to_vec();
-    let path = set.seal(&manifest(files)).unwrap();
-    (parent, path)
+    let sealed = set.seal(dump, vec![key], manifest()).unwrap();
+    (parent, sealed.path().to_owned())
 }
 
-fn store_dump(set: &SetWriter, content: &[u8]) -> StoredFile {
+fn store_dump(set: &SetWriter, content: &[u8]) -> CompletedFile {
     let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
     file.write_all(content).unwrap();
-    file.complete(content.len() as u64, hex(&Sha256::digest(content)))
-        .unwrap()
+    file.complete(Proof::of_own(content)).unwrap()
 }
 
 /// Changes the manifest's JSON.
@@ -94,7 +91,7 @@ fn a_complete_set_is_intact_and_a_bare_dump_too() {
     let (_parent, path) = complete_set();
     let intact = Backup::open(&path).unwrap().verify().unwrap();
     assert_eq!(intact.bytes, DUMP.len() as u64);
-    assert_eq!(intact.sha256, hex(&Sha256::digest(DUMP)));
+    assert_eq!(intact.sha256, Proof::of_own(DUMP).sha256().to_string());
     let bare = Backup::open(&path.join(DUMP_FILE)).unwrap();
     assert!(bare.manifest().is_none());
     let bare = bare.verify().unwrap();
@@ -164,17 +161,10 @@ fn a_set_that_was_begun_is_gone_on_with() {
     let resumed = SetWriter::resume_or_create(parent.path(), NAME).unwrap();
     fs::write(resumed.path(DUMP_FILE), DUMP).unwrap();
     let dump = resumed
-        .adopt(
-            DUMP_FILE,
-            FileRole::StoreDump,
-            DUMP.len() as u64,
-            hex(&Sha256::digest(DUMP)),
-        )
+        .adopt(DUMP_FILE, FileRole::StoreDump, Proof::of_own(DUMP))
         .unwrap();
-    let path = resumed
-        .seal(&manifest(vec![dump.record().clone()]))
-        .unwrap();
-    Backup::open(&path).unwrap().verify().unwrap();
+    let sealed = resumed.seal(dump, Vec::new(), manifest()).unwrap();
+    Backup::open(sealed.path()).unwrap().verify().unwrap();
     let error = SetWriter::resume_or_create(parent.path(), NAME).unwrap_err();
     assert!(error.to_string().contains("is a backup set"), "{error}");
 }
@@ -209,7 +199,7 @@ fn a_file_that_is_not_what_was_received_is_not_adopted() {
     let parent = tempfile::tempdir().unwrap();
     let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
     fs::write(set.path(DUMP_FILE), "short").unwrap();
-    let adopt = || set.adopt(DUMP_FILE, FileRole::StoreDump, 6, String::new());
+    let adopt = || set.adopt(DUMP_FILE, FileRole::StoreDump, Proof::of_own(b"longer"));
     assert!(matches!(adopt().unwrap_err(), SetError::Changed { .. }));
     fs::remove_file(set.path(DUMP_FILE)).unwrap();
     symlink("/etc/passwd", set.path(DUMP_FILE)).unwrap();
@@ -289,13 +279,13 @@ fn a_manifest_that_would_be_too_large_to_read_is_written_without_its_lists() {
     };
     for (tables, kept) in [(10_000, true), (80_000, false)] {
         let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
-        let dump = store_dump(&set, DUMP).record().clone();
+        let dump = store_dump(&set, DUMP);
         let written = Manifest {
             tables: (0..tables).map(table).collect(),
-            ..manifest(vec![dump])
+            ..manifest()
         };
-        let path = set.seal(&written).unwrap();
-        let read = Backup::open(&path).unwrap();
+        let sealed = set.seal(dump, Vec::new(), written).unwrap();
+        let read = Backup::open(sealed.path()).unwrap();
         read.verify().unwrap();
         let read = read.manifest().unwrap();
         assert_eq!(read.abridged, !kept);
@@ -332,22 +322,56 @@ fn what_a_first_attempt_writes_late_is_not_in_the_file_of_the_second() {
     second.write_all(DUMP).unwrap();
     first.write_all(&vec![b'x'; 1_000_000]).unwrap();
     drop(first);
-    let digest = hex(&Sha256::digest(DUMP));
-    second.complete(DUMP.len() as u64, digest).unwrap();
+    second.complete(Proof::of_own(DUMP)).unwrap();
     assert_eq!(fs::read(set.directory().join(DUMP_FILE)).unwrap(), DUMP);
 }
 
 #[test]
 fn a_file_of_another_length_than_what_was_hashed_is_not_completed() {
     let parent = tempfile::tempdir().unwrap();
-    for bytes in [DUMP.len() - 1, DUMP.len() + 1] {
+    for other in [&DUMP[1..], &[DUMP, b"x"].concat()] {
         let set = SetWriter::create(parent.path(), "wa-cpd-x").unwrap();
         let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
         file.write_all(DUMP).unwrap();
-        let completed = file.complete(bytes as u64, hex(&Sha256::digest(DUMP)));
+        let completed = file.complete(Proof::of_own(other));
         assert!(matches!(completed, Err(SetError::Changed { .. })));
         assert!(!set.directory().join(DUMP_FILE).exists());
     }
+}
+
+#[test]
+fn a_set_is_sealed_with_its_own_files_and_lists_those() {
+    let parent = tempfile::tempdir().unwrap();
+    let set = |name: &str| SetWriter::create(parent.path(), name).unwrap();
+    let key = |set: &SetWriter| {
+        set.write(AUTH_ENCRYPTION_FILE, FileRole::AuthEncryption, b"key")
+            .unwrap()
+    };
+    let foreign = |sealed: Result<SealedSet, SetError>| match sealed {
+        Err(SetError::Foreign { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+
+    let (first, second) = (set("first"), set("second"));
+    let dump = store_dump(&first, DUMP);
+    let sealed = second.seal(dump, Vec::new(), manifest());
+    assert_eq!(foreign(sealed), "a file of another set");
+    let no_dump = key(&first);
+    assert_eq!(
+        foreign(first.seal(no_dump, Vec::new(), manifest())),
+        "not its dump"
+    );
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+
+    let whole = set("whole");
+    let (dump, key) = (store_dump(&whole, DUMP), key(&whole));
+    let (path, written) = whole
+        .seal(dump, vec![key], manifest())
+        .unwrap()
+        .into_parts();
+    let listed: Vec<_> = written.files().iter().map(|file| &file.name).collect();
+    assert_eq!(listed, [DUMP_FILE, AUTH_ENCRYPTION_FILE]);
+    assert_eq!(Backup::open(&path).unwrap().manifest(), Some(&written));
 }
 
 #[test]
@@ -498,8 +522,8 @@ fn set_of(dump: &[u8]) -> (TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let set = SetWriter::create(parent.path(), "wa-cpd-20261122T205500Z").unwrap();
     let dump = store_dump(&set, dump);
-    let path = set.seal(&manifest(vec![dump.record().clone()])).unwrap();
-    (parent, path)
+    let sealed = set.seal(dump, Vec::new(), manifest()).unwrap();
+    (parent, sealed.path().to_owned())
 }
 
 fn not_judged(path: &Path) -> String {

@@ -7,8 +7,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use transfer_proof::Proof;
 
 use crate::directories;
 use crate::names::{PARTIAL_SUFFIX, numbered_names};
@@ -34,6 +34,16 @@ pub enum SetError {
         path: PathBuf,
         /// The size it should have.
         bytes: u64,
+    },
+    /// A set was to be sealed with a file of another set, or with something else for its dump.
+    #[error("cannot seal {} with {file}, which is {what}: this is a bug", path.display())]
+    Foreign {
+        /// The set.
+        path: PathBuf,
+        /// The file's name.
+        file: String,
+        /// What it is instead.
+        what: &'static str,
     },
     /// The file system refused.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
@@ -105,19 +115,55 @@ enum Keep {
 pub struct PartialFile {
     /// Buffered: a dump arrives in pieces of a few KiB.
     file: BufWriter<File>,
+    directory: PathBuf,
     partial: PathBuf,
     name: &'static str,
     role: FileRole,
 }
 
-/// A file of a set that is complete, synced and under its own name.
-#[derive(Debug, Clone)]
-pub struct StoredFile(FileRecord);
+/// A file of a set that is complete, synced and under its own name: its [`Proof`] is in here.
+#[derive(Debug)]
+pub struct CompletedFile {
+    /// The set that it is of.
+    directory: PathBuf,
+    name: &'static str,
+    role: FileRole,
+    proof: Proof,
+}
 
-impl StoredFile {
-    /// Its name, size and hash.
-    pub fn record(&self) -> &FileRecord {
-        &self.0
+impl CompletedFile {
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.proof.bytes()
+    }
+
+    /// What the manifest says of it.
+    pub(crate) fn into_record(self) -> FileRecord {
+        FileRecord {
+            name: self.name.to_owned(),
+            role: self.role,
+            bytes: self.proof.bytes(),
+            sha256: self.proof.sha256().to_string(),
+        }
+    }
+}
+
+/// A set that is complete.
+#[derive(Debug)]
+pub struct SealedSet {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+impl SealedSet {
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its directory and its manifest, as it was written.
+    pub fn into_parts(self) -> (PathBuf, Manifest) {
+        (self.path, self.manifest)
     }
 }
 
@@ -209,6 +255,7 @@ impl SetWriter {
         let file = create_private(&partial)?;
         Ok(PartialFile {
             file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            directory: self.directory.clone(),
             partial,
             name,
             role,
@@ -225,16 +272,15 @@ impl SetWriter {
         self.path(&format!("{name}{PARTIAL_SUFFIX}"))
     }
 
-    /// Takes the file at [`SetWriter::path`] into the set and syncs it. `bytes` and `sha256` are those of the finished
-    /// transfer.
+    /// Takes the file at [`SetWriter::path`], which `proof` is of, into the set and syncs it.
     pub fn adopt(
         &self,
         name: &'static str,
         role: FileRole,
-        bytes: u64,
-        sha256: String,
-    ) -> Result<StoredFile, SetError> {
+        proof: Proof,
+    ) -> Result<CompletedFile, SetError> {
         let path = self.path(name);
+        let bytes = proof.bytes();
         let found = fs::symlink_metadata(&path).on("look at", &path)?;
         if !found.is_file() || found.len() != bytes {
             return Err(SetError::Changed { path, bytes });
@@ -243,12 +289,12 @@ impl SetWriter {
         file.set_permissions(fs::Permissions::from_mode(0o600))
             .on("protect", &path)?;
         file.sync_all().on("sync", &path)?;
-        Ok(StoredFile(FileRecord {
-            name: name.to_owned(),
+        Ok(CompletedFile {
+            directory: self.directory.clone(),
+            name,
             role,
-            bytes,
-            sha256,
-        }))
+            proof,
+        })
     }
 
     /// Writes a small file in one go.
@@ -257,15 +303,28 @@ impl SetWriter {
         name: &'static str,
         role: FileRole,
         content: &[u8],
-    ) -> Result<StoredFile, SetError> {
+    ) -> Result<CompletedFile, SetError> {
         let mut file = self.file(name, role)?;
         file.write_all(content).on("write", &file.partial)?;
-        let bytes = content.len() as u64;
-        file.complete(bytes, hex(&Sha256::digest(content)))
+        file.complete(Proof::of_own(content))
     }
 
-    /// Writes the manifest and syncs the directory: from here on the set is complete.
-    pub fn seal(mut self, manifest: &Manifest) -> Result<PathBuf, SetError> {
+    /// Writes the manifest, with these files and no others, and syncs the directory: from here on the set is complete.
+    pub fn seal(
+        mut self,
+        dump: CompletedFile,
+        others: Vec<CompletedFile>,
+        manifest: Manifest,
+    ) -> Result<SealedSet, SetError> {
+        if dump.role != FileRole::StoreDump {
+            return Err(self.foreign(&dump, "not its dump"));
+        }
+        let mut files = vec![dump];
+        files.extend(others);
+        if let Some(other) = files.iter().find(|file| file.directory != self.directory) {
+            return Err(self.foreign(other, "a file of another set"));
+        }
+        let manifest = manifest.of_files(files);
         let path = self.directory.join(MANIFEST_FILE);
         let partial = self.partial_path(MANIFEST_FILE);
         let json = manifest.to_json().on("write", &path)?;
@@ -285,7 +344,18 @@ impl SetWriter {
             // The name of the set itself; a failure here leaves a complete set.
             let _ = sync_directory(parent);
         }
-        Ok(self.directory.clone())
+        Ok(SealedSet {
+            path: self.directory.clone(),
+            manifest,
+        })
+    }
+
+    fn foreign(&self, file: &CompletedFile, what: &'static str) -> SetError {
+        SetError::Foreign {
+            path: self.directory.clone(),
+            file: file.name.to_owned(),
+            what,
+        }
     }
 }
 
@@ -310,29 +380,29 @@ impl Drop for SetWriter {
 }
 
 impl PartialFile {
-    /// Syncs the file and gives it its own name. `bytes` and `sha256` are those of what was written.
-    pub fn complete(self, bytes: u64, sha256: String) -> Result<StoredFile, SetError> {
+    /// Syncs the file, which `proof` is of, and gives it its own name.
+    pub fn complete(self, proof: Proof) -> Result<CompletedFile, SetError> {
         let file = self
             .file
             .into_inner()
             .map_err(IntoInnerError::into_error)
             .on("write", &self.partial)?;
-        let record = FileRecord {
-            name: self.name.to_owned(),
-            role: self.role,
-            bytes,
-            sha256,
-        };
         file.sync_all().on("sync", &self.partial)?;
         // What the hashes are of was in memory.
         let found = file.metadata().on("look at", &self.partial)?;
+        let bytes = proof.bytes();
         if found.len() != bytes {
             let path = self.partial;
             return Err(SetError::Changed { path, bytes });
         }
         let path = self.partial.with_file_name(self.name);
         fs::rename(&self.partial, path).on("rename", &self.partial)?;
-        Ok(StoredFile(record))
+        Ok(CompletedFile {
+            directory: self.directory,
+            name: self.name,
+            role: self.role,
+            proof,
+        })
     }
 }
 
@@ -390,16 +460,4 @@ fn cannot_sync_directories(error: &io::Error) -> bool {
         Errno::from_io_error(error),
         Some(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP | Errno::NOSYS)
     )
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

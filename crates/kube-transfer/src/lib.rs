@@ -58,7 +58,6 @@
 //! ```
 
 mod batch;
-mod digest;
 pub mod download;
 pub mod exec;
 pub mod file;
@@ -69,9 +68,9 @@ mod script;
 mod secret;
 mod text;
 
-pub use digest::Sha256Digest;
 pub use download::{Delivered, DownloadError, Sink, TransferOptions, download};
 pub use exec::{PodContainer, stream_config};
 pub use remote_command::{InvalidVariable, RemoteCommand};
 pub use run::{CAPTURE_LIMIT_BYTES, Captured, run};
 pub use secret::{InvalidSecret, Secret};
+pub use transfer_proof::{Proof, Sha256Digest};

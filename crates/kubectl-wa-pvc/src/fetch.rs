@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use backup_set::{
     AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FileRole, Manifest, Method, Origin, Place,
-    SetWriter, StoredFile, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord,
-    numbered_names, set_name,
+    SetWriter, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord, numbered_names,
+    set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::file::{
@@ -92,7 +92,7 @@ impl Pulled {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.manifest.files.iter().map(|file| file.bytes).sum()
+        self.manifest.files().iter().map(|file| file.bytes).sum()
     }
 
     /// The file on the volume.
@@ -154,15 +154,15 @@ impl Fetch<'_> {
             fetched.discard()?;
             return Err(anyhow::Error::new(error).context("it arrived as it is on the volume, and is broken there; no backup was made (--no-verify makes one all the same)"));
         }
-        let (size, sha256) = (fetched.bytes(), fetched.sha256().to_string());
-        let (_, verdict) = fetched.save()?;
+        let (_, verdict, proof) = fetched.save()?;
         self.say(verdict.as_ref());
-        let mut files = vec![set.adopt(DUMP_FILE, FileRole::StoreDump, size, sha256)?];
+        let dump = set.adopt(DUMP_FILE, FileRole::StoreDump, proof)?;
+        let mut others = Vec::new();
         if let Some(yaml) = key {
-            files.push(store_auth_encryption(&set, &yaml, &*self.context.reporter)?);
+            others.push(store_auth_encryption(&set, &yaml, &*self.context.reporter)?);
         }
-        let manifest = self.manifest(started_at, &files, verdict.as_ref());
-        let path = set.seal(&manifest)?;
+        let manifest = self.manifest(started_at, verdict.as_ref());
+        let (path, manifest) = set.seal(dump, others, manifest)?.into_parts();
         Ok(Pulled {
             path,
             fetched: true,
@@ -411,12 +411,7 @@ impl Fetch<'_> {
         }
     }
 
-    fn manifest(
-        &self,
-        started_at: Timestamp,
-        files: &[StoredFile],
-        verdict: Option<&Verdict>,
-    ) -> Manifest {
+    fn manifest(&self, started_at: Timestamp, verdict: Option<&Verdict>) -> Manifest {
         let (verified, not_judged) = match verdict {
             Some(Verdict::Intact(verified)) => (Some(&**verified), None),
             Some(Verdict::NotJudged(why)) => (None, Some(why.clone())),
@@ -437,18 +432,17 @@ impl Fetch<'_> {
             method: Method::Volume,
             started_at,
         };
-        Manifest {
-            not_judged,
-            // Today's: the volume does not tell which one it was that night.
-            release: survey.instance.release.clone(),
-            volume: Some(VolumeRecord {
-                claim: survey.claim_name(),
-                file: self.dump.name.clone(),
-                modified: files::modified(self.dump),
-                via: self.volume.reached.via.name().to_owned(),
-            }),
-            ..Manifest::new(origin, files, verified)
-        }
+        let mut manifest = Manifest::new(origin, verified);
+        manifest.not_judged = not_judged;
+        // Today's: the volume does not tell which one it was that night.
+        manifest.release.clone_from(&survey.instance.release);
+        manifest.volume = Some(VolumeRecord {
+            claim: survey.claim_name(),
+            file: self.dump.name.clone(),
+            modified: files::modified(self.dump),
+            via: self.volume.reached.via.name().to_owned(),
+        });
+        manifest
     }
 
     fn say(&self, verdict: Option<&Verdict>) {

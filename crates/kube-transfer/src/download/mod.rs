@@ -17,10 +17,11 @@ use std::{io, ops::ControlFlow, time::Duration};
 
 use kube::Client;
 use tokio::time::timeout;
+use transfer_proof::{Differs, Proof};
 
 use crate::{
+    Sha256Digest,
     batch::Batch,
-    digest::Sha256Digest,
     exec::{End, Output, PodContainer, Session, StreamOptions},
     remote_command::RemoteCommand,
     script,
@@ -67,8 +68,7 @@ impl Default for TransferOptions {
 /// Proof of a complete transfer: exists only when pod and this side agree on every byte.
 #[derive(Debug)]
 pub struct Delivered<T> {
-    bytes: u64,
-    sha256: Sha256Digest,
+    proof: Proof,
     stderr: String,
     output: T,
 }
@@ -76,12 +76,12 @@ pub struct Delivered<T> {
 impl<T> Delivered<T> {
     /// How many bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.proof.bytes()
     }
 
     /// Their SHA-256.
     pub fn sha256(&self) -> Sha256Digest {
-        self.sha256
+        self.proof.sha256()
     }
 
     /// The last 16 KiB of what the command printed on standard error, control characters escaped.
@@ -97,6 +97,11 @@ impl<T> Delivered<T> {
     /// What the sink became, by value.
     pub fn into_output(self) -> T {
         self.output
+    }
+
+    /// What the sink became, and the proof alone, for what completes a file.
+    pub fn into_parts(self) -> (T, Proof) {
+        (self.output, self.proof)
     }
 }
 
@@ -136,16 +141,9 @@ struct Transfer<'a, T> {
     batch: Batch,
     stderr: Stderr,
     received: u64,
-    /// Once the pod has reported and not all has come.
+    /// The pod's hash and the one of what has come so far, once the pod has reported and not all has come.
     differs: Option<Differs>,
     options: &'a TransferOptions,
-}
-
-/// The pod's hash and the one of what has come so far.
-#[derive(Clone, Copy)]
-struct Differs {
-    reported: Sha256Digest,
-    computed: Sha256Digest,
 }
 
 /// Why receiving stopped; the whole error needs the transfer's parts.
@@ -167,14 +165,13 @@ impl<T: Send + 'static> Transfer<'_, T> {
         nonce: &str,
         progress: impl FnMut(u64),
     ) -> Result<Delivered<T>, DownloadError> {
-        let sha256 = match self.receive(nonce, progress).await {
-            Ok(sha256) => sha256,
+        let proof = match self.receive(nonce, progress).await {
+            Ok(proof) => proof,
             Err(stop) => return Err(self.fail(stop).await),
         };
         let output = self.worker.finish().await.map_err(DownloadError::Sink)?;
         Ok(Delivered {
-            bytes: self.received,
-            sha256,
+            proof,
             stderr: self.stderr.tail(),
             output,
         })
@@ -199,32 +196,27 @@ impl<T: Send + 'static> Transfer<'_, T> {
     }
 
     /// Receives until everything that the pod reported has come and the shell has exited.
-    async fn receive(
-        &mut self,
-        nonce: &str,
-        mut progress: impl FnMut(u64),
-    ) -> Result<Sha256Digest, Stop> {
+    async fn receive(&mut self, nonce: &str, mut progress: impl FnMut(u64)) -> Result<Proof, Stop> {
         let reported = loop {
             match self.reported()? {
                 Some(reported) => break reported,
                 None => self.step(&mut progress).await?,
             }
         };
-        loop {
+        let proof = loop {
             self.flush().await?;
-            let computed = self.worker.hash().await?;
-            if computed == reported {
-                break;
+            match self.worker.measured().await?.prove(reported) {
+                Ok(proof) => break proof,
+                Err(differs) => self.differs = Some(differs),
             }
-            self.differs = Some(Differs { reported, computed });
             self.step(&mut progress).await?;
-        }
+        };
         let _ = self
             .session
             .write_stdin(format!("{nonce}\n").as_bytes())
             .await;
         self.await_exit().await?;
-        Ok(reported)
+        Ok(proof)
     }
 
     async fn flush(&mut self) -> Result<(), WorkerGone> {

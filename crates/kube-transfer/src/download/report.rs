@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{digest::Sha256Digest, text::printable};
+use crate::{Sha256Digest, text::printable};
 
 /// How much of the end of the command's standard error is kept.
 const STDERR_TAIL_BYTES: usize = 16 << 10;

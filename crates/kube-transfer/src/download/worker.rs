@@ -2,24 +2,21 @@
 
 use std::{io, sync::Arc, thread, time::Duration};
 
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
+use transfer_proof::{Hasher, Measured};
 
 use super::Sink;
-use crate::{
-    batch::{Batch, QUEUE_BYTES},
-    digest::Sha256Digest,
-};
+use crate::batch::{Batch, QUEUE_BYTES};
 
 /// How long a sink may take for what it was given before the transfer broke.
 const ABANDONED_WITHIN: Duration = Duration::from_secs(5);
 
 enum Work {
     Write(Batch, OwnedSemaphorePermit),
-    Hash(oneshot::Sender<Sha256Digest>),
+    Measure(oneshot::Sender<Measured>),
     Finish,
 }
 
@@ -62,10 +59,12 @@ impl<T: Send + 'static> Worker<T> {
             .map_err(|_| WorkerGone)
     }
 
-    /// The SHA-256 of everything handed over so far.
-    pub(super) async fn hash(&self) -> Result<Sha256Digest, WorkerGone> {
+    /// Size and SHA-256 of everything handed over so far.
+    pub(super) async fn measured(&self) -> Result<Measured, WorkerGone> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Work::Hash(reply)).map_err(|_| WorkerGone)?;
+        self.queue
+            .send(Work::Measure(reply))
+            .map_err(|_| WorkerGone)?;
         answer.await.map_err(|_| WorkerGone)
     }
 
@@ -102,7 +101,7 @@ fn process<S: Sink>(
     mut work: mpsc::UnboundedReceiver<Work>,
     mut sink: S,
 ) -> Option<io::Result<S::Finished>> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     loop {
         match work.blocking_recv()? {
             Work::Write(batch, _permit) => {
@@ -113,9 +112,8 @@ fn process<S: Sink>(
                     }
                 }
             }
-            Work::Hash(reply) => {
-                let computed = <[u8; 32]>::from(hasher.clone().finalize());
-                let _ = reply.send(computed.into());
+            Work::Measure(reply) => {
+                let _ = reply.send(hasher.measured());
             }
             Work::Finish => return Some(sink.finish()),
         }

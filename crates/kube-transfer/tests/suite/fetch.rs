@@ -66,7 +66,7 @@ async fn fetched(
 
 /// The file is saved, and is the source.
 fn assert_arrived(fetched: Fetched<Vec<u8>>, volume: &Volume) {
-    let (path, sunk) = fetched.save().expect("saved");
+    let (path, sunk, _) = fetched.save().expect("saved");
     assert!(sunk == volume.content, "the sink got something else");
     let found = std::fs::read(path).expect("a file");
     assert!(found == volume.content, "the file is another");

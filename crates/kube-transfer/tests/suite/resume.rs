@@ -171,7 +171,7 @@ async fn live(seed: u64) -> bool {
 }
 
 fn assert_arrived(fetched: Fetched<Vec<u8>>, volume: &Volume, seed: u64) {
-    let (path, sunk) = fetched.save().expect("saved");
+    let (path, sunk, _) = fetched.save().expect("saved");
     assert!(
         sunk == volume.content,
         "seed {seed}: the sink got something else"

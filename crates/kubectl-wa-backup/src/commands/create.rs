@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FileRole, Manifest, Method, NOT_IN_A_DUMP,
-    Origin, PgDumpRecord, SetError, SetWriter, StoredFile, ToolRecord, set_name,
+    AUTH_ENCRYPTION_FILE, ClusterRecord, CompletedFile, DUMP_FILE, FileRole, Manifest, Method,
+    NOT_IN_A_DUMP, Origin, PgDumpRecord, SetError, SetWriter, ToolRecord, set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
@@ -255,14 +255,15 @@ impl Backup<'_> {
             DumpSink::new(file, !self.args.no_verify).context("cannot start the verification")
         };
         let (delivered, pod) = self.download(open, |_| true).await?;
-        let (bytes, sha256) = (delivered.bytes(), delivered.sha256().to_string());
-        self.say_arrived(bytes, &sha256);
-        let (file, judged) = judged(delivered.into_output(), &set.directory().join(DUMP_FILE))?;
+        self.say_arrived(delivered.bytes(), &delivered.sha256().to_string());
+        let (received, proof) = delivered.into_parts();
+        let (file, judged) = judged(received, &set.directory().join(DUMP_FILE))?;
         self.say(&judged);
-        let mut files = vec![file.complete(bytes, sha256)?];
-        files.extend(self.store_auth_encryption(&set)?);
-        let manifest = self.manifest(&files, pod.name, &judged);
-        let path = set.seal(&manifest)?;
+        let dump = file.complete(proof)?;
+        let key = self.store_auth_encryption(&set)?;
+        let manifest = self.manifest(pod.name, &judged);
+        let sealed = set.seal(dump, key.into_iter().collect(), manifest)?;
+        let (path, manifest) = sealed.into_parts();
         let took = Duration::try_from(Timestamp::now().duration_since(self.started_at))
             .unwrap_or_default();
         self.context.print(&Created {
@@ -374,7 +375,7 @@ impl Backup<'_> {
         }
     }
 
-    fn store_auth_encryption(&self, set: &SetWriter) -> anyhow::Result<Option<StoredFile>> {
+    fn store_auth_encryption(&self, set: &SetWriter) -> anyhow::Result<Option<CompletedFile>> {
         let Some(secret) = &self.ready.auth_encryption else {
             return Ok(None);
         };
@@ -383,7 +384,7 @@ impl Backup<'_> {
         Ok(Some(file))
     }
 
-    fn manifest(&self, files: &[StoredFile], pod: String, judged: &Judged) -> Manifest {
+    fn manifest(&self, pod: String, judged: &Judged) -> Manifest {
         let origin = Origin {
             tool: ToolRecord {
                 name: env!("CARGO_PKG_NAME").to_owned(),
@@ -398,17 +399,16 @@ impl Backup<'_> {
             method: Method::PgDump,
             started_at: self.started_at,
         };
-        Manifest {
-            release: self.ready.instance.release.clone(),
-            not_judged: judged.reason().map(str::to_owned),
-            pg_dump: PgDumpRecord {
-                pod: Some(pod),
-                version: Some(self.ready.versions.pg_dump.clone()),
-                server_version: Some(self.ready.versions.server.clone()),
-                database: Some(self.ready.datastore.database.clone()),
-            },
-            ..Manifest::new(origin, files, judged.verified())
-        }
+        let mut manifest = Manifest::new(origin, judged.verified());
+        manifest.release.clone_from(&self.ready.instance.release);
+        manifest.not_judged = judged.reason().map(str::to_owned);
+        manifest.pg_dump = PgDumpRecord {
+            pod: Some(pod),
+            version: Some(self.ready.versions.pg_dump.clone()),
+            server_version: Some(self.ready.versions.server.clone()),
+            database: Some(self.ready.datastore.database.clone()),
+        };
+        manifest
     }
 
     fn say_arrived(&self, size: u64, sha256: &str) {
@@ -491,7 +491,7 @@ struct Created {
 
 impl Render for Created {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
-        let size = self.manifest.files.iter().map(|file| file.bytes).sum();
+        let size = self.manifest.files().iter().map(|file| file.bytes).sum();
         let verified = if self.manifest.verified_at.is_some() {
             "verified"
         } else if self.manifest.not_judged.is_some() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use backup_set::{AUTH_ENCRYPTION_FILE, FileRole, SetError, SetWriter, StoredFile};
+use backup_set::{AUTH_ENCRYPTION_FILE, CompletedFile, FileRole, SetError, SetWriter};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
@@ -57,7 +57,7 @@ pub fn store_auth_encryption(
     set: &SetWriter,
     yaml: &str,
     reporter: &dyn Reporter,
-) -> Result<StoredFile, SetError> {
+) -> Result<CompletedFile, SetError> {
     let file = set.write(
         AUTH_ENCRYPTION_FILE,
         FileRole::AuthEncryption,
@@ -67,7 +67,7 @@ pub fn store_auth_encryption(
         step: AUTH_ENCRYPTION_FILE,
         detail: format!(
             "{}, needed to read restored data: keep it secret",
-            bytes(file.record().bytes)
+            bytes(file.bytes())
         ),
     });
     Ok(file)

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use super::PartialError;
 use crate::{
-    digest::Sha256Digest,
+    Sha256Digest,
     exec::{Failure, Lost, OpenError},
     file::{FileError, FileVersion},
     text::{after_colon, or_its_substitute},

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::{BLOCK_BYTES, FetchError, Partial, total};
 use crate::{
-    digest::Sha256Digest,
+    Sha256Digest,
     download::{DownloadError, TransferOptions},
     file::{FileError, RemoteFile, SLOWEST_BYTES_PER_SECOND},
     remote_command::RemoteCommand,

@@ -25,10 +25,11 @@ use std::{path::PathBuf, time::Duration};
 use kube::Client;
 use rangemap::RangeSet;
 use tokio::time::sleep;
+use transfer_proof::Proof;
 
 use super::{EntryKind, FileVersion, RemoteFile, query, stat};
 use crate::{
-    digest::Sha256Digest,
+    Sha256Digest,
     download::{Sink, TransferOptions},
 };
 pub use error::{FetchError, StreamError};
@@ -102,8 +103,7 @@ pub enum FetchEvent<'a> {
 #[derive(Debug)]
 #[must_use = "the file is still under its temporary name"]
 pub struct Fetched<T> {
-    bytes: u64,
-    sha256: Sha256Digest,
+    proof: Proof,
     output: T,
     partial: Partial,
 }
@@ -111,12 +111,12 @@ pub struct Fetched<T> {
 impl<T> Fetched<T> {
     /// How many bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.proof.bytes()
     }
 
     /// Their SHA-256.
     pub fn sha256(&self) -> Sha256Digest {
-        self.sha256
+        self.proof.sha256()
     }
 
     /// What the sink became.
@@ -125,9 +125,9 @@ impl<T> Fetched<T> {
     }
 
     /// Moves the file, which is synced, to the path that its [`Partial`] was made for, and removes the record.
-    /// Replaces a file of that name.
-    pub fn save(self) -> Result<(PathBuf, T), PartialError> {
-        Ok((self.partial.save()?, self.output))
+    /// Replaces a file of that name. Returns what the sink became, and the proof alone, for what completes a file.
+    pub fn save(self) -> Result<(PathBuf, T, Proof), PartialError> {
+        Ok((self.partial.save()?, self.output, self.proof))
     }
 
     /// Removes the file and its record: the sink has taken what is needed.
@@ -166,18 +166,21 @@ pub async fn fetch<S: Sink>(
     };
     closed?;
     still(client, file, version, options, &mut observe).await?;
-    if reported != computed {
-        let dropped_bytes = keep_equal(client, file, &mut partial, options, &mut observe).await?;
-        return Err(FetchError::HashDiffers {
-            path: file.path.clone(),
-            reported,
-            computed,
-            dropped_bytes,
-        });
-    }
+    let proof = match computed.prove(reported) {
+        Ok(proof) => proof,
+        Err(differs) => {
+            let dropped_bytes =
+                keep_equal(client, file, &mut partial, options, &mut observe).await?;
+            return Err(FetchError::HashDiffers {
+                path: file.path.clone(),
+                reported: differs.reported,
+                computed: differs.computed,
+                dropped_bytes,
+            });
+        }
+    };
     Ok(Fetched {
-        bytes: version.bytes,
-        sha256: reported,
+        proof,
         output: verifier.finish().await.map_err(FetchError::Sink)?,
         partial,
     })

@@ -18,6 +18,7 @@ use tokio::{
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::{Instant, MissedTickBehavior, interval},
 };
+use transfer_proof::Measured;
 
 use super::{
     FetchError, FetchEvent, FetchOptions, Partial, PartialError, StreamError, hashes,
@@ -28,7 +29,7 @@ use super::{
     stream::{self, Shared, Stopped},
     verifier::{DigestReceiver, Verifier, VerifierError},
 };
-use crate::{digest::Sha256Digest, download::Sink, file::RemoteFile};
+use crate::{Sha256Digest, download::Sink, file::RemoteFile};
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// A record needs a sync of the data, which takes time from writing it.
@@ -49,7 +50,7 @@ pub(super) struct Digests {
     /// By the pod.
     pub(super) reported: Sha256Digest,
     /// Of what arrived.
-    pub(super) computed: Sha256Digest,
+    pub(super) computed: Measured,
 }
 
 pub(super) struct Transfer<T> {

@@ -7,10 +7,10 @@ use std::{
     thread,
 };
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
+use transfer_proof::{Hasher, Measured};
 
-use crate::{digest::Sha256Digest, download::Sink};
+use crate::download::Sink;
 
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -29,8 +29,8 @@ pub(super) struct Verifier<T> {
     finished: oneshot::Receiver<io::Result<T>>,
 }
 
-/// Hears the SHA-256 of the whole file once all of it was read.
-pub(super) type DigestReceiver = oneshot::Receiver<Result<Sha256Digest, VerifierError>>;
+/// Hears size and SHA-256 of the whole file once all of it was read.
+pub(super) type DigestReceiver = oneshot::Receiver<Result<Measured, VerifierError>>;
 
 impl<T: Send + 'static> Verifier<T> {
     /// Starts the thread, which reads `data` up to where `frontier` says it may, and `bytes` in all.
@@ -76,8 +76,8 @@ fn read_behind(
     bytes: u64,
     frontier: &mpsc::Receiver<u64>,
     sink: &mut impl Sink,
-) -> Result<Option<Sha256Digest>, VerifierError> {
-    let mut hasher = Sha256::new();
+) -> Result<Option<Measured>, VerifierError> {
+    let mut hasher = Hasher::default();
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut position = 0;
     while position < bytes {
@@ -88,10 +88,10 @@ fn read_behind(
             let rest = usize::try_from(limit - position).unwrap_or(usize::MAX);
             let chunk = &mut buffer[..CHUNK_BYTES.min(rest)];
             data.read_exact(chunk).map_err(VerifierError::Read)?;
-            hasher.update(&*chunk);
+            hasher.update(chunk);
             sink.write(chunk).map_err(VerifierError::Sink)?;
             position += chunk.len() as u64;
         }
     }
-    Ok(Some(<[u8; 32]>::from(hasher.finalize()).into()))
+    Ok(Some(hasher.measured()))
 }

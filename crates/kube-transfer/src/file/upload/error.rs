@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use crate::{
-    digest::Sha256Digest,
+    Sha256Digest,
     exec::{Failure, Lost, OpenError},
     file::FileError,
     text::after_colon,

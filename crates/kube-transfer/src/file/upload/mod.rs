@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{FileError, RemoteFile, SLOWEST_BYTES_PER_SECOND, query, space};
 use crate::{
-    digest::Sha256Digest,
+    Sha256Digest,
     download::{TransferOptions, report::Stderr},
     exec::{End, Output, Session, Stdin, StreamOptions},
     limit::deadline,
