@@ -54,7 +54,7 @@ fn what_is_in_the_place_of_a_set_is_told_and_the_dump_fetched_beside_it() {
     let set = world.only_set(&scratch.path().join("sets"));
     let manifest = set.join("backup.json");
     let newer = fs::read_to_string(&manifest).unwrap();
-    let newer = newer.replace("\"formatVersion\": 1", "\"formatVersion\": 2");
+    let newer = newer.replace("\"formatVersion\": 2", "\"formatVersion\": 99");
     let numbered = |number: usize| format!("{}-{number}", set.display());
     for (number, put) in [(2, &newer[..]), (3, "not JSON")] {
         // Each of them stays; the one before has the name that the next would get.

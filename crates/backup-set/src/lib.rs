@@ -62,7 +62,7 @@ pub use catalog::{CatalogEntry, catalog};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
-    TableRecord, ToolRecord, VolumeRecord,
+    PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
 pub use place::Place;

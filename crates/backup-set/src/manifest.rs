@@ -1,16 +1,23 @@
 //! `backup.json`: what a set holds, where it came from, and how to know that it is whole.
+//!
+//! Version 2 tells of each file what it is as it is stored and, apart from that, what its plaintext is, and what the backup
+//! was made for. Version 1, which knew neither, is read as what it meant: files that are stored as they are, of a backup.
+//!
+//! Within a version, what a newer tool adds does no harm to an older one: fields that it does not know are passed over, and
+//! a role, method or purpose that it does not know is `Other`. A newer version is not judged at all.
 
 use std::io;
 
 use jiff::Timestamp;
 use pg_archive::Contents;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::instances::TENANT_TABLE;
 use crate::{CompletedFile, ServiceInstance, Verified};
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The largest manifest that is written, or read: more than 10,000 tables and as many instances take.
 pub(crate) const MANIFEST_LIMIT_BYTES: usize = 8 << 20;
@@ -31,7 +38,11 @@ pub struct Manifest {
     pub instance: String,
     /// The product release, where the installation told it.
     pub release: Option<String>,
+    /// What the backup was made for.
+    #[serde(default, deserialize_with = "known_or_other")]
+    pub purpose: Purpose,
     /// How the dump was taken.
+    #[serde(deserialize_with = "known_or_other")]
     pub method: Method,
     /// When the backup began: the dump, or its copying from the volume.
     pub started_at: Timestamp,
@@ -88,6 +99,7 @@ impl Manifest {
             namespace: origin.namespace,
             instance: origin.instance,
             release: None,
+            purpose: Purpose::Backup,
             method: origin.method,
             started_at: origin.started_at,
             finished_at: now,
@@ -158,6 +170,20 @@ impl Manifest {
     }
 }
 
+/// What a backup was made for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// To be kept.
+    #[default]
+    Backup,
+    /// To be able to go back, before something is changed.
+    Safety,
+    /// For something that a newer tool knows.
+    #[serde(other)]
+    Other,
+}
+
 /// How a dump was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -222,11 +248,57 @@ pub struct FileRecord {
     /// Its name within the set.
     pub name: String,
     /// What it is.
+    #[serde(deserialize_with = "known_or_other")]
     pub role: FileRole,
+    /// Its size in bytes, as it is stored.
+    pub bytes: u64,
+    /// Its SHA-256, as it is stored, in lower-case hexadecimal.
+    pub sha256: String,
+    /// What comes out where it is decrypted, or is there at once where it is not encrypted; not told in version 1, which
+    /// stores everything as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plaintext: Option<PlaintextRecord>,
+}
+
+/// The plaintext of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaintextRecord {
     /// Its size in bytes.
     pub bytes: u64,
     /// Its SHA-256, in lower-case hexadecimal.
     pub sha256: String,
+}
+
+impl FileRecord {
+    /// Whether the file is its own plaintext, which this tool can read.
+    pub(crate) fn is_stored_plain(&self) -> bool {
+        self.plaintext.as_ref().is_none_or(|plaintext| {
+            plaintext.bytes == self.bytes && plaintext.sha256.eq_ignore_ascii_case(&self.sha256)
+        })
+    }
+}
+
+/// A kind that may be one of a newer tool.
+trait Kind: DeserializeOwned {
+    const OTHER: Self;
+}
+
+impl Kind for Purpose {
+    const OTHER: Self = Self::Other;
+}
+
+impl Kind for Method {
+    const OTHER: Self = Self::Other;
+}
+
+impl Kind for FileRole {
+    const OTHER: Self = Self::Other;
+}
+
+/// Reads a kind; whatever is no word that is known, and be it no word at all, is a newer tool's.
+fn known_or_other<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Result<K, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or(K::OTHER))
 }
 
 /// What a file of a set is for.

@@ -104,10 +104,8 @@ impl Backup {
         let mut dump_record = None;
         for record in self.manifest.iter().flat_map(|manifest| &manifest.files) {
             match record.role {
-                FileRole::StoreDump => dump_record = Some(record),
-                FileRole::AuthEncryption | FileRole::Other => {
-                    problems.extend(self.check_file(record)?);
-                }
+                FileRole::StoreDump if dump_record.is_none() => dump_record = Some(record),
+                _ => problems.extend(self.check_file(record)?),
             }
         }
         if self.manifest.is_some() && dump_record.is_none() {
@@ -115,6 +113,15 @@ impl Backup {
                 MANIFEST_FILE,
                 format!("does not list {DUMP_FILE}"),
             ));
+        }
+        if let Some(record) = dump_record.filter(|record| !record.is_stored_plain()) {
+            problems.extend(self.check_file(record)?);
+            return Err(if problems.is_empty() {
+                let why = format!("{} {ENCODED}", printable(&record.name));
+                NotJudged::new(&self.path, why, true).into()
+            } else {
+                failed(&self.path, problems)
+            });
         }
         let Some((read, mismatch)) = self.read_dump(dump_record, &mut problems)? else {
             return Err(failed(&self.path, problems));
@@ -196,6 +203,8 @@ struct ReadDump {
 
 const DIRECTORY_DUMP: &str = "it is a directory-format dump (`pg_dump -Fd`), which pg_restore reads and this tool does not; \
      a dump for it, and for IBM's restore, is made with `pg_dump -Fc`";
+
+const ENCODED: &str = "is not stored as its plaintext, but in a form that this tool does not read: use a newer kubectl wa-backup";
 
 /// Whether `pg_dump -Fd` wrote a directory.
 fn is_directory_dump(path: &Path) -> bool {

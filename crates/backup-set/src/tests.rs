@@ -29,6 +29,7 @@ fn manifest() -> Manifest {
         namespace: "cpd".into(),
         instance: "wa".into(),
         release: Some("4.8.8".into()),
+        purpose: Purpose::Backup,
         method: Method::PgDump,
         started_at: time,
         finished_at: time,
@@ -255,12 +256,12 @@ fn what_is_in_the_place_of_a_set_is_told() {
     symlink(&set, path("link to a set")).unwrap();
     assert!(matches!(Place::look(&path("link to a set")), Place::Set(_)));
 
-    edit_manifest(&set, |json| json["formatVersion"] = 2.into());
+    edit_manifest(&set, |json| json["formatVersion"] = 99.into());
     let newer = match Place::look(&set) {
         Place::InTheWay { what } => what,
         other => format!("{other:?}"),
     };
-    assert!(newer.contains("format version 2"), "{newer}");
+    assert!(newer.contains("format version 99"), "{newer}");
     fs::write(set.join(MANIFEST_FILE), "not JSON").unwrap();
     assert!(look("link to a set").contains("cannot be read"));
     fs::remove_file(set.join(MANIFEST_FILE)).unwrap();
@@ -372,6 +373,87 @@ fn a_set_is_sealed_with_its_own_files_and_lists_those() {
     let listed: Vec<_> = written.files().iter().map(|file| &file.name).collect();
     assert_eq!(listed, [DUMP_FILE, AUTH_ENCRYPTION_FILE]);
     assert_eq!(Backup::open(&path).unwrap().manifest(), Some(&written));
+}
+
+/// As the tools of that version wrote it, about [`complete_set`].
+const MANIFEST_1: &str = include_str!("../tests/fixtures/manifest-1.json");
+
+#[test]
+fn a_set_of_version_1_is_read_as_what_it_meant() {
+    let (parent, path) = complete_set();
+    fs::write(path.join(MANIFEST_FILE), MANIFEST_1).unwrap();
+    let backup = Backup::open(&path).unwrap();
+    let intact = backup.verify().unwrap();
+    let manifest = backup.manifest().unwrap();
+    assert_eq!(manifest.format_version, 1);
+    assert_eq!(manifest.purpose, Purpose::Backup);
+    assert_eq!(manifest.method, Method::Volume);
+    assert_eq!(manifest.instances, intact.verified.instances);
+    assert_eq!(
+        manifest.tables,
+        TableRecord::of(&intact.verified.contents),
+        "counted then as now"
+    );
+    assert!(manifest.files().iter().all(|file| file.plaintext.is_none()));
+    let listed = catalog(parent.path()).unwrap();
+    assert!(matches!(listed[0].state, SetState::Complete(_)));
+    // And held to what it says.
+    fs::write(path.join(AUTH_ENCRYPTION_FILE), "kind: Sekret\n").unwrap();
+    assert!(problem(&path).contains("auth-encryption.yaml: its SHA-256 is"));
+}
+
+#[test]
+fn a_manifest_tells_of_each_file_what_is_stored_and_its_plaintext() {
+    let (_parent, path) = complete_set();
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(path.join(MANIFEST_FILE)).unwrap()).unwrap();
+    assert_eq!(json["formatVersion"], 2);
+    assert_eq!(json["purpose"], "backup");
+    let proof = Proof::of_own(DUMP);
+    let sha256 = proof.sha256().to_string();
+    assert_eq!(
+        json["files"][0],
+        serde_json::json!({
+            "name": DUMP_FILE, "role": "store-dump", "bytes": proof.bytes(), "sha256": sha256,
+            "plaintext": {"bytes": proof.bytes(), "sha256": sha256},
+        })
+    );
+}
+
+#[test]
+fn a_dump_that_is_not_stored_as_its_plaintext_is_not_judged() {
+    let (parent, path) = complete_set();
+    let encrypted = b"age-encryption.org/v1 and so on";
+    fs::rename(path.join(DUMP_FILE), path.join("store.dump.age")).unwrap();
+    fs::write(path.join("store.dump.age"), encrypted).unwrap();
+    let stored = Proof::of_own(encrypted);
+    edit_manifest(&path, |json| {
+        let file = &mut json["files"][0];
+        file["name"] = "store.dump.age".into();
+        file["bytes"] = stored.bytes().into();
+        file["sha256"] = stored.sha256().to_string().into();
+    });
+    let said = not_judged(&path);
+    assert!(said.contains("store.dump.age is not stored as"), "{said}");
+    assert!(said.contains("its size and SHA-256 are those"), "{said}");
+    let listed = catalog(parent.path()).unwrap();
+    assert!(matches!(listed[0].state, SetState::Complete(_)));
+    // What is stored is held to what the manifest says of it, all the same.
+    fs::write(
+        path.join("store.dump.age"),
+        b"age-encryption.org/v1 and so ON",
+    )
+    .unwrap();
+    assert!(problem(&path).contains("store.dump.age: its SHA-256 is"));
+}
+
+#[test]
+fn every_file_that_is_listed_is_read_also_a_second_dump() {
+    let (_parent, path) = complete_set();
+    edit_manifest(&path, |json| json["files"][1]["role"] = "store-dump".into());
+    Backup::open(&path).unwrap().verify().unwrap();
+    fs::write(path.join(AUTH_ENCRYPTION_FILE), "kind: Sekret\n").unwrap();
+    assert!(problem(&path).contains("auth-encryption.yaml: its SHA-256 is"));
 }
 
 #[test]
@@ -558,13 +640,31 @@ fn what_is_newer_than_this_tool_is_not_judged() {
 }
 
 #[test]
-fn files_and_methods_that_a_newer_tool_knows_do_no_harm() {
-    let (_parent, path) = complete_set();
+fn what_a_newer_tool_adds_does_no_harm() {
+    let (parent, path) = complete_set();
     edit_manifest(&path, |json| {
         json["method"] = "osmosis".into();
+        json["purpose"] = "rehearsal".into();
+        json["signature"] = serde_json::json!({"by": "somebody"});
+        json["files"][0]["parts"] = 3.into();
         json["files"][1]["role"] = "object-storage".into();
     });
+    let backup = Backup::open(&path).unwrap();
+    backup.verify().unwrap();
+    let manifest = backup.manifest().unwrap();
+    assert_eq!(manifest.method, Method::Other);
+    assert_eq!(manifest.purpose, Purpose::Other);
+    assert_eq!(manifest.files()[1].role, FileRole::Other);
+
+    // Not even words.
+    edit_manifest(&path, |json| {
+        json["method"] = serde_json::json!({"name": "osmosis"});
+        json["purpose"] = 7.into();
+        json["files"][1]["role"] = serde_json::json!(["skills", "models"]);
+    });
     Backup::open(&path).unwrap().verify().unwrap();
+    let listed = catalog(parent.path()).unwrap();
+    assert!(matches!(listed[0].state, SetState::Complete(_)));
     fs::write(path.join(AUTH_ENCRYPTION_FILE), "changed").unwrap();
     assert!(problem(&path).contains(AUTH_ENCRYPTION_FILE));
 }

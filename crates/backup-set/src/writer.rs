@@ -12,7 +12,7 @@ use transfer_proof::Proof;
 
 use crate::directories;
 use crate::names::{PARTIAL_SUFFIX, numbered_names};
-use crate::{FileRecord, FileRole, MANIFEST_FILE, Manifest, Place};
+use crate::{FileRecord, FileRole, MANIFEST_FILE, Manifest, Place, PlaintextRecord};
 
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
@@ -139,11 +139,13 @@ impl CompletedFile {
 
     /// What the manifest says of it.
     pub(crate) fn into_record(self) -> FileRecord {
+        let (bytes, sha256) = (self.proof.bytes(), self.proof.sha256().to_string());
         FileRecord {
             name: self.name.to_owned(),
             role: self.role,
-            bytes: self.proof.bytes(),
-            sha256: self.proof.sha256().to_string(),
+            bytes,
+            sha256: sha256.clone(),
+            plaintext: Some(PlaintextRecord { bytes, sha256 }),
         }
     }
 }
