@@ -1,6 +1,5 @@
 //! The sets in a directory.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -8,7 +7,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::names::{PARTIAL_SUFFIX, without_number};
-use crate::read::glance;
+use crate::read::{glance, io_error};
+use crate::store::{Store, StoredSet};
 use crate::{BackupError, DUMP_FILE, MANIFEST_FILE, SetState};
 
 /// One directory that is, or was to become, a backup set.
@@ -24,40 +24,38 @@ pub struct CatalogEntry {
     pub state: SetState,
 }
 
-/// The sets in `directory`, newest first. Other files and directories are passed over.
-pub fn catalog(directory: &Path) -> Result<Vec<CatalogEntry>, BackupError> {
-    let read = |source| BackupError::Io {
-        path: directory.to_owned(),
-        source,
-    };
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(directory).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        if is_set(&path) {
-            entries.push(look(path));
-        }
-    }
+/// The sets in a store, newest first. What else is there is passed over.
+pub fn catalog(store: &impl Store) -> Result<Vec<CatalogEntry>, BackupError> {
+    let listed = store
+        .list()
+        .map_err(|source| io_error(store.location(), source))?;
+    let mut entries: Vec<CatalogEntry> = listed
+        .iter()
+        .map(|set| set as &dyn StoredSet)
+        .filter(|set| is_set(*set))
+        .map(look)
+        .collect();
     entries.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.path.cmp(&b.path)));
     Ok(entries)
 }
 
-/// A directory counts as a set when it has one of a set's files in it, or such a name that it was to become one.
-fn is_set(path: &Path) -> bool {
+/// What is listed counts as a set when it has one of a set's files in it, or such a name that it was to become one.
+fn is_set(set: &dyn StoredSet) -> bool {
     let partial_dump = format!("{DUMP_FILE}{PARTIAL_SUFFIX}");
-    let has = |name: &str| path.join(name).symlink_metadata().is_ok();
-    path.is_dir()
-        && (has(MANIFEST_FILE)
-            || has(DUMP_FILE)
-            || has(&partial_dump)
-            || time_in_name(path).is_some())
+    let has = |name: &str| set.look(name).is_ok();
+    has(MANIFEST_FILE)
+        || has(DUMP_FILE)
+        || has(&partial_dump)
+        || time_in_name(set.location()).is_some()
 }
 
-fn look(path: PathBuf) -> CatalogEntry {
-    let state = if path.join(MANIFEST_FILE).symlink_metadata().is_err() {
+fn look(set: &dyn StoredSet) -> CatalogEntry {
+    let path = set.location().to_owned();
+    let state = if set.look(MANIFEST_FILE).is_err() {
         SetState::Incomplete
     } else {
         // One unreadable set must not hide the others.
-        glance(&path).unwrap_or_else(|error| SetState::Corrupt {
+        glance(set).unwrap_or_else(|error| SetState::Corrupt {
             reason: error.to_string(),
         })
     };
@@ -66,7 +64,7 @@ fn look(path: PathBuf) -> CatalogEntry {
         _ => time_in_name(&path),
     };
     CatalogEntry {
-        bytes: size_of_files(&path),
+        bytes: set.bytes(),
         path,
         time,
         state,
@@ -78,16 +76,4 @@ fn time_in_name(path: &Path) -> Option<Timestamp> {
     let (_, stamp) = without_number(name).rsplit_once('-')?;
     let time = DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
-fn size_of_files(directory: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.metadata().ok())
-        .filter(fs::Metadata::is_file)
-        .map(|metadata| metadata.len())
-        .sum()
 }

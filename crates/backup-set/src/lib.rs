@@ -17,7 +17,7 @@
 //! fn store(set: SetWriter, dump: &[u8], proof: Proof, manifest: Manifest) -> Result<(), SetError> {
 //!     let mut file = set.file(DUMP_FILE, FileRole::StoreDump)?;
 //!     file.write_all(dump)
-//!         .map_err(|error| SetError::writing(set.directory(), error))?;
+//!         .map_err(|error| SetError::writing(set.location(), error))?;
 //!     let dump = file.complete(proof)?;
 //!     set.seal(dump, Vec::new(), manifest)?;
 //!     Ok(())
@@ -46,19 +46,24 @@
 //! ```
 
 mod catalog;
-mod directories;
+mod directory;
+mod error;
 mod instances;
 mod manifest;
+mod manifest_file;
 mod names;
 mod place;
 mod read;
 mod remarks;
+mod store;
 mod target;
 mod verdict;
 mod verifier;
 mod writer;
 
 pub use catalog::{CatalogEntry, catalog};
+pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore};
+pub use error::SetError;
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
@@ -68,10 +73,11 @@ pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, 
 pub use place::Place;
 pub use read::{Backup, BackupError, Intact, SetState};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
+pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredSet};
 pub use target::Target;
 pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified};
 pub use verifier::Verifier;
-pub use writer::{CompletedFile, PartialFile, SealedSet, SetError, SetWriter};
+pub use writer::{CompletedFile, PartialFile, SealedSet, SetWriter};
 
 #[cfg(test)]
 mod tests;

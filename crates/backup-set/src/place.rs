@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
-use crate::read::read_manifest;
-use crate::{MANIFEST_FILE, Manifest};
+use crate::manifest_file::read_manifest;
+use crate::{DirectorySet, MANIFEST_FILE, Manifest};
 
 /// What there is at the place of a set.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Place {
         } else {
             return in_the_way("is no directory".to_owned());
         };
-        match read_manifest(directory) {
+        match read_manifest(&DirectorySet::new(directory)) {
             Ok(Ok(manifest)) => return Self::Set(Box::new(manifest)),
             Ok(Err(problem)) if has_manifest(directory) => {
                 return in_the_way(format!("{what} whose {}", problem.in_words()));

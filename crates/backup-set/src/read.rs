@@ -8,13 +8,14 @@ use pg_archive::Archive;
 use thiserror::Error;
 use transfer_proof::{Hasher, Measured};
 
-use crate::manifest::MANIFEST_LIMIT_BYTES;
+use crate::manifest_file::{Unusable, read_manifest};
+use crate::store::{FileState, StoredSet};
 use crate::verdict::Problem;
 use crate::{
-    DUMP_FILE, FORMAT_VERSION, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged,
-    TenantRows, Verdict, VerificationFailed, Verified,
+    DUMP_FILE, DirectorySet, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged, TenantRows,
+    Verdict, VerificationFailed, Verified,
 };
-use human_text::{bytes, printable};
+use human_text::printable;
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
@@ -23,7 +24,8 @@ const READ_BUFFER_BYTES: usize = 256 * 1024;
 pub struct Backup {
     path: PathBuf,
     dump: PathBuf,
-    manifest: Option<Manifest>,
+    /// None where it is a dump that stands alone.
+    set: Option<(Box<dyn StoredSet>, Manifest)>,
 }
 
 /// Why a path cannot be read as a backup at all.
@@ -72,10 +74,11 @@ impl Backup {
             return Ok(Self {
                 path: path.to_owned(),
                 dump: path.to_owned(),
-                manifest: None,
+                set: None,
             });
         }
-        let manifest = match read_manifest(path)? {
+        let set = DirectorySet::new(path);
+        let manifest = match read_manifest(&set)? {
             Ok(manifest) => manifest,
             Err(Unusable::Newer(why)) => return Err(not_judged(path, why)),
             Err(Unusable::Bad(_)) if is_directory_dump(path) => {
@@ -89,33 +92,36 @@ impl Backup {
         Ok(Self {
             path: path.to_owned(),
             dump: path.join(DUMP_FILE),
-            manifest: Some(manifest),
+            set: Some((Box::new(set), manifest)),
         })
     }
 
     /// The manifest, where it is a set.
     pub fn manifest(&self) -> Option<&Manifest> {
-        self.manifest.as_ref()
+        self.set.as_ref().map(|(_, manifest)| manifest)
     }
 
     /// Reads everything: sizes and hashes against the manifest, and every data block of the dump.
     pub fn verify(&self) -> Result<Intact, BackupError> {
         let mut problems = Vec::new();
         let mut dump_record = None;
-        for record in self.manifest.iter().flat_map(|manifest| &manifest.files) {
+        for (set, record) in self.listed() {
             match record.role {
                 FileRole::StoreDump if dump_record.is_none() => dump_record = Some(record),
-                _ => problems.extend(self.check_file(record)?),
+                _ => problems.extend(check_file(set, record)?),
             }
         }
-        if self.manifest.is_some() && dump_record.is_none() {
+        if self.set.is_some() && dump_record.is_none() {
             problems.push(Problem::new(
                 MANIFEST_FILE,
                 format!("does not list {DUMP_FILE}"),
             ));
         }
-        if let Some(record) = dump_record.filter(|record| !record.is_stored_plain()) {
-            problems.extend(self.check_file(record)?);
+        let encoded = |(_, record): &(_, &FileRecord)| {
+            Some(*record) == dump_record && !record.is_stored_plain()
+        };
+        if let Some((set, record)) = self.listed().find(encoded) {
+            problems.extend(check_file(set, record)?);
             return Err(if problems.is_empty() {
                 let why = format!("{} {ENCODED}", printable(&record.name));
                 NotJudged::new(&self.path, why, true).into()
@@ -150,15 +156,10 @@ impl Backup {
         }
     }
 
-    fn check_file(&self, record: &FileRecord) -> Result<Option<Problem>, BackupError> {
-        let path = self.path.join(&record.name);
-        let file = match open_listed(&path, record)? {
-            Ok(file) => file,
-            Err(problem) => return Ok(Some(problem)),
-        };
-        let mut reader = HashingReader::new(file);
-        reader.drain().map_err(|source| io_error(&path, source))?;
-        Ok(reader.compare(record))
+    /// The files that the manifest lists, where there is one.
+    fn listed(&self) -> impl Iterator<Item = (&dyn StoredSet, &FileRecord)> {
+        let sets = self.set.iter();
+        sets.flat_map(|(set, manifest)| manifest.files.iter().map(move |record| (&**set, record)))
     }
 
     /// One pass over the dump: hash and archive together. The second value is how it differs from its record. None where
@@ -168,15 +169,17 @@ impl Backup {
         record: Option<&FileRecord>,
         problems: &mut Vec<Problem>,
     ) -> Result<Option<(ReadDump, Option<Problem>)>, BackupError> {
-        let file = match record {
-            Some(record) => match open_listed(&self.dump, record)? {
+        let file = if let (Some((set, _)), Some(record)) = (&self.set, record) {
+            match open_listed(&**set, record)? {
                 Ok(file) => file,
                 Err(problem) => {
                     problems.push(problem);
                     return Ok(None);
                 }
-            },
-            None => File::open(&self.dump).map_err(|source| io_error(&self.dump, source))?,
+            }
+        } else {
+            let file = File::open(&self.dump);
+            Box::new(file.map_err(|source| io_error(&self.dump, source))?)
         };
         let mut reader = HashingReader::new(file);
         let mut tenants = TenantRows::default();
@@ -227,8 +230,24 @@ fn sets_in(path: &Path) -> String {
     }
 }
 
-/// Opens a file that the manifest lists; the inner error is what is wrong with the backup.
-fn open_listed(path: &Path, record: &FileRecord) -> Result<Result<File, Problem>, BackupError> {
+/// Reads a file that the manifest lists against what that says of it.
+fn check_file(set: &dyn StoredSet, record: &FileRecord) -> Result<Option<Problem>, BackupError> {
+    let file = match open_listed(set, record)? {
+        Ok(file) => file,
+        Err(problem) => return Ok(Some(problem)),
+    };
+    let mut reader = HashingReader::new(file);
+    reader
+        .drain()
+        .map_err(|source| io_error(&set.location().join(&record.name), source))?;
+    Ok(reader.compare(record))
+}
+
+/// The size of a file that the manifest lists; the inner error is what is wrong with the backup.
+fn size_of_listed(
+    set: &dyn StoredSet,
+    record: &FileRecord,
+) -> Result<Result<u64, Problem>, BackupError> {
     // The manifest may come from anyone: its names must not lead out of the set, nor to a device.
     let plain = Path::new(&record.name)
         .file_name()
@@ -239,84 +258,27 @@ fn open_listed(path: &Path, record: &FileRecord) -> Result<Result<File, Problem>
             format!("lists the file {:?}, which is no plain name", record.name),
         )));
     }
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Ok(Err(Problem::new(&record.name, "is not a regular file"))),
+    match set.look(&record.name) {
+        Ok(FileState::File { bytes }) => Ok(Ok(bytes)),
+        Ok(FileState::NotAFile) => Ok(Err(Problem::new(&record.name, "is not a regular file"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Err(Problem::new(&record.name, "is missing")));
+            Ok(Err(Problem::new(&record.name, "is missing")))
         }
-        Err(source) => return Err(io_error(path, source)),
+        Err(source) => Err(io_error(&set.location().join(&record.name), source)),
     }
-    File::open(path)
+}
+
+/// Opens a file that the manifest lists; the inner error is what is wrong with the backup.
+fn open_listed(
+    set: &dyn StoredSet,
+    record: &FileRecord,
+) -> Result<Result<Box<dyn Read>, Problem>, BackupError> {
+    if let Err(problem) = size_of_listed(set, record)? {
+        return Ok(Err(problem));
+    }
+    set.read(&record.name)
         .map(Ok)
-        .map_err(|source| io_error(path, source))
-}
-
-/// Why a manifest is of no use.
-pub(crate) enum Unusable {
-    /// It is not there, or cannot be made out.
-    Bad(Problem),
-    /// It is of a format that a newer tool knows.
-    Newer(String),
-}
-
-impl Unusable {
-    fn bad(what: impl Into<String>) -> Self {
-        Self::Bad(Problem::new(MANIFEST_FILE, what))
-    }
-
-    /// As a part of a sentence: `backup.json cannot be read: …`.
-    pub(crate) fn in_words(&self) -> String {
-        match self {
-            Self::Bad(problem) => format!("{} {}", problem.file, problem.what),
-            Self::Newer(reason) => reason.clone(),
-        }
-    }
-}
-
-/// The manifest of the set in `directory`.
-pub(crate) fn read_manifest(directory: &Path) -> Result<Result<Manifest, Unusable>, BackupError> {
-    let path = directory.join(MANIFEST_FILE);
-    // A pipe or a device would be waited for, or never end.
-    let file = match fs::symlink_metadata(&path).and_then(|metadata| {
-        let opened = metadata.is_file().then(|| File::open(&path));
-        opened.transpose()
-    }) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Ok(Err(Unusable::bad("is not a regular file"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Err(Unusable::bad(
-                "is missing: the set is incomplete, or this is no backup set",
-            )));
-        }
-        Err(source) => return Err(io_error(&path, source)),
-    };
-    let mut json = Vec::new();
-    // One byte more tells a larger one.
-    file.take(MANIFEST_LIMIT_BYTES as u64 + 1)
-        .read_to_end(&mut json)
-        .map_err(|source| io_error(&path, source))?;
-    if json.len() > MANIFEST_LIMIT_BYTES {
-        let limit = bytes(MANIFEST_LIMIT_BYTES as u64);
-        return Ok(Err(Unusable::bad(format!("is larger than {limit}"))));
-    }
-    Ok(parse_manifest(&json))
-}
-
-fn parse_manifest(json: &[u8]) -> Result<Manifest, Unusable> {
-    let unreadable = |error: serde_json::Error| Unusable::bad(format!("cannot be read: {error}"));
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
-    // Before the rest, which a newer format may have changed.
-    let version = value
-        .get("formatVersion")
-        .and_then(serde_json::Value::as_u64);
-    if version.is_some_and(|version| version > u64::from(FORMAT_VERSION)) {
-        return Err(Unusable::Newer(format!(
-            "{MANIFEST_FILE} has format version {}, newer than this tool knows ({FORMAT_VERSION}): use a newer kubectl wa-backup",
-            version.unwrap_or_default()
-        )));
-    }
-    serde_json::from_value(value).map_err(unreadable)
+        .map_err(|source| io_error(&set.location().join(&record.name), source))
 }
 
 /// What a glance at a set tells: the manifest and the sizes, not the content.
@@ -339,24 +301,20 @@ pub enum SetState {
 }
 
 /// What `list` looks at: the manifest, and the sizes it promises.
-pub(crate) fn glance(directory: &Path) -> Result<SetState, BackupError> {
+pub(crate) fn glance(set: &dyn StoredSet) -> Result<SetState, BackupError> {
     let corrupt = |problem: Problem| SetState::Corrupt {
         reason: format!("{} {}", problem.file, problem.what),
     };
-    let manifest = match read_manifest(directory)? {
+    let manifest = match read_manifest(set)? {
         Ok(manifest) => manifest,
         Err(Unusable::Newer(reason)) => return Ok(SetState::NotJudged { reason }),
         Err(Unusable::Bad(problem)) => return Ok(corrupt(problem)),
     };
     for record in &manifest.files {
-        let file = match open_listed(&directory.join(&record.name), record)? {
-            Ok(file) => file,
+        let bytes = match size_of_listed(set, record)? {
+            Ok(bytes) => bytes,
             Err(problem) => return Ok(corrupt(problem)),
         };
-        let bytes = file
-            .metadata()
-            .map_err(|source| io_error(directory, source))?
-            .len();
         if bytes != record.bytes {
             let what = size_mismatch(bytes, record.bytes);
             return Ok(corrupt(Problem::new(&record.name, what)));
@@ -375,7 +333,8 @@ fn size_mismatch(bytes: u64, promised: u64) -> String {
     }
 }
 
-fn io_error(path: &Path, source: io::Error) -> BackupError {
+/// The file or directory could not be read.
+pub(crate) fn io_error(path: &Path, source: io::Error) -> BackupError {
     BackupError::Io {
         path: path.to_owned(),
         source,
@@ -392,14 +351,14 @@ fn not_judged(path: &Path, why: String) -> BackupError {
 
 /// Hashes and counts what is read through it.
 struct HashingReader {
-    file: File,
+    source: Box<dyn Read>,
     hasher: Hasher,
 }
 
 impl HashingReader {
-    fn new(file: File) -> Self {
+    fn new(source: Box<dyn Read>) -> Self {
         Self {
-            file,
+            source,
             hasher: Hasher::default(),
         }
     }
@@ -437,7 +396,7 @@ impl HashingReader {
 
 impl Read for HashingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.source.read(buffer)?;
         self.hasher.update(&buffer[..read]);
         Ok(read)
     }

@@ -1,131 +1,38 @@
-//! Writing a set so that it is either whole or not there.
+//! Writing a set so that it is either whole or not there, whatever store it is in.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, IntoInnerError, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-use thiserror::Error;
 use transfer_proof::Proof;
 
-use crate::directories;
-use crate::names::{PARTIAL_SUFFIX, numbered_names};
-use crate::{FileRecord, FileRole, MANIFEST_FILE, Manifest, Place, PlaintextRecord};
-
-const WRITE_BUFFER_BYTES: usize = 128 * 1024;
-
-/// Why a set cannot be written.
-#[derive(Debug, Error)]
-pub enum SetError {
-    /// Something else is where the set's directory is to be.
-    #[error("{} {what}; nothing was changed: move it away, or choose another directory with --to", path.display())]
-    InTheWay {
-        /// The directory.
-        path: PathBuf,
-        /// What is there: the end of the sentence.
-        what: String,
-    },
-    /// A file to be adopted is not what its transfer made.
-    #[error("{} is not the regular file of {bytes} bytes that was received: something else has changed it; fetch it again", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// The size it should have.
-        bytes: u64,
-    },
-    /// A set was to be sealed with a file of another set, or with something else for its dump.
-    #[error("cannot seal {} with {file}, which is {what}: this is a bug", path.display())]
-    Foreign {
-        /// The set.
-        path: PathBuf,
-        /// The file's name.
-        file: String,
-        /// What it is instead.
-        what: &'static str,
-    },
-    /// The file system refused.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
-    Io {
-        /// What was tried: `create`, `write`, …
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space, or choose another directory with --to"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a directory you can write to with --to"
-        }
-        _ => "",
-    }
-}
-
-fn in_the_way(path: PathBuf, what: impl Into<String>) -> SetError {
-    let what = what.into();
-    SetError::InTheWay { path, what }
-}
-
-trait OnPath<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T, SetError>;
-}
-
-impl<T> OnPath<T> for io::Result<T> {
-    fn on(self, action: &'static str, path: &Path) -> Result<T, SetError> {
-        self.map_err(|source| SetError::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        })
-    }
-}
+use crate::error::OnPath as _;
+use crate::store::{BegunFile as _, BegunSet, Keep, LocalSet, Store};
+use crate::{
+    BegunDirectory, FileRecord, FileRole, MANIFEST_FILE, Manifest, PlaintextRecord, SetError,
+};
 
 /// A set that is being written. Dropped before [`SetWriter::seal`], it removes itself.
 #[derive(Debug)]
-pub struct SetWriter {
-    directory: PathBuf,
-    /// Directories made for this set, outermost first: removed again, where empty, if it is not sealed.
-    parents: Vec<PathBuf>,
-    /// Whether the directory is this writer's; another process may be at work in one that was there before.
-    made: bool,
+pub struct SetWriter<B: BegunSet = BegunDirectory> {
+    set: B,
     keep: Keep,
     sealed: bool,
 }
 
-/// What stays of a set that is not sealed.
-#[derive(Debug, Clone, Copy)]
-enum Keep {
-    Nothing,
-    /// The set, if there is data in it.
-    Data,
-    Everything,
-}
-
-/// A file of a set that is being written, under a name that ends in `.partial`.
+/// A file of a set that is being written.
 #[derive(Debug)]
-pub struct PartialFile {
-    /// Buffered: a dump arrives in pieces of a few KiB.
-    file: BufWriter<File>,
-    directory: PathBuf,
-    partial: PathBuf,
+pub struct PartialFile<B: BegunSet = BegunDirectory> {
+    file: B::File,
+    set: PathBuf,
     name: &'static str,
     role: FileRole,
 }
 
-/// A file of a set that is complete, synced and under its own name: its [`Proof`] is in here.
+/// A file of a set that is complete and there for good: its [`Proof`] is in here.
 #[derive(Debug)]
 pub struct CompletedFile {
     /// The set that it is of.
-    directory: PathBuf,
+    set: PathBuf,
     name: &'static str,
     role: FileRole,
     proof: Proof,
@@ -158,81 +65,34 @@ pub struct SealedSet {
 }
 
 impl SealedSet {
-    /// Its directory.
+    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its directory and its manifest, as it was written.
+    /// Where it is, and its manifest, as it was written.
     pub fn into_parts(self) -> (PathBuf, Manifest) {
         (self.path, self.manifest)
     }
 }
 
-impl SetError {
-    /// The file system refused what a transfer wrote to `path`.
-    pub fn writing(path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
-impl SetWriter {
-    /// Makes the directory `name` in `parent`, which is made as well where it is missing; a number is added where that name
-    /// is taken, by a backup of the same second. Only the owner can read it: a dump holds what the assistants' users said.
-    pub fn create(parent: &Path, name: &str) -> Result<Self, SetError> {
-        let mut last = parent.join(name);
-        for name in numbered_names(name) {
-            let directory = parent.join(name);
-            match directories::make(&directory) {
-                Ok(parents) => {
-                    return Ok(Self {
-                        directory,
-                        parents,
-                        made: true,
-                        keep: Keep::Nothing,
-                        sealed: false,
-                    });
-                }
-                Err((path, error))
-                    if error.kind() == io::ErrorKind::AlreadyExists && path == directory =>
-                {
-                    last = directory;
-                }
-                Err((path, source)) => return Err(source).on("create directory", &path),
-            }
-        }
-        Err(in_the_way(last, "is there, and so are all names before it"))
+impl<B: BegunSet> SetWriter<B> {
+    /// Begins a set in `store`; a number is added to a name that is taken.
+    pub fn create(store: &impl Store<Begun = B>, name: &str) -> Result<Self, SetError> {
+        Ok(Self::of(store.begin(name)?))
     }
 
-    /// Goes on with the set `name` in `parent` where an earlier attempt left it without a manifest, else makes it. What is
-    /// there already is kept, even where it holds no data: it may be another process's.
-    pub fn resume_or_create(parent: &Path, name: &str) -> Result<Self, SetError> {
-        let directory = parent.join(name);
-        let (parents, made) = match Place::look(&directory) {
-            Place::Free => match directories::make(&directory) {
-                Ok(parents) => (parents, true),
-                Err((path, source)) => return Err(source).on("create directory", &path),
-            },
-            Place::Unfinished => {
-                // Also the proof that it is this user's own: nobody else may change the mode.
-                fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))
-                    .on("resume the set in", &directory)?;
-                (Vec::new(), false)
-            }
-            Place::Set(_) => return Err(in_the_way(directory, "is a backup set by now")),
-            Place::InTheWay { what } => return Err(in_the_way(directory, what)),
-        };
-        Ok(Self {
-            directory,
-            parents,
-            made,
-            keep: if made { Keep::Nothing } else { Keep::Data },
+    /// Goes on with a set that an earlier attempt left without a manifest, else begins it.
+    pub fn resume_or_create(store: &impl Store<Begun = B>, name: &str) -> Result<Self, SetError> {
+        Ok(Self::of(store.resume(name)?))
+    }
+
+    fn of(set: B) -> Self {
+        Self {
+            set,
+            keep: Keep::Nothing,
             sealed: false,
-        })
+        }
     }
 
     /// Leaves what was written so far in place if the set is not sealed, for a look at it.
@@ -246,56 +106,18 @@ impl SetWriter {
         self.keep = Keep::Data;
     }
 
-    /// The set's directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// Where the set is.
+    pub fn location(&self) -> &Path {
+        self.set.location()
     }
 
     /// Opens a file of the set for writing; what an earlier attempt wrote is discarded.
-    pub fn file(&self, name: &'static str, role: FileRole) -> Result<PartialFile, SetError> {
-        let partial = self.partial_path(name);
-        let file = create_private(&partial)?;
+    pub fn file(&self, name: &'static str, role: FileRole) -> Result<PartialFile<B>, SetError> {
         Ok(PartialFile {
-            file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
-            directory: self.directory.clone(),
-            partial,
+            file: self.set.begin_file(name)?,
+            set: self.location().to_owned(),
             name,
             role,
-        })
-    }
-
-    /// Where the file `name` belongs. A transfer that has its own way of writing puts it there once it is whole, for
-    /// [`SetWriter::adopt`] to take.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    fn partial_path(&self, name: &str) -> PathBuf {
-        self.path(&format!("{name}{PARTIAL_SUFFIX}"))
-    }
-
-    /// Takes the file at [`SetWriter::path`], which `proof` is of, into the set and syncs it.
-    pub fn adopt(
-        &self,
-        name: &'static str,
-        role: FileRole,
-        proof: Proof,
-    ) -> Result<CompletedFile, SetError> {
-        let path = self.path(name);
-        let bytes = proof.bytes();
-        let found = fs::symlink_metadata(&path).on("look at", &path)?;
-        if !found.is_file() || found.len() != bytes {
-            return Err(SetError::Changed { path, bytes });
-        }
-        let file = File::open(&path).on("open", &path)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))
-            .on("protect", &path)?;
-        file.sync_all().on("sync", &path)?;
-        Ok(CompletedFile {
-            directory: self.directory.clone(),
-            name,
-            role,
-            proof,
         })
     }
 
@@ -307,11 +129,12 @@ impl SetWriter {
         content: &[u8],
     ) -> Result<CompletedFile, SetError> {
         let mut file = self.file(name, role)?;
-        file.write_all(content).on("write", &file.partial)?;
+        file.write_all(content)
+            .on("write", &self.location().join(name))?;
         file.complete(Proof::of_own(content))
     }
 
-    /// Writes the manifest, with these files and no others, and syncs the directory: from here on the set is complete.
+    /// Writes the manifest, with these files and no others: from here on the set is complete.
     pub fn seal(
         mut self,
         dump: CompletedFile,
@@ -323,84 +146,64 @@ impl SetWriter {
         }
         let mut files = vec![dump];
         files.extend(others);
-        if let Some(other) = files.iter().find(|file| file.directory != self.directory) {
+        if let Some(other) = files.iter().find(|file| file.set != self.location()) {
             return Err(self.foreign(other, "a file of another set"));
         }
         let manifest = manifest.of_files(files);
-        let path = self.directory.join(MANIFEST_FILE);
-        let partial = self.partial_path(MANIFEST_FILE);
-        let json = manifest.to_json().on("write", &path)?;
-        let mut file = create_private(&partial)?;
-        file.write_all(&json).on("write", &partial)?;
-        file.sync_all().on("sync", &partial)?;
-        // The files before the manifest that vouches for them.
-        sync_directory(&self.directory)?;
-        fs::rename(&partial, &path).on("rename", &partial)?;
-        sync_directory(&self.directory)?;
+        let path = self.location().to_owned();
+        let json = manifest.to_json().on("write", &path.join(MANIFEST_FILE))?;
+        self.set.seal(&json)?;
         self.sealed = true;
-        if let Some(parent) = self
-            .directory
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            // The name of the set itself; a failure here leaves a complete set.
-            let _ = sync_directory(parent);
-        }
-        Ok(SealedSet {
-            path: self.directory.clone(),
-            manifest,
-        })
+        Ok(SealedSet { path, manifest })
     }
 
     fn foreign(&self, file: &CompletedFile, what: &'static str) -> SetError {
         SetError::Foreign {
-            path: self.directory.clone(),
+            path: self.location().to_owned(),
             file: file.name.to_owned(),
             what,
         }
     }
 }
 
-impl Drop for SetWriter {
-    fn drop(&mut self) {
-        let kept = match self.keep {
-            Keep::Nothing => false,
-            Keep::Data => holds_data(&self.directory),
-            Keep::Everything => true,
-        };
-        if self.sealed || kept {
-            return;
-        }
-        // Nothing to be done if it fails: the set has no manifest, and `list` calls it incomplete.
-        let _ = if self.made {
-            fs::remove_dir_all(&self.directory)
-        } else {
-            fs::remove_dir(&self.directory)
-        };
-        directories::remove_empty(&self.parents);
+impl<B: LocalSet> SetWriter<B> {
+    /// Where the file `name` belongs. A transfer that has its own way of writing puts it there once it is whole, for
+    /// [`SetWriter::adopt`] to take.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.set.path(name)
+    }
+
+    /// Takes the file at [`SetWriter::path`], which `proof` is of, into the set.
+    pub fn adopt(
+        &self,
+        name: &'static str,
+        role: FileRole,
+        proof: Proof,
+    ) -> Result<CompletedFile, SetError> {
+        self.set.adopt(name, proof.bytes())?;
+        Ok(CompletedFile {
+            set: self.location().to_owned(),
+            name,
+            role,
+            proof,
+        })
     }
 }
 
-impl PartialFile {
-    /// Syncs the file, which `proof` is of, and gives it its own name.
-    pub fn complete(self, proof: Proof) -> Result<CompletedFile, SetError> {
-        let file = self
-            .file
-            .into_inner()
-            .map_err(IntoInnerError::into_error)
-            .on("write", &self.partial)?;
-        file.sync_all().on("sync", &self.partial)?;
-        // What the hashes are of was in memory.
-        let found = file.metadata().on("look at", &self.partial)?;
-        let bytes = proof.bytes();
-        if found.len() != bytes {
-            let path = self.partial;
-            return Err(SetError::Changed { path, bytes });
+impl<B: BegunSet> Drop for SetWriter<B> {
+    fn drop(&mut self) {
+        if !self.sealed {
+            self.set.remove(self.keep);
         }
-        let path = self.partial.with_file_name(self.name);
-        fs::rename(&self.partial, path).on("rename", &self.partial)?;
+    }
+}
+
+impl<B: BegunSet> PartialFile<B> {
+    /// Makes the file, which `proof` is of, one of the set.
+    pub fn complete(self, proof: Proof) -> Result<CompletedFile, SetError> {
+        self.file.complete(proof.bytes())?;
         Ok(CompletedFile {
-            directory: self.directory,
+            set: self.set,
             name: self.name,
             role: self.role,
             proof,
@@ -408,7 +211,7 @@ impl PartialFile {
     }
 }
 
-impl Write for PartialFile {
+impl<B: BegunSet> Write for PartialFile<B> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -416,50 +219,4 @@ impl Write for PartialFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// Whether there is more in `directory` than empty files and records about them.
-fn holds_data(directory: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(directory) else {
-        // Rather left behind than lost.
-        return true;
-    };
-    entries.flatten().any(|entry| {
-        let record = entry.path().extension() == Some(OsStr::new("json"));
-        let empty = |found: fs::Metadata| found.is_file() && found.len() == 0;
-        !record && !entry.metadata().is_ok_and(empty)
-    })
-}
-
-/// A new, empty file that only its owner can read. What an earlier attempt wrote there is unlinked, not emptied:
-/// a thread of that attempt may still be about to write.
-fn create_private(path: &Path) -> Result<File, SetError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).on("replace", path);
-        }
-        _ => {}
-    }
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .on("create", path)
-}
-
-/// Some file systems (shared folders of virtual machines, old CIFS) can sync files but no directories.
-fn sync_directory(path: &Path) -> Result<(), SetError> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    match synced {
-        Err(error) if cannot_sync_directories(&error) => Ok(()),
-        synced => synced.on("sync", path),
-    }
-}
-
-fn cannot_sync_directories(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP | Errno::NOSYS)
-    )
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, FileRole, Manifest, Method, Origin, Place,
-    SetWriter, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord, numbered_names,
-    set_name,
+    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, DirectoryStore, FileRole, Manifest, Method,
+    Origin, Place, SetWriter, ToolRecord, Verdict, VerificationFailed, Verifier, VolumeRecord,
+    numbered_names, set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::file::{
@@ -130,13 +130,13 @@ impl Fetch<'_> {
                 message: format!("{what}; it is left as it is, and the set is named {name}"),
             });
         }
-        let mut set = SetWriter::resume_or_create(self.to, &name)?;
+        let mut set = SetWriter::resume_or_create(&DirectoryStore::new(self.to), &name)?;
         set.keep_data();
         let path = set.path(DUMP_FILE);
         let fetched = match self.fetch(&path).await {
             Ok(fetched) => fetched,
             Err(error) => {
-                let error = explain(error, set.directory());
+                let error = explain(error, set.location());
                 return Err(self.volume.explain(error, self.dump).await);
             }
         };

@@ -3,7 +3,7 @@
 //! A size and a hash are a number and a text: where a function takes those, nothing keeps a caller from giving it the ones
 //! that it expects instead of the ones that it has. So what completes a file takes a [`Proof`], and there are two ways to
 //! get one. Content that came from somewhere else is hashed while it arrives, by a [`Hasher`], and its [`Measured`] size
-//! and hash are [compared](Measured::prove) with the hash that the sender reports of its own accord. Content that is made
+//! and hash are [compared](Measured::prove) with the hash that the sender reports. Content that is made
 //! here is [hashed as a whole](Proof::of_own). A proof cannot be put together from parts, copied, or read from a file.
 //!
 //! This is a crate of its own because both sides need the type and neither may know the other: what moves data
@@ -22,14 +22,11 @@
 //! # Ok::<(), transfer_proof::InvalidDigest>(())
 //! ```
 //!
-//! A pair of values is none:
+//! What was measured and not compared is none:
 //!
-//! ```compile_fail
-//! # use transfer_proof::{Proof, Sha256Digest};
-//! let proof = Proof {
-//!     bytes: 7,
-//!     sha256: Sha256Digest::from([0; 32]),
-//! };
+//! ```compile_fail,E0423
+//! # use transfer_proof::{Hasher, Proof};
+//! let proof = Proof(Hasher::default().measured());
 //! ```
 
 mod digest;

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, CompletedFile, DUMP_FILE, FileRole, Manifest, Method,
-    NOT_IN_A_DUMP, Origin, PgDumpRecord, SetError, SetWriter, ToolRecord, set_name,
+    AUTH_ENCRYPTION_FILE, ClusterRecord, CompletedFile, DUMP_FILE, DirectoryStore, FileRole,
+    Manifest, Method, NOT_IN_A_DUMP, Origin, PgDumpRecord, SetError, SetWriter, ToolRecord,
+    set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
@@ -246,7 +247,7 @@ impl Backup<'_> {
     }
 
     async fn to_set(&self) -> anyhow::Result<Exit> {
-        let mut set = SetWriter::create(&self.args.to, &self.set_name())?;
+        let mut set = SetWriter::create(&DirectoryStore::new(&self.args.to), &self.set_name())?;
         if self.args.keep_partial {
             set.keep_partial();
         }
@@ -257,7 +258,7 @@ impl Backup<'_> {
         let (delivered, pod) = self.download(open, |_| true).await?;
         self.say_arrived(delivered.bytes(), &delivered.sha256().to_string());
         let (received, proof) = delivered.into_parts();
-        let (file, judged) = judged(received, &set.directory().join(DUMP_FILE))?;
+        let (file, judged) = judged(received, &set.location().join(DUMP_FILE))?;
         self.say(&judged);
         let dump = file.complete(proof)?;
         let key = self.store_auth_encryption(&set)?;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{CatalogEntry, NOT_IN_A_DUMP, SetState, catalog};
+use backup_set::{CatalogEntry, DirectoryStore, NOT_IN_A_DUMP, SetState, catalog};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let entries = if args.directory.is_none() && !default.exists() {
         Vec::new()
     } else {
-        catalog(directory)?
+        catalog(&DirectoryStore::new(directory))?
     };
     let listing = Listing {
         directory: directory.to_owned(),

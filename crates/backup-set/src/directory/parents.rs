@@ -10,7 +10,7 @@ const ATTEMPTS: usize = 100;
 
 /// Makes `directory`, and those on the way to it that are missing, which it returns, outermost first. Only their owner
 /// can read them. An error when `directory` is there already.
-pub(crate) fn make(directory: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+pub(super) fn make(directory: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     let mut made = Vec::new();
@@ -61,7 +61,7 @@ fn missing_parents(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Removes those of the directories that are empty.
-pub(crate) fn remove_empty(directories: &[PathBuf]) {
+pub(super) fn remove_empty(directories: &[PathBuf]) {
     for directory in directories.iter().rev() {
         // Fails where someone else has put something in it, which is right.
         let _ = fs::remove_dir(directory);

@@ -1,0 +1,157 @@
+//! Sets as directories on this machine.
+
+mod begun;
+mod parents;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub use begun::{BegunDirectory, DirectoryFile};
+
+use crate::error::{OnPath as _, in_the_way};
+use crate::names::numbered_names;
+use crate::store::{FileState, Store, StoredSet};
+use crate::{Place, SetError};
+
+/// A directory that holds sets.
+#[derive(Debug, Clone)]
+pub struct DirectoryStore {
+    directory: PathBuf,
+}
+
+impl DirectoryStore {
+    /// The store in `directory`, which is made with its first set where it is missing.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+        }
+    }
+}
+
+impl Store for DirectoryStore {
+    type Set = DirectorySet;
+    type Begun = BegunDirectory;
+
+    fn location(&self) -> &Path {
+        &self.directory
+    }
+
+    fn list(&self) -> io::Result<Vec<DirectorySet>> {
+        let mut sets = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                sets.push(DirectorySet::new(path));
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Only the owner can read it: a dump holds what the assistants' users said.
+    fn begin(&self, name: &str) -> Result<BegunDirectory, SetError> {
+        let mut last = self.directory.join(name);
+        for name in numbered_names(name) {
+            let directory = self.directory.join(name);
+            match parents::make(&directory) {
+                Ok(parents) => return Ok(BegunDirectory::made(directory, parents)),
+                Err((path, error))
+                    if error.kind() == io::ErrorKind::AlreadyExists && path == directory =>
+                {
+                    last = directory;
+                }
+                Err((path, source)) => return Err(source).on("create directory", &path),
+            }
+        }
+        Err(in_the_way(last, "is there, and so are all names before it"))
+    }
+
+    fn resume(&self, name: &str) -> Result<BegunDirectory, SetError> {
+        let directory = self.directory.join(name);
+        match Place::look(&directory) {
+            Place::Free => match parents::make(&directory) {
+                Ok(parents) => Ok(BegunDirectory::made(directory, parents)),
+                Err((path, source)) => Err(source).on("create directory", &path),
+            },
+            Place::Unfinished => BegunDirectory::found(directory),
+            Place::Set(_) => Err(in_the_way(directory, "is a backup set by now")),
+            Place::InTheWay { what } => Err(in_the_way(directory, what)),
+        }
+    }
+}
+
+/// A set that is a directory.
+#[derive(Debug)]
+pub struct DirectorySet {
+    path: PathBuf,
+}
+
+impl DirectorySet {
+    /// The set in the directory `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl StoredSet for DirectorySet {
+    fn location(&self) -> &Path {
+        &self.path
+    }
+
+    fn look(&self, file: &str) -> io::Result<FileState> {
+        let found = fs::symlink_metadata(self.path.join(file))?;
+        Ok(if found.is_file() {
+            FileState::File { bytes: found.len() }
+        } else {
+            FileState::NotAFile
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.metadata().ok())
+            .filter(fs::Metadata::is_file)
+            .map(|metadata| metadata.len())
+            .sum()
+    }
+
+    fn read(&self, file: &str) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(File::open(self.path.join(file))?))
+    }
+
+    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read>> {
+        let mut opened = File::open(self.path.join(file))?;
+        opened.seek(SeekFrom::Start(range.start))?;
+        Ok(Box::new(opened.take(range.end.saturating_sub(range.start))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_read_as_far_as_the_file_goes() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join("file"), "0123456789").unwrap();
+        let set = DirectorySet::new(parent.path());
+        let read = |range| io::read_to_string(set.read_range("file", range).unwrap()).unwrap();
+        assert_eq!(read(0..3), "012");
+        assert_eq!(read(8..100), "89");
+        assert_eq!(read(20..30), "");
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_and_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join("file"), "abc").unwrap();
+        std::os::unix::fs::symlink("file", parent.path().join("link")).unwrap();
+        let set = DirectorySet::new(parent.path());
+        assert_eq!(set.look("file").unwrap(), FileState::File { bytes: 3 });
+        assert_eq!(set.look("link").unwrap(), FileState::NotAFile);
+        let error = set.look("nothing").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

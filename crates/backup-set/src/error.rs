@@ -1,0 +1,91 @@
+//! Why a set cannot be written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a set cannot be written.
+#[derive(Debug, Error)]
+pub enum SetError {
+    /// Something else is where the set's directory is to be.
+    #[error("{} {what}; nothing was changed: move it away, or choose another directory with --to", path.display())]
+    InTheWay {
+        /// The directory.
+        path: PathBuf,
+        /// What is there: the end of the sentence.
+        what: String,
+    },
+    /// A file to be adopted is not what its transfer made.
+    #[error("{} is not the regular file of {bytes} bytes that was received: something else has changed it; fetch it again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The size it should have.
+        bytes: u64,
+    },
+    /// A set was to be sealed with a file of another set, or with something else for its dump.
+    #[error("cannot seal {} with {file}, which is {what}: this is a bug", path.display())]
+    Foreign {
+        /// The set.
+        path: PathBuf,
+        /// The file's name.
+        file: String,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    Io {
+        /// What was tried: `create`, `write`, …
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, or choose another directory with --to"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose a directory you can write to with --to"
+        }
+        _ => "",
+    }
+}
+
+pub(crate) fn in_the_way(path: PathBuf, what: impl Into<String>) -> SetError {
+    let what = what.into();
+    SetError::InTheWay { path, what }
+}
+
+/// Says of a refusal what was tried, and where.
+pub(crate) trait OnPath<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, SetError>;
+}
+
+impl<T> OnPath<T> for io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T, SetError> {
+        self.map_err(|source| SetError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+impl SetError {
+    /// The file system refused what a transfer wrote to `path`.
+    pub fn writing(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

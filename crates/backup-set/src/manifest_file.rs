@@ -1,0 +1,76 @@
+//! Reading `backup.json`, which may be anyone's.
+
+use std::io::{self, Read as _};
+
+use human_text::bytes;
+
+use crate::manifest::MANIFEST_LIMIT_BYTES;
+use crate::read::io_error;
+use crate::store::{FileState, StoredSet};
+use crate::verdict::Problem;
+use crate::{BackupError, FORMAT_VERSION, MANIFEST_FILE, Manifest};
+
+/// Why a manifest is of no use.
+pub(crate) enum Unusable {
+    /// It is not there, or cannot be made out.
+    Bad(Problem),
+    /// It is of a format that a newer tool knows.
+    Newer(String),
+}
+
+impl Unusable {
+    fn bad(what: impl Into<String>) -> Self {
+        Self::Bad(Problem::new(MANIFEST_FILE, what))
+    }
+
+    /// As a part of a sentence: `backup.json cannot be read: …`.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Bad(problem) => format!("{} {}", problem.file, problem.what),
+            Self::Newer(reason) => reason.clone(),
+        }
+    }
+}
+
+/// The manifest of a set.
+pub(crate) fn read_manifest(
+    set: &dyn StoredSet,
+) -> Result<Result<Manifest, Unusable>, BackupError> {
+    let failed = |source| io_error(&set.location().join(MANIFEST_FILE), source);
+    match set.look(MANIFEST_FILE) {
+        Ok(FileState::File { .. }) => {}
+        Ok(FileState::NotAFile) => return Ok(Err(Unusable::bad("is not a regular file"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Err(Unusable::bad(
+                "is missing: the set is incomplete, or this is no backup set",
+            )));
+        }
+        Err(source) => return Err(failed(source)),
+    }
+    let mut json = Vec::new();
+    // One byte more tells a larger one.
+    set.read_range(MANIFEST_FILE, 0..MANIFEST_LIMIT_BYTES as u64 + 1)
+        .and_then(|mut file| file.read_to_end(&mut json))
+        .map_err(failed)?;
+    if json.len() > MANIFEST_LIMIT_BYTES {
+        let limit = bytes(MANIFEST_LIMIT_BYTES as u64);
+        return Ok(Err(Unusable::bad(format!("is larger than {limit}"))));
+    }
+    Ok(parse_manifest(&json))
+}
+
+fn parse_manifest(json: &[u8]) -> Result<Manifest, Unusable> {
+    let unreadable = |error: serde_json::Error| Unusable::bad(format!("cannot be read: {error}"));
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(unreadable)?;
+    // Before the rest, which a newer format may have changed.
+    let version = value
+        .get("formatVersion")
+        .and_then(serde_json::Value::as_u64);
+    if version.is_some_and(|version| version > u64::from(FORMAT_VERSION)) {
+        return Err(Unusable::Newer(format!(
+            "{MANIFEST_FILE} has format version {}, newer than this tool knows ({FORMAT_VERSION}): use a newer kubectl wa-backup",
+            version.unwrap_or_default()
+        )));
+    }
+    serde_json::from_value(value).map_err(unreadable)
+}

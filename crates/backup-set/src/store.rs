@@ -1,0 +1,110 @@
+//! The boundary between sets and what keeps them.
+//!
+//! What a set is (its manifest, when it is complete, what makes it intact) is the same wherever it is kept; a [`Store`]
+//! says how bytes get there and back. It is synchronous, as the reader of archives and the sinks of transfers are: a store
+//! that is asynchronous inside brings its own bridge. There is one so far, [`DirectoryStore`](crate::DirectoryStore).
+//!
+//! A store whose sets have a path on this machine while they are written says so by its type, [`LocalSet`]: a parallel
+//! fetch, which writes a file at many places at once, asks for that. Any other gets a file as one stream, in order.
+
+use std::fmt::Debug;
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::SetError;
+
+/// A place that holds sets.
+pub trait Store {
+    /// A set in it, finished or not.
+    type Set: StoredSet;
+    /// A set that is being written.
+    type Begun: BegunSet;
+
+    /// Where it is, for messages.
+    fn location(&self) -> &Path;
+
+    /// What is in it that may be a set, in no order.
+    fn list(&self) -> io::Result<Vec<Self::Set>>;
+
+    /// Begins a set of this name; a number is added where that is taken, by a backup of the same second.
+    fn begin(&self, name: &str) -> Result<Self::Begun, SetError>;
+
+    /// Goes on with the set of this name where an earlier attempt left it without a manifest, else begins it. What is there
+    /// already is kept, even where it holds no data: it may be another process's.
+    fn resume(&self, name: &str) -> Result<Self::Begun, SetError>;
+}
+
+/// A set to be read. Nothing in it is trusted: it may have come from anyone.
+pub trait StoredSet: Debug {
+    /// Where it is, for messages.
+    fn location(&self) -> &Path;
+
+    /// What there is under this name; an error of the kind `NotFound` where there is nothing.
+    fn look(&self, file: &str) -> io::Result<FileState>;
+
+    /// The size of everything in it in bytes, finished or not.
+    fn bytes(&self) -> u64;
+
+    /// Reads a file from its beginning.
+    fn read(&self, file: &str) -> io::Result<Box<dyn Read>>;
+
+    /// Reads a part of a file; less where the file ends before.
+    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read>>;
+}
+
+/// What there is under the name of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileState {
+    /// A file of this many bytes.
+    File {
+        /// Its size.
+        bytes: u64,
+    },
+    /// Something else, which is not to be read: a link leads anywhere, a pipe never ends.
+    NotAFile,
+}
+
+/// A set that is being written.
+pub trait BegunSet: Debug {
+    /// A file that is being written.
+    type File: BegunFile;
+
+    /// Where it is, for messages.
+    fn location(&self) -> &Path;
+
+    /// Begins a file; what an earlier attempt wrote of it is discarded.
+    fn begin_file(&self, name: &str) -> Result<Self::File, SetError>;
+
+    /// Puts the manifest beside the files, so that it is there only if they are.
+    fn seal(&self, manifest: &[u8]) -> Result<(), SetError>;
+
+    /// Removes what is not kept of a set that is not sealed.
+    fn remove(&self, keep: Keep);
+}
+
+/// A file that is being written, as one stream. Not there before it is completed.
+pub trait BegunFile: Write + Debug + Send + 'static {
+    /// Makes sure that the file is there for good, with this size.
+    fn complete(self, bytes: u64) -> Result<(), SetError>;
+}
+
+/// A set that has a path on this machine while it is written, so that others can write its files, in any order.
+pub trait LocalSet: BegunSet {
+    /// Where the file `name` belongs once it is whole.
+    fn path(&self, name: &str) -> PathBuf;
+
+    /// Takes the file there, which somebody else wrote, into the set, for good and with this size.
+    fn adopt(&self, name: &str, bytes: u64) -> Result<(), SetError>;
+}
+
+/// What stays of a set that is not sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing that this attempt made.
+    Nothing,
+    /// The set, if there is data in it.
+    Data,
+    /// Everything.
+    Everything,
+}
