@@ -12,6 +12,7 @@ use crate::*;
 
 mod manifest;
 mod reading;
+mod store;
 mod writing;
 
 /// A real archive, written by pg_dump 15.
