@@ -6,6 +6,8 @@
 //! auth-encryption secret where the release has one, and [`Manifest`] `backup.json`, which is written last: a set
 //! without it is incomplete. A dump that stands alone, made by hand or by the CronJob, is read everywhere a set is.
 //!
+//! What keeps sets is a [`Store`], of which there is one so far: [`DirectoryStore`].
+//!
 //! The order of writing is enforced by types: [`SetWriter`] → [`PartialFile`] → [`CompletedFile`] → [`SealedSet`].
 //! Completing a file takes the [`Proof`](transfer_proof::Proof) of its transfer, sealing takes the completed files, and
 //! the manifest lists those and no others; everything else ends in the removal of what was written.
