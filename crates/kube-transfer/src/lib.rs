@@ -8,6 +8,7 @@
 //!   the pod reported an exit code of zero and the SHA-256 of what was written here.
 //! - [`run`] does the same for a short command whose output fits in memory.
 //! - [`file`](mod@file) looks at files in pods, fetches them over parallel streams, resumably, and puts them in place.
+//! - [`job`] starts a program that outlives the connection, and finds it again: its state, its log, its exit code.
 //!
 //! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
 //! The client handed in must have no read or write time-outs and repeat nothing: see [`stream_config`].
@@ -61,6 +62,7 @@ mod batch;
 pub mod download;
 pub mod exec;
 pub mod file;
+pub mod job;
 mod limit;
 mod remote_command;
 mod run;

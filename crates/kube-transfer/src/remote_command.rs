@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     script::{Script, without_comments},
-    secret::Secret,
+    secret::{InvalidSecret, Secret},
 };
 
 /// Runs the command in the pod.
@@ -56,6 +56,25 @@ impl RemoteCommand {
         }
     }
 
+    /// As [`script`](Self::script), for a longer one: it is sent over standard input, so that the URL stays short.
+    pub(crate) fn sent_script(text: &str) -> Result<Self, InvalidSecret> {
+        const READ_AND_RUN: &str = r#"trap 'exit 143' HUP TERM
+script=
+while IFS= read -r line; do
+script=$script$line'
+'
+done
+eval "$script""#;
+        let mut command = Self {
+            last_signal: "TERM",
+            ..Self::new("sh").args(["-c", READ_AND_RUN, "sh"])
+        };
+        for line in text.lines() {
+            command = command.input_line(Secret::new(line)?);
+        }
+        Ok(command)
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
@@ -71,19 +90,30 @@ impl RemoteCommand {
     }
 
     /// Sets an environment variable for the command. Capitals only: lower case is the wrapping shell script's own.
-    pub fn env(mut self, name: impl Into<String>, value: Secret) -> Result<Self, InvalidVariable> {
+    pub fn env(self, name: impl Into<String>, value: Secret) -> Result<Self, InvalidVariable> {
         let name = name.into();
+        Self::check_variable(&name)?;
+        Ok(self.variable(name, value))
+    }
+
+    /// Whether a variable of this name can be set.
+    pub(crate) fn check_variable(name: &str) -> Result<(), InvalidVariable> {
         let starts_well =
             name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_');
         let continues_well = name
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         if starts_well && continues_well && name != "IFS" {
-            self.environment.push((name, value));
-            Ok(self)
+            Ok(())
         } else {
-            Err(InvalidVariable(name))
+            Err(InvalidVariable(name.to_owned()))
         }
+    }
+
+    /// Sets a variable whose name was checked.
+    pub(crate) fn variable(mut self, checked_name: String, value: Secret) -> Self {
+        self.environment.push((checked_name, value));
+        self
     }
 
     /// Adds a line to the command's standard input, which is empty otherwise.

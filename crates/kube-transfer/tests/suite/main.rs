@@ -9,6 +9,8 @@ mod download;
 mod exec;
 mod faults;
 mod fetch;
+mod job;
+mod job_faults;
 mod limits;
 mod orphans;
 mod query;

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::process::{Child, Command};
 
 use super::{Pod, client::eventually};
@@ -80,6 +80,30 @@ impl Exec {
         let mut running = self.node.running.lock().expect("not poisoned");
         running.retain(|session| *session != self.session);
     }
+}
+
+/// Waits for the end of a process that was left to process 1 on purpose, and held a session of its own. Its exit code;
+/// nothing else of the session may be there then.
+pub(crate) async fn end_of_session(leader: Pid) -> i32 {
+    let ended = Mutex::new(None);
+    eventually("the leader of a session did not end", || {
+        let status = waitid(
+            WaitId::Pid(leader),
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+        )
+        .expect("a child by now");
+        *ended.lock().expect("not poisoned") = status;
+        status.is_some()
+    })
+    .await;
+    let session = leader.as_raw_nonzero().get();
+    let left: Vec<String> = processes()
+        .filter(|process| process.session == session)
+        .map(|process| process.stat)
+        .collect();
+    assert!(left.is_empty(), "left in the pod:\n{}", left.join("\n"));
+    let status = ended.into_inner().expect("not poisoned").expect("ended");
+    status.exit_status().expect("no signal ended it")
 }
 
 struct Process {

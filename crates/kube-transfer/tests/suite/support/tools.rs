@@ -49,6 +49,18 @@ impl Tools {
         }
     }
 
+    /// Puts another program in the place of one.
+    pub(crate) fn link(&self, name: &str, program: &str) {
+        let path = self.0.path().join(name);
+        let _ = std::fs::remove_file(&path);
+        symlink(installed(program).expect("installed"), path).expect("a link");
+    }
+
+    /// Takes a program away.
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.0.path().join(name)).expect("a program");
+    }
+
     /// Puts a script in the place of a program.
     pub(crate) fn replace(&self, name: &str, script: &str) {
         let path = self.0.path().join(name);

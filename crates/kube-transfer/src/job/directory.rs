@@ -1,0 +1,221 @@
+//! Where a job is, or will be.
+
+use kube::Client;
+
+use super::{
+    JobCommand, JobError, JobState, RunningJob,
+    answer::{Answer, Fate},
+    handle::{EndedJob, GoneJob, JobHandle},
+    script,
+};
+use crate::{
+    download::{DownloadError, TransferOptions},
+    exec::PodContainer,
+    remote_command::RemoteCommand,
+    run::{CAPTURE_LIMIT_BYTES, capture},
+};
+
+/// Longer than any runtime's.
+const CONTAINER_ID_LIMIT: usize = 200;
+
+/// The directory of a job in a container of a pod: all that it takes to find the job again.
+#[derive(Clone)]
+pub struct JobDirectory {
+    client: Client,
+    target: PodContainer,
+    pub(super) path: String,
+    container_id: Option<String>,
+    pub(super) options: TransferOptions,
+}
+
+impl std::fmt::Debug for JobDirectory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobDirectory")
+            .field("target", &self.target)
+            .field("path", &self.path)
+            .field("container_id", &self.container_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a script answered.
+pub(super) struct Reply {
+    pub(super) answer: Answer,
+    /// What follows the first line.
+    pub(super) rest: Vec<u8>,
+    /// The end of what its programs said on standard error.
+    pub(super) said: String,
+}
+
+impl JobDirectory {
+    /// The directory `path`, whose parent must be there. Nothing is asked of the pod yet.
+    pub fn new(
+        client: &Client,
+        target: &PodContainer,
+        path: impl Into<String>,
+        options: &TransferOptions,
+    ) -> Result<Self, JobError> {
+        let path = path.into();
+        if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+            return Err(JobError::InvalidPath { path });
+        }
+        Ok(Self {
+            client: client.clone(),
+            target: target.clone(),
+            path,
+            container_id: None,
+            options: options.clone(),
+        })
+    }
+
+    /// Says which container this is, by the `containerID` in the status of the pod. A job that was started in another is
+    /// [`Gone`](JobState::Gone).
+    pub fn in_container(mut self, id: impl Into<String>) -> Result<Self, JobError> {
+        let id = id.into();
+        let is_word = id.bytes().all(|byte| byte.is_ascii_graphic());
+        // "-" stands for none.
+        if id.is_empty() || id == "-" || id.len() > CONTAINER_ID_LIMIT || !is_word {
+            return Err(JobError::InvalidContainerId { id });
+        }
+        self.container_id = Some(id);
+        Ok(self)
+    }
+
+    /// Where the directory is.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Starts a job, unless the directory is there already. When this returns the job runs, or has run.
+    ///
+    /// When the connection breaks meanwhile, or the future is dropped, a job was started completely or not at all;
+    /// [`status`](Self::status) tells.
+    pub async fn start(&self, command: &JobCommand) -> Result<RunningJob, JobError> {
+        let command = command
+            .starter(&script::start(), self.arguments())
+            .map_err(|_| self.failed("read the script", ""))?;
+        let reply = self
+            .run(&command)
+            .await
+            .map_err(|cause| self.not_started(cause))?;
+        match reply.answer {
+            Answer::Job {
+                record,
+                fate: Fate::Running | Fate::Ended { .. } | Fate::Gone,
+            } => Ok(RunningJob(JobHandle::new(self, record))),
+            Answer::Exists => Err(JobError::Exists {
+                directory: self.path.clone(),
+            }),
+            answer => Err(self.refusal(answer, &reply.said)),
+        }
+    }
+
+    /// What there is in the directory.
+    pub async fn status(&self) -> Result<JobState, JobError> {
+        let reply = self.ask(script::STATUS, []).await?;
+        match reply.answer {
+            Answer::Absent => Ok(JobState::Absent),
+            answer => self.state(answer, &reply.said),
+        }
+    }
+
+    /// Runs one of the scripts with arguments of its own.
+    pub(super) async fn ask(
+        &self,
+        script: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Reply, JobError> {
+        let command = RemoteCommand::sent_script(&script::with_common(script))
+            .map_err(|_| self.failed("read the script", ""))?
+            .args(self.arguments())
+            .args(arguments);
+        self.run(&command)
+            .await
+            .map_err(|cause| self.no_answer(cause))
+    }
+
+    /// The state that an answer tells.
+    pub(super) fn state(&self, answer: Answer, said: &str) -> Result<JobState, JobError> {
+        let Answer::Job { record, fate } = answer else {
+            return Err(self.refusal(answer, said));
+        };
+        let job = JobHandle::new(self, record);
+        Ok(match fate {
+            Fate::Starting => JobState::Starting,
+            Fate::Running => JobState::Running(RunningJob(job)),
+            Fate::Ended { code } => JobState::Ended(EndedJob::new(job, code)),
+            Fate::Gone => JobState::Gone(GoneJob(job)),
+        })
+    }
+
+    /// The error for an answer that tells of no job.
+    pub(super) fn refusal(&self, answer: Answer, said: &str) -> JobError {
+        let directory = self.path.clone();
+        match answer {
+            Answer::Absent => JobError::Removed { directory },
+            Answer::Exists => JobError::Exists { directory },
+            Answer::Empty => JobError::NoRecord { directory },
+            Answer::Other => JobError::Replaced { directory },
+            Answer::Job { .. } => JobError::StillRuns { directory },
+            Answer::Missing(tool) => JobError::MissingTool { tool },
+            Answer::Failed(action) => self.failed(&action, said),
+            Answer::Unreadable(answer) => self.unreadable(answer),
+        }
+    }
+
+    pub(super) fn failed(&self, action: &str, said: &str) -> JobError {
+        JobError::Failed {
+            directory: self.path.clone(),
+            action: action.to_owned(),
+            said: said.to_owned(),
+        }
+    }
+
+    pub(super) fn unreadable(&self, answer: String) -> JobError {
+        JobError::Unreadable {
+            directory: self.path.clone(),
+            answer,
+        }
+    }
+
+    async fn run(&self, command: &RemoteCommand) -> Result<Reply, DownloadError> {
+        let limit = CAPTURE_LIMIT_BYTES;
+        let captured = capture(&self.client, &self.target, command, limit, &self.options).await?;
+        let (answer, rest) = Answer::parse(&captured.stdout);
+        Ok(Reply {
+            answer,
+            rest: rest.to_vec(),
+            said: captured.stderr,
+        })
+    }
+
+    /// What every script begins with.
+    fn arguments(&self) -> [String; 2] {
+        [
+            self.path.clone(),
+            self.container_id.clone().unwrap_or_default(),
+        ]
+    }
+
+    fn not_started(&self, cause: DownloadError) -> JobError {
+        match cause {
+            DownloadError::Refused(_)
+            | DownloadError::NotRun(_)
+            | DownloadError::MissingTool { .. } => self.no_answer(cause),
+            cause => JobError::Unsettled {
+                directory: self.path.clone(),
+                cause,
+            },
+        }
+    }
+
+    fn no_answer(&self, cause: DownloadError) -> JobError {
+        match cause {
+            DownloadError::MissingTool { tool } => JobError::MissingTool { tool },
+            cause => JobError::NoAnswer {
+                directory: self.path.clone(),
+                cause,
+            },
+        }
+    }
+}

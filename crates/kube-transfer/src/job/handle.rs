@@ -1,0 +1,168 @@
+//! A job that was found, and what its state allows.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    JobDirectory, JobError, JobLog, JobState,
+    answer::{self, Answer, Fate},
+    directory::Reply,
+    script,
+};
+use crate::{digest::Sha256Digest, text::printable};
+
+/// How long a program that was killed may take to end.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// One certain job: its directory, and the record that tells it from any other there.
+#[derive(Debug, Clone)]
+pub(super) struct JobHandle {
+    pub(super) directory: Arc<JobDirectory>,
+    record: String,
+}
+
+impl JobHandle {
+    pub(super) fn new(directory: &JobDirectory, record: String) -> Self {
+        Self {
+            directory: Arc::new(directory.clone()),
+            record,
+        }
+    }
+
+    /// Runs one of the scripts, which refuses to touch another job.
+    pub(super) async fn ask(
+        &self,
+        script: &str,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Reply, JobError> {
+        let arguments = std::iter::once(self.record.clone()).chain(arguments);
+        self.directory.ask(script, arguments).await
+    }
+
+    pub(super) fn state(&self, answer: Answer, said: &str) -> Result<JobState, JobError> {
+        self.directory.state(answer, said)
+    }
+
+    /// The same job, whose pod may be silent for `longer`.
+    fn patient(&self, longer: Duration) -> Self {
+        let mut patient = self.clone();
+        let limit = &mut Arc::make_mut(&mut patient.directory).options.stall_limit;
+        *limit = limit.saturating_add(longer);
+        patient
+    }
+
+    async fn remove(&self) -> Result<(), JobError> {
+        let reply = self.ask(script::REMOVE, []).await?;
+        match reply.answer {
+            Answer::Absent => Ok(()),
+            answer => Err(self.directory.refusal(answer, &reply.said)),
+        }
+    }
+}
+
+/// A job that had not ended when it was last looked at.
+#[derive(Debug, Clone)]
+pub struct RunningJob(pub(super) JobHandle);
+
+impl RunningJob {
+    /// The log from byte `offset` on.
+    pub fn log(&self, offset: u64) -> JobLog {
+        JobLog::new(self.0.clone(), offset)
+    }
+
+    /// Asks the program to end, once a second; when it has not ended within `grace`, it is killed. Returns how it ended.
+    ///
+    /// When the connection breaks, the program may or may not have been asked; asking again does no harm,
+    /// and begins with the whole `grace`.
+    pub async fn stop(&self, grace: Duration) -> Result<JobState, JobError> {
+        let limit = grace.saturating_add(KILL_LIMIT);
+        // A shell's numbers have an end.
+        let seconds = |duration: Duration| duration.as_secs().min(u64::from(u32::MAX)).to_string();
+        let reply = self
+            .0
+            .patient(limit)
+            .ask(script::STOP, [seconds(grace), seconds(limit)])
+            .await?;
+        match self.0.state(reply.answer, &reply.said)? {
+            JobState::Running(_) => Err(JobError::WillNotEnd {
+                directory: self.0.directory.path.clone(),
+            }),
+            state => Ok(state),
+        }
+    }
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone)]
+pub struct EndedJob {
+    job: JobHandle,
+    code: u8,
+}
+
+/// How a job ended, and what it printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Collected {
+    /// The exit code of the program; 128 + n when signal n killed it, 126 or 127 when it could not be executed.
+    pub code: u8,
+    /// How many bytes its log has.
+    pub log_bytes: u64,
+    /// Their SHA-256.
+    pub log_sha256: Sha256Digest,
+}
+
+impl EndedJob {
+    pub(super) fn new(job: JobHandle, code: u8) -> Self {
+        Self { job, code }
+    }
+
+    /// The exit code of the program; 128 + n when signal n killed it, 126 or 127 when it could not be executed.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The log from byte `offset` on.
+    pub fn log(&self, offset: u64) -> JobLog {
+        JobLog::new(self.job.clone(), offset)
+    }
+
+    /// How it ended, with the size and the hash of its log, by which a log that was read in parts can be checked.
+    pub async fn collect(&self) -> Result<Collected, JobError> {
+        let reply = self.job.ask(script::COLLECT, []).await?;
+        let directory = &self.job.directory;
+        let Answer::Job {
+            fate: Fate::Ended { code },
+            ..
+        } = reply.answer
+        else {
+            return Err(directory.refusal(reply.answer, &reply.said));
+        };
+        let (log_bytes, log_sha256) = answer::log_digest(&reply.rest)
+            .ok_or_else(|| directory.unreadable(printable(&reply.rest)))?;
+        Ok(Collected {
+            code,
+            log_bytes,
+            log_sha256,
+        })
+    }
+
+    /// Removes the directory: first the log and whatever else may hold a secret. Does nothing when it is removed already.
+    pub async fn remove(&self) -> Result<(), JobError> {
+        self.job.remove().await
+    }
+}
+
+/// A job that was ended from outside, without an exit code.
+#[derive(Debug, Clone)]
+pub struct GoneJob(pub(super) JobHandle);
+
+impl GoneJob {
+    /// The log from byte `offset` on, as far as it came.
+    pub fn log(&self, offset: u64) -> JobLog {
+        JobLog::new(self.0.clone(), offset)
+    }
+
+    /// Removes the directory: first the log and whatever else may hold a secret. Does nothing when it is removed already.
+    pub async fn remove(&self) -> Result<(), JobError> {
+        self.0.remove().await
+    }
+}
