@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     script::{Script, without_comments},
-    secret::{InvalidSecret, Secret},
+    secret::Secret,
 };
 
 /// Runs the command in the pod.
@@ -57,7 +57,7 @@ impl RemoteCommand {
     }
 
     /// As [`script`](Self::script), for a longer one: it is sent over standard input, so that the URL stays short.
-    pub(crate) fn sent_script(text: &str) -> Result<Self, InvalidSecret> {
+    pub(crate) fn sent_script(text: &str) -> Self {
         const READ_AND_RUN: &str = r#"trap 'exit 143' HUP TERM
 script=
 while IFS= read -r line; do
@@ -65,14 +65,11 @@ script=$script$line'
 '
 done
 eval "$script""#;
-        let mut command = Self {
+        Self {
             last_signal: "TERM",
+            input: text.lines().map(Secret::from_line).collect(),
             ..Self::new("sh").args(["-c", READ_AND_RUN, "sh"])
-        };
-        for line in text.lines() {
-            command = command.input_line(Secret::new(line)?);
         }
-        Ok(command)
     }
 
     /// Adds an argument.

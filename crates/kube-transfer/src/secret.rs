@@ -29,6 +29,11 @@ impl Secret {
         }
     }
 
+    /// A line of a text of this crate, which is as little seen as one.
+    pub(crate) fn from_line(line: &str) -> Self {
+        Self(Zeroizing::new(line.to_owned()))
+    }
+
     /// The text itself, for handing it on over a protected channel.
     pub fn expose(&self) -> &str {
         &self.0

@@ -91,9 +91,7 @@ impl JobDirectory {
     /// When the connection breaks meanwhile, or the future is dropped, a job was started completely or not at all;
     /// [`status`](Self::status) tells.
     pub async fn start(&self, command: &JobCommand) -> Result<RunningJob, JobError> {
-        let command = command
-            .starter(&script::start(), self.arguments())
-            .map_err(|_| self.failed("read the script", ""))?;
+        let command = command.starter(&script::start(), self.arguments());
         let reply = self
             .run(&command)
             .await
@@ -126,7 +124,6 @@ impl JobDirectory {
         arguments: impl IntoIterator<Item = String>,
     ) -> Result<Reply, JobError> {
         let command = RemoteCommand::sent_script(&script::with_common(script))
-            .map_err(|_| self.failed("read the script", ""))?
             .args(self.arguments())
             .args(arguments);
         self.run(&command)

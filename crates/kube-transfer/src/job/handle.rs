@@ -75,8 +75,11 @@ impl RunningJob {
     /// and begins with the whole `grace`.
     pub async fn stop(&self, grace: Duration) -> Result<JobState, JobError> {
         let limit = grace.saturating_add(KILL_LIMIT);
-        // A shell's numbers have an end.
-        let seconds = |duration: Duration| duration.as_secs().min(u64::from(u32::MAX)).to_string();
+        // Whole seconds, not fewer than asked for; a shell's numbers have an end.
+        let seconds = |duration: Duration| {
+            let seconds = duration.as_millis().div_ceil(1000);
+            seconds.min(u128::from(u32::MAX)).to_string()
+        };
         let reply = self
             .0
             .patient(limit)

@@ -12,8 +12,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Pod, Subprotocol, eventually,
-    job::{Place, containers, directory, rest},
+    ApiServer, Behaviour, Fault, Pod, Subprotocol, end_of_session, eventually,
+    job::{Disk, Place, containers, directory, rest},
     names, random_bytes, sweep_seed,
 };
 
@@ -184,48 +184,101 @@ async fn signals_to_the_wrapper_itself_do_not_change_its_exit_code() {
     }
 }
 
-/// Writes beyond so many blocks of 512 bytes, or 1024 in some shells, fail, as in a full file system.
-fn with_room(pod: &Pod, blocks: u32) -> Pod {
-    let limit = format!("ulimit -f {blocks}; trap '' XFSZ; exec \"$0\" \"$@\"");
-    Pod {
-        shell: [
-            vec!["/bin/sh".to_owned(), "-c".to_owned(), limit],
-            pod.shell.clone(),
-        ]
-        .concat(),
-        ..pod.clone()
-    }
-}
-
 #[tokio::test]
-async fn without_room_no_job_is_started_and_nothing_is_left() {
-    for container in containers() {
-        let pod = with_room(&container.pod(), 0);
-        let place = Place::new(pod.clone()).await;
-        let error = place
-            .directory()
-            .start(&sh("echo x"))
-            .await
-            .expect_err("no room");
-        assert!(
-            matches!(&error, JobError::Failed { action, .. } if action == "write its state"),
-            "{error:?}"
-        );
-        assert!(!error.is_temporary());
-        assert!(names(place.parent()).is_empty());
-        pod.node.is_clean().await;
+async fn on_a_full_or_read_only_file_system_no_job_is_started_and_nothing_is_left() {
+    for (prepare, attempt, why) in [
+        (
+            "head -c 8000 /dev/zero >/mnt/other 2>/dev/null",
+            "write its state",
+            "",
+        ),
+        (
+            "mount -o remount,ro /mnt",
+            "create its directory",
+            "Read-only file system",
+        ),
+    ] {
+        for container in containers() {
+            let Some(disk) = Disk::new(4, prepare) else {
+                return;
+            };
+            let pod = disk.pod(&container.pod());
+            let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod.clone())).await;
+            let place = directory(&server, Path::new("/mnt/job"));
+            let error = place.start(&sh("echo x")).await.expect_err("no room");
+            assert!(
+                matches!(&error, JobError::Failed { action, said, .. }
+                    if action == attempt && said.contains(why)),
+                "{error:?}"
+            );
+            assert!(!error.is_temporary());
+            assert!(!names(&disk.path()).contains(&"job".to_owned()));
+            pod.node.is_clean().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_job_that_fills_the_file_system_still_leaves_its_exit_code() {
     for container in containers() {
-        let pod = with_room(&container.pod(), 1);
-        let place = Place::new(pod).await;
-        let command = sh("head -c 100000 /dev/zero; exit 7");
-        place.directory().start(&command).await.expect("started");
-        assert_eq!(place.ended().await.code(), 7);
-        place.is_clean().await;
+        let Some(disk) = Disk::new(64, ":") else {
+            return;
+        };
+        let pod = disk.pod(&container.pod());
+        let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod.clone())).await;
+        let place = directory(&server, Path::new("/mnt/job"));
+        let command = sh("cat /dev/zero; exit 7");
+        let job = place.start(&command).await.expect("started");
+        let (log, state) = rest(&mut job.log(0)).await.expect("a log");
+        assert!(log.len() > 20_000, "{} bytes", log.len());
+        let JobState::Ended(job) = state else {
+            panic!("{state:?}")
+        };
+        assert_eq!(job.code(), 7);
+        job.remove().await.expect("removed");
+        assert!(names(&disk.path()).is_empty());
+        pod.node.is_clean().await;
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_is_cut_anywhere_leaves_a_job_that_can_be_removed() {
+    let mut random = SmallRng::seed_from_u64(sweep_seed());
+    let container = &containers()[0];
+    for attempt in 0..10 {
+        let fault = match attempt % 2 {
+            0 => Fault::CutScript(random.random_range(0..6000)),
+            _ => Fault::CutInput(random.random_range(0..34)),
+        };
+        let sound = container.pod();
+        let pod = sound.clone();
+        // The third request: after start and stop.
+        let choice = move |number: usize, _: &[String]| Pod {
+            fault: if number == 2 { fault } else { Fault::None },
+            ..pod.clone()
+        };
+        let place = Place::choosing(sound, Arc::new(choice)).await;
+        let job = place
+            .directory()
+            .start(&sh("echo x"))
+            .await
+            .expect("started");
+        let wrapper = place.wrapper();
+        assert_eq!(end_of_session(wrapper).await, 0);
+        let JobState::Ended(job) = job.stop(Duration::ZERO).await.expect("ended") else {
+            panic!("not ended")
+        };
+        if let Err(error) = job.remove().await {
+            assert!(error.is_temporary(), "{error:?}");
+            place.settled().await;
+            match place.state().await {
+                JobState::Absent => {}
+                JobState::Ended(job) => job.remove().await.expect("removed"),
+                state => panic!("{fault:?}: {state:?}"),
+            }
+        }
+        assert!(names(place.parent()).is_empty());
+        place.settled().await;
     }
 }
 

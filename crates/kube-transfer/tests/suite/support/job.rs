@@ -1,6 +1,10 @@
 //! Containers that run jobs, and a look at what a job leaves in its directory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 use kube_transfer::{
     TransferOptions,
@@ -149,6 +153,66 @@ impl Place {
     pub(crate) async fn is_clean_after(&self, wrapper: Pid) {
         assert_eq!(end_of_session(wrapper).await, 0, "process 1 is PostgreSQL");
         self.pod.node.is_clean().await;
+    }
+}
+
+/// A file system of its own at `/mnt` of containers.
+pub(crate) struct Disk(Child);
+
+impl Disk {
+    /// One of so many KiB, on which `prepare` was run; `None`, and a message, where this user may not have one.
+    pub(crate) fn new(kibibytes: u32, prepare: &str) -> Option<Self> {
+        let script = format!(
+            "mount -t tmpfs -o size={kibibytes}k tmpfs /mnt && {{ {prepare}; echo ready; exec sleep 1000; }}"
+        );
+        let mut holder = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", &script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut answer = String::new();
+        let output = holder.stdout.take().expect("piped");
+        BufReader::new(output).read_line(&mut answer).expect("text");
+        let disk = Self(holder);
+        if answer != "ready\n" {
+            println!("skipped: this user cannot mount a file system");
+            return None;
+        }
+        Some(disk)
+    }
+
+    /// `pod`, with this disk.
+    pub(crate) fn pod(&self, pod: &Pod) -> Pod {
+        let holder = self.0.id().to_string();
+        let enter = [
+            "/usr/bin/nsenter",
+            "--user",
+            "--mount",
+            "--preserve-credentials",
+        ];
+        let enter = enter.into_iter().chain(["--target", &holder, "--"]);
+        Pod {
+            shell: enter
+                .map(ToOwned::to_owned)
+                .chain(pod.shell.clone())
+                .collect(),
+            ..pod.clone()
+        }
+    }
+
+    /// Where this process sees it.
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new("/proc")
+            .join(self.0.id().to_string())
+            .join("root/mnt")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
