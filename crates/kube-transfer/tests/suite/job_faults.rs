@@ -10,6 +10,7 @@ use futures::future::join_all;
 use kube_transfer::job::{JobCommand, JobError, JobState};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::timeout;
 
 use crate::support::{
     ApiServer, Behaviour, Fault, Pod, Subprotocol, end_of_session, eventually,
@@ -67,6 +68,24 @@ async fn is_started_over(pod: Pod, fault: Fault) -> bool {
             true
         }
         state => panic!("{fault:?}: {state:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_start_whose_client_goes_between_two_steps_is_completed() {
+    for container in containers() {
+        container.replace("mkdir", "#!/bin/sh\n/bin/mkdir \"$@\" && exec sleep 1\n");
+        let place = Place::new(container.pod()).await;
+        let directory = place.directory();
+        let start = tokio::spawn(async move { directory.start(&sh("exec sleep 1000")).await });
+        eventually("no directory was made", || place.path().exists()).await;
+        start.abort();
+        place.settled().await;
+        let JobState::Running(job) = place.state().await else {
+            panic!("half a job")
+        };
+        place.stop(job).await;
+        place.is_clean().await;
     }
 }
 
@@ -155,7 +174,9 @@ async fn a_job_whose_wrapper_was_killed_is_gone_though_it_stays_a_zombie() {
             .expect("started");
         let wrapper = place.wrapper();
         kill_process(wrapper, Signal::KILL).expect("mine");
-        let (_, state) = rest(&mut job.log(0)).await.expect("a log");
+        let mut log = job.log(0);
+        let end = timeout(Duration::from_mins(1), rest(&mut log)).await;
+        let (_, state) = end.expect("an end").expect("a log");
         let JobState::Gone(gone) = state else {
             panic!("{state:?}")
         };
