@@ -373,7 +373,8 @@ fn a_credential_plugin_that_fails_is_named_and_what_it_was_given_is_not() {
             r#"{{"current-context": "c",
                 "contexts": [{{"name": "c", "context": {{"cluster": "c", "user": "u"}}}}],
                 "clusters": [{{"name": "c", "cluster": {{"server": "https://127.0.0.1:1"}}}}],
-                "users": [{{"name": "u", "user": {{"exec": {{"command": "{plugin}", "interactiveMode": "Never",
+                "users": [{{"name": "u", "user": {{"exec": {{"apiVersion": "client.authentication.k8s.io/v1",
+                    "command": "{plugin}", "interactiveMode": "Never",
                     "env": [{{"name": "PASSWORD", "value": "hunter2"}}]}}}}}}]}}"#
         );
         fs::write(scratch.path().join("config"), kubeconfig).unwrap();

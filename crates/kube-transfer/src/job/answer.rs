@@ -1,6 +1,6 @@
 //! What the scripts in the pod say about a job.
 
-use crate::{digest::Sha256Digest, text::printable};
+use crate::{Sha256Digest, text::printable};
 
 /// How much of an answer that cannot be read is shown.
 const SHOWN_BYTES: usize = 200;

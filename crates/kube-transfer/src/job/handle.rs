@@ -8,7 +8,7 @@ use super::{
     directory::Reply,
     script,
 };
-use crate::{digest::Sha256Digest, text::printable};
+use crate::{Sha256Digest, text::printable};
 
 /// How long a program that was killed may take to end.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
