@@ -178,6 +178,9 @@ fn a_pod_that_is_deleted_in_the_middle_of_the_dump_is_no_backup() {
         None,
         Effect::DeletePodAfter { bytes: 50_000 },
     );
+    // The server waits for its clients before it ends: the dump must not be done by then.
+    let bytes_per_second = dump_bytes(&world) / 60;
+    world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
     must_fail_here(&world, &["--retries", "0"]);
 }
 

@@ -26,7 +26,8 @@ use std::process::Command;
 use certificates::{openssl, text};
 use end_to_end::{binary, run};
 use world::{
-    NONE, OnlyKubectl, Refused, SELF, TOKEN, Verdict, Works, command, kubeconfig, works, world,
+    NONE, OnlyKubectl, Refused, SELF, TOKEN, Verdict, Works, command, kubeconfig, text_of, works,
+    world,
 };
 
 #[test]
@@ -397,7 +398,7 @@ fn several_files_are_laid_over_each_other_as_kubectl_does() {
         let mut ours = command(binary("kubectl-wa-backup"), world.directory());
         ours.args(["check", "-o", "json"]);
         let (kubectl, ours) = (with_list(kubectl), with_list(ours));
-        let said = ours.everything();
+        let said = text_of(&ours);
         assert_eq!(
             (kubectl.code == 0, works(&ours)),
             (expected, expected),

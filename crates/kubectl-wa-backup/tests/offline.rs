@@ -380,8 +380,10 @@ fn a_credential_plugin_that_fails_is_named_and_what_it_was_given_is_not() {
         fs::write(scratch.path().join("config"), kubeconfig).unwrap();
         let arguments = ["check", "--kubeconfig", "config", "-v=9"];
         let outcome = backup(scratch.path(), &arguments, 1);
-        assert_contains(&outcome.stderr, expected);
-        assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
+        assert_contains(&outcome.stdout, expected);
+        for said in [&outcome.stdout, &outcome.stderr] {
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use end_to_end::{binary, run};
 
 use super::certificates::text;
-use super::world::{Refused, SELF, Works, World, command, kubeconfig, works, world};
+use super::world::{Refused, SELF, Works, World, command, kubeconfig, text_of, works, world};
 
 /// A plugin that notes what it is told, and prints what is in the variable `ANSWER`.
 fn plugin(world: &World) -> String {
@@ -208,7 +208,7 @@ fn credential_plugins_are_run_as_kubectl_runs_them() {
         ours.args(["check", "-o", "json"]);
         let (kubectl, told_by_kubectl) = outcome(kubectl);
         let (ours, told_by_us) = outcome(ours);
-        let said = ours.everything();
+        let said = text_of(&ours);
         let expected = matches!(verdict, Works);
         assert_eq!(
             (kubectl.code == 0, works(&ours)),

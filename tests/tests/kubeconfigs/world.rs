@@ -128,7 +128,7 @@ impl World {
     #[track_caller]
     pub(crate) fn expect(&self, name: &str, kubeconfig: &[u8], flags: &[&str], verdict: &Verdict) {
         let (kubectl, ours, said) = self.verdicts(kubeconfig, flags);
-        let said = said.everything();
+        let said = text_of(&said);
         let expected = match verdict {
             Works => (true, true),
             Refused(_) => (false, false),
@@ -183,6 +183,11 @@ pub(crate) fn command(program: PathBuf, directory: &Path) -> Command {
 pub(crate) fn works(ours: &Outcome) -> bool {
     let report: Option<serde_json::Value> = serde_json::from_str(&ours.stdout).ok();
     report.is_some_and(|report| report["checks"][0]["result"] == "ok")
+}
+
+/// All that the plugin said, its quotes as they were before they became JSON.
+pub(crate) fn text_of(ours: &Outcome) -> String {
+    ours.everything().replace("\\\"", "\"")
 }
 
 /// A kubeconfig with one cluster and one user of this content.

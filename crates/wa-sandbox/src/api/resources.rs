@@ -300,8 +300,8 @@ resources! {
     RULES_REVIEWS = Resource::new("authorization.k8s.io", "v1", ("selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"), &[])
         .cluster_scoped().only(&["create"]);
     /// policy/v1 PodDisruptionBudget.
-    DISRUPTION_BUDGETS = Resource::new("policy", "v1", ("poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget"), &["pdb"])
-        .workload(&[STATUS]);
+    DISRUPTION_BUDGETS = Resource { subresources: &[STATUS], has_generation: true, ..Resource::new("policy", "v1",
+        ("poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget"), &[]) };
     /// rbac.authorization.k8s.io/v1 ClusterRoleBinding.
     CLUSTER_ROLE_BINDINGS = Resource::new("rbac.authorization.k8s.io", "v1", ("clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding"), &[])
         .cluster_scoped();

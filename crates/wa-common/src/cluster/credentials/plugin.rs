@@ -29,13 +29,13 @@ const LARGEST_ANSWER_BYTES: u64 = 4 << 20;
 /// Why a plugin gave no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(in super::super) enum PluginError {
-    #[error("the credential plugin {command:?} cannot be started: {source}{}", hint(.install_hint))]
+    #[error("the credential plugin {command:?} cannot be started: {source}{}", hint("install it", .install_hint))]
     Start {
         command: String,
         source: io::Error,
         install_hint: String,
     },
-    #[error("the credential plugin {command:?} failed ({status}); what it says stands above{}", hint(.install_hint))]
+    #[error("the credential plugin {command:?} failed ({status}); what it says stands above{}", hint("log in again", .install_hint))]
     Failed {
         command: String,
         status: ExitStatus,
@@ -49,10 +49,10 @@ pub(in super::super) enum PluginError {
     Answer { command: String, why: String },
 }
 
-fn hint(install_hint: &str) -> String {
+fn hint(what_to_do: &str, install_hint: &str) -> String {
     let hint = install_hint.trim();
     if hint.is_empty() {
-        "; install it, or log in another way".to_owned()
+        format!("; {what_to_do}, or log in another way")
     } else {
         format!(
             "; the kubeconfig says how to install it:\n{}",
