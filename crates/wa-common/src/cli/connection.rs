@@ -9,6 +9,8 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use secrecy::SecretString;
 
+use crate::cluster::ConnectionOptions;
+
 /// How to reach the cluster, and as whom: the flags of `kubectl options`.
 ///
 /// What is not given comes from the kubeconfig: `--kubeconfig`, else the files of `KUBECONFIG`, else `~/.kube/config`,
@@ -62,6 +64,29 @@ pub struct ConnectionArgs {
     /// Longest wait for one answer, e.g. 10s or 2m; 0 waits forever [default: 30s]
     #[arg(long, global = true, value_name = "DURATION")]
     pub request_timeout: Option<TimeLimit>,
+}
+
+impl From<ConnectionArgs> for ConnectionOptions {
+    fn from(args: ConnectionArgs) -> Self {
+        let TimeLimit(request_timeout) = args.request_timeout.unwrap_or_default();
+        Self {
+            namespace: args.namespace,
+            kubeconfig: args.kubeconfig,
+            context: args.context,
+            cluster: args.cluster,
+            user: args.user,
+            server: args.server,
+            token: args.token,
+            impersonate: args.impersonate,
+            impersonate_groups: args.impersonate_groups,
+            certificate_authority: args.certificate_authority,
+            client_certificate: args.client_certificate,
+            client_key: args.client_key,
+            tls_server_name: args.tls_server_name,
+            insecure_skip_tls_verify: args.insecure_skip_tls_verify,
+            request_timeout,
+        }
+    }
 }
 
 /// Longer than any command runs: no limit. Added to a time, a longer one would be more than a time can be.

@@ -80,7 +80,7 @@ impl Context {
     /// A connection to the cluster the flags name.
     pub fn connect(&self) -> Result<Cluster, ClusterError> {
         Cluster::connect(
-            &self.global.connection,
+            &self.global.connection.clone().into(),
             &self.program,
             Arc::clone(&self.reporter),
         )

@@ -13,9 +13,11 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::logging::log_to_stderr;
 use super::panics::{note_panics, panics};
 use super::supervisor::{self, Ended};
-use super::{ColorChoice, Context, Exit, GlobalArgs, OutputFormat};
+use super::{Context, Exit, GlobalArgs, OutputFormat};
 use crate::cluster::run::LeftBehind;
-use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text};
+use crate::report::{
+    ColorChoice, Event, HumanReporter, JsonReporter, Reporter, Styles, error_text,
+};
 
 /// A plugin's command line.
 pub trait Plugin: Parser + Send + 'static {

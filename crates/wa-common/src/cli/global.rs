@@ -1,8 +1,10 @@
 //! Flags that stand beside kubectl's connection flags on every plugin.
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::{ConnectionArgs, OutputFormat};
+use crate::report::ColorChoice;
 
 /// Flags every plugin takes, before or after its command.
 #[derive(Debug, Clone, Args)]
@@ -64,13 +66,18 @@ pub struct GlobalArgs {
     pub verbosity: u8,
 }
 
-/// When to colour what is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+impl ValueEnum for ColorChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Always, Self::Never]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Auto => {
+                PossibleValue::new("auto").help("On a terminal, unless `NO_COLOR` is set")
+            }
+            Self::Always => PossibleValue::new("always").help("Always"),
+            Self::Never => PossibleValue::new("never").help("Never"),
+        })
+    }
 }

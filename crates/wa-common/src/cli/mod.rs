@@ -19,5 +19,5 @@ pub use dry_run::DryRun;
 pub use ending::AtEnd;
 pub use entry::{Plugin, main};
 pub use exit::{EXIT_CODES, Exit};
-pub use global::{ColorChoice, GlobalArgs};
+pub use global::GlobalArgs;
 pub use output::{OutputFormat, Render, Shown};

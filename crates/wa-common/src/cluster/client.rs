@@ -15,8 +15,7 @@ use kube_transfer::{Captured, DownloadError, PodContainer, RemoteCommand, Transf
 use serde::de::DeserializeOwned;
 
 use super::credentials::Credentials;
-use super::{ClusterError, config, connect};
-use crate::cli::{ConnectionArgs, TimeLimit};
+use super::{ClusterError, ConnectionOptions, config, connect};
 use crate::report::{Event, Reporter, error_text};
 
 /// How often a read that failed for a passing reason is made again.
@@ -40,16 +39,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Prepares a client from kubectl's flags. Nothing is sent yet. `program` is the name and version of the program as
+    /// Prepares a client. Nothing is sent yet. `program` is the name and version of the program as
     /// the API server's audit log is to show it.
     pub fn connect(
-        args: &ConnectionArgs,
+        options: &ConnectionOptions,
         program: &str,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, ClusterError> {
-        let connection = config::load(args)?;
+        let connection = config::load(options)?;
         let server = shown(&connection.server.url);
-        let TimeLimit(timeout) = args.request_timeout.unwrap_or_default();
+        let timeout = options.request_timeout;
         let namespace = connection.namespace.clone();
         let context = connection.context.clone();
         let (client, credentials) =

@@ -8,10 +8,10 @@ use kube::Config;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::entries::Entries;
 use super::kubeconfig::{self, Cluster, Context, Files, Kubeconfig, User};
 use super::server_url::ServerUrl;
-use super::{ClusterError, proxy, user};
-use crate::cli::ConnectionArgs;
+use super::{ClusterError, ConnectionOptions, proxy, user};
 
 /// Everything a connection needs.
 pub(super) struct Connection {
@@ -33,22 +33,22 @@ pub(super) struct TlsSettings {
 }
 
 /// Reads the kubeconfig and lays the flags over it.
-pub(super) fn load(args: &ConnectionArgs) -> Result<Connection, ClusterError> {
-    let files = Files::of(args.kubeconfig.as_deref());
+pub(super) fn load(options: &ConnectionOptions) -> Result<Connection, ClusterError> {
+    let files = Files::of(options.kubeconfig.as_deref());
     let kubeconfig = kubeconfig::read(&files)?;
     let chosen = match &kubeconfig {
-        Some(kubeconfig) => choose(args, kubeconfig, &files)?,
+        Some(kubeconfig) => choose(options, kubeconfig, &files)?,
         None => Chosen::default(),
     };
-    let mut entries = match (chosen.has_server(args), &files) {
-        (true, _) => overlay(chosen, args)?,
+    let mut entries = match (chosen.has_server(options), &files) {
+        (true, _) => overlay(chosen, options)?,
         (false, Files::Named(_)) => return Err(no_cluster(kubeconfig.as_ref(), &files)),
         (false, Files::Usual(_)) => match Config::incluster() {
-            Ok(pod) => overlay(of_service_account(&pod), args)?,
+            Ok(pod) => overlay(of_service_account(&pod), options)?,
             Err(_) => return Err(no_cluster(kubeconfig.as_ref(), &files)),
         },
     };
-    let namespace = given(args.namespace.as_deref()).map(str::to_owned);
+    let namespace = given(options.namespace.as_deref()).map(str::to_owned);
     let namespace = namespace
         .or_else(|| given(Some(&entries.context.namespace)).map(str::to_owned))
         .unwrap_or_else(|| "default".to_owned());
@@ -125,20 +125,22 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn has_server(&self, args: &ConnectionArgs) -> bool {
+    fn has_server(&self, options: &ConnectionOptions) -> bool {
         let in_file = self.cluster.as_ref().map(|cluster| cluster.server.as_str());
-        given(args.server.as_deref()).or(given(in_file)).is_some()
+        given(options.server.as_deref())
+            .or(given(in_file))
+            .is_some()
     }
 }
 
 /// Finds context, cluster and user. A name that a flag gives must exist, and the context; what the context names need not:
 /// the flags may say it all.
 fn choose(
-    args: &ConnectionArgs,
+    options: &ConnectionOptions,
     kubeconfig: &Kubeconfig,
     files: &Files,
 ) -> Result<Chosen, ClusterError> {
-    let name = given(args.context.as_deref()).or(given(Some(&kubeconfig.current_context)));
+    let name = given(options.context.as_deref()).or(given(Some(&kubeconfig.current_context)));
     let mut context =
         match name {
             Some(name) => kubeconfig.contexts.get(name).cloned().ok_or_else(|| {
@@ -150,15 +152,15 @@ fn choose(
             })?,
             None => Context::default(),
         };
-    if let Some(cluster) = given(args.cluster.as_deref()) {
+    if let Some(cluster) = given(options.cluster.as_deref()) {
         cluster.clone_into(&mut context.cluster);
     }
-    if let Some(user) = given(args.user.as_deref()) {
+    if let Some(user) = given(options.user.as_deref()) {
         user.clone_into(&mut context.user);
     }
     let cluster = kubeconfig.clusters.get(&context.cluster).cloned();
-    let has_address = given(args.server.as_deref()).is_some();
-    let is_named = given(args.cluster.as_deref()).is_some();
+    let has_address = given(options.server.as_deref()).is_some();
+    let is_named = given(options.cluster.as_deref()).is_some();
     if cluster.is_none() && (is_named || !has_address && !context.cluster.is_empty()) {
         return Err(ClusterError::NoSuchCluster {
             cluster: context.cluster,
@@ -166,7 +168,7 @@ fn choose(
         });
     }
     let user = kubeconfig.users.get(&context.user).cloned();
-    if user.is_none() && given(args.user.as_deref()).is_some() {
+    if user.is_none() && given(options.user.as_deref()).is_some() {
         return Err(ClusterError::NoSuchUser {
             user: context.user,
             available: kubeconfig.users.keys().cloned().collect(),
@@ -224,48 +226,12 @@ fn of_service_account(pod: &Config) -> Chosen {
     }
 }
 
-/// Cluster and user with the flags laid over them.
-pub(super) struct Entries {
-    pub(super) cluster: Cluster,
-    pub(super) user: User,
-    /// Whether the kubeconfig has the user that the context names.
-    pub(super) has_user: bool,
-    pub(super) context: Context,
-    context_name: Option<String>,
-}
-
-impl Entries {
-    /// How messages name the cluster.
-    fn of_cluster(&self) -> String {
-        match self.context.cluster.as_str() {
-            "" => "the flags".to_owned(),
-            name => format!("cluster {name:?}"),
-        }
-    }
-
-    /// How messages name the user.
-    pub(super) fn of_user(&self) -> String {
-        match self.context.user.as_str() {
-            "" => "the flags".to_owned(),
-            name => format!("user {name:?}"),
-        }
-    }
-
-    pub(super) fn user_problem(&self, what: impl std::fmt::Display) -> ClusterError {
-        ClusterError::Entry(format!("{}: {what}", self.of_user()))
-    }
-
-    fn cluster_problem(&self, what: impl std::fmt::Display) -> ClusterError {
-        ClusterError::Entry(format!("{}: {what}", self.of_cluster()))
-    }
-}
-
-fn overlay(chosen: Chosen, args: &ConnectionArgs) -> Result<Entries, ClusterError> {
+fn overlay(chosen: Chosen, options: &ConnectionOptions) -> Result<Entries, ClusterError> {
     let mut cluster = chosen.cluster.unwrap_or_default();
-    overlay_cluster(&mut cluster, args)?;
+    overlay_cluster(&mut cluster, options)?;
     let has_user = chosen.user.is_some();
     let mut user = chosen.user.unwrap_or_default();
-    overlay_user(&mut user, args)?;
+    overlay_user(&mut user, options)?;
     Ok(Entries {
         cluster,
         user,
@@ -275,14 +241,14 @@ fn overlay(chosen: Chosen, args: &ConnectionArgs) -> Result<Entries, ClusterErro
     })
 }
 
-fn overlay_cluster(cluster: &mut Cluster, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    if let Some(server) = given(args.server.as_deref()) {
+fn overlay_cluster(cluster: &mut Cluster, options: &ConnectionOptions) -> Result<(), ClusterError> {
+    if let Some(server) = given(options.server.as_deref()) {
         server.clone_into(&mut cluster.server);
         // The kubeconfig's was for the kubeconfig's server.
         cluster.tls_server_name.clear();
     }
-    let authority = given_path(args.certificate_authority.as_ref());
-    let insecure = args.insecure_skip_tls_verify == Some(true);
+    let authority = given_path(options.certificate_authority.as_ref());
+    let insecure = options.insecure_skip_tls_verify == Some(true);
     if insecure && authority.is_some() {
         return Err(ClusterError::InsecureWithAuthority);
     }
@@ -291,17 +257,17 @@ fn overlay_cluster(cluster: &mut Cluster, args: &ConnectionArgs) -> Result<(), C
         cluster.certificate_authority = authority.unwrap_or_default();
         cluster.certificate_authority_data.clear();
     }
-    if args.insecure_skip_tls_verify == Some(false) {
+    if options.insecure_skip_tls_verify == Some(false) {
         cluster.insecure_skip_tls_verify = false;
     }
-    if let Some(name) = given(args.tls_server_name.as_deref()) {
+    if let Some(name) = given(options.tls_server_name.as_deref()) {
         name.clone_into(&mut cluster.tls_server_name);
     }
     Ok(())
 }
 
-fn overlay_user(user: &mut User, args: &ConnectionArgs) -> Result<(), ClusterError> {
-    let token = args.token.as_ref().map(SecretString::expose_secret);
+fn overlay_user(user: &mut User, options: &ConnectionOptions) -> Result<(), ClusterError> {
+    let token = options.token.as_ref().map(SecretString::expose_secret);
     if let Some(token) = given(token) {
         // kubectl's rule: a token given by flag wins over everything the kubeconfig says of this user.
         *user = User {
@@ -310,18 +276,18 @@ fn overlay_user(user: &mut User, args: &ConnectionArgs) -> Result<(), ClusterErr
             ..User::default()
         };
     }
-    if let Some(path) = given_path(args.client_certificate.as_ref()) {
+    if let Some(path) = given_path(options.client_certificate.as_ref()) {
         user.client_certificate = path;
         user.client_certificate_data.clear();
     }
-    if let Some(path) = given_path(args.client_key.as_ref()) {
+    if let Some(path) = given_path(options.client_key.as_ref()) {
         user.client_key = path;
         user.client_key_data = None;
     }
-    if let Some(name) = given(args.impersonate.as_deref()) {
+    if let Some(name) = given(options.impersonate.as_deref()) {
         name.clone_into(&mut user.impersonate.user);
     }
-    let groups = args
+    let groups = options
         .impersonate_groups
         .iter()
         .filter(|group| !group.is_empty());

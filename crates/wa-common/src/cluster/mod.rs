@@ -1,6 +1,6 @@
 //! The Kubernetes API as the plugins use it.
 //!
-//! [`Cluster::connect`] makes a client from kubectl's flags; its reads carry a deadline and a retry policy the user can
+//! [`Cluster::connect`] makes a client from what kubectl's flags say; its reads carry a deadline and a retry policy the user can
 //! see; [`ClusterError`] says what went wrong in kubectl's words, and what to do about it.
 
 mod access;
@@ -8,12 +8,14 @@ mod client;
 mod config;
 mod connect;
 mod credentials;
+mod entries;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake_api;
 pub mod helper_pod;
 mod kubeconfig;
 mod objects;
+mod options;
 mod proxy;
 pub mod run;
 mod server_url;
@@ -28,4 +30,5 @@ pub(crate) use config::is_label;
 pub use error::ClusterError;
 pub use kubeconfig::{KubeconfigError, Problem};
 pub use objects::DeletionError;
+pub use options::ConnectionOptions;
 pub use websockets::NoWebSockets;

@@ -9,8 +9,8 @@ use rustls::sign::CertifiedKey;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ClusterError;
-use super::config::Entries;
 use super::credentials::{ClusterInfo, Plugin, TokenFile, VERSIONS, bearer};
+use super::entries::Entries;
 use super::kubeconfig::{AuthProvider, Exec, User};
 use super::server_url::basic_header;
 use super::tls;

@@ -13,7 +13,7 @@ pub use human::HumanReporter;
 // Shown alike by what knows nothing of this crate.
 pub use human_text::{bytes, count, printable, printable_lines};
 pub use json::JsonReporter;
-pub use style::Styles;
+pub use style::{ColorChoice, Styles};
 pub use text::{age, causes_text, elapsed, error_text, table};
 
 use std::sync::Arc;

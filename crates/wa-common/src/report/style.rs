@@ -4,7 +4,16 @@ use std::io::IsTerminal;
 
 use owo_colors::Style;
 
-use crate::cli::ColorChoice;
+/// When to colour what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
 
 /// The styles of what a plugin writes; all plain unless colours were chosen.
 #[derive(Debug, Clone, Copy, Default)]
