@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::ending::{AtEnd, Endings};
+use super::exit::exit_of;
 use super::output::as_it_is;
-use super::{Exit, GlobalArgs, Render};
+use super::{GlobalArgs, Render};
 use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable};
@@ -64,7 +65,7 @@ impl Context {
     /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
     /// several, the last one is.
     pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
-        let worst = (0..failures.len()).max_by_key(|at| Exit::of(&failures[*at]).severity());
+        let worst = (0..failures.len()).max_by_key(|at| exit_of(&failures[*at]).severity());
         let Some(worst) = worst.map(|at| failures.remove(at)) else {
             return Ok(());
         };
@@ -106,6 +107,7 @@ mod tests {
 
     use clap::Parser;
 
+    use super::super::Exit;
     use super::*;
     use backup_set::Backup;
 
@@ -167,7 +169,7 @@ mod tests {
             context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
             let others = failures.len() - 1;
             let worst = context.conclude(failures).unwrap_err();
-            assert_eq!(Exit::of(&worst), exit);
+            assert_eq!(exit_of(&worst), exit);
             assert_eq!(told.0.load(Ordering::Relaxed), others);
         }
         let context = Context::new(Flags::parse_from(["test"]).global, String::new());

@@ -10,6 +10,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::exit::exit_of;
 use super::logging::log_to_stderr;
 use super::panics::{note_panics, panics};
 use super::supervisor::{self, Ended};
@@ -77,7 +78,7 @@ fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter) -> Exit {
     let mut exit = match &outcome {
         Ok(exit) => *exit,
         Err(failed) => {
-            let exit = Exit::of(failed);
+            let exit = exit_of(failed);
             error(error_text(failed), exit, LeftBehind::leftovers_in(failed));
             exit
         }

@@ -1,154 +1,61 @@
-//! Exit codes: the one table of what a plugin's exit status means.
+//! Which exit code an error asks for.
 
-use std::process::ExitCode;
+use std::error::Error;
 
 use crate::cluster::run::LeftBehind;
 use backup_set::{BackupError, NotJudged, VerificationFailed};
+use crate::report::{Exit, HasExit};
 
-/// What a plugin reports to the shell that ran it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// What was asked for is done.
-    Done,
-    /// An error, or wrong usage.
-    Error,
-    /// A backup was read and is not intact.
-    VerificationFailed,
-    /// Refused or declined; nothing was changed.
-    Refused,
-    /// The deadline passed; the work is still running in the cluster.
-    TimedOut,
-    /// The cluster was left degraded; `resume`, `rollback` or `cleanup` is needed.
-    Degraded,
-    /// A backup was read, and whether it is intact cannot be told.
-    NotJudged,
-    /// Interrupted by a signal, and cleaned up.
-    Interrupted,
+/// Asks one kind of error.
+type Ask = fn(&(dyn Error + 'static)) -> Option<Exit>;
+
+/// Every kind that has an exit of its own. `BackupError` speaks for what it holds, which therefore is not in the chain.
+const KINDS: [Ask; 4] = [
+    ask::<VerificationFailed>,
+    ask::<NotJudged>,
+    ask::<BackupError>,
+    ask::<LeftBehind>,
+];
+
+/// What counts first where the errors of one chain ask for several.
+const FIRST: [Exit; 3] = [
+    Exit::VerificationFailed,
+    Exit::Degraded,
+    Exit::NotJudged,
+];
+
+/// The exit that `error`, or one of its causes, asks for; else [`Exit::Error`].
+pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
+    let asked = || {
+        let kinds = |cause| KINDS.iter().filter_map(move |ask| ask(cause));
+        error.chain().flat_map(kinds)
+    };
+    let first = FIRST.iter().find(|exit| asked().any(|one| one == **exit));
+    first.copied().unwrap_or(Exit::Error)
 }
 
-/// The table of exit codes, as `--help` shows it.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    error, or wrong usage
-  3    verification failed
-  4    refused or declined
-  5    timed out, still running
-  6    left degraded: resume, rollback or cleanup needed
-  7    cannot be judged
-  130  interrupted and cleaned up";
+fn ask<E: HasExit + 'static>(cause: &(dyn Error + 'static)) -> Option<Exit> {
+    cause.downcast_ref::<E>()?.exit()
+}
 
-impl Exit {
-    /// The number the process exits with.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Error => 1,
-            Self::VerificationFailed => 3,
-            Self::Refused => 4,
-            Self::TimedOut => 5,
-            Self::Degraded => 6,
-            Self::NotJudged => 7,
-            Self::Interrupted => 130,
-        }
-    }
-
-    /// How bad it is, where several things were done and one exit code tells of all: worse ones are higher.
-    pub const fn severity(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            // Nothing is known to be wrong.
-            Self::NotJudged => 1,
-            other => 1 + other.code(),
-        }
-    }
-
-    /// What it is called where a program reads it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Error => "error",
-            Self::VerificationFailed => "verificationFailed",
-            Self::Refused => "refused",
-            Self::TimedOut => "timedOut",
-            Self::Degraded => "degraded",
-            Self::NotJudged => "notJudged",
-            Self::Interrupted => "interrupted",
-        }
-    }
-
-    /// The exit of a command that did several things, none of which failed: refused only where all of them were, since
-    /// that says that nothing was changed.
-    pub fn of_several(exits: impl IntoIterator<Item = Self>) -> Self {
-        let mut exits = exits.into_iter().peekable();
-        let any = exits.peek().is_some();
-        if any && exits.all(|exit| exit == Self::Refused) {
-            Self::Refused
-        } else {
-            Self::Done
-        }
-    }
-
-    /// The exit code an error asks for: that of the first error in its chain that has an own one, else [`Exit::Error`].
-    pub fn of(error: &anyhow::Error) -> Self {
-        let failed_verification = |cause: &(dyn std::error::Error + 'static)| {
-            // `BackupError` speaks for what it holds, which therefore is not in the chain.
-            cause.is::<VerificationFailed>()
-                || matches!(cause.downcast_ref(), Some(BackupError::Failed(_)))
-        };
-        if error.chain().any(failed_verification) {
-            return Self::VerificationFailed;
-        }
-        if error.chain().any(<dyn std::error::Error>::is::<LeftBehind>) {
-            return Self::Degraded;
-        }
-        let not_judged = |cause: &(dyn std::error::Error + 'static)| {
-            cause.is::<NotJudged>()
-                || matches!(cause.downcast_ref(), Some(BackupError::NotJudged(_)))
-        };
-        if error.chain().any(not_judged) {
-            return Self::NotJudged;
-        }
-        Self::Error
+impl HasExit for VerificationFailed {
+    fn exit(&self) -> Option<Exit> {
+        Some(Exit::VerificationFailed)
     }
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
+impl HasExit for NotJudged {
+    fn exit(&self) -> Option<Exit> {
+        Some(Exit::NotJudged)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_several_things_only_all_refused_are_a_refusal() {
-        use Exit::{Done, Refused};
-        assert_eq!(Exit::of_several([]), Done);
-        assert_eq!(Exit::of_several([Done, Refused]), Done);
-        assert_eq!(Exit::of_several([Refused, Done]), Done);
-        assert_eq!(Exit::of_several([Refused, Refused]), Refused);
-    }
-
-    #[test]
-    fn the_help_table_names_every_exit_code_once() {
-        let all = [
-            Exit::Done,
-            Exit::Error,
-            Exit::VerificationFailed,
-            Exit::Refused,
-            Exit::TimedOut,
-            Exit::Degraded,
-            Exit::NotJudged,
-            Exit::Interrupted,
-        ];
-        let listed: Vec<u8> = EXIT_CODES
-            .lines()
-            .skip(1)
-            .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
-            .collect();
-        assert_eq!(listed, all.map(Exit::code));
+impl HasExit for BackupError {
+    fn exit(&self) -> Option<Exit> {
+        match self {
+            Self::Failed(_) => Some(Exit::VerificationFailed),
+            Self::NotJudged(_) => Some(Exit::NotJudged),
+            Self::Io { .. } => None,
+        }
     }
 }

@@ -18,6 +18,7 @@ pub use context::Context;
 pub use dry_run::DryRun;
 pub use ending::AtEnd;
 pub use entry::{Plugin, main};
-pub use exit::{EXIT_CODES, Exit};
 pub use global::GlobalArgs;
 pub use output::{OutputFormat, Render, Shown};
+
+pub use crate::report::{EXIT_CODES, Exit};

@@ -4,11 +4,13 @@
 //! ([`HumanReporter`]), as a JSON object a line for a program ([`JsonReporter`]). Both write to standard error, which
 //! leaves standard output to the result.
 
+mod exit;
 mod human;
 mod json;
 mod style;
 mod text;
 
+pub use exit::{EXIT_CODES, Exit, HasExit};
 pub use human::HumanReporter;
 // Shown alike by what knows nothing of this crate.
 pub use human_text::{bytes, count, printable, printable_lines};

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::super::ClusterError;
 use super::Holder;
-use crate::report::{Leftover, printable};
+use crate::report::{Exit, HasExit, Leftover, printable};
 
 /// Why a run cannot begin, record a change, or be taken over.
 #[derive(Debug, Error)]
@@ -108,6 +108,12 @@ impl LeftBehind {
         let causes = error.chain();
         let left = causes.filter_map(|cause| cause.downcast_ref::<Self>());
         left.flat_map(|left| left.leftovers.clone()).collect()
+    }
+}
+
+impl HasExit for LeftBehind {
+    fn exit(&self) -> Option<Exit> {
+        Some(Exit::Degraded)
     }
 }
 
