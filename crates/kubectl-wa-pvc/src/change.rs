@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
-use wa_common::cluster::run::{Change, Recorded, Run, RunError, Undoing};
 use wa_common::report::{Event, Reporter};
+use wa_common::run::{Change, Recorded, Run, RunError, Undoing};
 
 use crate::driver::{WORKS_AT_MOST, claim_at_rest, snapshot_at_rest, volume_snapshots};
 use crate::reach::PortworxMount;
@@ -131,7 +131,14 @@ impl VolumeRun {
         purpose: String,
     ) -> Result<Self, RunError> {
         Ok(Self {
-            run: Run::begin(context, cluster, PLUGIN, purpose).await?,
+            run: Run::begin(
+                &context.endings,
+                &context.reporter,
+                cluster,
+                PLUGIN,
+                purpose,
+            )
+            .await?,
             cluster: cluster.clone(),
             reporter: Arc::clone(&context.reporter),
         })
@@ -176,7 +183,7 @@ impl VolumeRun {
             + 'static,
     {
         let recorded = self.record(change).await?;
-        Ok(self.cluster.create(&recorded, object).await?)
+        Ok(recorded.create(&self.cluster, object).await?)
     }
 
     /// As [`Self::create`], for a custom resource.
@@ -188,7 +195,7 @@ impl VolumeRun {
     ) -> anyhow::Result<DynamicObject> {
         let recorded = self.record(change).await?;
         let object = serde_json::from_value(object)?;
-        Ok(self.cluster.create_custom(&recorded, kind, object).await?)
+        Ok(recorded.create_custom(&self.cluster, kind, object).await?)
     }
 
     /// Does `work`, as long as nobody else has taken over this run.

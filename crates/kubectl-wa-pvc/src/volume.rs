@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use kube_transfer::file::{Entry, RemoteFile};
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
-use wa_common::cluster::run::{Change as _, Run, RunState};
 use wa_common::report::{Event, elapsed};
+use wa_common::run::{Change as _, Run, RunState};
 
 use crate::change::{PLUGIN, VolumeChange};
 use crate::denied;

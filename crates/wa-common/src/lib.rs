@@ -5,6 +5,7 @@
 //! | [`cli`] | flags every plugin has, output formats, exit codes, the one `main` |
 //! | [`cluster`] | the Kubernetes API: a connection from kubectl's flags, reads with a deadline, permissions |
 //! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database, its key in a backup set |
+//! | [`run`] | changes that are recorded before they are made, and undone however the command ends |
 //! | [`report`] | events of running work, and what shows them |
 //!
 //! Work emits [`report::Event`]s and returns values; only [`cli`] and [`report`] write to the terminal.
@@ -13,3 +14,4 @@ pub mod assistant;
 pub mod cli;
 pub mod cluster;
 pub mod report;
+pub mod run;

@@ -19,9 +19,9 @@ use futures::future::BoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
-use wa_common::cli::{AtEnd, Context, Exit, GlobalArgs, Plugin};
-use wa_common::cluster::run::LeftBehind;
+use wa_common::cli::{Context, Exit, GlobalArgs, Plugin};
 use wa_common::report::{Event, Leftover};
+use wa_common::run::{AtEnd, LeftBehind};
 
 const AS_PLUGIN: &str = "PLUGIN";
 const SECRET: &str = "hunter2";
@@ -58,7 +58,7 @@ impl Plugin for Ends {
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
-        context.at_end(Arc::new(Undo {
+        context.endings.add(Arc::new(Undo {
             how: self.how,
             undone: self.undone.clone(),
         }));

@@ -7,12 +7,12 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
-use wa_common::cluster::run::{Change as _, Found, Loss, RunError, RunState};
 use wa_common::report::{Styles, age, printable};
+use wa_common::run::{Change as _, Found, Loss, RunError, RunState};
 
 use crate::change::{PLUGIN, VolumeChange};
 
-type Run = wa_common::cluster::run::Run<VolumeChange>;
+type Run = wa_common::run::Run<VolumeChange>;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -83,7 +83,9 @@ async fn undo(
     context: &Context,
     cluster: &Cluster,
 ) -> anyhow::Result<()> {
-    let run = found.take_over(context, cluster).await?;
+    let run = found
+        .take_over(&context.endings, &context.reporter, cluster)
+        .await?;
     Ok(run.finish().await?)
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
-use wa_common::cluster::run::Undoing;
 use wa_common::cluster::{Cluster, ClusterError};
 use wa_common::report::printable;
+use wa_common::run::Undoing;
 
 use super::{Work, at_rest, may_pass, waits};
 

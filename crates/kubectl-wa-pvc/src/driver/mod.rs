@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wa_common::cluster::ClusterError;
-use wa_common::cluster::run::Undoing;
+use wa_common::run::Undoing;
 
 pub(crate) use claim::{
     PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER, claim_at_rest, provisioning_failure,

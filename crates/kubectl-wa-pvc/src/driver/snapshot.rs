@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use wa_common::cluster::ClusterError;
-use wa_common::cluster::run::Undoing;
+use wa_common::run::Undoing;
 
 use super::{Work, at_rest, may_pass, waits};
 

@@ -18,8 +18,8 @@ use futures::future::try_join_all;
 use kube_transfer::PodContainer;
 use serde::Serialize;
 use wa_common::cli::{Context, TimeLimit};
-use wa_common::cluster::run::Run;
 use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::run::Run;
 
 use crate::change::{VolumeChange, VolumeRun};
 use crate::survey::Survey;

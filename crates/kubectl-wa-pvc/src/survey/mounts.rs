@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodTemplateSpec, Volume, VolumeMount};
 use kube::ResourceExt as _;
 use serde::Serialize;
-use wa_common::cluster::run::RUN_LABEL;
+use wa_common::run::RUN_LABEL;
 
 /// A pod that has the claim, by one of its containers.
 #[derive(Debug, Clone, Serialize)]

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::ending::{AtEnd, Endings};
 use super::exit::exit_of;
 use super::output::as_it_is;
 use super::{GlobalArgs, Render};
-use crate::cluster::run::LeftBehind;
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable};
+use crate::run::{Endings, LeftBehind};
 
 /// What a command runs with.
 pub struct Context {
@@ -19,7 +18,8 @@ pub struct Context {
     pub global: GlobalArgs,
     /// Who is told of the steps.
     pub reporter: Arc<dyn Reporter>,
-    pub(crate) endings: Endings,
+    /// What is done when the command has ended, in whatever way.
+    pub endings: Endings,
     styles: Styles,
     program: String,
 }
@@ -40,11 +40,6 @@ impl Context {
             program,
             global,
         }
-    }
-
-    /// Has `ending` done when the command has ended, in whatever way; the last one registered first.
-    pub fn at_end(&self, ending: Arc<dyn AtEnd>) {
-        self.endings.add(ending);
     }
 
     /// Prints a result on standard output in the format asked for.

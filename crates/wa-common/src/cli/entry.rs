@@ -15,10 +15,10 @@ use super::logging::log_to_stderr;
 use super::panics::{note_panics, panics};
 use super::supervisor::{self, Ended};
 use super::{Context, Exit, GlobalArgs, OutputFormat};
-use crate::cluster::run::LeftBehind;
 use crate::report::{
     ColorChoice, Event, HumanReporter, JsonReporter, Reporter, Styles, error_text,
 };
+use crate::run::LeftBehind;
 
 /// A plugin's command line.
 pub trait Plugin: Parser + Send + 'static {
@@ -26,8 +26,8 @@ pub trait Plugin: Parser + Send + 'static {
     fn global(&self) -> &GlobalArgs;
 
     /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what
-    /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is registered with
-    /// [`Context::at_end`].
+    /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is added to
+    /// [`Context::endings`].
     fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
 }
 

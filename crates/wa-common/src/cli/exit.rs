@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
-use crate::cluster::run::LeftBehind;
-use backup_set::{BackupError, NotJudged, VerificationFailed};
 use crate::report::{Exit, HasExit};
+use crate::run::LeftBehind;
+use backup_set::{BackupError, NotJudged, VerificationFailed};
 
 /// Asks one kind of error.
 type Ask = fn(&(dyn Error + 'static)) -> Option<Exit>;
@@ -18,11 +18,7 @@ const KINDS: [Ask; 4] = [
 ];
 
 /// What counts first where the errors of one chain ask for several.
-const FIRST: [Exit; 3] = [
-    Exit::VerificationFailed,
-    Exit::Degraded,
-    Exit::NotJudged,
-];
+const FIRST: [Exit; 3] = [Exit::VerificationFailed, Exit::Degraded, Exit::NotJudged];
 
 /// The exit that `error`, or one of its causes, asks for; else [`Exit::Error`].
 pub(super) fn exit_of(error: &anyhow::Error) -> Exit {

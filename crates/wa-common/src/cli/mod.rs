@@ -3,7 +3,6 @@
 mod connection;
 mod context;
 mod dry_run;
-mod ending;
 mod entry;
 mod exit;
 mod global;
@@ -16,7 +15,6 @@ mod supervisor;
 pub use connection::{ConnectionArgs, TimeLimit};
 pub use context::Context;
 pub use dry_run::DryRun;
-pub use ending::AtEnd;
 pub use entry::{Plugin, main};
 pub use global::GlobalArgs;
 pub use output::{OutputFormat, Render, Shown};

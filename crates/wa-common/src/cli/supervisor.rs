@@ -15,12 +15,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::ending::Endings;
 use super::panics::{panicked, panics};
 use super::signals::Signals;
 use super::{Context, Exit, Plugin};
-use crate::cluster::run::LeftBehind;
 use crate::report::{Event, Reporter};
+use crate::run::{Endings, LeftBehind};
 
 /// Signals this soon after the first belong to it: a shell, a supervisor and the kernel may each send their own.
 const SAME_WISH: Duration = Duration::from_secs(1);
@@ -201,8 +200,9 @@ mod tests {
     use tokio::signal::unix::{SignalKind, signal};
 
     use super::*;
-    use crate::cli::{AtEnd, GlobalArgs};
+    use crate::cli::GlobalArgs;
     use crate::cluster::fake_api::Told;
+    use crate::run::AtEnd;
 
     /// Signals meet the whole process: one test at a time.
     static ALONE: Mutex<()> = Mutex::new(());
@@ -317,7 +317,7 @@ mod tests {
 
         async fn run(self, context: Context) -> anyhow::Result<Exit> {
             if self.interrupt {
-                context.at_end(Arc::new(LetGo(self.pipe.clone())));
+                context.endings.add(Arc::new(LetGo(self.pipe.clone())));
                 thread::spawn(|| kill_process(getpid(), Signal::TERM));
                 let text = std::io::read_to_string(File::open(&self.pipe)?)?;
                 // Only what is done at the end has written it.

@@ -118,7 +118,7 @@ impl Cluster {
 
     /// The same, with a deadline of its own for each request, whatever `--request-timeout` says.
     #[must_use]
-    pub(super) fn with_deadline(&self, deadline: Duration) -> Self {
+    pub(crate) fn with_deadline(&self, deadline: Duration) -> Self {
         Self {
             timeout: Some(deadline),
             ..self.clone()

@@ -1,9 +1,8 @@
 //! Pods that do nothing but keep a volume mounted, so that its files can be read through them.
 //!
 //! A [`HelperPodSpec`] is derived from a pod that is known to mount the volume and to run in this cluster: its image is
-//! there, its service account and security context are accepted. [`Cluster::create`](super::Cluster::create) makes it,
-//! [`ready`] waits for it and says early why it will never start, and [`Undoing::delete`](super::run::Undoing::delete)
-//! ends it.
+//! there, its service account and security context are accepted. A run makes it, which records it first,
+//! [`ready`] waits for it and says early why it will never start, and the end of the run ends it.
 
 mod metadata;
 mod ready;

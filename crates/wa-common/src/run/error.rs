@@ -4,8 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::super::ClusterError;
 use super::Holder;
+use crate::cluster::ClusterError;
 use crate::report::{Exit, HasExit, Leftover, printable};
 
 /// Why a run cannot begin, record a change, or be taken over.

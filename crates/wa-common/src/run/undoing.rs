@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::super::Cluster;
+use crate::cluster::Cluster;
 use crate::report::{Event, Reporter};
 
 /// The cluster and the run of a change that is being undone.

@@ -9,8 +9,8 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::super::Cluster;
 use super::{Change, Holder, Loss, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
+use crate::cluster::Cluster;
 
 /// The annotation that holds a [`Record`].
 const RECORD_ANNOTATION: &str = "kubectl-wa/record";

@@ -4,15 +4,15 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Preconditions};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-use super::run::{RUN_LABEL, Recorded, Undoing};
-use super::{Cluster, ClusterError};
+use super::{RUN_LABEL, Recorded, Undoing};
+use crate::cluster::{Cluster, ClusterError};
 use crate::report::{elapsed, printable};
 
 /// How often it is looked whether a deleted object is gone.
@@ -60,10 +60,10 @@ fn waits_for(finalizers: &[String]) -> String {
     printable(&finalizers.join(", ")).into_owned()
 }
 
-impl Cluster {
-    /// Creates what `recorded` announced, labelled as the run's and owned by its Lease, in one go as
+impl Recorded {
+    /// Creates the object that was recorded, labelled as the run's and owned by its Lease, in one go as
     /// [`Recorded::make`] does.
-    pub async fn create<K>(&self, recorded: &Recorded, mut object: K) -> Result<K, ClusterError>
+    pub async fn create<K>(&self, cluster: &Cluster, mut object: K) -> Result<K, ClusterError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -74,49 +74,25 @@ impl Cluster {
             + Sync
             + 'static,
     {
-        recorded.mark(object.meta_mut());
-        let api = Api::namespaced(self.client().clone(), self.namespace());
-        let cluster = self.clone();
-        recorded
-            .make(async move { cluster.create_object(&api, &object).await })
+        self.mark(object.meta_mut());
+        let api = Api::namespaced(cluster.client().clone(), cluster.namespace());
+        let cluster = cluster.clone();
+        self.make(async move { cluster.create_object(&api, &object).await })
             .await
     }
 
-    /// As [`Cluster::create`], for a custom resource.
+    /// As [`Recorded::create`], for a custom resource.
     pub async fn create_custom(
         &self,
-        recorded: &Recorded,
+        cluster: &Cluster,
         kind: &ApiResource,
         mut object: DynamicObject,
     ) -> Result<DynamicObject, ClusterError> {
-        recorded.mark(object.meta_mut());
-        let api = Api::namespaced_with(self.client().clone(), self.namespace(), kind);
-        let cluster = self.clone();
-        recorded
-            .make(async move { cluster.create_object(&api, &object).await })
+        self.mark(object.meta_mut());
+        let api = Api::namespaced_with(cluster.client().clone(), cluster.namespace(), kind);
+        let cluster = cluster.clone();
+        self.make(async move { cluster.create_object(&api, &object).await })
             .await
-    }
-
-    /// Creates an object whose name nobody else gives. The request is not repeated; where its outcome is not known, the
-    /// object itself tells.
-    pub(super) async fn create_object<K>(&self, api: &Api<K>, object: &K) -> Result<K, ClusterError>
-    where
-        K: Clone + Debug + DeserializeOwned + Serialize + Resource,
-    {
-        let name = object.name_any();
-        let what = format!("create {name}");
-        let created = self
-            .once(&what, api.create(&PostParams::default(), object))
-            .await;
-        match created {
-            Err(error) if outcome_unknown(&error) => {
-                let found = self
-                    .read(&format!("get {name}"), || api.get_opt(&name))
-                    .await;
-                found.ok().flatten().ok_or(error)
-            }
-            created => created,
-        }
     }
 }
 
@@ -209,18 +185,5 @@ impl Undoing<'_> {
     pub fn made(&self, object: &impl Resource) -> bool {
         let label = object.labels().get(RUN_LABEL);
         label.is_some_and(|label| label == self.run)
-    }
-}
-
-/// Whether the API server may have done what it did not confirm.
-fn outcome_unknown(error: &ClusterError) -> bool {
-    match error.code() {
-        Some(code) => code >= 500,
-        None => matches!(
-            error,
-            ClusterError::TimedOut { .. }
-                | ClusterError::Unreachable { .. }
-                | ClusterError::Answer { .. }
-        ),
     }
 }

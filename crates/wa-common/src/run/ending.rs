@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::cluster::run::LeftBehind;
+use super::LeftBehind;
 
-/// Something that must be done when the command has ended, well or badly or by a signal. See [`Context::at_end`].
-///
-/// [`Context::at_end`]: super::Context::at_end
+/// Something that must be done when the command has ended, well or badly or by a signal.
 pub trait AtEnd: Send + Sync {
     /// Does it. May be dropped in the middle when the user gives up waiting.
     fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>>;
@@ -19,12 +17,13 @@ pub trait AtEnd: Send + Sync {
     fn left(&self) -> Option<LeftBehind>;
 }
 
-/// Everything registered so far.
+/// Everything that is to be done when the command has ended; a clone is the same list.
 #[derive(Clone, Default)]
-pub(crate) struct Endings(Arc<Mutex<Vec<Arc<dyn AtEnd>>>>);
+pub struct Endings(Arc<Mutex<Vec<Arc<dyn AtEnd>>>>);
 
 impl Endings {
-    pub(crate) fn add(&self, ending: Arc<dyn AtEnd>) {
+    /// Has `ending` done when the command has ended, in whatever way; the last one added first.
+    pub fn add(&self, ending: Arc<dyn AtEnd>) {
         self.lock().push(ending);
     }
 

@@ -3,15 +3,13 @@
 mod waiting;
 
 use anyhow::ensure;
-use clap::Parser as _;
 use http::{Method, StatusCode};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::fake_api::{FakeApi, NAMESPACE, Told};
 use super::*;
-use crate::cli::{Context, GlobalArgs};
+use crate::cluster::fake_api::{FakeApi, NAMESPACE, Told};
 
 const PLUGIN: &str = "wa-test";
 const LIMIT: Duration = Duration::from_secs(5);
@@ -38,33 +36,35 @@ impl Change for Made {
 pub(super) struct World {
     pub(super) api: FakeApi,
     cluster: Cluster,
-    context: Context,
+    endings: Endings,
     told: Arc<Told>,
 }
 
 impl World {
     pub(super) fn new() -> Self {
-        #[derive(clap::Parser)]
-        struct Flags {
-            #[command(flatten)]
-            global: GlobalArgs,
-        }
-        let told = Arc::new(Told::default());
-        let mut context = Context::new(Flags::parse_from(["test"]).global, String::new());
-        context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
         let api = FakeApi::default();
         Self {
             cluster: api.cluster(),
             api,
-            context,
-            told,
+            endings: Endings::default(),
+            told: Arc::default(),
         }
     }
 
+    pub(super) fn reporter(&self) -> Arc<dyn Reporter> {
+        Arc::clone(&self.told) as Arc<dyn Reporter>
+    }
+
     pub(super) async fn begin(&self) -> Arc<Run<Made>> {
-        Run::begin(&self.context, &self.cluster, PLUGIN, "a test".to_owned())
-            .await
-            .unwrap()
+        Run::begin(
+            &self.endings,
+            &self.reporter(),
+            &self.cluster,
+            PLUGIN,
+            "a test".to_owned(),
+        )
+        .await
+        .unwrap()
     }
 
     pub(super) async fn make(&self, run: &Run<Made>, suffix: &str) -> ConfigMap {
@@ -77,7 +77,7 @@ impl World {
             },
             ..ConfigMap::default()
         };
-        self.cluster.create(&recorded, object).await.unwrap()
+        recorded.create(&self.cluster, object).await.unwrap()
     }
 
     pub(super) fn lease(&self, run: &Run<Made>) -> Value {
@@ -396,7 +396,7 @@ async fn the_run_of_a_dead_process_is_found_and_undone() {
     assert_eq!(found.purpose, "a test");
     assert_eq!(found.changes, [Made(run.name("a"))]);
     let taken = found
-        .take_over(&world.context, &world.cluster)
+        .take_over(&world.endings, &world.reporter(), &world.cluster)
         .await
         .unwrap();
     taken.finish().await.unwrap();
@@ -411,7 +411,9 @@ async fn a_run_that_lives_elsewhere_is_left_alone_whatever_this_machines_clock_s
     world.change_lease(&run, hold_by(&Holder::elsewhere()));
     let found = world.others().await.pop().unwrap().unwrap();
     assert!(matches!(found.state, RunState::Alive { .. }));
-    let refused = found.take_over(&world.context, &world.cluster).await;
+    let refused = found
+        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .await;
     assert!(refused.unwrap_err().to_string().contains("@elsewhere"));
 
     world.api.state().ahead += jiff::SignedDuration::from_secs(61);
@@ -426,7 +428,9 @@ async fn a_run_that_shows_life_while_it_is_taken_over_is_left_alone() {
     world.change_lease(&run, hold_by(&Holder::dead_here()));
     let found = world.others().await.pop().unwrap().unwrap();
     world.change_lease(&run, |_| ());
-    let refused = found.take_over(&world.context, &world.cluster).await;
+    let refused = found
+        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .await;
     assert!(matches!(refused.unwrap_err(), RunError::Owned { .. }));
 }
 
@@ -437,7 +441,9 @@ async fn who_was_faster_to_take_over_a_run_is_named() {
     world.change_lease(&run, hold_by(&Holder::dead_here()));
     let found = world.others().await.pop().unwrap().unwrap();
     world.change_lease(&run, hold_by(&Holder::elsewhere()));
-    let refused = found.take_over(&world.context, &world.cluster).await;
+    let refused = found
+        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .await;
     assert!(refused.unwrap_err().to_string().contains("@elsewhere"));
 }
 
@@ -471,23 +477,38 @@ async fn a_run_that_may_not_begin_leaves_nothing_to_undo() {
     world
         .api
         .intercept(|method, _, _| (method == Method::POST).then_some(StatusCode::FORBIDDEN));
-    let begun = Run::<Made>::begin(&world.context, &world.cluster, PLUGIN, String::new()).await;
+    let reporter = world.reporter();
+    let begun = Run::<Made>::begin(
+        &world.endings,
+        &reporter,
+        &world.cluster,
+        PLUGIN,
+        String::new(),
+    )
+    .await;
     assert!(matches!(begun.unwrap_err(), RunError::Cluster { .. }));
-    assert_eq!(world.context.endings.run().await, []);
+    assert_eq!(world.endings.run().await, []);
 }
 
 #[tokio::test]
 async fn a_command_that_is_interrupted_while_its_run_begins_leaves_no_lease() {
     let world = World::new();
-    let begin = Run::<Made>::begin(&world.context, &world.cluster, PLUGIN, String::new());
+    let reporter = world.reporter();
+    let begin = Run::<Made>::begin(
+        &world.endings,
+        &reporter,
+        &world.cluster,
+        PLUGIN,
+        String::new(),
+    );
     let mut begin = Box::pin(begin);
-    while world.context.endings.is_empty() {
+    while world.endings.is_empty() {
         // Polled until the Lease is being created, and no further.
         assert!(futures::poll!(begin.as_mut()).is_pending());
         tokio::task::yield_now().await;
     }
     drop(begin);
-    assert_eq!(world.context.endings.run().await, []);
+    assert_eq!(world.endings.run().await, []);
     assert_eq!(world.api.names("leases"), [""; 0]);
 }
 
@@ -497,6 +518,6 @@ async fn what_a_command_did_not_finish_is_undone_at_its_end() {
     let run = world.begin().await;
     world.make(&run, "a").await;
     drop(run);
-    assert_eq!(world.context.endings.run().await, []);
+    assert_eq!(world.endings.run().await, []);
     assert_eq!(world.api.state().objects.len(), 0);
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::ClusterError;
-use super::super::objects::DeletionError;
+use super::objects::DeletionError;
 use super::{Change, LeftBehind, Loss, Run, Undoing};
+use crate::cluster::ClusterError;
 use crate::report::{Event, Leftover, Reporter, causes_text, elapsed, error_text};
 
 /// How long all of the undoing waits for an API server that is away.

@@ -6,13 +6,14 @@ use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-use super::super::Cluster;
 use super::clock::ServerClock;
 use super::lease::{RunLease, StoredLease};
 use super::undo::lease_leftover;
 use super::undoing::Waiting;
-use super::{Change, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name};
-use crate::cli::{AtEnd, Context};
+use super::{
+    AtEnd, Change, Endings, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name,
+};
+use crate::cluster::Cluster;
 use crate::report::Reporter;
 
 /// A run whose Lease is being created, by a task of its own: a command that is interrupted meanwhile waits for the
@@ -29,9 +30,10 @@ type Creating<C> = JoinHandle<Result<StoredLease<C>, RunError>>;
 
 impl<C: Change> Run<C> {
     /// Begins a run of `plugin` (`wa-pvc`): creates its Lease, keeps it renewed, and has `main` undo its changes when
-    /// the command ends. `purpose` is shown to others who find the run.
+    /// the command ends, as one of its `endings`. `purpose` is shown to others who find the run.
     pub async fn begin(
-        context: &Context,
+        endings: &Endings,
+        reporter: &Arc<dyn Reporter>,
         cluster: &Cluster,
         plugin: &'static str,
         purpose: String,
@@ -51,11 +53,11 @@ impl<C: Change> Run<C> {
             name,
             creating: Mutex::new(Some(creating)),
         });
-        context.at_end(Arc::clone(&beginning) as Arc<dyn AtEnd>);
+        endings.add(Arc::clone(&beginning) as Arc<dyn AtEnd>);
         let stored = beginning.created().await?;
         // Nothing is awaited between here and the registration, which an interruption could come between.
-        let run = Self::hold(cluster, &context.reporter, clock, plugin, stored);
-        context.at_end(Arc::clone(&run) as Arc<dyn AtEnd>);
+        let run = Self::hold(cluster, reporter, clock, plugin, stored);
+        endings.add(Arc::clone(&run) as Arc<dyn AtEnd>);
         Ok(run)
     }
 

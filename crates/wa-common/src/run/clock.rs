@@ -5,7 +5,7 @@ use http::{HeaderMap, Request};
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 
-use super::super::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError};
 
 /// How far the API server's clock is ahead of this machine's.
 #[derive(Debug, Clone, Copy)]

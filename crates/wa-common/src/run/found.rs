@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt as _;
 
-use super::super::Cluster;
 use super::clock::ServerClock;
 use super::lease::StoredLease;
-use super::{Change, Holder, MANAGED_BY_LABEL, Run, RunError, VALID_FOR, managed_by};
-use crate::cli::Context;
+use super::{Change, Endings, Holder, MANAGED_BY_LABEL, Run, RunError, VALID_FOR, managed_by};
+use crate::cluster::Cluster;
+use crate::report::Reporter;
 
 /// A run found in the cluster.
 #[derive(Debug)]
@@ -95,14 +95,15 @@ impl<C: Change> Found<C> {
     /// called. Refused where the run lives, also when it turns out to only now.
     pub async fn take_over(
         self,
-        context: &Context,
+        endings: &Endings,
+        reporter: &Arc<dyn Reporter>,
         cluster: &Cluster,
     ) -> Result<Arc<Run<C>>, RunError> {
         if let RunState::Alive { .. } = self.state {
             return Err(RunError::owned(self.name, self.holder.as_ref()));
         }
-        let run = Run::adopt(cluster, &context.reporter, self.plugin, &self.stored).await?;
-        context.at_end(Arc::clone(&run) as Arc<_>);
+        let run = Run::adopt(cluster, reporter, self.plugin, &self.stored).await?;
+        endings.add(Arc::clone(&run) as Arc<_>);
         Ok(run)
     }
 }

@@ -12,10 +12,12 @@
 
 mod begin;
 mod clock;
+mod ending;
 mod error;
 mod found;
 mod holder;
 mod lease;
+mod objects;
 mod undo;
 mod undoing;
 
@@ -38,13 +40,14 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+pub use ending::{AtEnd, Endings};
 pub use error::{LeftBehind, Loss, RunError};
 pub use found::{Found, RunState};
 pub use holder::Holder;
+pub use objects::DeletionError;
 pub use undoing::Undoing;
 
-use super::{Cluster, ClusterError, Permission};
-use crate::cli::AtEnd;
+use crate::cluster::{Cluster, ClusterError, Permission};
 use crate::report::{Leftover, Reporter};
 use clock::ServerClock;
 use lease::{RunLease, StoredLease};
@@ -126,7 +129,7 @@ impl Recorded {
     }
 
     /// Labels an object as the run's, and makes the run's Lease its owner.
-    pub(crate) fn mark(&self, metadata: &mut ObjectMeta) {
+    fn mark(&self, metadata: &mut ObjectMeta) {
         let labels = metadata.labels.get_or_insert_default();
         labels.insert(RUN_LABEL.to_owned(), self.mark.run.clone());
         labels.insert(MANAGED_BY_LABEL.to_owned(), managed_by(self.mark.plugin));
