@@ -1,23 +1,15 @@
 //! What this plugin changes in the cluster, as data that a later run can undo.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::Resource;
-use kube::api::{ApiResource, DynamicObject};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use wa_common::cli::Context;
-use wa_common::cluster::Cluster;
-use wa_common::report::{Event, Reporter};
-use wa_common::run::{Change, Recorded, Run, RunError, Undoing};
+use wa_common::run::{Change, Undoing};
 
 use crate::driver::{WORKS_AT_MOST, claim_at_rest, snapshot_at_rest, volume_snapshots};
-use crate::reach::PortworxMount;
+use crate::names::is_object_name;
+use crate::portworx::PortworxMount;
 
 /// This plugin's name in the records.
 pub(crate) const PLUGIN: &str = "wa-pvc";
@@ -50,12 +42,6 @@ impl VolumeChange {
             Self::Portworx(mount) => mount.is_of(run),
         }
     }
-}
-
-/// Whether an object can be called that (RFC 1123): then it is one word to a shell, and no option.
-pub(crate) fn is_object_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
 }
 
 impl Change for VolumeChange {
@@ -113,97 +99,6 @@ impl Change for VolumeChange {
                 format!("kubectl delete volumesnapshot {name} -n {namespace}")
             }
         }
-    }
-}
-
-/// A run of this plugin that changes something.
-pub(crate) struct VolumeRun {
-    run: Arc<Run<VolumeChange>>,
-    cluster: Cluster,
-    reporter: Arc<dyn Reporter>,
-}
-
-impl VolumeRun {
-    /// Begins one. What it changes is undone when the command ends, however it ends.
-    pub(crate) async fn begin(
-        context: &Context,
-        cluster: &Cluster,
-        purpose: String,
-    ) -> Result<Self, RunError> {
-        Ok(Self {
-            run: Run::begin(
-                &context.endings,
-                &context.reporter,
-                cluster,
-                PLUGIN,
-                purpose,
-            )
-            .await?,
-            cluster: cluster.clone(),
-            reporter: Arc::clone(&context.reporter),
-        })
-    }
-
-    pub(crate) fn cluster(&self) -> &Cluster {
-        &self.cluster
-    }
-
-    pub(crate) fn reporter(&self) -> &dyn Reporter {
-        &*self.reporter
-    }
-
-    pub(crate) fn step(&self, step: &'static str, detail: String) {
-        self.reporter.report(&Event::Step { step, detail });
-    }
-
-    /// The run's own name.
-    pub(crate) fn run_name(&self) -> &str {
-        self.run.run_name()
-    }
-
-    /// A name for an object of this run.
-    pub(crate) fn name(&self, suffix: &str) -> String {
-        self.run.name(suffix)
-    }
-
-    pub(crate) async fn record(&self, change: VolumeChange) -> Result<Recorded, RunError> {
-        self.run.record(change).await
-    }
-
-    /// Records the change, then creates the object that it is.
-    pub(crate) async fn create<K>(&self, change: VolumeChange, object: K) -> anyhow::Result<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned
-            + Serialize
-            + Send
-            + Sync
-            + 'static,
-    {
-        let recorded = self.record(change).await?;
-        Ok(recorded.create(&self.cluster, object).await?)
-    }
-
-    /// As [`Self::create`], for a custom resource.
-    pub(crate) async fn create_custom(
-        &self,
-        change: VolumeChange,
-        kind: &ApiResource,
-        object: Value,
-    ) -> anyhow::Result<DynamicObject> {
-        let recorded = self.record(change).await?;
-        let object = serde_json::from_value(object)?;
-        Ok(recorded.create_custom(&self.cluster, kind, object).await?)
-    }
-
-    /// Does `work`, as long as nobody else has taken over this run.
-    pub(crate) async fn guard<T>(
-        &self,
-        work: impl Future<Output = anyhow::Result<T>>,
-    ) -> anyhow::Result<T> {
-        self.run.guard(work).await?
     }
 }
 

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use wa_common::cluster::Cluster;
 use wa_common::cluster::helper_pod::{self, HelperPodSpec};
 
-use crate::change::{VolumeChange, VolumeRun};
+use crate::change::VolumeChange;
 use crate::driver;
+use crate::run::VolumeRun;
 use crate::survey::{Template, is_bound};
 
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.

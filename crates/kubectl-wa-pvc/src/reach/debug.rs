@@ -7,9 +7,11 @@ use std::time::Duration;
 use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
 
-use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
-use crate::change::VolumeRun;
+use super::args::ReachArgs;
+use super::obstacles::Obstacles;
 use crate::helper::Helper;
+use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
+use crate::run::VolumeRun;
 use crate::survey::Survey;
 
 /// The pod to make.
@@ -59,7 +61,7 @@ pub(super) async fn plan(
     let needed = [to_exec(), to_record(), to_make_pods()].concat();
     obstacles.extend(missing_permissions(cluster, &needed).await?);
     let Some(template) = template.filter(|_| obstacles.is_empty()) else {
-        return Ok(Err(Obstacles(obstacles)));
+        return Ok(Err(Obstacles::from(obstacles)));
     };
     let helper = Helper::of(&template, &survey.claim_name(), args.image.as_deref());
     let helper = helper.map(|helper| match survey.node_in_use() {

@@ -5,7 +5,8 @@ use std::fmt;
 use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
 
-use super::{Obstacles, missing_permissions, to_exec};
+use super::obstacles::Obstacles;
+use crate::permissions::{missing_permissions, to_exec};
 use crate::survey::{Mount, Place, Survey};
 
 /// The container to run commands in.
@@ -53,7 +54,7 @@ pub(super) async fn plan(
     Ok(if missing.is_empty() {
         Ok(plan)
     } else {
-        Err(Obstacles(missing))
+        Err(Obstacles::from(missing))
     })
 }
 

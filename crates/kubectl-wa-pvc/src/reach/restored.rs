@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ReachArgs;
+use super::args::ReachArgs;
 use crate::driver::SNAPSHOT_GROUP;
 use crate::quantity::Quantity;
 use crate::survey::Survey;

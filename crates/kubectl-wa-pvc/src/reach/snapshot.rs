@@ -15,11 +15,14 @@ use tokio::time::{Instant, sleep};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 use wa_common::report::{elapsed, printable};
 
+use super::args::ReachArgs;
+use super::obstacles::Obstacles;
 use super::restored::RestoredClaim;
-use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_make_pods, to_record};
-use crate::change::{VolumeChange, VolumeRun};
+use crate::change::VolumeChange;
 use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
 use crate::helper::Helper;
+use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
+use crate::run::VolumeRun;
 use crate::survey::{Survey, if_allowed};
 
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
@@ -80,7 +83,8 @@ pub(super) async fn plan(
     };
     obstacles.extend(storage_class_obstacle(cluster, survey, args).await?);
     obstacles.extend(missing_permissions(cluster, &needed()).await?);
-    let helper = helper(survey, args).map_err(|reason| obstacles.extend(reason.0));
+    let helper =
+        helper(survey, args).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
     Ok(match (class, helper) {
         (Some(snapshot_class), Ok(helper)) if obstacles.is_empty() => Ok(SnapshotPlan {
             claim: survey.claim_name(),
@@ -88,7 +92,7 @@ pub(super) async fn plan(
             restored: RestoredClaim::like(survey, args),
             helper,
         }),
-        _ => Err(Obstacles(obstacles)),
+        _ => Err(Obstacles::from(obstacles)),
     })
 }
 

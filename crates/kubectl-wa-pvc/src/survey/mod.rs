@@ -14,7 +14,7 @@ use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 
 use crate::driver::{PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER};
-use crate::reach::missing_permissions;
+use crate::permissions::missing_permissions;
 pub(crate) use mounts::{Mount, Place, Template};
 use mounts::{admit, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts};
 

@@ -8,16 +8,16 @@ use wa_common::cluster::Cluster;
 use wa_common::report::printable;
 
 /// Where it is in the pod.
-pub(super) const PROGRAM: &str = "/opt/pwx/bin/pxctl";
+pub(crate) const PROGRAM: &str = "/opt/pwx/bin/pxctl";
 
 /// pxctl in one pod, and so on one node.
-pub(super) struct Pxctl<'a> {
+pub(crate) struct Pxctl<'a> {
     target: &'a PodContainer,
 }
 
 /// What `pxctl volume inspect` says of a volume, as far as it can be relied on: `attached_state` cannot.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct VolumeState {
+pub(crate) struct VolumeState {
     #[serde(default)]
     state: Value,
     #[serde(default, deserialize_with = "text_or_nothing")]
@@ -56,7 +56,7 @@ impl VolumeState {
         }
     }
 
-    pub(super) fn is_attached(&self) -> bool {
+    pub(crate) fn is_attached(&self) -> bool {
         let state = match &self.state {
             Value::Number(number) => number.as_u64().is_some_and(|n| ATTACHED.contains(&n)),
             Value::String(name) => {
@@ -69,19 +69,19 @@ impl VolumeState {
         state || !self.attached_on.is_empty() || self.is_mounted()
     }
 
-    pub(super) fn is_mounted(&self) -> bool {
+    pub(crate) fn is_mounted(&self) -> bool {
         !self.attach_path.is_empty()
     }
 
-    pub(super) fn is_mounted_at(&self, path: &str) -> bool {
+    pub(crate) fn is_mounted_at(&self, path: &str) -> bool {
         self.attach_path.iter().any(|mounted| mounted == path)
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.spec.encrypted
     }
 
-    pub(super) fn attached_to(&self) -> &str {
+    pub(crate) fn attached_to(&self) -> &str {
         if self.attached_on.is_empty() {
             "a node"
         } else {
@@ -90,7 +90,7 @@ impl VolumeState {
     }
 
     /// Why the volume must not be attached.
-    pub(super) fn obstacle(&self, volume: &str) -> Option<String> {
+    pub(crate) fn obstacle(&self, volume: &str) -> Option<String> {
         self.is_attached().then(|| {
             format!(
                 "volume {volume} is attached to {}; wait until nothing uses it",
@@ -101,11 +101,11 @@ impl VolumeState {
 }
 
 impl<'a> Pxctl<'a> {
-    pub(super) fn new(target: &'a PodContainer) -> Self {
+    pub(crate) fn new(target: &'a PodContainer) -> Self {
         Self { target }
     }
 
-    pub(super) async fn inspect(
+    pub(crate) async fn inspect(
         &self,
         cluster: &Cluster,
         volume: &str,
@@ -116,19 +116,19 @@ impl<'a> Pxctl<'a> {
         VolumeState::parse(&printed.stdout)
     }
 
-    pub(super) async fn attach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
+    pub(crate) async fn attach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
         self.pxctl(cluster, &["host", "attach", volume])
             .await
             .map(drop)
     }
 
-    pub(super) async fn detach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
+    pub(crate) async fn detach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
         self.pxctl(cluster, &["host", "detach", volume])
             .await
             .map(drop)
     }
 
-    pub(super) async fn mount(
+    pub(crate) async fn mount(
         &self,
         cluster: &Cluster,
         volume: &str,
@@ -139,7 +139,7 @@ impl<'a> Pxctl<'a> {
             .map(drop)
     }
 
-    pub(super) async fn unmount(
+    pub(crate) async fn unmount(
         &self,
         cluster: &Cluster,
         volume: &str,
@@ -150,14 +150,14 @@ impl<'a> Pxctl<'a> {
             .map(drop)
     }
 
-    pub(super) async fn make_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<()> {
+    pub(crate) async fn make_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<()> {
         self.run(cluster, RemoteCommand::new("mkdir").args(["-p", path]))
             .await
             .map(drop)
             .with_context(|| format!("cannot make {path} in pod {}", self.target.pod))
     }
 
-    pub(super) async fn has_directory(
+    pub(crate) async fn has_directory(
         &self,
         cluster: &Cluster,
         path: &str,
@@ -171,7 +171,7 @@ impl<'a> Pxctl<'a> {
     }
 
     /// Whether the pod has something mounted there: Portworx may mount on the node alone.
-    pub(super) async fn sees_mount(&self, cluster: &Cluster, path: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn sees_mount(&self, cluster: &Cluster, path: &str) -> anyhow::Result<bool> {
         let mounts = RemoteCommand::new("cat").arg("/proc/self/mountinfo");
         let printed = self.run(cluster, mounts).await;
         let printed =
@@ -183,7 +183,7 @@ impl<'a> Pxctl<'a> {
     }
 
     /// Removes the directory of a mount, where it is there; never what is in it.
-    pub(super) async fn remove_directory(
+    pub(crate) async fn remove_directory(
         &self,
         cluster: &Cluster,
         path: &str,

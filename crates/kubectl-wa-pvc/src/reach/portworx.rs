@@ -3,31 +3,25 @@
 //! A volume that stays attached makes the next backup fail. Therefore it is attached only where nobody else uses it nor
 //! is about to, and unmounting and detaching are part of the run's record before the volume is touched.
 
-mod mount;
-mod pxctl;
-
 use std::fmt;
 
 use anyhow::{Context as _, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
-use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::cluster::{Cluster, Permission};
 use wa_common::report::elapsed;
 
-use super::{Obstacles, ReachArgs, missing_permissions, to_exec, to_record};
-use crate::change::{VolumeChange, VolumeRun};
+use super::args::ReachArgs;
+use super::obstacles::Obstacles;
+use crate::change::VolumeChange;
+use crate::permissions::{missing_permissions, to_exec, to_record};
+use crate::portworx::{
+    LABEL, NAMESPACES, PortworxMount, Pxctl, container_of, mark_of, node_of, path_of, ready_pods,
+};
+use crate::run::VolumeRun;
 use crate::survey::Survey;
-pub(crate) use mount::PortworxMount;
-use pxctl::Pxctl;
 
 /// Portworx's CSI driver, and the provisioner that was built into Kubernetes.
 const PROVISIONERS: [&str; 2] = ["pxd.portworx.com", "kubernetes.io/portworx-volume"];
-/// Where Portworx is installed: the usual place, and the operator's.
-const NAMESPACES: [&str; 2] = ["kube-system", "portworx"];
-const LABEL: &str = "name=portworx";
-const CONTAINER: &str = "portworx";
-
 /// The volume, and the pod to attach it through.
 #[derive(Debug)]
 pub(crate) struct PortworxPlan {
@@ -87,7 +81,7 @@ pub(super) async fn plan(
             }
         }
     }
-    Ok(Err(Obstacles(obstacles)))
+    Ok(Err(Obstacles::from(obstacles)))
 }
 
 /// Who uses the volume now, or will within the window.
@@ -141,39 +135,9 @@ async fn find_pod(cluster: &Cluster) -> anyhow::Result<Result<(PodContainer, Str
     Ok(Err(reasons.join(", ")))
 }
 
-async fn ready_pods(cluster: &Cluster) -> Result<Vec<Pod>, ClusterError> {
-    let mut pods: Vec<Pod> = cluster.list(LABEL).await?;
-    pods.retain(is_ready);
-    Ok(pods)
-}
-
-fn container_of(pod: &Pod, namespace: &str) -> PodContainer {
-    PodContainer {
-        namespace: namespace.to_owned(),
-        pod: pod.name_any(),
-        container: CONTAINER.to_owned(),
-    }
-}
-
-fn node_of(pod: &Pod) -> String {
-    let spec = pod.spec.as_ref();
-    spec.and_then(|spec| spec.node_name.clone())
-        .unwrap_or_default()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|status| &status.container_statuses);
-    statuses
-        .flatten()
-        .any(|status| status.name == CONTAINER && status.ready)
-}
-
 impl PortworxPlan {
     pub(super) async fn open(&self, run: &VolumeRun) -> anyhow::Result<(PodContainer, String)> {
-        let path = mount::path_of(run.run_name());
+        let path = path_of(run.run_name());
         let mount = PortworxMount {
             namespace: self.target.namespace.clone(),
             pod: self.target.pod.clone(),
@@ -209,9 +173,7 @@ async fn attach(
     if let Some(reason) = state.obstacle(&volume) {
         bail!("{reason}");
     }
-    pxctl
-        .make_directory(&cluster, &mount::mark_of(&path))
-        .await?;
+    pxctl.make_directory(&cluster, &mark_of(&path)).await?;
     pxctl.make_directory(&cluster, &path).await?;
     let attached = pxctl.attach(&cluster, &volume).await;
     if state.is_encrypted() {

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use wa_common::cluster::Cluster;
 
+use super::pods::{CONTAINER, NAMESPACES, container_of, node_of, ready_pods};
 use super::pxctl::{self, Pxctl};
-use super::{CONTAINER, NAMESPACES, container_of, node_of, ready_pods};
-use crate::change::is_object_name;
+use crate::names::is_object_name;
 
 /// The only directory that Portworx's container shares with its host.
 const MOUNTS: &str = "/var/lib/osd/mounts";
@@ -21,13 +21,13 @@ const RELEASED_WITHIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the run called `run` mounts its volume.
-pub(super) fn path_of(run: &str) -> String {
+pub(crate) fn path_of(run: &str) -> String {
     format!("{MOUNTS}/{run}-mount")
 }
 
 /// A directory beside that of the mount, which Portworx may remove itself: there from before the volume is attached until
 /// it is detached, and so it tells whether the run may have attached it.
-pub(super) fn mark_of(path: &str) -> String {
+pub(crate) fn mark_of(path: &str) -> String {
     format!("{path}.mark")
 }
 
@@ -35,13 +35,13 @@ pub(super) fn mark_of(path: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PortworxMount {
     /// Of the Portworx pods.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// The pod that attached it; it may have been replaced since.
-    pub(super) pod: String,
+    pub(crate) pod: String,
     /// The node it is attached to.
-    pub(super) node: String,
-    pub(super) volume: String,
-    pub(super) path: String,
+    pub(crate) node: String,
+    pub(crate) volume: String,
+    pub(crate) path: String,
 }
 
 impl fmt::Display for PortworxMount {
