@@ -7,8 +7,8 @@ use kube_transfer::file::Entry;
 use wa_common::cli::Context;
 use wa_common::report::{Event, bytes, printable};
 
+use crate::access::{AccessArgs, Via};
 use crate::files;
-use crate::reach::{ReachArgs, Via};
 use crate::volume::OpenVolume;
 
 /// How every dump begins.
@@ -19,7 +19,7 @@ pub(crate) async fn tell(
     context: &Context,
     volume: &OpenVolume,
     older: &[Entry],
-    args: &ReachArgs,
+    args: &AccessArgs,
     to: &Path,
 ) {
     let message = match worth_a_try(volume, older).await {
@@ -78,7 +78,7 @@ fn command(
     context: &Context,
     volume: &OpenVolume,
     dump: &Entry,
-    args: &ReachArgs,
+    args: &AccessArgs,
     to: &Path,
 ) -> String {
     let connection = &context.global.connection;
@@ -93,7 +93,7 @@ fn command(
         ("--pvc", args.pvc.as_deref()),
         (
             "--via",
-            (args.via != Via::Auto).then(|| volume.reached.via.name()),
+            (args.via != Via::Auto).then(|| volume.access.via.name()),
         ),
     ];
     for (option, value) in options {

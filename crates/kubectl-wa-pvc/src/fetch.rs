@@ -186,7 +186,7 @@ impl Fetch<'_> {
     /// Where the set belongs: it is named after the time of the dump, and numbered where that name has another's. A set
     /// without the key is another's where this dump is to be kept `with_key`.
     fn destination(&self, with_key: bool) -> Destination {
-        let instance = &self.volume.survey.instance;
+        let instance = &self.volume.discovery.instance;
         let time = files::modified(self.dump);
         let first = set_name(&instance.name, &instance.namespace, time);
         let mut in_the_way = Vec::new();
@@ -417,7 +417,7 @@ impl Fetch<'_> {
             Some(Verdict::NotJudged(why)) => (None, Some(why.clone())),
             _ => (None, None),
         };
-        let survey = &self.volume.survey;
+        let discovery = &self.volume.discovery;
         let origin = Origin {
             tool: ToolRecord {
                 name: env!("CARGO_PKG_NAME").to_owned(),
@@ -427,20 +427,20 @@ impl Fetch<'_> {
                 server: self.volume.cluster.server().to_owned(),
                 context: self.volume.cluster.context().map(str::to_owned),
             },
-            namespace: survey.instance.namespace.clone(),
-            instance: survey.instance.name.clone(),
+            namespace: discovery.instance.namespace.clone(),
+            instance: discovery.instance.name.clone(),
             method: Method::Volume,
             started_at,
         };
         let mut manifest = Manifest::new(origin, verified);
         manifest.not_judged = not_judged;
         // Today's: the volume does not tell which one it was that night.
-        manifest.release.clone_from(&survey.instance.release);
+        manifest.release.clone_from(&discovery.instance.release);
         manifest.volume = Some(VolumeRecord {
-            claim: survey.claim_name(),
+            claim: discovery.claim_name(),
             file: self.dump.name.clone(),
             modified: files::modified(self.dump),
-            via: self.volume.reached.via.name().to_owned(),
+            via: self.volume.access.via.name().to_owned(),
         });
         manifest
     }

@@ -11,9 +11,9 @@ use wa_common::cluster::Cluster;
 use wa_common::cluster::helper_pod::{self, HelperPodSpec};
 
 use crate::change::VolumeChange;
+use crate::discovery::{Template, is_bound};
 use crate::driver;
 use crate::run::VolumeRun;
-use crate::survey::{Template, is_bound};
 
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.
 const LIFETIME: Duration = Duration::from_hours(24);

@@ -1,8 +1,10 @@
 //! `kubectl wa-pvc`: the dumps that Watson Assistant's CronJob leaves on its volume.
 
+mod access;
 mod change;
 mod commands;
 mod denied;
+mod discovery;
 mod driver;
 mod fallback;
 mod fetch;
@@ -12,10 +14,8 @@ mod names;
 mod permissions;
 mod portworx;
 mod quantity;
-mod reach;
 mod run;
 mod selection;
-mod survey;
 mod volume;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The backup volume, reached: its files can be listed and read.
+//! The backup volume with access to its files, so that they can be listed and read.
 
 use anyhow::Context as _;
 use kube_transfer::file::{Entry, RemoteFile};
@@ -7,36 +7,36 @@ use wa_common::cluster::Cluster;
 use wa_common::report::{Event, elapsed};
 use wa_common::run::{Change as _, Run, RunState};
 
+use crate::access::{self, Access, AccessArgs, Plan};
 use crate::change::{PLUGIN, VolumeChange};
 use crate::denied;
-use crate::reach::{self, Plan, ReachArgs, Reached};
-use crate::survey::Survey;
+use crate::discovery::Discovery;
 
 /// The volume, and the way that is known to lead to its files.
 pub(crate) struct ClosedVolume {
     pub(crate) cluster: Cluster,
-    pub(crate) survey: Survey,
+    pub(crate) discovery: Discovery,
     pub(crate) plan: Plan,
 }
 
-/// The volume with its files in reach.
+/// The volume with access to its files.
 pub(crate) struct OpenVolume {
     pub(crate) cluster: Cluster,
-    pub(crate) survey: Survey,
-    pub(crate) reached: Reached,
+    pub(crate) discovery: Discovery,
+    pub(crate) access: Access,
 }
 
 impl ClosedVolume {
     /// Finds the volume and a way to its files; changes nothing.
-    pub(crate) async fn find(context: &Context, args: &ReachArgs) -> anyhow::Result<Self> {
+    pub(crate) async fn find(context: &Context, args: &AccessArgs) -> anyhow::Result<Self> {
         let cluster = context.connect()?;
         warn_of_leftovers(context, &cluster).await;
         let instance = context.global.instance.as_deref();
-        let survey = Survey::take(&cluster, instance, args.pvc.as_deref()).await?;
-        let plan = reach::choose(&cluster, &survey, args).await?;
+        let discovery = Discovery::discover(&cluster, instance, args.pvc.as_deref()).await?;
+        let plan = access::choose(&cluster, &discovery, args).await?;
         Ok(Self {
             cluster,
-            survey,
+            discovery,
             plan,
         })
     }
@@ -45,11 +45,11 @@ impl ClosedVolume {
     pub(crate) async fn open(
         self,
         context: &Context,
-        args: &ReachArgs,
+        args: &AccessArgs,
     ) -> anyhow::Result<OpenVolume> {
         let Self {
             cluster,
-            survey,
+            discovery,
             plan,
         } = self;
         context.reporter.report(&Event::Step {
@@ -57,10 +57,10 @@ impl ClosedVolume {
             detail: plan.to_string(),
         });
         if matches!(plan, Plan::Debug(_))
-            && (survey.is_for_one_node() || survey.is_for_one_pod())
-            && let Some(wait) = survey.next_backup_within(args.window.0)
+            && (discovery.is_for_one_node() || discovery.is_for_one_pod())
+            && let Some(wait) = discovery.next_backup_within(args.window.0)
         {
-            let elsewhere = if survey.is_for_one_pod() {
+            let elsewhere = if discovery.is_for_one_pod() {
                 ""
             } else {
                 "on another node "
@@ -72,24 +72,24 @@ impl ClosedVolume {
                 ),
             });
         }
-        let reached = plan.open(context, &cluster, args).await?;
+        let access = plan.open(context, &cluster, args).await?;
         Ok(OpenVolume {
             cluster,
-            survey,
-            reached,
+            discovery,
+            access,
         })
     }
 }
 
 impl OpenVolume {
     pub(crate) async fn files(&self) -> anyhow::Result<Vec<Entry>> {
-        let Reached {
+        let Access {
             target, directory, ..
-        } = &self.reached;
+        } = &self.access;
         let options = self.cluster.transfer_options();
         let listed =
             kube_transfer::file::list(self.cluster.client(), target, directory, &options).await;
-        let claim = self.survey.claim_name();
+        let claim = self.discovery.claim_name();
         let listed = listed.with_context(|| format!("cannot list the files of claim {claim}"));
         match listed {
             Err(error) => Err(denied::explain(error, &self.cluster, target, directory).await),
@@ -105,8 +105,8 @@ impl OpenVolume {
 
     pub(crate) fn file(&self, entry: &Entry) -> RemoteFile {
         RemoteFile {
-            target: self.reached.target.clone(),
-            path: format!("{}/{}", self.reached.directory, entry.name),
+            target: self.access.target.clone(),
+            path: format!("{}/{}", self.access.directory, entry.name),
         }
     }
 }

@@ -10,14 +10,14 @@ use wa_common::cli::{Context, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
-use crate::reach::{self, Assessment, Method, Plan, ReachArgs, Reached};
-use crate::survey::{Mount, Survey};
+use crate::access::{self, Access, AccessArgs, Assessment, Method, Plan};
+use crate::discovery::{Discovery, Mount};
 use crate::volume::warn_of_leftovers;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    reach: ReachArgs,
+    access: AccessArgs,
 
     /// Measure used and free space through a helper pod where no running pod has the volume mounted
     #[arg(long)]
@@ -28,9 +28,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let cluster = context.connect()?;
     warn_of_leftovers(context, &cluster).await;
     let instance = context.global.instance.as_deref();
-    let survey = Survey::take(&cluster, instance, args.reach.pvc.as_deref()).await?;
-    let assessments = reach::assess_all(&cluster, &survey, &args.reach).await?;
-    let mut report = Report::of(&survey, &assessments);
+    let discovery = Discovery::discover(&cluster, instance, args.access.pvc.as_deref()).await?;
+    let assessments = access::assess_all(&cluster, &discovery, &args.access).await?;
+    let mut report = Report::of(&discovery, &assessments);
     let websockets = cluster.require_websockets().await;
     report.no_websocket = websockets.err().map(|error| error.to_string());
     let plan = assessments.into_iter().find_map(|one| one.plan.ok());
@@ -38,8 +38,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         && report.no_websocket.is_none()
         && (args.measure || matches!(plan, Plan::Pod(_)))
     {
-        let reached = plan.open(context, &cluster, &args.reach).await?;
-        match reached.guard(space(&cluster, &reached)).await {
+        let access = plan.open(context, &cluster, &args.access).await?;
+        match access.guard(space(&cluster, &access)).await {
             Ok(space) => report.space = Some(space),
             // The rest is worth telling all the same.
             Err(error) => context.reporter.report(&Event::Warning {
@@ -55,12 +55,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     })
 }
 
-async fn space(cluster: &Cluster, reached: &Reached) -> anyhow::Result<Space> {
+async fn space(cluster: &Cluster, access: &Access) -> anyhow::Result<Space> {
     let options = cluster.transfer_options();
     let space = kube_transfer::file::space(
         cluster.client(),
-        &reached.target,
-        &reached.directory,
+        &access.target,
+        &access.directory,
         &options,
     )
     .await?;
@@ -130,34 +130,34 @@ struct MethodReport {
 }
 
 impl Report {
-    fn of(survey: &Survey, assessments: &[Assessment]) -> Self {
+    fn of(discovery: &Discovery, assessments: &[Assessment]) -> Self {
         let now = Timestamp::now();
         let text = |value: Option<&str>| value.map(str::to_owned);
-        let backups = survey.cron_job.as_ref().map(|cron_job| Backups {
+        let backups = discovery.cron_job.as_ref().map(|cron_job| Backups {
             cron_job: cron_job.name(),
             schedule: cron_job.schedule().to_owned(),
             time_zone: text(cron_job.time_zone()),
             suspended: cron_job.is_suspended(),
             next: cron_job.next_run(now),
-            active_jobs: survey.active_jobs(),
+            active_jobs: discovery.active_jobs(),
         });
         let methods: Vec<MethodReport> = assessments.iter().map(MethodReport::of).collect();
         Self {
-            instance: survey.instance.name.clone(),
-            namespace: survey.instance.namespace.clone(),
-            release: survey.instance.release.clone(),
+            instance: discovery.instance.name.clone(),
+            namespace: discovery.instance.namespace.clone(),
+            release: discovery.instance.release.clone(),
             claim: Claim {
-                name: survey.claim_name(),
-                phase: survey.phase().to_owned(),
-                access_modes: survey.access_modes().to_vec(),
-                capacity: text(survey.capacity()),
+                name: discovery.claim_name(),
+                phase: discovery.phase().to_owned(),
+                access_modes: discovery.access_modes().to_vec(),
+                capacity: text(discovery.capacity()),
             },
-            volume: text(survey.volume_name()),
-            storage_class: text(survey.class_name()),
-            provisioner: text(survey.provisioner()),
+            volume: text(discovery.volume_name()),
+            storage_class: text(discovery.class_name()),
+            provisioner: text(discovery.provisioner()),
             space: None,
             no_websocket: None,
-            mounted_by: survey.mounts.clone(),
+            mounted_by: discovery.mounts.clone(),
             backups,
             chosen: methods
                 .iter()

@@ -9,29 +9,29 @@ use wa_common::assistant::{BackupCronJob, Retention};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 
+use crate::access::{AccessArgs, Method};
 use crate::files::{self, FileKind, KeptAs};
-use crate::reach::{Method, ReachArgs};
 use crate::volume::ClosedVolume;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    reach: ReachArgs,
+    access: AccessArgs,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let volume = ClosedVolume::find(context, &args.reach).await?;
-    let volume = volume.open(context, &args.reach).await?;
-    let cron_job = volume.survey.cron_job.as_ref();
+    let volume = ClosedVolume::find(context, &args.access).await?;
+    let volume = volume.open(context, &args.access).await?;
+    let cron_job = volume.discovery.cron_job.as_ref();
     let retention = cron_job.and_then(BackupCronJob::retention);
-    let mut entries = volume.reached.guard(volume.files()).await?;
+    let mut entries = volume.access.guard(volume.files()).await?;
     entries.sort_by(|a, b| {
         let newest_first = b.version.modified.cmp(&a.version.modified);
         newest_first.then_with(|| b.name.cmp(&a.name))
     });
     let listing = Listing {
-        claim: volume.survey.claim_name(),
-        via: volume.reached.via,
+        claim: volume.discovery.claim_name(),
+        via: volume.access.via,
         files: entries
             .into_iter()
             .map(|entry| File::of(entry, retention))

@@ -12,10 +12,10 @@ use serde::Serialize;
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::report::{Event, Share, Styles, bytes, count, printable};
 
+use crate::access::{AccessArgs, Method};
 use crate::fallback;
 use crate::fetch::{Fetch, FetchArgs, Pulled};
 use crate::files::{self, FileKind};
-use crate::reach::{Method, ReachArgs};
 use crate::selection::{self, SelectionArgs};
 use crate::volume::{ClosedVolume, OpenVolume};
 
@@ -36,12 +36,12 @@ pub(super) struct Args {
     dry_run: Option<DryRun>,
 
     #[command(flatten)]
-    reach: ReachArgs,
+    access: AccessArgs,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let target = Target::look(&args.to)?;
-    let volume = ClosedVolume::find(context, &args.reach).await?;
+    let volume = ClosedVolume::find(context, &args.access).await?;
     if args.dry_run.is_some_and(DryRun::is_on) {
         context.print(&Intention {
             via: volume.plan.method(),
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         })?;
         return Ok(Exit::Done);
     }
-    let volume = volume.open(context, &args.reach).await?;
+    let volume = volume.open(context, &args.access).await?;
     let files = volume.files().await?;
     let candidates = if args.selection.is_by_name() {
         files.clone()
@@ -75,7 +75,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         if args.selection.is_latest() && failures.iter().any(is_of_a_broken_dump) {
             // The first is the one that is broken.
             let older = all.get(1..).unwrap_or_default();
-            fallback::tell(context, &volume, older, &args.reach, &args.to).await;
+            fallback::tell(context, &volume, older, &args.access, &args.to).await;
         }
         let not_judged = sets.iter().any(Pulled::is_not_judged);
         if !sets.is_empty() {
@@ -88,7 +88,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             Exit::Done
         })
     };
-    volume.reached.guard(work).await
+    volume.access.guard(work).await
 }
 
 fn is_of_a_broken_dump(failure: &anyhow::Error) -> bool {
@@ -98,7 +98,7 @@ fn is_of_a_broken_dump(failure: &anyhow::Error) -> bool {
 
 /// Without the dumps that a running backup may still write to; one that is named is fetched all the same.
 fn finished(files: &[Entry], volume: &OpenVolume, context: &Context) -> anyhow::Result<Vec<Entry>> {
-    let began = volume.survey.backup_running_since();
+    let began = volume.discovery.backup_running_since();
     let is_dump = |file: &&Entry| FileKind::of(file) == FileKind::Dump;
     let (being_written, finished): (Vec<&Entry>, Vec<&Entry>) = files
         .iter()

@@ -23,9 +23,9 @@ const READ_WRITE_ONCE: &str = "ReadWriteOnce";
 const SEVERAL_NODES: [&str; 2] = ["ReadWriteMany", "ReadOnlyMany"];
 const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
 
-/// Everything that is known before the volume is reached.
+/// What the cluster tells of the volume, before any of its files is read.
 #[derive(Debug)]
-pub(crate) struct Survey {
+pub(crate) struct Discovery {
     pub(crate) instance: Instance,
     pub(crate) claim: PersistentVolumeClaim,
     /// The bound volume; `None` where the claim is not bound or the user may not look.
@@ -39,9 +39,9 @@ pub(crate) struct Survey {
     pub(crate) cron_job: Option<BackupCronJob>,
 }
 
-impl Survey {
+impl Discovery {
     /// Looks at the claim named, or at the instance's backup claim.
-    pub(crate) async fn take(
+    pub(crate) async fn discover(
         cluster: &Cluster,
         instance: Option<&str>,
         claim: Option<&str>,

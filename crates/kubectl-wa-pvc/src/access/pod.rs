@@ -6,8 +6,8 @@ use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
 
 use super::obstacles::Obstacles;
+use crate::discovery::{Discovery, Mount, Place};
 use crate::permissions::{missing_permissions, to_exec};
-use crate::survey::{Mount, Place, Survey};
 
 /// The container to run commands in.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl fmt::Display for PodPlan {
 
 pub(super) async fn plan(
     cluster: &Cluster,
-    survey: &Survey,
+    discovery: &Discovery,
     asked_for: bool,
 ) -> Result<Result<PodPlan, Obstacles>, ClusterError> {
     // The pod of a Job goes away in the middle, when its backup is done, and so does the helper pod of another run.
@@ -37,9 +37,9 @@ pub(super) async fn plan(
             place: mount.place.clone().filter(|place| place.whole)?,
         })
     };
-    let found = survey.mounts.iter().filter(lasting).find_map(usable);
+    let found = discovery.mounts.iter().filter(lasting).find_map(usable);
     let Some(plan) = found else {
-        let mut pods: Vec<&str> = survey.mounts.iter().map(|mount| &*mount.pod).collect();
+        let mut pods: Vec<&str> = discovery.mounts.iter().map(|mount| &*mount.pod).collect();
         pods.dedup();
         return Ok(Err(Obstacles::from(if pods.is_empty() {
             "no running pod has the claim mounted".to_owned()

@@ -10,15 +10,15 @@ use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, Permission};
 use wa_common::report::elapsed;
 
-use super::args::ReachArgs;
+use super::args::AccessArgs;
 use super::obstacles::Obstacles;
 use crate::change::VolumeChange;
+use crate::discovery::Discovery;
 use crate::permissions::{missing_permissions, to_exec, to_record};
 use crate::portworx::{
     LABEL, NAMESPACES, PortworxMount, Pxctl, container_of, mark_of, node_of, path_of, ready_pods,
 };
 use crate::run::VolumeRun;
-use crate::survey::Survey;
 
 /// Portworx's CSI driver, and the provisioner that was built into Kubernetes.
 const PROVISIONERS: [&str; 2] = ["pxd.portworx.com", "kubernetes.io/portworx-volume"];
@@ -47,21 +47,21 @@ impl fmt::Display for PortworxPlan {
 
 pub(super) async fn plan(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> anyhow::Result<Result<PortworxPlan, Obstacles>> {
-    let provisioner = survey.provisioner().unwrap_or("unknown");
+    let provisioner = discovery.provisioner().unwrap_or("unknown");
     if !PROVISIONERS.contains(&provisioner) {
         return Ok(Err(Obstacles::from(format!(
             "the volume is not Portworx's (its provisioner is {provisioner})"
         ))));
     }
-    let Some(volume) = survey.volume_name() else {
+    let Some(volume) = discovery.volume_name() else {
         return Ok(Err(Obstacles::from(
             "the claim is not bound to a volume".to_owned(),
         )));
     };
-    let mut obstacles = in_use(survey, args);
+    let mut obstacles = in_use(discovery, args);
     obstacles.extend(missing_permissions(cluster, &to_record()).await?);
     match find_pod(cluster).await? {
         Err(reason) => obstacles.push(reason),
@@ -85,23 +85,23 @@ pub(super) async fn plan(
 }
 
 /// Who uses the volume now, or will within the window.
-fn in_use(survey: &Survey, args: &ReachArgs) -> Vec<String> {
+fn in_use(discovery: &Discovery, args: &AccessArgs) -> Vec<String> {
     let mut reasons = Vec::new();
-    for mount in &survey.mounts {
+    for mount in &discovery.mounts {
         reasons.push(format!("pod {} has the volume mounted", mount.pod));
     }
     // Of a pod with several mounts.
     reasons.dedup();
-    for job in survey.active_jobs() {
+    for job in discovery.active_jobs() {
         reasons.push(format!("backup job {job} is running"));
     }
-    if let Some(wait) = survey.next_backup_within(args.window.0) {
+    if let Some(wait) = discovery.next_backup_within(args.window.0) {
         reasons.push(format!(
             "a backup starts in {}; wait until it is over, or allow it with a smaller --window",
             elapsed(wait)
         ));
     }
-    if let Some(schedule) = survey
+    if let Some(schedule) = discovery
         .unreadable_schedule()
         .filter(|_| args.window.0.is_some())
     {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
 
-use super::args::ReachArgs;
+use super::args::AccessArgs;
 use super::obstacles::Obstacles;
+use crate::discovery::Discovery;
 use crate::helper::Helper;
 use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
 use crate::run::VolumeRun;
-use crate::survey::Survey;
 
 /// The pod to make.
 #[derive(Debug)]
@@ -34,24 +34,28 @@ impl fmt::Display for DebugPlan {
 
 pub(super) async fn plan(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> Result<Result<DebugPlan, Obstacles>, ClusterError> {
     let mut obstacles = Vec::new();
-    if !survey.can_be_mounted() {
+    if !discovery.can_be_mounted() {
         obstacles.push(format!(
             "claim {} is {}, so that no pod can mount it",
-            survey.claim_name(),
-            survey.phase()
+            discovery.claim_name(),
+            discovery.phase()
         ));
     }
-    if let Some(mount) = survey.mounts.first().filter(|_| survey.is_for_one_pod()) {
+    if let Some(mount) = discovery
+        .mounts
+        .first()
+        .filter(|_| discovery.is_for_one_pod())
+    {
         obstacles.push(format!(
             "the volume is for one pod at a time (ReadWriteOncePod), and pod {} has it",
             mount.pod
         ));
     }
-    let template = survey.template();
+    let template = discovery.template();
     if template.is_none() {
         obstacles.push(
             "there is neither a CronJob nor a finished pod of it to take image and account from"
@@ -63,8 +67,8 @@ pub(super) async fn plan(
     let Some(template) = template.filter(|_| obstacles.is_empty()) else {
         return Ok(Err(Obstacles::from(obstacles)));
     };
-    let helper = Helper::of(&template, &survey.claim_name(), args.image.as_deref());
-    let helper = helper.map(|helper| match survey.node_in_use() {
+    let helper = Helper::of(&template, &discovery.claim_name(), args.image.as_deref());
+    let helper = helper.map(|helper| match discovery.node_in_use() {
         Some(node) => helper.on_node(node),
         None => helper,
     });

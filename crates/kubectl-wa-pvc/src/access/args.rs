@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 use wa_common::cli::TimeLimit;
 
-/// How to reach the volume, and what to do it with.
+/// Which way to the volume, and with what.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ReachArgs {
+pub(crate) struct AccessArgs {
     /// Way to the files: auto, pod, debug, snapshot or portworx
     #[arg(
         long,
@@ -43,7 +43,7 @@ pub(crate) struct ReachArgs {
     pub(crate) timeout: TimeLimit,
 }
 
-impl ReachArgs {
+impl AccessArgs {
     pub(super) fn timeout(&self) -> Duration {
         self.timeout.0.unwrap_or(Duration::MAX)
     }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::args::ReachArgs;
+use super::args::AccessArgs;
+use crate::discovery::Discovery;
 use crate::driver::SNAPSHOT_GROUP;
 use crate::quantity::Quantity;
-use crate::survey::Survey;
 
 /// Where neither snapshot nor source tells a size.
 const DEFAULT_SIZE: &str = "1Gi";
@@ -21,14 +21,14 @@ pub(super) struct RestoredClaim {
 }
 
 impl RestoredClaim {
-    pub(super) fn like(survey: &Survey, args: &ReachArgs) -> Self {
-        let spec = survey.claim.spec.as_ref();
-        let own_class = || survey.class_name().map(str::to_owned);
+    pub(super) fn like(discovery: &Discovery, args: &AccessArgs) -> Self {
+        let spec = discovery.claim.spec.as_ref();
+        let own_class = || discovery.class_name().map(str::to_owned);
         Self {
             storage_class: args.storage_class.clone().or_else(own_class),
-            access_modes: survey.access_modes().to_vec(),
+            access_modes: discovery.access_modes().to_vec(),
             volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
-            capacity: survey.capacity().map(str::to_owned),
+            capacity: discovery.capacity().map(str::to_owned),
         }
     }
 

@@ -15,15 +15,15 @@ use tokio::time::{Instant, sleep};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
 use wa_common::report::{elapsed, printable};
 
-use super::args::ReachArgs;
+use super::args::AccessArgs;
 use super::obstacles::Obstacles;
 use super::restored::RestoredClaim;
 use crate::change::VolumeChange;
+use crate::discovery::{Discovery, if_allowed};
 use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
 use crate::helper::Helper;
 use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
 use crate::run::VolumeRun;
-use crate::survey::{Survey, if_allowed};
 
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 /// The policy of classes whose snapshots and volumes outlive the objects that stand for them.
@@ -59,37 +59,37 @@ impl fmt::Display for SnapshotPlan {
 
 pub(super) async fn plan(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> Result<Result<SnapshotPlan, Obstacles>, ClusterError> {
     let mut obstacles = Vec::new();
-    if !survey.is_bound() {
+    if !discovery.is_bound() {
         obstacles.push(format!(
             "claim {} is {}, so that there is nothing to take a snapshot of",
-            survey.claim_name(),
-            survey.phase()
+            discovery.claim_name(),
+            discovery.phase()
         ));
     }
-    if survey.is_csi() == Some(false) {
+    if discovery.is_csi() == Some(false) {
         obstacles
             .push("the volume is not a CSI driver's, and only those make snapshots".to_owned());
     }
-    let class = match snapshot_class(cluster, survey, args).await? {
+    let class = match snapshot_class(cluster, discovery, args).await? {
         Ok(class) => Some(class),
         Err(reason) => {
             obstacles.push(reason);
             None
         }
     };
-    obstacles.extend(storage_class_obstacle(cluster, survey, args).await?);
+    obstacles.extend(storage_class_obstacle(cluster, discovery, args).await?);
     obstacles.extend(missing_permissions(cluster, &needed()).await?);
     let helper =
-        helper(survey, args).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
+        helper(discovery, args).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
     Ok(match (class, helper) {
         (Some(snapshot_class), Ok(helper)) if obstacles.is_empty() => Ok(SnapshotPlan {
-            claim: survey.claim_name(),
+            claim: discovery.claim_name(),
             snapshot_class,
-            restored: RestoredClaim::like(survey, args),
+            restored: RestoredClaim::like(discovery, args),
             helper,
         }),
         _ => Err(Obstacles::from(obstacles)),
@@ -111,9 +111,9 @@ fn needed() -> Vec<Permission> {
 }
 
 /// A pod for the claim that is made from the snapshot; it may run on any node.
-fn helper(survey: &Survey, args: &ReachArgs) -> Result<Helper, Obstacles> {
-    let claim = survey.claim_name();
-    let helper = match (survey.template(), args.image.as_deref()) {
+fn helper(discovery: &Discovery, args: &AccessArgs) -> Result<Helper, Obstacles> {
+    let claim = discovery.claim_name();
+    let helper = match (discovery.template(), args.image.as_deref()) {
         (Some(template), image) => Helper::of(&template, &claim, image),
         (None, Some(image)) => Helper::bare(&claim, image),
         (None, None) => Err(
@@ -128,13 +128,13 @@ fn helper(survey: &Survey, args: &ReachArgs) -> Result<Helper, Obstacles> {
 /// the reason why there is none.
 async fn snapshot_class(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> Result<Result<String, String>, ClusterError> {
     let named = args.snapshot_class.as_deref();
     Ok(
         match cluster.list_custom(&volume_snapshot_classes(), true).await {
-            Ok(classes) => choose_class(&classes, named, survey.provisioner()),
+            Ok(classes) => choose_class(&classes, named, discovery.provisioner()),
             Err(error) if error.code() == Some(404) => {
                 Err("the cluster has no VolumeSnapshots".to_owned())
             }
@@ -189,18 +189,18 @@ fn choose_class(
 /// What speaks against the class of the claim that is to be made.
 async fn storage_class_obstacle(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> Result<Option<String>, ClusterError> {
     let class = match &args.storage_class {
         Some(name) => if_allowed(cluster.find_global(name).await)?,
-        None if survey.class_name().is_none() => {
+        None if discovery.class_name().is_none() => {
             return Ok(Some(
                 "the claim has no storage class, which a claim made from the snapshot needs; name one with --storage-class"
                     .to_owned(),
             ));
         }
-        None => survey.class.clone(),
+        None => discovery.class.clone(),
     };
     let retains =
         class.filter(|class: &StorageClass| class.reclaim_policy.as_deref() == Some(RETAIN));

@@ -19,9 +19,9 @@ use kube_transfer::PodContainer;
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
 
+use crate::discovery::Discovery;
 use crate::run::VolumeRun;
-use crate::survey::Survey;
-pub(crate) use args::{Method, ReachArgs, Via};
+pub(crate) use args::{AccessArgs, Method, Via};
 use debug::DebugPlan;
 use obstacles::Obstacles;
 use portworx::PortworxPlan;
@@ -55,7 +55,7 @@ impl fmt::Display for Plan {
 }
 
 /// Where the files of the volume can be read now.
-pub(crate) struct Reached {
+pub(crate) struct Access {
     pub(crate) via: Method,
     pub(crate) target: PodContainer,
     pub(crate) directory: String,
@@ -63,8 +63,8 @@ pub(crate) struct Reached {
     run: Option<VolumeRun>,
 }
 
-impl Reached {
-    /// Does `work` with the files, as long as what was made to reach them is this command's own.
+impl Access {
+    /// Does `work` with the files, as long as what was made for access to them is this command's own.
     pub(crate) async fn guard<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
@@ -91,8 +91,8 @@ impl Plan {
         &self,
         context: &Context,
         cluster: &Cluster,
-        args: &ReachArgs,
-    ) -> anyhow::Result<Reached> {
+        args: &AccessArgs,
+    ) -> anyhow::Result<Access> {
         let timeout = args.timeout();
         if !matches!(self, Self::Pod(_)) {
             // Nothing is made that could then not be used.
@@ -114,7 +114,7 @@ impl Plan {
                 (plan.open(&run).await?, Some(run))
             }
         };
-        Ok(Reached {
+        Ok(Access {
             via: self.method(),
             target,
             directory,
@@ -126,30 +126,30 @@ impl Plan {
 /// Looks at every way that `--via` allows.
 pub(crate) async fn assess_all(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> anyhow::Result<Vec<Assessment>> {
     let assessments = args.via.methods().iter();
-    try_join_all(assessments.map(|method| assess(*method, cluster, survey, args))).await
+    try_join_all(assessments.map(|method| assess(*method, cluster, discovery, args))).await
 }
 
 async fn assess(
     method: Method,
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> anyhow::Result<Assessment> {
     let plan = match method {
-        Method::Pod => pod::plan(cluster, survey, args.via == Via::Pod)
+        Method::Pod => pod::plan(cluster, discovery, args.via == Via::Pod)
             .await?
             .map(Plan::Pod),
-        Method::Debug => debug::plan(cluster, survey, args)
+        Method::Debug => debug::plan(cluster, discovery, args)
             .await?
             .map(|plan| Plan::Debug(Box::new(plan))),
-        Method::Snapshot => snapshot::plan(cluster, survey, args)
+        Method::Snapshot => snapshot::plan(cluster, discovery, args)
             .await?
             .map(|plan| Plan::Snapshot(Box::new(plan))),
-        Method::Portworx => portworx::plan(cluster, survey, args)
+        Method::Portworx => portworx::plan(cluster, discovery, args)
             .await?
             .map(Plan::Portworx),
     };
@@ -160,12 +160,12 @@ async fn assess(
 /// privileged pod.
 pub(crate) async fn choose(
     cluster: &Cluster,
-    survey: &Survey,
-    args: &ReachArgs,
+    discovery: &Discovery,
+    args: &AccessArgs,
 ) -> anyhow::Result<Plan> {
     let mut reasons = String::new();
     for method in args.via.methods() {
-        match assess(*method, cluster, survey, args).await?.plan {
+        match assess(*method, cluster, discovery, args).await?.plan {
             Ok(plan) => return Ok(plan),
             Err(obstacles) => {
                 let name = method.name();
