@@ -3,10 +3,12 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`cli`] | flags every plugin has, output formats, exit codes, the one `main` |
-//! | [`cluster`] | the Kubernetes API: a connection from kubectl's flags, reads with a deadline, permissions |
-//! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database, its key in a backup set |
 //! | [`run`] | changes that are recorded before they are made, and undone however the command ends |
+//! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database, its key in a backup set |
+//! | [`cluster`] | the Kubernetes API: a connection from kubectl's flags, reads with a deadline, permissions |
 //! | [`report`] | events of running work, and what shows them |
+//!
+//! Each uses only those below it; `run` and `assistant` stand side by side.
 //!
 //! Work emits [`report::Event`]s and returns values; only [`cli`] and [`report`] write to the terminal.
 
