@@ -415,7 +415,7 @@ impl Backup<'_> {
     fn say_arrived(&self, size: u64, sha256: &str) {
         self.step(
             DUMP_FILE,
-            format!("{}, SHA-256 {sha256}, as counted in the pod", bytes(size)),
+            format!("{}, SHA-256 {sha256}, as computed in the pod", bytes(size)),
         );
     }
 

@@ -301,7 +301,7 @@ resources! {
         .cluster_scoped().only(&["create"]);
     /// policy/v1 PodDisruptionBudget.
     DISRUPTION_BUDGETS = Resource { subresources: &[STATUS], has_generation: true, ..Resource::new("policy", "v1",
-        ("poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget"), &[]) };
+        ("poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget"), &["pdb"]) };
     /// rbac.authorization.k8s.io/v1 ClusterRoleBinding.
     CLUSTER_ROLE_BINDINGS = Resource::new("rbac.authorization.k8s.io", "v1", ("clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding"), &[])
         .cluster_scoped();
