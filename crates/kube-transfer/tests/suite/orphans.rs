@@ -110,8 +110,8 @@ async fn nothing_is_left_when_the_client_goes_while_the_command_is_silent() {
     }
 }
 
-/// A container whose seconds are short.
-fn hasty_pod(shell: &[String]) -> (crate::support::Tools, Pod) {
+/// A container in which a pause of the scripts, of five or two seconds, takes so many.
+fn pod_with_pauses_of(pause: &str, shell: &[String]) -> (crate::support::Tools, Pod) {
     let tools = tools(&[
         "sh",
         "tee",
@@ -123,7 +123,7 @@ fn hasty_pod(shell: &[String]) -> (crate::support::Tools, Pod) {
         "sleep",
     ]);
     let tools = tools.expect("installed");
-    tools.replace("sleep", "#!/bin/sh\nexec /bin/sleep 0.0$1\n");
+    tools.replace("sleep", &format!("#!/bin/sh\nexec /bin/sleep {pause}\n"));
     // Found before the container has programs of its own.
     let (program, words) = shell.split_first().expect("a program");
     let shell = [format!("/bin/{program}")].into_iter();
@@ -138,7 +138,7 @@ fn hasty_pod(shell: &[String]) -> (crate::support::Tools, Pod) {
 async fn a_client_that_is_not_heard_of_any_more_is_taken_for_gone() {
     let volume = volume();
     for shell in shells() {
-        let (_tools, pod) = hasty_pod(&shell);
+        let (_tools, pod) = pod_with_pauses_of("0.05", &shell);
         let pod = Pod {
             fault: Fault::Freeze(100_000),
             ..pod
@@ -158,7 +158,7 @@ async fn a_client_that_is_not_heard_of_any_more_is_taken_for_gone() {
 async fn a_client_that_was_only_asleep_learns_that_its_command_was_ended() {
     for shell in shells() {
         // This side's signs of life are far too rare for it.
-        let (_tools, pod) = hasty_pod(&shell);
+        let (_tools, pod) = pod_with_pauses_of("0.05", &shell);
         let command = RemoteCommand::new("cat").arg("/dev/zero");
         let error = fetch(pod.clone(), &command, &TransferOptions::default())
             .await
@@ -169,6 +169,18 @@ async fn a_client_that_was_only_asleep_learns_that_its_command_was_ended() {
         );
         pod.node.is_clean().await;
     }
+}
+
+#[tokio::test]
+async fn a_silent_command_is_left_at_work_as_long_as_the_client_is_heard_of() {
+    let shell = shells().remove(0);
+    // Ten pauses without a sign of life, which comes every five seconds, would end it.
+    let (_tools, pod) = pod_with_pauses_of("1.2", &shell);
+    let command = RemoteCommand::new("/bin/sleep").arg("16");
+    fetch(pod.clone(), &command, &TransferOptions::default())
+        .await
+        .expect("success");
+    pod.node.is_clean().await;
 }
 
 /// Sends the shell of a running command a signal after a while.
