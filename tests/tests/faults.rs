@@ -173,14 +173,11 @@ fn a_slow_connection_is_only_slow() {
 fn a_pod_that_is_deleted_in_the_middle_of_the_dump_is_no_backup() {
     // Its own cluster: the database does not survive this.
     let world = World::start(wa_sandbox::world::Profile::default());
-    world.fault(
-        dump_requests(),
-        None,
-        Effect::DeletePodAfter { bytes: 50_000 },
-    );
-    // The server waits for its clients before it ends: the dump must not be done by then.
-    let bytes_per_second = dump_bytes(&world) / 60;
+    // The dump must not be done before the pod is gone.
+    let bytes_per_second = dump_bytes(&world) / 20;
     world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
+    let deleted = Effect::DeletePodAfter { bytes: 50_000 };
+    world.fault(dump_requests(), None, deleted);
     must_fail_here(&world, &["--retries", "0"]);
 }
 
