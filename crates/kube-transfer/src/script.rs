@@ -9,7 +9,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 const BOOTSTRAP: &str = include_str!("bootstrap.sh");
-const SUPERVISE: &str = include_str!("supervise.sh");
+const SUPERVISE: &str = concat!(include_str!("supervise.sh"), include_str!("find_sum.sh"));
 
 /// A script that serves a client until that is content, or gone.
 #[derive(Debug, Clone, Copy)]

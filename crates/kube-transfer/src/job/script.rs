@@ -3,7 +3,7 @@
 use crate::script::without_comments;
 
 /// What all of them begin with.
-const COMMON: &str = include_str!("job.sh");
+const COMMON: &str = concat!(include_str!("../find_sum.sh"), include_str!("job.sh"));
 const START: &str = include_str!("start.sh");
 const WRAPPER: &str = include_str!("wrapper.sh");
 

@@ -8,14 +8,7 @@ if [ -L "$1" ] || { [ -e "$1" ] && [ ! -f "$1" ]; }; then exit 254; fi
     echo 'No such file or directory' >&2
     exit 1
 }
-# openssl first: it uses the CPU's SHA instructions, which most builds of sha256sum do not.
-if openssl version >/dev/null 2>&1; then
-    sum='openssl dgst -sha256 -r'
-elif command -v sha256sum >/dev/null; then
-    sum=sha256sum
-else
-    exit 127
-fi
+find_sum || exit 127
 if [ "$2" = whole ]; then
     exec $sum <"$1"
 else

@@ -17,7 +17,7 @@ use crate::{
     secret::Secret,
 };
 
-const SCRIPT: &str = include_str!("hash.sh");
+const SCRIPT: &str = concat!(include_str!("../../find_sum.sh"), include_str!("hash.sh"));
 /// The exit code of the scripts for what is not a regular file.
 pub(super) const NOT_A_FILE: i32 = 254;
 
