@@ -430,7 +430,7 @@ async fn versions(
     let mut printed = Vec::new();
     for command in &commands {
         let answer = cluster
-            .ask(&pod.container(), command)
+            .run_idempotent(&pod.container(), command)
             .await
             .with_context(|| {
                 format!(

@@ -53,7 +53,7 @@ async fn answer(
     target: &PodContainer,
     command: RemoteCommand,
 ) -> Option<String> {
-    let captured = cluster.ask(target, &command).await.ok()?;
+    let captured = cluster.run_idempotent(target, &command).await.ok()?;
     let text = String::from_utf8_lossy(&captured.stdout);
     let text: String = text.trim().chars().take(SHOWN).collect();
     (!text.is_empty()).then(|| printable(&text).into_owned())

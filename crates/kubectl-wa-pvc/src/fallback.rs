@@ -68,7 +68,7 @@ async fn begins_as_dump(volume: &OpenVolume, dump: &Entry) -> bool {
         .arg(&length)
         .arg("--")
         .arg(&file.path);
-    let read = volume.cluster.ask(&file.target, &head).await;
+    let read = volume.cluster.run_idempotent(&file.target, &head).await;
     read.is_ok_and(|read| read.stdout == MAGIC)
 }
 

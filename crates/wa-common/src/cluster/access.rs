@@ -98,7 +98,7 @@ impl Cluster {
         };
         // A review is created but nothing is stored: it may be repeated like a read.
         let answer = self
-            .read(&format!("review access: {permission}"), || async {
+            .send_idempotent(&format!("review access: {permission}"), || async {
                 api.create(&PostParams::default(), &review).await
             })
             .await?;

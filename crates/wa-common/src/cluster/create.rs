@@ -24,7 +24,7 @@ impl Cluster {
         match created {
             Err(error) if outcome_unknown(&error) => {
                 let found = self
-                    .read(&format!("get {name}"), || api.get_opt(&name))
+                    .send_idempotent(&format!("get {name}"), || api.get_opt(&name))
                     .await;
                 found.ok().flatten().ok_or(error)
             }

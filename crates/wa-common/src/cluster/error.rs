@@ -235,7 +235,7 @@ pub enum ClusterError {
 
 impl ClusterError {
     /// Turns kube's error about a request for `what` into one a user can act on.
-    pub fn of(error: kube::Error, server: &str, what: &str) -> Self {
+    pub fn from_kube(error: kube::Error, server: &str, what: &str) -> Self {
         let server = server.to_owned();
         match error {
             kube::Error::Api(status) if status.code == 401 => Self::Unauthorized { server },
@@ -249,13 +249,13 @@ impl ClusterError {
                 why: credential_problem(&error),
             },
             error @ (kube::Error::HyperError(_) | kube::Error::Service(_)) => {
-                Self::of_connection(&error, server)
+                Self::from_connection(&error, server)
             }
             source => Self::Setup { server, source },
         }
     }
 
-    fn of_connection(error: &kube::Error, server: String) -> Self {
+    fn from_connection(error: &kube::Error, server: String) -> Self {
         let found = causes(error).find_map(|cause| cause.downcast_ref::<CredentialsError>());
         if let Some(error) = found {
             let why = printable_lines(&error.to_string());

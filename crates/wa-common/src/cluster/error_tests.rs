@@ -9,7 +9,7 @@ fn api(code: u16, reason: &str, message: &str) -> ClusterError {
         message: message.to_owned(),
         ..Status::default()
     };
-    ClusterError::of(
+    ClusterError::from_kube(
         kube::Error::Api(Box::new(status)),
         "https://api.example:6443",
         "list pods",
@@ -35,7 +35,7 @@ fn an_expired_token_says_to_log_in_again() {
 }
 
 fn connection(error: impl Into<Box<dyn Error + Send + Sync>>) -> ClusterError {
-    ClusterError::of(
+    ClusterError::from_kube(
         kube::Error::Service(error.into()),
         "https://api",
         "list pods",
@@ -84,7 +84,7 @@ fn what_a_front_answers_is_explained() {
 fn an_address_without_tls_is_told_when_it_does_not_answer() {
     let refused =
         || kube::Error::Service(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
-    let text = |server| ClusterError::of(refused(), server, "get version").to_string();
+    let text = |server| ClusterError::from_kube(refused(), server, "get version").to_string();
     assert!(text("http://127.0.0.1:6443").contains("write https://"));
     assert!(!text("https://127.0.0.1:6443").contains("write https://"));
 }

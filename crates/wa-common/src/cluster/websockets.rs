@@ -38,7 +38,9 @@ impl Cluster {
         let running = ListParams::default()
             .fields("status.phase=Running")
             .limit(PODS);
-        let pods = self.read("list pods", || api.list(&running)).await?;
+        let pods = self
+            .send_idempotent("list pods", || api.list(&running))
+            .await?;
         let container = |pod: &Pod| {
             let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
             let runs = statuses.iter().find(|one| {

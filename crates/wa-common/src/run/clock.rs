@@ -18,7 +18,7 @@ impl ServerClock {
     /// own has to do.
     pub(super) async fn read(cluster: &Cluster) -> Result<Self, ClusterError> {
         let answer = cluster
-            .read("get /version", || {
+            .send_idempotent("get /version", || {
                 let mut request = Request::new(Body::empty());
                 *request.uri_mut() = http::Uri::from_static("/version");
                 cluster.client().send(request)

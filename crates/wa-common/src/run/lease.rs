@@ -209,7 +209,7 @@ impl<C: Change> StoredLease<C> {
                 resource_version: current.resource_version(),
             });
             let api = api(cluster);
-            let deleted = cluster.read(&what, || async {
+            let deleted = cluster.send_idempotent(&what, || async {
                 api.delete(&self.name(), &parameters).await.map(drop)
             });
             match deleted.await {
@@ -273,7 +273,7 @@ async fn replace(cluster: &Cluster, object: Lease) -> Result<Option<Lease>, RunE
     let api = api(cluster);
     let parameters = PostParams::default();
     let replaced = cluster
-        .read(&what, || api.replace(&name, &parameters, &object))
+        .send_idempotent(&what, || api.replace(&name, &parameters, &object))
         .await;
     match replaced {
         Ok(object) => Ok(Some(object)),

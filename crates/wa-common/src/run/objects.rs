@@ -137,7 +137,7 @@ impl Undoing<'_> {
     {
         let started = Instant::now();
         let looking = format!("get {what}");
-        let look = || self.cluster.read(&looking, || api.get_opt(name));
+        let look = || self.cluster.send_idempotent(&looking, || api.get_opt(name));
         let Some(object) = look().await? else {
             return Ok(());
         };
@@ -154,7 +154,7 @@ impl Undoing<'_> {
         });
         let deleted = self
             .cluster
-            .read(&format!("delete {what}"), || async {
+            .send_idempotent(&format!("delete {what}"), || async {
                 api.delete(name, &parameters).await.map(drop)
             })
             .await;
