@@ -87,12 +87,12 @@ impl Change for VolumeChange {
         driver + GONE_WITHIN + REQUESTS
     }
 
-    fn by_hand(&self, namespace: &str, run: &str) -> String {
+    fn manual_commands(&self, namespace: &str, run: &str) -> String {
         if !self.is_of(run) {
             return format!("kubectl get lease {run} -n {namespace} -o yaml");
         }
         match self {
-            Self::Portworx(mount) => mount.by_hand(),
+            Self::Portworx(mount) => mount.manual_commands(),
             Self::Pod { name } => format!("kubectl delete pod {name} -n {namespace}"),
             Self::Claim { name } => format!("kubectl delete pvc {name} -n {namespace}"),
             Self::Snapshot { name } => {
@@ -121,12 +121,12 @@ mod tests {
 
     #[test]
     fn no_command_is_made_of_what_no_run_of_this_plugin_wrote() {
-        let by_hand = |change: VolumeChange| change.by_hand("cpd", "wa-pvc-1");
+        let manual_commands = |change: VolumeChange| change.manual_commands("cpd", "wa-pvc-1");
         let pod = |name: &str| VolumeChange::Pod {
             name: name.to_owned(),
         };
         assert_eq!(
-            by_hand(pod("wa-pvc-1-helper")),
+            manual_commands(pod("wa-pvc-1-helper")),
             "kubectl delete pod wa-pvc-1-helper -n cpd"
         );
         let look = "kubectl get lease wa-pvc-1 -n cpd -o yaml";
@@ -138,10 +138,10 @@ mod tests {
             "wa-pvc-1/x",
             "",
         ] {
-            assert_eq!(by_hand(pod(name)), look, "{name:?}");
+            assert_eq!(manual_commands(pod(name)), look, "{name:?}");
         }
-        for mount in PortworxMount::made_up() {
-            assert_eq!(by_hand(VolumeChange::Portworx(mount)), look);
+        for mount in PortworxMount::forged() {
+            assert_eq!(manual_commands(VolumeChange::Portworx(mount)), look);
         }
     }
 }

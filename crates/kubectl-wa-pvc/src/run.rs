@@ -31,7 +31,7 @@ impl VolumeRun {
     ) -> Result<Self, RunError> {
         Ok(Self {
             run: Run::begin(
-                &context.endings,
+                &context.exit_hooks,
                 &context.reporter,
                 cluster,
                 PLUGIN,

@@ -84,7 +84,7 @@ async fn undo(
     cluster: &Cluster,
 ) -> anyhow::Result<()> {
     let run = found
-        .take_over(&context.endings, &context.reporter, cluster)
+        .take_over(&context.exit_hooks, &context.reporter, cluster)
         .await?;
     Ok(run.finish().await?)
 }

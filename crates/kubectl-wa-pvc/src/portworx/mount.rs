@@ -146,7 +146,7 @@ impl PortworxMount {
 
     /// What somebody may write into the record of `wa-pvc-1`.
     #[cfg(test)]
-    pub(crate) fn made_up() -> [Self; 5] {
+    pub(crate) fn forged() -> [Self; 5] {
         let with = |change: fn(&mut Self)| {
             let mut mount = Self::example();
             change(&mut mount);
@@ -162,7 +162,7 @@ impl PortworxMount {
     }
 
     /// What a person types to do the same.
-    pub(crate) fn by_hand(&self) -> String {
+    pub(crate) fn manual_commands(&self) -> String {
         let Self {
             namespace,
             pod,
@@ -207,7 +207,7 @@ mod tests {
         let mount = PortworxMount::example();
         assert!(mount.is_of("wa-pvc-1"));
         assert!(!mount.is_of("wa-pvc-2"));
-        for mount in PortworxMount::made_up() {
+        for mount in PortworxMount::forged() {
             assert!(!mount.is_of("wa-pvc-1"), "{mount:?}");
         }
     }

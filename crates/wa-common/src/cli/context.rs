@@ -10,7 +10,7 @@ use super::output::as_it_is;
 use super::{GlobalArgs, Render};
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable};
-use crate::run::{Endings, LeftBehind};
+use crate::run::{ExitHooks, LeftBehind};
 
 /// What a command runs with.
 pub struct Context {
@@ -19,7 +19,7 @@ pub struct Context {
     /// Who is told of the steps.
     pub reporter: Arc<dyn Reporter>,
     /// What is done when the command has ended, in whatever way.
-    pub endings: Endings,
+    pub exit_hooks: ExitHooks,
     styles: Styles,
     program: String,
 }
@@ -36,7 +36,7 @@ impl Context {
         Self {
             styles: Styles::for_stream(global.color, &stdout()),
             reporter,
-            endings: Endings::default(),
+            exit_hooks: ExitHooks::default(),
             program,
             global,
         }

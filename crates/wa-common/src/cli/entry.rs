@@ -27,7 +27,7 @@ pub trait Plugin: Parser + Send + 'static {
 
     /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what
     /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is added to
-    /// [`Context::endings`].
+    /// [`Context::exit_hooks`].
     fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
 }
 

@@ -19,7 +19,7 @@ use super::panics::{panicked, panics};
 use super::signals::Signals;
 use super::{Context, Exit, Plugin};
 use crate::report::{Event, Reporter};
-use crate::run::{Endings, LeftBehind};
+use crate::run::{ExitHooks, LeftBehind};
 
 /// Signals this soon after the first belong to it: a shell, a supervisor and the kernel may each send their own.
 const SAME_WISH: Duration = Duration::from_secs(1);
@@ -55,14 +55,14 @@ pub(super) fn run<P: Plugin>(plugin: P, context: Context) -> Ended {
 
 async fn supervise<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<Ended> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let endings = context.endings.clone();
+    let exit_hooks = context.exit_hooks.clone();
     let reporter = Arc::clone(&context.reporter);
     let mut work = Work::start(plugin, context).context("cannot start a thread")?;
     let mut interrupted = None;
     let outcome = tokio::select! {
         outcome = work.ended() => Some(outcome),
         name = signals.next() => {
-            interrupted = Some(say_interrupted(&*reporter, name, &endings));
+            interrupted = Some(say_interrupted(&*reporter, name, &exit_hooks));
             None
         }
         () = panicked() => None,
@@ -73,13 +73,20 @@ async fn supervise<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<End
             Some(outcome) => Some(outcome),
             None => work.stop().await,
         };
-        let left = endings.run().await;
+        let left = exit_hooks.run().await;
         match outcome {
             Some(outcome) => (Some(outcome), left),
             None => (timeout(REMOVES_WITHIN, work.ended()).await.ok(), left),
         }
     };
-    let ended = until_given_up(ending, &mut signals, &mut interrupted, &*reporter, &endings).await;
+    let ended = until_given_up(
+        ending,
+        &mut signals,
+        &mut interrupted,
+        &*reporter,
+        &exit_hooks,
+    )
+    .await;
     let (outcome, left) = match ended {
         Some((outcome, left)) => {
             if outcome.is_none() {
@@ -89,7 +96,7 @@ async fn supervise<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<End
             }
             (outcome, left)
         }
-        None => (None, endings.left()),
+        None => (None, exit_hooks.left()),
     };
     let outcome = match outcome {
         // It was done before the signal could stop it.
@@ -113,7 +120,7 @@ async fn until_given_up<T>(
     signals: &mut Signals,
     interrupted: &mut Option<Instant>,
     reporter: &dyn Reporter,
-    endings: &Endings,
+    exit_hooks: &ExitHooks,
 ) -> Option<T> {
     let mut ending = std::pin::pin!(ending);
     loop {
@@ -122,19 +129,19 @@ async fn until_given_up<T>(
             name = signals.next() => name,
         };
         match interrupted {
-            None => *interrupted = Some(say_interrupted(reporter, name, endings)),
+            None => *interrupted = Some(say_interrupted(reporter, name, exit_hooks)),
             Some(first) if first.elapsed() < SAME_WISH => {}
             Some(_) => return None,
         }
     }
 }
 
-fn say_interrupted(reporter: &dyn Reporter, by: &'static str, endings: &Endings) -> Instant {
+fn say_interrupted(reporter: &dyn Reporter, by: &'static str, exit_hooks: &ExitHooks) -> Instant {
     // Takes the progress bar away.
     reporter.report(&Event::TransferEnded);
     reporter.report(&Event::Interrupted {
         by,
-        undoing: !endings.is_empty(),
+        undoing: !exit_hooks.is_empty(),
     });
     Instant::now()
 }
@@ -202,7 +209,7 @@ mod tests {
     use super::*;
     use crate::cli::GlobalArgs;
     use crate::cluster::fake_api::Told;
-    use crate::run::AtEnd;
+    use crate::run::ExitHook;
 
     /// Signals meet the whole process: one test at a time.
     static ALONE: Mutex<()> = Mutex::new(());
@@ -227,7 +234,7 @@ mod tests {
         }
     }
 
-    impl AtEnd for Unfinished {
+    impl ExitHook for Unfinished {
         fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
             Box::pin(async {
                 let mut seen = signal(SignalKind::hangup()).unwrap();
@@ -250,14 +257,14 @@ mod tests {
 
     #[tokio::main(flavor = "current_thread")]
     async fn ended(unfinished: Unfinished, mut interrupted: Option<Instant>) -> Vec<LeftBehind> {
-        let endings = Endings::default();
-        endings.add(Arc::new(unfinished));
+        let exit_hooks = ExitHooks::default();
+        exit_hooks.add(Arc::new(unfinished));
         let mut signals = Signals::listen().unwrap();
         let told = Told::default();
-        let ending = endings.run();
-        until_given_up(ending, &mut signals, &mut interrupted, &told, &endings)
+        let ending = exit_hooks.run();
+        until_given_up(ending, &mut signals, &mut interrupted, &told, &exit_hooks)
             .await
-            .unwrap_or_else(|| endings.left())
+            .unwrap_or_else(|| exit_hooks.left())
     }
 
     #[test]
@@ -284,7 +291,7 @@ mod tests {
     /// Done at the end: lets go whoever holds the other end.
     struct LetGo(PathBuf);
 
-    impl AtEnd for LetGo {
+    impl ExitHook for LetGo {
         fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
             Box::pin(async {
                 let mut pipe = OpenOptions::new().write(true).open(&self.0).unwrap();
@@ -317,7 +324,7 @@ mod tests {
 
         async fn run(self, context: Context) -> anyhow::Result<Exit> {
             if self.interrupt {
-                context.endings.add(Arc::new(LetGo(self.pipe.clone())));
+                context.exit_hooks.add(Arc::new(LetGo(self.pipe.clone())));
                 thread::spawn(|| kill_process(getpid(), Signal::TERM));
                 let text = std::io::read_to_string(File::open(&self.pipe)?)?;
                 // Only what is done at the end has written it.

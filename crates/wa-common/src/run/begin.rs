@@ -11,7 +11,7 @@ use super::lease::{RunLease, StoredLease};
 use super::undo::lease_leftover;
 use super::undoing::Waiting;
 use super::{
-    AtEnd, Change, Endings, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name,
+    Change, ExitHook, ExitHooks, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name,
 };
 use crate::cluster::Cluster;
 use crate::report::Reporter;
@@ -30,9 +30,9 @@ type Creating<C> = JoinHandle<Result<StoredLease<C>, RunError>>;
 
 impl<C: Change> Run<C> {
     /// Begins a run of `plugin` (`wa-pvc`): creates its Lease, keeps it renewed, and has `main` undo its changes when
-    /// the command ends, as one of its `endings`. `purpose` is shown to others who find the run.
+    /// the command ends, as one of its `exit_hooks`. `purpose` is shown to others who find the run.
     pub async fn begin(
-        endings: &Endings,
+        exit_hooks: &ExitHooks,
         reporter: &Arc<dyn Reporter>,
         cluster: &Cluster,
         plugin: &'static str,
@@ -53,11 +53,11 @@ impl<C: Change> Run<C> {
             name,
             creating: Mutex::new(Some(creating)),
         });
-        endings.add(Arc::clone(&beginning) as Arc<dyn AtEnd>);
+        exit_hooks.add(Arc::clone(&beginning) as Arc<dyn ExitHook>);
         let stored = beginning.created().await?;
         // Nothing is awaited between here and the registration, which an interruption could come between.
         let run = Self::hold(cluster, reporter, clock, plugin, stored);
-        endings.add(Arc::clone(&run) as Arc<dyn AtEnd>);
+        exit_hooks.add(Arc::clone(&run) as Arc<dyn ExitHook>);
         Ok(run)
     }
 
@@ -140,7 +140,7 @@ impl<C: Change> Beginning<C> {
     }
 }
 
-impl<C: Change> AtEnd for Beginning<C> {
+impl<C: Change> ExitHook for Beginning<C> {
     fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
         Box::pin(async {
             if self.creating.lock().await.is_none() {

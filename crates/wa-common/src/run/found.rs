@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 
 use super::clock::ServerClock;
 use super::lease::StoredLease;
-use super::{Change, Endings, Holder, MANAGED_BY_LABEL, Run, RunError, VALID_FOR, managed_by};
+use super::{Change, ExitHooks, Holder, MANAGED_BY_LABEL, Run, RunError, VALID_FOR, managed_by};
 use crate::cluster::Cluster;
 use crate::report::Reporter;
 
@@ -95,7 +95,7 @@ impl<C: Change> Found<C> {
     /// called. Refused where the run lives, also when it turns out to only now.
     pub async fn take_over(
         self,
-        endings: &Endings,
+        exit_hooks: &ExitHooks,
         reporter: &Arc<dyn Reporter>,
         cluster: &Cluster,
     ) -> Result<Arc<Run<C>>, RunError> {
@@ -103,7 +103,7 @@ impl<C: Change> Found<C> {
             return Err(RunError::owned(self.name, self.holder.as_ref()));
         }
         let run = Run::adopt(cluster, reporter, self.plugin, &self.stored).await?;
-        endings.add(Arc::clone(&run) as Arc<_>);
+        exit_hooks.add(Arc::clone(&run) as Arc<_>);
         Ok(run)
     }
 }

@@ -12,8 +12,8 @@
 
 mod begin;
 mod clock;
-mod ending;
 mod error;
+mod exit_hooks;
 mod found;
 mod holder;
 mod lease;
@@ -40,8 +40,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-pub use ending::{AtEnd, Endings};
 pub use error::{LeftBehind, Loss, RunError};
+pub use exit_hooks::{ExitHook, ExitHooks};
 pub use found::{Found, RunState};
 pub use holder::Holder;
 pub use objects::DeletionError;
@@ -85,7 +85,7 @@ pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
 
     /// The commands with which a person undoes it for the run called `run` in `namespace`, should [`Change::undo`] fail.
     /// They are copied into a shell: nothing that others could have put into the record may come with them unchecked.
-    fn by_hand(&self, namespace: &str, run: &str) -> String;
+    fn manual_commands(&self, namespace: &str, run: &str) -> String;
 }
 
 /// A change that the API server knows of before it is made.
@@ -304,7 +304,7 @@ impl<C> Drop for Run<C> {
     }
 }
 
-impl<C: Change> AtEnd for Run<C> {
+impl<C: Change> ExitHook for Run<C> {
     fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
         Box::pin(self.finish())
     }

@@ -28,7 +28,7 @@ impl Change for Made {
         Ok(undoing.delete::<ConfigMap>(&self.0, LIMIT).await?)
     }
 
-    fn by_hand(&self, namespace: &str, _run: &str) -> String {
+    fn manual_commands(&self, namespace: &str, _run: &str) -> String {
         format!("kubectl delete configmap {} -n {namespace}", self.0)
     }
 }
@@ -36,7 +36,7 @@ impl Change for Made {
 pub(super) struct World {
     pub(super) api: FakeApi,
     cluster: Cluster,
-    endings: Endings,
+    exit_hooks: ExitHooks,
     told: Arc<Told>,
 }
 
@@ -46,7 +46,7 @@ impl World {
         Self {
             cluster: api.cluster(),
             api,
-            endings: Endings::default(),
+            exit_hooks: ExitHooks::default(),
             told: Arc::default(),
         }
     }
@@ -57,7 +57,7 @@ impl World {
 
     pub(super) async fn begin(&self) -> Arc<Run<Made>> {
         Run::begin(
-            &self.endings,
+            &self.exit_hooks,
             &self.reporter(),
             &self.cluster,
             PLUGIN,
@@ -396,7 +396,7 @@ async fn the_run_of_a_dead_process_is_found_and_undone() {
     assert_eq!(found.purpose, "a test");
     assert_eq!(found.changes, [Made(run.name("a"))]);
     let taken = found
-        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .take_over(&world.exit_hooks, &world.reporter(), &world.cluster)
         .await
         .unwrap();
     taken.finish().await.unwrap();
@@ -412,7 +412,7 @@ async fn a_run_that_lives_elsewhere_is_left_alone_whatever_this_machines_clock_s
     let found = world.others().await.pop().unwrap().unwrap();
     assert!(matches!(found.state, RunState::Alive { .. }));
     let refused = found
-        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .take_over(&world.exit_hooks, &world.reporter(), &world.cluster)
         .await;
     assert!(refused.unwrap_err().to_string().contains("@elsewhere"));
 
@@ -429,7 +429,7 @@ async fn a_run_that_shows_life_while_it_is_taken_over_is_left_alone() {
     let found = world.others().await.pop().unwrap().unwrap();
     world.change_lease(&run, |_| ());
     let refused = found
-        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .take_over(&world.exit_hooks, &world.reporter(), &world.cluster)
         .await;
     assert!(matches!(refused.unwrap_err(), RunError::Owned { .. }));
 }
@@ -442,7 +442,7 @@ async fn who_was_faster_to_take_over_a_run_is_named() {
     let found = world.others().await.pop().unwrap().unwrap();
     world.change_lease(&run, hold_by(&Holder::elsewhere()));
     let refused = found
-        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .take_over(&world.exit_hooks, &world.reporter(), &world.cluster)
         .await;
     assert!(refused.unwrap_err().to_string().contains("@elsewhere"));
 }
@@ -479,7 +479,7 @@ async fn a_run_that_may_not_begin_leaves_nothing_to_undo() {
         .intercept(|method, _, _| (method == Method::POST).then_some(StatusCode::FORBIDDEN));
     let reporter = world.reporter();
     let begun = Run::<Made>::begin(
-        &world.endings,
+        &world.exit_hooks,
         &reporter,
         &world.cluster,
         PLUGIN,
@@ -487,7 +487,7 @@ async fn a_run_that_may_not_begin_leaves_nothing_to_undo() {
     )
     .await;
     assert!(matches!(begun.unwrap_err(), RunError::Cluster { .. }));
-    assert_eq!(world.endings.run().await, []);
+    assert_eq!(world.exit_hooks.run().await, []);
 }
 
 #[tokio::test]
@@ -495,20 +495,20 @@ async fn a_command_that_is_interrupted_while_its_run_begins_leaves_no_lease() {
     let world = World::new();
     let reporter = world.reporter();
     let begin = Run::<Made>::begin(
-        &world.endings,
+        &world.exit_hooks,
         &reporter,
         &world.cluster,
         PLUGIN,
         String::new(),
     );
     let mut begin = Box::pin(begin);
-    while world.endings.is_empty() {
+    while world.exit_hooks.is_empty() {
         // Polled until the Lease is being created, and no further.
         assert!(futures::poll!(begin.as_mut()).is_pending());
         tokio::task::yield_now().await;
     }
     drop(begin);
-    assert_eq!(world.endings.run().await, []);
+    assert_eq!(world.exit_hooks.run().await, []);
     assert_eq!(world.api.names("leases"), [""; 0]);
 }
 
@@ -518,6 +518,6 @@ async fn what_a_command_did_not_finish_is_undone_at_its_end() {
     let run = world.begin().await;
     world.make(&run, "a").await;
     drop(run);
-    assert_eq!(world.endings.run().await, []);
+    assert_eq!(world.exit_hooks.run().await, []);
     assert_eq!(world.api.state().objects.len(), 0);
 }

@@ -96,7 +96,7 @@ impl<C: Change> Run<C> {
         Leftover {
             what: change.describe(),
             why: why.to_owned(),
-            by_hand: change.by_hand(self.cluster.namespace(), &self.mark.run),
+            by_hand: change.manual_commands(self.cluster.namespace(), &self.mark.run),
         }
     }
 

@@ -31,7 +31,7 @@ async fn what_stays_names_its_finalizer_and_is_finished_by_a_later_run() {
     world.api.state().objects.remove(&path);
     let found = world.others().await.remove(0).unwrap();
     let later = found
-        .take_over(&world.endings, &world.reporter(), &world.cluster)
+        .take_over(&world.exit_hooks, &world.reporter(), &world.cluster)
         .await;
     later.unwrap().finish().await.unwrap();
     assert_eq!(world.api.names("leases"), Vec::<String>::new());

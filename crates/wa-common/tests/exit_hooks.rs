@@ -21,7 +21,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
 use wa_common::cli::{Context, Exit, GlobalArgs, Plugin};
 use wa_common::report::{Event, Leftover};
-use wa_common::run::{AtEnd, LeftBehind};
+use wa_common::run::{ExitHook, LeftBehind};
 
 const AS_PLUGIN: &str = "PLUGIN";
 const SECRET: &str = "hunter2";
@@ -58,7 +58,7 @@ impl Plugin for Ends {
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
-        context.endings.add(Arc::new(Undo {
+        context.exit_hooks.add(Arc::new(Undo {
             how: self.how,
             undone: self.undone.clone(),
         }));
@@ -93,7 +93,7 @@ struct Undo {
     undone: Option<PathBuf>,
 }
 
-impl AtEnd for Undo {
+impl ExitHook for Undo {
     fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>> {
         Box::pin(async {
             assert!(self.how != How::PanicInUndoing, "the undoing broke");
@@ -214,7 +214,7 @@ fn a_panic_anywhere_is_an_error_and_what_was_changed_is_undone() {
     for (how, said, place) in [
         ("panic", "the plugin \\u{1b}[2J broke", "command"),
         ("panic-in-task", "the task broke", "main"),
-        ("panic-in-thread", "the thread broke", "endings.rs:"),
+        ("panic-in-thread", "the thread broke", "exit_hooks.rs:"),
     ] {
         let ended = Ended::with(&[how]);
         let stderr = ended.stderr();

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::LeftBehind;
 
 /// Something that must be done when the command has ended, well or badly or by a signal.
-pub trait AtEnd: Send + Sync {
+pub trait ExitHook: Send + Sync {
     /// Does it. May be dropped in the middle when the user gives up waiting.
     fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>>;
 
@@ -19,12 +19,12 @@ pub trait AtEnd: Send + Sync {
 
 /// Everything that is to be done when the command has ended; a clone is the same list.
 #[derive(Clone, Default)]
-pub struct Endings(Arc<Mutex<Vec<Arc<dyn AtEnd>>>>);
+pub struct ExitHooks(Arc<Mutex<Vec<Arc<dyn ExitHook>>>>);
 
-impl Endings {
-    /// Has `ending` done when the command has ended, in whatever way; the last one added first.
-    pub fn add(&self, ending: Arc<dyn AtEnd>) {
-        self.lock().push(ending);
+impl ExitHooks {
+    /// Has `hook` run when the command has ended, in whatever way; the last one added first.
+    pub fn add(&self, hook: Arc<dyn ExitHook>) {
+        self.lock().push(hook);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -34,25 +34,25 @@ impl Endings {
     /// Does everything, what was registered last first, and returns what could not be done.
     pub(crate) async fn run(&self) -> Vec<LeftBehind> {
         let mut left = Vec::new();
-        for ending in self.last_first() {
+        for hook in self.last_first() {
             // One that breaks down must not keep the others from being done.
-            let ended = AssertUnwindSafe(ending.end()).catch_unwind().await;
-            left.extend(ended.map_or_else(|_| ending.left(), Result::err));
+            let ended = AssertUnwindSafe(hook.end()).catch_unwind().await;
+            left.extend(ended.map_or_else(|_| hook.left(), Result::err));
         }
         left
     }
 
     /// What would stay behind if nothing more was done.
     pub(crate) fn left(&self) -> Vec<LeftBehind> {
-        let endings = self.last_first();
-        endings.iter().filter_map(|ending| ending.left()).collect()
+        let hooks = self.last_first();
+        hooks.iter().filter_map(|hook| hook.left()).collect()
     }
 
-    fn last_first(&self) -> Vec<Arc<dyn AtEnd>> {
+    fn last_first(&self) -> Vec<Arc<dyn ExitHook>> {
         self.lock().iter().rev().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn AtEnd>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn ExitHook>>> {
         // A list is whole whatever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
