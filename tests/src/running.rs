@@ -1,12 +1,13 @@
 //! A command that is met in the middle of its work.
 
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 use wa_sandbox::faults::{Effect, Matcher};
 
-use crate::{Outcome, World, start, wait_until};
+use crate::{Outcome, World, wait_until};
 
 /// A request by which a command is known to have come so far: its method, and a part of path and query.
 pub type Request = (&'static str, &'static str);
@@ -18,6 +19,8 @@ pub const FETCH: &str = "kube-transfer-ranges";
 pub struct Running<'a> {
     world: &'a World,
     child: Option<Child>,
+    /// Its standard error, which a test reads while it runs.
+    stderr: NamedTempFile,
     /// How many requests there were before it.
     before: usize,
 }
@@ -26,9 +29,18 @@ impl World {
     /// Starts `kubectl wa-pvc` with these arguments, in `directory`.
     pub fn start_pvc(&self, directory: &Path, arguments: &[&str]) -> Running<'_> {
         let before = self.sandbox().requests().len();
+        let stderr = NamedTempFile::new().unwrap();
+        let child = self
+            .pvc_command(directory, arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr.reopen().unwrap())
+            .spawn()
+            .unwrap();
         Running {
             world: self,
-            child: Some(start(&mut self.pvc_command(directory, arguments))),
+            child: Some(child),
+            stderr,
             before,
         }
     }
@@ -76,17 +88,45 @@ impl Running<'_> {
     /// Returns when it has sent such a request; fails the test when it ends without.
     #[track_caller]
     pub fn until(&mut self, request: Request) {
-        wait_until(&format!("it sends {request:?}"), || {
-            let child = self.child.as_mut().unwrap();
-            let has_ended = child.try_wait().unwrap().is_some();
-            let has_sent = self.has_sent(request);
-            if has_ended && !has_sent {
-                let child = self.child.take().unwrap();
-                let outcome: Outcome = child.wait_with_output().unwrap().into();
-                panic!("it ended before {request:?}: {outcome:?}");
-            }
-            has_sent
+        self.wait(&format!("it sends {request:?}"), |running| {
+            running.has_sent(request)
         });
+    }
+
+    /// Returns when it has said such a thing on standard error; fails the test when it ends without.
+    #[track_caller]
+    pub fn until_said(&mut self, part: &str) {
+        self.wait(&format!("it says {part:?}"), |running| {
+            running.said().contains(part)
+        });
+    }
+
+    #[track_caller]
+    fn wait(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+        wait_until(what, || {
+            let has_ended = self.child.as_mut().unwrap().try_wait().unwrap().is_some();
+            let holds = condition(self);
+            assert!(
+                holds || !has_ended,
+                "it ended before {what}: {:?}",
+                self.outcome()
+            );
+            holds
+        });
+    }
+
+    fn said(&self) -> String {
+        let said = std::fs::read(self.stderr.path()).unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let child = self.child.take().unwrap();
+        let ended: Outcome = child.wait_with_output().unwrap().into();
+        Outcome {
+            stderr: self.said(),
+            ..ended
+        }
     }
 
     /// Sends it a signal, unless it has ended meanwhile.
@@ -100,8 +140,7 @@ impl Running<'_> {
 
     /// Waits for its end.
     pub fn end(mut self) -> Outcome {
-        let child = self.child.take().unwrap();
-        child.wait_with_output().unwrap().into()
+        self.outcome()
     }
 }
 

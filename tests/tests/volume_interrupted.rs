@@ -377,10 +377,9 @@ fn a_cluster_that_lets_nobody_in_at_the_end_is_told_with_every_command() {
 fn a_cluster_that_is_away_for_a_while_at_the_end_is_waited_for() {
     let world = World::shared();
     let scratch = world.scratch();
-    let running = fetching(&world, &scratch);
+    let mut running = fetching(&world, &scratch);
     world.fault(Matcher::default(), None, Effect::RefuseConnections);
-    // Longer than the fetch takes to fail, and the undoing to find out too.
-    std::thread::sleep(Duration::from_secs(8));
+    running.until_said("the API server cannot be reached; trying again");
     world.sandbox().faults().clear();
     let outcome = running
         .end()
