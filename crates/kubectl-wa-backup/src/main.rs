@@ -1,11 +1,6 @@
 //! `kubectl wa-backup`: verified backups of Watson Assistant's store database.
 
 mod commands;
-mod dump;
-mod judged;
-mod key_file;
-mod preflight;
-mod silence;
 
 use std::process::ExitCode;
 

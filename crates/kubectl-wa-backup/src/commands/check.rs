@@ -7,7 +7,7 @@ use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, printable};
 
-use crate::preflight::{self, Check, CheckResult};
+use store_backup::preflight::{self, Check, CheckResult};
 
 #[derive(Serialize)]
 struct Report {

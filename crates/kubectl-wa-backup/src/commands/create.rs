@@ -24,11 +24,11 @@ use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
 
-use crate::dump::{self, DumpSink, Received};
-use crate::judged::{Judged, judged};
-use crate::key_file::KeyFile;
-use crate::preflight::{self, Ready};
-use crate::silence::SilenceWatch;
+use store_backup::dump::{self, DumpSink, Received};
+use store_backup::judged::{Judged, judged};
+use store_backup::key_file::KeyFile;
+use store_backup::preflight::{self, Ready};
+use store_backup::silence::SilenceWatch;
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";

@@ -10,9 +10,9 @@ use wa_common::cli::{Context, Exit, Render};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
-use crate::access::{self, Access, AccessArgs, Assessment, Method, Plan};
-use crate::discovery::{Discovery, Mount};
-use crate::volume::warn_of_leftovers;
+use backup_volume::access::{self, Access, AccessArgs, Assessment, Method, Plan};
+use backup_volume::discovery::{Discovery, Mount};
+use backup_volume::volume::warn_of_leftovers;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -9,9 +9,9 @@ use wa_common::assistant::{BackupCronJob, Retention};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 
-use crate::access::{AccessArgs, Method};
-use crate::files::{self, FileKind, KeptAs};
-use crate::volume::ClosedVolume;
+use backup_volume::access::{AccessArgs, Method};
+use backup_volume::files::{self, FileKind, KeptAs};
+use backup_volume::volume::ClosedVolume;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::bail;
-use backup_set::{Target, VerificationFailed};
+use backup_set::{Target, ToolRecord, VerificationFailed};
 use kube_transfer::file::Entry;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::report::{Event, Share, Styles, bytes, count, printable};
 
-use crate::access::{AccessArgs, Method};
-use crate::fallback;
-use crate::fetch::{Fetch, FetchArgs, Pulled};
-use crate::files::{self, FileKind};
-use crate::selection::{self, SelectionArgs};
-use crate::volume::{ClosedVolume, OpenVolume};
+use backup_volume::access::{AccessArgs, Method};
+use backup_volume::fallback;
+use backup_volume::fetch::{Fetch, FetchArgs, Pulled};
+use backup_volume::files::{self, FileKind};
+use backup_volume::selection::{self, SelectionArgs};
+use backup_volume::volume::{ClosedVolume, OpenVolume};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -138,6 +138,10 @@ fn fetches<'a>(
             volume,
             to: &args.to,
             args: &args.fetch,
+            tool: ToolRecord {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
             dump,
             key: files::key_of(dump, files),
             keys_are_kept,

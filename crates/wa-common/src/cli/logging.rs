@@ -38,7 +38,7 @@ fn log_filter(verbosity: u8) -> EnvFilter {
     // either, whose buffers hold tokens.
     // `kubectl_wa` is how the name of every plugin begins.
     EnvFilter::new(format!(
-        "off,wa_common={ours},kube_transfer={ours},kubectl_wa={ours}"
+        "off,wa_common={ours},kube_transfer={ours},store_backup={ours},backup_volume={ours},kubectl_wa={ours}"
     ))
 }
 

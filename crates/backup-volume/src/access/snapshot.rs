@@ -1,0 +1,358 @@
+//! Through a snapshot of the volume: a VolumeSnapshot, a claim made from it, and a helper pod on that claim. The volume
+//! itself is not touched, whoever uses it.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::bail;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt as _;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube_transfer::PodContainer;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::report::{elapsed, printable};
+
+use super::args::AccessArgs;
+use super::obstacles::Obstacles;
+use super::restored::RestoredClaim;
+use crate::change::VolumeChange;
+use crate::discovery::{Discovery, if_allowed};
+use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
+use crate::helper::Helper;
+use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
+use crate::run::VolumeRun;
+
+const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
+/// The policy of classes whose snapshots and volumes outlive the objects that stand for them.
+const RETAIN: &str = "Retain";
+/// An error that a snapshot shows for this long is not one that passes.
+const ERROR_GRACE: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+fn volume_snapshot_classes() -> ApiResource {
+    let kind = GroupVersionKind::gvk(SNAPSHOT_GROUP, "v1", "VolumeSnapshotClass");
+    ApiResource::from_gvk_with_plural(&kind, "volumesnapshotclasses")
+}
+
+/// The snapshot, the claim and the pod to make.
+#[derive(Debug)]
+pub struct SnapshotPlan {
+    claim: String,
+    snapshot_class: String,
+    /// What the claim made from the snapshot takes over from the one that was snapshotted.
+    restored: RestoredClaim,
+    helper: Helper,
+}
+
+impl fmt::Display for SnapshotPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "snapshot of {} with class {}, a claim from it, and a helper pod",
+            self.claim, self.snapshot_class
+        )
+    }
+}
+
+pub(super) async fn plan(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    args: &AccessArgs,
+) -> Result<Result<SnapshotPlan, Obstacles>, ClusterError> {
+    let mut obstacles = Vec::new();
+    if !discovery.is_bound() {
+        obstacles.push(format!(
+            "claim {} is {}, so that there is nothing to take a snapshot of",
+            discovery.claim_name(),
+            discovery.phase()
+        ));
+    }
+    if discovery.is_csi() == Some(false) {
+        obstacles
+            .push("the volume is not a CSI driver's, and only those make snapshots".to_owned());
+    }
+    let class = match snapshot_class(cluster, discovery, args).await? {
+        Ok(class) => Some(class),
+        Err(reason) => {
+            obstacles.push(reason);
+            None
+        }
+    };
+    obstacles.extend(storage_class_obstacle(cluster, discovery, args).await?);
+    obstacles.extend(missing_permissions(cluster, &needed()).await?);
+    let helper =
+        helper(discovery, args).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
+    Ok(match (class, helper) {
+        (Some(snapshot_class), Ok(helper)) if obstacles.is_empty() => Ok(SnapshotPlan {
+            claim: discovery.claim_name(),
+            snapshot_class,
+            restored: RestoredClaim::like(discovery, args),
+            helper,
+        }),
+        _ => Err(Obstacles::from(obstacles)),
+    })
+}
+
+fn needed() -> Vec<Permission> {
+    let verbs = ["create", "get", "delete"];
+    let snapshots = verbs.map(|verb| Permission::new(verb, SNAPSHOT_GROUP, "volumesnapshots"));
+    let claims = verbs.map(|verb| Permission::new(verb, "", "persistentvolumeclaims"));
+    [
+        snapshots.to_vec(),
+        claims.to_vec(),
+        to_exec(),
+        to_record(),
+        to_make_pods(),
+    ]
+    .concat()
+}
+
+/// A pod for the claim that is made from the snapshot; it may run on any node.
+fn helper(discovery: &Discovery, args: &AccessArgs) -> Result<Helper, Obstacles> {
+    let claim = discovery.claim_name();
+    let helper = match (discovery.template(), args.image.as_deref()) {
+        (Some(template), image) => Helper::of(&template, &claim, image),
+        (None, Some(image)) => Helper::bare(&claim, image),
+        (None, None) => Err(
+            "there is neither a CronJob nor a finished pod of it to take an image from; name one with --image"
+                .to_owned(),
+        ),
+    };
+    helper.map_err(Obstacles::from)
+}
+
+/// The class named, else the one of the volume's driver; the default class where there are several. The inner error is
+/// the reason why there is none.
+async fn snapshot_class(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    args: &AccessArgs,
+) -> Result<Result<String, String>, ClusterError> {
+    let named = args.snapshot_class.as_deref();
+    Ok(
+        match cluster.list_custom(&volume_snapshot_classes(), true).await {
+            Ok(classes) => choose_class(&classes, named, discovery.provisioner()),
+            Err(error) if error.code() == Some(404) => {
+                Err("the cluster has no VolumeSnapshots".to_owned())
+            }
+            Err(error) if error.code() == Some(403) => named.map(str::to_owned).ok_or_else(|| {
+                "you may not list volumesnapshotclasses; name one with --snapshot-class".to_owned()
+            }),
+            Err(error) => return Err(error),
+        },
+    )
+}
+
+fn choose_class(
+    classes: &[DynamicObject],
+    named: Option<&str>,
+    driver: Option<&str>,
+) -> Result<String, String> {
+    let candidates: Vec<&DynamicObject> = match (named, driver) {
+        (Some(name), _) => {
+            let class = classes.iter().find(|class| class.name_any() == name);
+            vec![class.ok_or_else(|| format!("there is no VolumeSnapshotClass {name}"))?]
+        }
+        (None, Some(driver)) => classes
+            .iter()
+            .filter(|class| class.data["driver"] == driver)
+            .collect(),
+        (None, None) => {
+            return Err(
+                "the driver of the volume is not known; name a class with --snapshot-class"
+                    .to_owned(),
+            );
+        }
+    };
+    let first = candidates.first().ok_or_else(|| {
+        let driver = driver.unwrap_or_default();
+        format!("there is no VolumeSnapshotClass for the volume's driver {driver}")
+    })?;
+    let default = |class: &&&DynamicObject| {
+        class.annotations().get(DEFAULT_CLASS).map(String::as_str) == Some("true")
+    };
+    let mut ending = candidates
+        .iter()
+        .filter(|class| class.data["deletionPolicy"] != RETAIN);
+    let chosen = ending.clone().find(default).or(ending.next());
+    chosen.map(|class| class.name_any()).ok_or_else(|| {
+        format!(
+            "VolumeSnapshotClass {} would leave the snapshot on the storage (deletionPolicy Retain); name one that deletes it with --snapshot-class",
+            first.name_any()
+        )
+    })
+}
+
+/// What speaks against the class of the claim that is to be made.
+async fn storage_class_obstacle(
+    cluster: &Cluster,
+    discovery: &Discovery,
+    args: &AccessArgs,
+) -> Result<Option<String>, ClusterError> {
+    let class = match &args.storage_class {
+        Some(name) => if_allowed(cluster.find_global(name).await)?,
+        None if discovery.class_name().is_none() => {
+            return Ok(Some(
+                "the claim has no storage class, which a claim made from the snapshot needs; name one with --storage-class"
+                    .to_owned(),
+            ));
+        }
+        None => discovery.class.clone(),
+    };
+    let retains =
+        class.filter(|class: &StorageClass| class.reclaim_policy.as_deref() == Some(RETAIN));
+    Ok(retains.map(|class| {
+        format!(
+            "StorageClass {} would leave the copied volume behind (reclaimPolicy Retain); name one that deletes it with --storage-class",
+            class.name_any()
+        )
+    }))
+}
+
+impl SnapshotPlan {
+    pub(super) async fn open(
+        &self,
+        run: &VolumeRun,
+        timeout: Duration,
+    ) -> anyhow::Result<(PodContainer, String)> {
+        let snapshot = self.take(run).await?;
+        let restore_size = run.guard(ready(run, &snapshot, timeout)).await?;
+        let claim = self
+            .restore(run, &snapshot, restore_size.as_deref())
+            .await?;
+        // The pod before the claim is bound: some classes bind a claim only for a pod.
+        self.helper
+            .clone()
+            .on_claim(&claim)
+            .start(run, timeout)
+            .await
+    }
+
+    async fn take(&self, run: &VolumeRun) -> anyhow::Result<String> {
+        let name = run.name("snapshot");
+        let object = json!({
+            "apiVersion": format!("{SNAPSHOT_GROUP}/v1"), "kind": "VolumeSnapshot",
+            "metadata": { "name": name },
+            "spec": {
+                "volumeSnapshotClassName": self.snapshot_class,
+                "source": { "persistentVolumeClaimName": self.claim },
+            },
+        });
+        run.create_custom(
+            VolumeChange::Snapshot { name: name.clone() },
+            &volume_snapshots(),
+            object,
+        )
+        .await?;
+        run.step("snapshot", format!("{name} of claim {}", self.claim));
+        Ok(name)
+    }
+
+    async fn restore(
+        &self,
+        run: &VolumeRun,
+        snapshot: &str,
+        restore_size: Option<&str>,
+    ) -> anyhow::Result<String> {
+        let name = run.name("restored");
+        let object = self.restored.object(&name, snapshot, restore_size);
+        let claim: PersistentVolumeClaim = serde_json::from_value(object)?;
+        run.create(VolumeChange::Claim { name: name.clone() }, claim)
+            .await?;
+        run.step("claim", format!("{name} from snapshot {snapshot}"));
+        Ok(name)
+    }
+}
+
+/// Waits until the snapshot can be restored from, and returns its size where it has one.
+async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result<Option<String>> {
+    let started = Instant::now();
+    let mut failing: Option<Instant> = None;
+    loop {
+        let snapshot = run.cluster().find_custom(&volume_snapshots(), name).await?;
+        let Some(snapshot) = snapshot else {
+            bail!("snapshot {name} is gone; somebody has deleted it");
+        };
+        if snapshot.metadata.deletion_timestamp.is_some() {
+            bail!("snapshot {name} is being deleted by somebody else; run the command again");
+        }
+        let status = &snapshot.data["status"];
+        if status["readyToUse"] == true {
+            return Ok(status["restoreSize"].as_str().map(str::to_owned));
+        }
+        let late = started.elapsed() >= timeout;
+        let error = status["error"]["message"].as_str();
+        if let Some(error) = error.filter(|error| is_lasting(error)) {
+            let since = failing.get_or_insert_with(Instant::now);
+            if late || since.elapsed() >= ERROR_GRACE {
+                bail!("snapshot {name} failed: {}", printable(error));
+            }
+        } else {
+            failing = None;
+        }
+        if late {
+            let said = error.map(|error| format!(" ({})", printable(error)));
+            bail!(
+                "snapshot {name} is not ready after {}{}; look at the snapshot controller and the driver, or give it longer with --timeout",
+                elapsed(timeout),
+                said.unwrap_or_default()
+            );
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn class(name: &str, policy: &str, annotations: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "metadata": { "name": name, "annotations": annotations },
+            "driver": "ceph", "deletionPolicy": policy,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_class_that_keeps_what_is_deleted_is_never_chosen() {
+        let default = json!({ DEFAULT_CLASS: "true" });
+        let classes = [
+            class("keeps", "Retain", &default),
+            class("first", "Delete", &json!({})),
+            class("default", "Delete", &default),
+        ];
+        let chosen = |named, classes| choose_class(classes, named, Some("ceph"));
+        assert_eq!(chosen(None, &classes[..]).unwrap(), "default");
+        assert_eq!(chosen(None, &classes[..2]).unwrap(), "first");
+        for (named, classes) in [(None, &classes[..1]), (Some("keeps"), &classes[..])] {
+            let reason = chosen(named, classes).unwrap_err();
+            assert!(
+                reason.contains("keeps would leave the snapshot"),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_not_there_is_told() {
+        let classes = [class("first", "Delete", &json!({}))];
+        for (named, driver, reason) in [
+            (
+                Some("second"),
+                Some("ceph"),
+                "no VolumeSnapshotClass second",
+            ),
+            (None, Some("ebs"), "for the volume's driver ebs"),
+            (None, None, "not known"),
+        ] {
+            let told = choose_class(&classes, named, driver).unwrap_err();
+            assert!(told.contains(reason), "{told}");
+        }
+    }
+}
