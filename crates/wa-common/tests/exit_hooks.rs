@@ -110,7 +110,7 @@ impl ExitHook for Undo {
     fn left(&self) -> Option<LeftBehind> {
         Some(LeftBehind {
             namespace: "cpd".to_owned(),
-            plugin: "wa-test".to_owned(),
+            advice: "run cleanup".to_owned(),
             leftovers: vec![Leftover {
                 what: "pod a".to_owned(),
                 why: "it is stubborn".to_owned(),

@@ -150,7 +150,7 @@ mod tests {
         let left = || {
             anyhow::Error::new(LeftBehind {
                 namespace: "cpd".to_owned(),
-                plugin: "wa-test".to_owned(),
+                advice: "run cleanup".to_owned(),
                 leftovers: Vec::new(),
             })
         };

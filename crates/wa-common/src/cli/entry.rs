@@ -204,7 +204,7 @@ mod tests {
     fn left_behind() -> LeftBehind {
         LeftBehind {
             namespace: "cpd".to_owned(),
-            plugin: "wa-test".to_owned(),
+            advice: "run cleanup".to_owned(),
             leftovers: vec![Leftover {
                 what: "pod a".to_owned(),
                 why: "it is stubborn".to_owned(),

@@ -228,7 +228,7 @@ mod tests {
         fn left_behind() -> LeftBehind {
             LeftBehind {
                 namespace: "cpd".to_owned(),
-                plugin: "wa-test".to_owned(),
+                advice: "run cleanup".to_owned(),
                 leftovers: Vec::new(),
             }
         }

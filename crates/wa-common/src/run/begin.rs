@@ -1,17 +1,20 @@
 //! Beginning a run in such a way that an interruption leaves no Lease behind.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use super::change::Mark;
 use super::clock::ServerClock;
-use super::lease::{RunLease, StoredLease};
+use super::held::HeldLease;
+use super::lease::{LeaseRecord, StoredLease};
+use super::recorded_run::Changes;
 use super::undo::lease_leftover;
 use super::undoing::Waiting;
 use super::{
-    Change, ExitHook, ExitHooks, Holder, LeftBehind, Mark, RENEW_WITHIN, Run, RunError, new_name,
+    Change, ExitHook, ExitHooks, Holder, LeftBehind, RENEW_WITHIN, Run, RunError, new_run_id,
 };
 use crate::cluster::Cluster;
 use crate::report::Reporter;
@@ -26,7 +29,7 @@ struct Beginning<C> {
     creating: Mutex<Option<Creating<C>>>,
 }
 
-type Creating<C> = JoinHandle<Result<StoredLease<C>, RunError>>;
+type Creating<C> = JoinHandle<Result<StoredLease<Changes<C>>, RunError>>;
 
 impl<C: Change> Run<C> {
     /// Begins a run of `plugin` (`wa-pvc`): creates its Lease, keeps it renewed, and has `main` undo its changes when
@@ -38,14 +41,17 @@ impl<C: Change> Run<C> {
         plugin: &'static str,
         purpose: String,
     ) -> Result<Arc<Self>, RunError> {
-        let name = new_name(plugin);
+        let name = new_run_id(plugin);
         let clock = ServerClock::read(cluster)
             .await
             .map_err(RunError::cluster("begin a run"))?;
         let creating = {
             let (cluster, name) = (cluster.clone(), name.clone());
-            let lease = RunLease::new(Holder::this_process(), purpose, clock.now());
-            tokio::spawn(async move { lease.create(&cluster, plugin, &name).await })
+            let none = Changes {
+                changes: Vec::new(),
+            };
+            let lease = LeaseRecord::new(Holder::this_process(), purpose, clock.now(), none);
+            tokio::spawn(async move { lease.create(&cluster, plugin, &name, &name).await })
         };
         let beginning = Arc::new(Beginning {
             cluster: cluster.clone(),
@@ -66,17 +72,14 @@ impl<C: Change> Run<C> {
         cluster: &Cluster,
         reporter: &Arc<dyn Reporter>,
         plugin: &'static str,
-        found: &StoredLease<C>,
+        found: &StoredLease<Changes<C>>,
     ) -> Result<Arc<Self>, RunError> {
         let clock = ServerClock::read(cluster)
             .await
             .map_err(RunError::cluster("take over a run"))?;
+        let next = found.lease.taken_over(Holder::this_process(), clock.now());
         let stored = found
-            .take_over(
-                &cluster.with_deadline(RENEW_WITHIN),
-                Holder::this_process(),
-                clock.now(),
-            )
+            .take_over(&cluster.with_deadline(RENEW_WITHIN), next)
             .await?;
         Ok(Self::hold(cluster, reporter, clock, plugin, stored))
     }
@@ -87,35 +90,28 @@ impl<C: Change> Run<C> {
         reporter: &Arc<dyn Reporter>,
         clock: ServerClock,
         plugin: &'static str,
-        stored: StoredLease<C>,
+        stored: StoredLease<Changes<C>>,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|run: &Weak<Self>| {
-            let renewing = tokio::spawn(Self::keep_renewed(run.clone()));
-            Self {
-                cluster: cluster.clone(),
-                leases: cluster.with_deadline(RENEW_WITHIN),
-                reporter: Arc::clone(reporter),
-                clock,
-                mark: Mark {
-                    plugin,
-                    run: stored.name(),
-                    owner: stored.owner_reference(),
-                },
-                pending: std::sync::Mutex::new(stored.lease.changes.clone()),
-                lease: Mutex::new(stored),
-                making: Arc::default(),
-                waiting: Waiting::default(),
-                lost: watch::Sender::new(None),
-                ended: Mutex::new(None),
-                renewing: renewing.abort_handle(),
-            }
+        Arc::new(Self {
+            cluster: cluster.clone(),
+            reporter: Arc::clone(reporter),
+            mark: Mark {
+                plugin,
+                run: stored.name(),
+                owner: Some(stored.owner_reference()),
+            },
+            pending: std::sync::Mutex::new(stored.lease.data.changes.clone()),
+            lease: HeldLease::hold(cluster, clock, stored),
+            making: Arc::default(),
+            waiting: Waiting::default(),
+            ended: Mutex::new(None),
         })
     }
 }
 
 impl<C: Change> Beginning<C> {
     /// Waits for the Lease. Safe to drop: the task goes on, and can be waited for again.
-    async fn created(&self) -> Result<StoredLease<C>, RunError> {
+    async fn created(&self) -> Result<StoredLease<Changes<C>>, RunError> {
         let mut creating = self.creating.lock().await;
         let answer = match creating.as_mut() {
             Some(task) => task.await.map_err(|error| error.to_string()),
@@ -132,11 +128,8 @@ impl<C: Change> Beginning<C> {
 
     fn left_behind(&self, why: &str) -> LeftBehind {
         let namespace = self.cluster.namespace();
-        LeftBehind {
-            namespace: namespace.to_owned(),
-            plugin: self.plugin.to_owned(),
-            leftovers: vec![lease_leftover(&self.name, namespace, why)],
-        }
+        let lease = lease_leftover(&self.name, namespace, why);
+        LeftBehind::to_clean_up(self.plugin, namespace, vec![lease])
     }
 }
 

@@ -91,18 +91,29 @@ impl RunError {
     }
 }
 
-/// Everything a command changed and could not undo.
+/// Everything a command changed and could not undo, or keeps to go on with.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct LeftBehind {
     /// The namespace it is in.
     pub namespace: String,
-    /// The plugin whose `cleanup` tries again, such as `wa-pvc`.
-    pub plugin: String,
     /// What is left, in the order in which it must be undone; never empty.
     pub leftovers: Vec<Leftover>,
+    /// What to do about it, a sentence with the command to type.
+    pub advice: String,
 }
 
 impl LeftBehind {
+    /// What `cleanup` of `plugin` tries again to undo.
+    pub fn to_clean_up(plugin: &str, namespace: &str, leftovers: Vec<Leftover>) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            leftovers,
+            advice: format!(
+                "try again with `kubectl {plugin} cleanup -n {namespace}`, or run the commands above"
+            ),
+        }
+    }
+
     /// What an error says is left, of all of its causes.
     pub(crate) fn leftovers_in(error: &anyhow::Error) -> Vec<Leftover> {
         let causes = error.chain();
@@ -127,10 +138,6 @@ impl fmt::Display for LeftBehind {
                 write!(f, "\n    {}", printable(line))?;
             }
         }
-        write!(
-            f,
-            "\ntry again with `kubectl {} cleanup -n {}`, or run the commands above",
-            self.plugin, self.namespace
-        )
+        write!(f, "\n{}", printable(&self.advice))
     }
 }

@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 
 use super::clock::ServerClock;
 use super::lease::StoredLease;
+use super::recorded_run::Changes;
 use super::{Change, ExitHooks, Holder, MANAGED_BY_LABEL, Run, RunError, VALID_FOR, managed_by};
 use crate::cluster::Cluster;
 use crate::report::Reporter;
@@ -29,7 +30,7 @@ pub struct Found<C> {
     /// Whether its holder still lives.
     pub state: RunState,
     plugin: &'static str,
-    stored: StoredLease<C>,
+    stored: StoredLease<Changes<C>>,
 }
 
 /// Whether the holder of a run lives.
@@ -67,7 +68,7 @@ impl<C: Change> Run<C> {
         let this_process = Holder::this_process();
         Ok(leases
             .into_iter()
-            .map(|lease| Found::of(lease, plugin, now))
+            .map(|lease| Found::from_lease(lease, plugin, now))
             .filter(
                 |found| !matches!(found, Ok(found) if found.holder.as_ref() == Some(&this_process)),
             )
@@ -76,8 +77,8 @@ impl<C: Change> Run<C> {
 }
 
 impl<C: Change> Found<C> {
-    fn of(object: Lease, plugin: &'static str, now: Timestamp) -> Result<Self, RunError> {
-        let stored = StoredLease::<C>::read(object)?;
+    fn from_lease(object: Lease, plugin: &'static str, now: Timestamp) -> Result<Self, RunError> {
+        let stored = StoredLease::<Changes<C>>::read(object)?;
         let lease = stored.lease.clone();
         Ok(Self {
             name: stored.name(),
@@ -85,7 +86,7 @@ impl<C: Change> Found<C> {
             holder: lease.holder,
             started: lease.started,
             purpose: lease.purpose,
-            changes: lease.changes,
+            changes: lease.data.changes,
             plugin,
             stored,
         })
@@ -109,7 +110,7 @@ impl<C: Change> Found<C> {
 }
 
 /// Whether the holder of a Lease that was `renewed` then lives `now`.
-fn judge(holder: Option<&Holder>, renewed: Timestamp, now: Timestamp) -> RunState {
+pub(super) fn judge(holder: Option<&Holder>, renewed: Timestamp, now: Timestamp) -> RunState {
     let unrenewed = Duration::try_from(now.duration_since(renewed)).unwrap_or_default();
     let dead = match holder.map(Holder::exists) {
         // Given up.

@@ -1,4 +1,4 @@
-//! The Lease of a run: what is in it, and how it is changed without overwriting somebody else's change.
+//! A Lease: who holds it, what is kept in it, and how it is changed without overwriting somebody else's change.
 
 use std::collections::BTreeMap;
 
@@ -9,62 +9,77 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Holder, Loss, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
+use super::{Data, Holder, Loss, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
 use crate::cluster::Cluster;
 
-/// The annotation that holds a [`Record`].
+/// The annotation that holds an [`Annotation`].
 const RECORD_ANNOTATION: &str = "kubectl-wa/record";
 /// How often a change of the Lease is tried again after somebody else's.
 const CONFLICTS: u32 = 5;
 
-/// What a Lease says of its run.
+/// What a Lease says.
 #[derive(Debug, Clone)]
-pub(super) struct RunLease<C> {
+pub(super) struct LeaseRecord<D> {
     /// `None` where its holder has given it up.
     pub(super) holder: Option<Holder>,
+    /// What it is held for.
     pub(super) purpose: String,
     pub(super) started: Timestamp,
     pub(super) renewed: Timestamp,
-    /// In the order they were made.
-    pub(super) changes: Vec<C>,
+    /// How often it has got another holder (`leaseTransitions`): no two of them have the same number.
+    pub(super) epoch: i32,
+    pub(super) data: D,
 }
 
 /// The content of the annotation.
 #[derive(Serialize, Deserialize)]
-struct Record<C> {
+struct Annotation<D> {
     holder: Option<Holder>,
     purpose: String,
-    changes: Vec<C>,
+    #[serde(flatten)]
+    data: D,
 }
 
 /// A Lease as the API server last returned it.
 #[derive(Debug, Clone)]
-pub(super) struct StoredLease<C> {
-    pub(super) lease: RunLease<C>,
+pub(super) struct StoredLease<D> {
+    pub(super) lease: LeaseRecord<D>,
     object: Lease,
 }
 
-impl<C: Change> RunLease<C> {
-    pub(super) fn new(holder: Holder, purpose: String, now: Timestamp) -> Self {
+impl<D: Data> LeaseRecord<D> {
+    pub(super) fn new(holder: Holder, purpose: String, now: Timestamp, data: D) -> Self {
         Self {
             holder: Some(holder),
             purpose,
             started: now,
             renewed: now,
-            changes: Vec::new(),
+            epoch: 0,
+            data,
         }
     }
 
-    /// Stores it as a new Lease called `name`.
+    /// The same with another holder.
+    pub(super) fn taken_over(&self, holder: Holder, now: Timestamp) -> Self {
+        Self {
+            holder: Some(holder),
+            renewed: now,
+            epoch: self.epoch.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// Stores it as a new Lease called `name`, of the run called `run`.
     pub(super) async fn create(
         self,
         cluster: &Cluster,
         plugin: &str,
         name: &str,
-    ) -> Result<StoredLease<C>, RunError> {
+        run: &str,
+    ) -> Result<StoredLease<D>, RunError> {
         let labels = [
             (MANAGED_BY_LABEL.to_owned(), managed_by(plugin)),
-            (RUN_LABEL.to_owned(), name.to_owned()),
+            (RUN_LABEL.to_owned(), run.to_owned()),
         ];
         let empty = Lease {
             metadata: ObjectMeta {
@@ -85,13 +100,18 @@ impl<C: Change> RunLease<C> {
         })
     }
 
+    /// Whether both are of one holder, who did not lose it in between.
+    fn is_same_holding(&self, other: &Self) -> bool {
+        (&self.holder, self.epoch) == (&other.holder, other.epoch)
+    }
+
     fn written_to(&self, mut object: Lease) -> Result<Lease, RunError> {
-        let record = Record {
+        let content = Annotation {
             holder: self.holder.clone(),
             purpose: self.purpose.clone(),
-            changes: self.changes.clone(),
+            data: self.data.clone(),
         };
-        let json = serde_json::to_string(&record).map_err(|error| RunError::Unreadable {
+        let json = serde_json::to_string(&content).map_err(|error| RunError::Unreadable {
             run: object.name_any(),
             why: error.to_string(),
         })?;
@@ -102,14 +122,15 @@ impl<C: Change> RunLease<C> {
             lease_duration_seconds: i32::try_from(VALID_FOR.as_secs()).ok(),
             acquire_time: Some(MicroTime(self.started)),
             renew_time: Some(MicroTime(self.renewed)),
+            lease_transitions: Some(self.epoch),
             ..object.spec.unwrap_or_default()
         });
         Ok(object)
     }
 }
 
-impl<C: Change> StoredLease<C> {
-    /// Reads a Lease that a run of a plugin made.
+impl<D: Data> StoredLease<D> {
+    /// Reads a Lease that a plugin made.
     pub(super) fn read(object: Lease) -> Result<Self, RunError> {
         let unreadable = |why: String| RunError::Unreadable {
             run: object.name_any(),
@@ -119,21 +140,29 @@ impl<C: Change> StoredLease<C> {
             .annotations()
             .get(RECORD_ANNOTATION)
             .ok_or_else(|| unreadable(format!("it has no annotation {RECORD_ANNOTATION}")))?;
-        let record: Record<C> =
+        let content: Annotation<D> =
             serde_json::from_str(json).map_err(|error| unreadable(error.to_string()))?;
         let created = object
             .creation_timestamp()
             .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         let spec = object.spec.as_ref();
         let time = |time: Option<&MicroTime>| time.map_or(created, |time| time.0);
-        let lease = RunLease {
-            holder: record.holder,
-            purpose: record.purpose,
+        let lease = LeaseRecord {
+            holder: content.holder,
+            purpose: content.purpose,
             started: time(spec.and_then(|spec| spec.acquire_time.as_ref())),
             renewed: time(spec.and_then(|spec| spec.renew_time.as_ref())),
-            changes: record.changes,
+            epoch: spec
+                .and_then(|spec| spec.lease_transitions)
+                .unwrap_or_default(),
+            data: content.data,
         };
         Ok(Self { lease, object })
+    }
+
+    /// Whether the plugins made it, who leave others' Leases alone.
+    pub(super) fn is_ours(object: &Lease) -> bool {
+        object.annotations().contains_key(RECORD_ANNOTATION)
     }
 
     pub(super) fn name(&self) -> String {
@@ -156,7 +185,7 @@ impl<C: Change> StoredLease<C> {
     pub(super) async fn update(
         &self,
         cluster: &Cluster,
-        next: RunLease<C>,
+        next: LeaseRecord<D>,
     ) -> Result<Self, RunError> {
         let mut current = self.object.clone();
         for _ in 0..CONFLICTS {
@@ -173,18 +202,12 @@ impl<C: Change> StoredLease<C> {
         Err(self.contended())
     }
 
-    /// Makes `holder` the one whose run this is, if nobody changed the Lease since it was read.
+    /// Stores `next`, which has another holder, if nobody changed the Lease since it was read.
     pub(super) async fn take_over(
         &self,
         cluster: &Cluster,
-        holder: Holder,
-        now: Timestamp,
+        next: LeaseRecord<D>,
     ) -> Result<Self, RunError> {
-        let next = RunLease {
-            holder: Some(holder),
-            renewed: now,
-            ..self.lease.clone()
-        };
         if let Some(object) = replace(cluster, next.written_to(self.object.clone())?).await? {
             return Ok(Self {
                 lease: next,
@@ -193,7 +216,7 @@ impl<C: Change> StoredLease<C> {
         }
         let found = Self::read(self.look_again(cluster).await?)?;
         // The request was repeated, because only its answer was lost.
-        if found.lease.holder == next.holder {
+        if found.lease.is_same_holding(&next) {
             return Ok(found);
         }
         Err(RunError::owned(self.name(), found.lease.holder.as_ref()))
@@ -229,11 +252,13 @@ impl<C: Change> StoredLease<C> {
     /// The Lease as it is now, if it is still the same one and this holder's.
     async fn still_held(&self, cluster: &Cluster) -> Result<Lease, RunError> {
         let found = self.look_again(cluster).await?;
-        let holder = Self::read(found.clone())?.lease.holder;
-        if holder == self.lease.holder {
+        let now = Self::read(found.clone())?.lease;
+        if now.is_same_holding(&self.lease) {
             return Ok(found);
         }
-        let holder = holder.map_or_else(|| "somebody".to_owned(), |holder| holder.to_string());
+        let holder = now
+            .holder
+            .map_or_else(|| "somebody".to_owned(), |holder| holder.to_string());
         Err(self.lost(Loss::TakenOver { holder }))
     }
 

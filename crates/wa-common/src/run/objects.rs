@@ -74,7 +74,7 @@ impl Recorded {
             + Sync
             + 'static,
     {
-        self.mark(object.meta_mut());
+        self.mark.put_on(object.meta_mut());
         let api = Api::namespaced(cluster.client().clone(), cluster.namespace());
         let cluster = cluster.clone();
         self.make(async move { cluster.create_object(&api, &object).await })
@@ -88,7 +88,7 @@ impl Recorded {
         kind: &ApiResource,
         mut object: DynamicObject,
     ) -> Result<DynamicObject, ClusterError> {
-        self.mark(object.meta_mut());
+        self.mark.put_on(object.meta_mut());
         let api = Api::namespaced_with(cluster.client().clone(), cluster.namespace(), kind);
         let cluster = cluster.clone();
         self.make(async move { cluster.create_object(&api, &object).await })

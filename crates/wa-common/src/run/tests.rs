@@ -8,8 +8,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use std::sync::{Arc, Mutex};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+
 use super::*;
+use crate::cluster::Cluster;
 use crate::cluster::fake_api::{FakeApi, NAMESPACE, Told};
+use crate::report::Reporter;
 
 const PLUGIN: &str = "wa-test";
 const LIMIT: Duration = Duration::from_secs(5);
@@ -315,7 +322,7 @@ async fn a_run_that_somebody_took_over_notices_and_leaves_everything_to_them() {
     world.make(&run, "a").await;
     world.change_lease(&run, hold_by(&Holder::elsewhere()));
     let waited = run.guard(async {
-        run.renew().await;
+        run.lease.renew().await;
         std::future::pending::<()>().await;
     });
     let waited = tokio::time::timeout(LIMIT, waited).await;
@@ -376,7 +383,7 @@ async fn a_run_that_was_only_asleep_goes_on() {
     world.change_lease(&run, |lease| {
         lease["spec"]["renewTime"] = "2020-01-01T00:00:00.000000Z".into();
     });
-    run.renew().await;
+    run.lease.renew().await;
     run.record(Made("a".to_owned())).await.unwrap();
     assert_ne!(
         world.lease(&run)["spec"]["renewTime"],

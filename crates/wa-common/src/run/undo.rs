@@ -1,19 +1,16 @@
 //! Undoing what a run changed.
 
-use std::error::Error;
-use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::objects::DeletionError;
+use super::retry::{RetryBudget, absence};
 use super::{Change, LeftBehind, Loss, Run, Undoing};
-use crate::cluster::ClusterError;
-use crate::report::{Event, Leftover, Reporter, causes_text, elapsed, error_text};
+use crate::report::{Event, Leftover, elapsed, error_text};
 
-/// How long all of the undoing waits for an API server that is away.
-const ABSENCE_LIMIT: Duration = Duration::from_mins(2);
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// How long all of the undoing waits for an API server that is away: a network that fails for a moment should not leave
+/// anything behind.
+pub(super) const ABSENCE_LIMIT: Duration = Duration::from_mins(2);
 
 impl<C: Change> Run<C> {
     /// Undoes every change, the last one first, and deletes the Lease. All are tried though one fails. Done once:
@@ -29,8 +26,8 @@ impl<C: Change> Run<C> {
     }
 
     async fn undo_all(&self) -> Result<(), LeftBehind> {
-        if let Some(loss @ Loss::TakenOver { .. }) = &*self.lost.borrow() {
-            self.renewing.abort();
+        if let Some(loss @ Loss::TakenOver { .. }) = self.lease.loss() {
+            self.lease.stop_renewing();
             // Who must not be disturbed.
             self.reporter.report(&Event::Warning {
                 message: format!("the run {} is not undone here: {loss}", self.mark.run),
@@ -42,16 +39,19 @@ impl<C: Change> Run<C> {
         let mut changes = self.pending().clone();
         let mut kept = Vec::new();
         let mut leftovers = Vec::new();
-        let mut patience = Patience::new(&*self.reporter);
+        let mut budget =
+            RetryBudget::new(&*self.reporter, ABSENCE_LIMIT, "to undo what was changed");
         while let Some(change) = changes.pop() {
             self.waiting.begin(change.describe());
-            let undoing = Undoing {
+            let undoing = |deadline| Undoing {
                 cluster: &self.cluster,
                 run: &self.mark.run,
                 reporter: &*self.reporter,
+                deadline,
                 waiting: &self.waiting,
             };
-            match undo(&change, undoing, &mut patience).await {
+            let attempt = |deadline| change.undo(undoing(deadline));
+            match undo_within(change.undone_within(), &mut budget, attempt).await {
                 Ok(()) => {
                     self.pending().remove(changes.len());
                     self.reporter.report(&Event::Step {
@@ -65,21 +65,22 @@ impl<C: Change> Run<C> {
                 }
             }
         }
-        // Until here it was to be renewed. One that is under way lets go of the Lease at once.
-        self.renewing.abort();
-        let mut stored = self.lease.lock().await;
+        // Until here it was to be renewed.
+        self.lease.stop_renewing();
+        let mut stored = self.lease.stored().await;
+        let leases = self.lease.cluster();
         if kept.is_empty() {
-            let deleted = patience.with(|| stored.delete(&self.leases)).await;
+            let deleted = budget.with(|| stored.delete(leases)).await;
             if let Err(error) = deleted {
                 leftovers.push(self.lease_leftover(&error.to_string()));
             }
         } else {
             // For the next run to find at once, not after the Lease has run out.
             let mut next = stored.lease.clone();
-            next.changes = kept;
+            next.data.changes = kept;
             next.holder = None;
-            let update = || stored.update(&self.leases, next.clone());
-            let updated = patience.with(update).await;
+            let update = || stored.update(leases, next.clone());
+            let updated = budget.with(update).await;
             match updated {
                 Ok(updated) => *stored = updated,
                 Err(error) => tracing::warn!("run {} is not released: {error}", self.mark.run),
@@ -101,11 +102,7 @@ impl<C: Change> Run<C> {
     }
 
     pub(super) fn left_behind(&self, leftovers: Vec<Leftover>) -> LeftBehind {
-        LeftBehind {
-            namespace: self.cluster.namespace().to_owned(),
-            plugin: self.mark.plugin.to_owned(),
-            leftovers,
-        }
+        LeftBehind::to_clean_up(self.mark.plugin, self.cluster.namespace(), leftovers)
     }
 
     fn lease_leftover(&self, why: &str) -> Leftover {
@@ -113,92 +110,24 @@ impl<C: Change> Run<C> {
     }
 }
 
-/// Undoes one change, each attempt within [`Change::undone_within`]; the error is why not, for a person.
-async fn undo<C: Change>(
-    change: &C,
-    undoing: Undoing<'_>,
-    patience: &mut Patience<'_>,
-) -> Result<(), String> {
-    let limit = change.undone_within();
+/// Undoes one change, each `attempt`, which is told its deadline, within `limit`; the error is why not, for a person.
+pub(super) async fn undo_within<F>(
+    limit: Duration,
+    budget: &mut RetryBudget<'_>,
+    attempt: impl Fn(Instant) -> F,
+) -> Result<(), String>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
     loop {
-        let undone = timeout(limit, change.undo(undoing)).await;
+        let undone = timeout(limit, attempt(Instant::now() + limit)).await;
         match undone {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if patience.lasts(absence(error.as_ref())).await => {}
+            Ok(Err(error)) if budget.lasts(absence(error.as_ref())).await => {}
             Ok(Err(error)) => return Err(error_text(&error)),
             Err(_) => return Err(format!("not undone within {}", elapsed(limit))),
         }
     }
-}
-
-/// How long the undoing still waits for an API server that is away: a network that fails for a moment should not leave
-/// anything behind.
-struct Patience<'a> {
-    reporter: &'a dyn Reporter,
-    /// Set when it is found away for the first time.
-    until: Option<Instant>,
-}
-
-impl<'a> Patience<'a> {
-    fn new(reporter: &'a dyn Reporter) -> Self {
-        Self {
-            reporter,
-            until: None,
-        }
-    }
-
-    /// Sends a request again as long as the API server is away.
-    async fn with<T, E, F>(&mut self, request: impl Fn() -> F) -> Result<T, E>
-    where
-        E: Error + Send + Sync + 'static,
-        F: Future<Output = Result<T, E>>,
-    {
-        loop {
-            match request().await {
-                Err(error) if self.lasts(absence(&error)).await => {}
-                answer => return answer,
-            }
-        }
-    }
-
-    /// Whether what failed because of this is to be tried again, which is after a moment: now.
-    async fn lasts(&mut self, absence: Option<String>) -> bool {
-        let Some(why) = absence else {
-            return false;
-        };
-        let until = *self.until.get_or_insert_with(|| {
-            self.reporter.report(&Event::Warning {
-                message: format!(
-                    "the API server cannot be reached; trying again for up to {} to undo what was changed: {why}",
-                    elapsed(ABSENCE_LIMIT)
-                ),
-            });
-            Instant::now() + ABSENCE_LIMIT
-        });
-        sleep(TRY_AGAIN_AFTER).await;
-        Instant::now() < until
-    }
-}
-
-/// What an error says, where it or one of its causes is that the API server cannot be reached or does not serve.
-fn absence(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
-    let away = causes.any(|cause| {
-        let of_deletion = match cause.downcast_ref() {
-            Some(DeletionError::Cluster(error)) => Some(error),
-            _ => None,
-        };
-        cause.downcast_ref().or(of_deletion).is_some_and(is_away)
-    });
-    away.then(|| causes_text(error))
-}
-
-fn is_away(error: &ClusterError) -> bool {
-    matches!(
-        error,
-        ClusterError::Unreachable { .. } | ClusterError::TimedOut { .. }
-    ) || error.is_temporary()
-        || error.code().is_some_and(|code| code >= 500)
 }
 
 pub(super) fn lease_leftover(name: &str, namespace: &str, why: &str) -> Leftover {

@@ -1,6 +1,9 @@
 //! What an undo works with, and what it tells of its waiting.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::report::{Event, Reporter};
@@ -12,7 +15,10 @@ pub struct Undoing<'a> {
     pub cluster: &'a Cluster,
     /// The name of the run that made the change.
     pub run: &'a str,
-    pub(super) reporter: &'a dyn Reporter,
+    /// Who is told of the steps.
+    pub reporter: &'a dyn Reporter,
+    /// When this attempt is given up.
+    pub deadline: Instant,
     pub(super) waiting: &'a Waiting,
 }
 
@@ -39,6 +45,11 @@ impl Waiting {
 }
 
 impl Undoing<'_> {
+    /// How much time this attempt has left.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Tells, once, what is waited for. Should the user not wait for it, it is the reason for what is left.
     pub fn waits_for(&self, on: String) {
         let (_, told) = &mut *self.waiting.lock();
