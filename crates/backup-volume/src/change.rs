@@ -74,7 +74,7 @@ impl Change for VolumeChange {
                     .delete_custom(&volume_snapshots(), name, GONE_WITHIN)
                     .await?;
             }
-            Self::Portworx(mount) => mount.undo(undoing.cluster).await?,
+            Self::Portworx(mount) => mount.undo(undoing).await?,
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! One dump on the volume becomes a backup set here.
 
+use std::cell::Cell;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use backup_set::{
     AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, DirectoryStore, FileRole, Manifest, Method,
@@ -18,16 +18,13 @@ use kube_transfer::file::{
 };
 use kube_transfer::{DownloadError, RemoteCommand, Sink};
 use serde::Serialize;
-use tokio::time::sleep;
 use wa_common::assistant::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 use wa_common::cli::Context;
+use wa_common::cluster::RetryPolicy;
 use wa_common::report::{Event, Share, bytes, causes_text, error_text, printable};
 
 use crate::files;
 use crate::volume::OpenVolume;
-
-/// Before a read is tried again; longer each time.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How to fetch.
 #[derive(Debug, clap::Args)]
@@ -233,26 +230,21 @@ impl Fetch<'_> {
 
     /// Fetches the dump; where it arrived changed, fetches once more what differs.
     async fn fetch(&self, path: &Path) -> Result<Fetched<Verification>, FetchError> {
-        let mut resume = self.args.resume;
-        let mut retry = 0;
-        loop {
-            let fetched = self.attempt(path, resume).await;
-            self.context.reporter.report(&Event::TransferEnded);
-            match fetched {
-                Err(error @ FetchError::HashDiffers { .. }) if retry < self.args.retries => {
-                    retry += 1;
-                    resume = true;
-                    self.context.reporter.report(&Event::Retry {
-                        step: "fetch",
-                        retry,
-                        retries: self.args.retries,
-                        wait: Duration::ZERO,
-                        why: error.to_string(),
-                    });
-                }
-                fetched => return fetched,
+        let resume = Cell::new(self.args.resume);
+        let attempt = || {
+            let resume = resume.replace(true);
+            async move {
+                let fetched = self.attempt(path, resume).await;
+                self.context.reporter.report(&Event::TransferEnded);
+                fetched
             }
-        }
+        };
+        let differs = |error: &FetchError| {
+            matches!(error, FetchError::HashDiffers { .. }).then(|| error.to_string())
+        };
+        RetryPolicy::at_once(self.args.retries)
+            .run("fetch", &*self.context.reporter, differs, attempt)
+            .await
     }
 
     async fn attempt(
@@ -393,24 +385,17 @@ impl Fetch<'_> {
         let cluster = &self.volume.cluster;
         let read = RemoteCommand::new("cat").arg(&file.path);
         let options = cluster.transfer_options();
-        let mut retry = 0;
-        loop {
-            match kube_transfer::run(cluster.client(), &file.target, &read, &options).await {
-                Err(error) if error.is_temporary() && retry < self.args.retries => {
-                    retry += 1;
-                    let wait = RETRY_PAUSE * retry;
-                    self.context.reporter.report(&Event::Retry {
-                        step: AUTH_ENCRYPTION_FILE,
-                        retry,
-                        retries: self.args.retries,
-                        wait,
-                        why: causes_text(&error),
-                    });
-                    sleep(wait).await;
-                }
-                read => return Ok(read?.stdout),
-            }
-        }
+        let attempt = || kube_transfer::run(cluster.client(), &file.target, &read, &options);
+        let passing = |error: &DownloadError| error.is_temporary().then(|| causes_text(error));
+        let read = RetryPolicy::reads(self.args.retries)
+            .run(
+                AUTH_ENCRYPTION_FILE,
+                &*self.context.reporter,
+                passing,
+                attempt,
+            )
+            .await?;
+        Ok(read.stdout)
     }
 
     fn manifest(&self, started_at: Timestamp, verdict: Option<&Verdict>) -> Manifest {

@@ -1,14 +1,14 @@
 //! The pod that keeps the volume mounted while its files are read.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PodTemplateSpec};
 use kube_transfer::PodContainer;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
-use wa_common::cluster::Cluster;
 use wa_common::cluster::helper_pod::{self, HelperPodSpec};
+use wa_common::cluster::{Lasting, Probe, Wait, WaitError};
 
 use crate::change::VolumeChange;
 use crate::discovery::{Template, is_bound};
@@ -94,7 +94,7 @@ impl Helper {
         let ready = async {
             let mut passing = None;
             let ready = helper_pod::ready(run.cluster(), &name, timeout, run.reporter());
-            let fails = claim_that_fails(run.cluster(), &self.0.claim, &mut passing);
+            let fails = claim_that_fails(run, &self.0.claim, &mut passing);
             tokio::select! {
                 ready = ready => ready.with_context(|| match passing {
                     Some(why) => self.no_volume(&why),
@@ -116,29 +116,35 @@ impl Helper {
 
 /// Ends when the claim's provisioner has failed for a while, with what it says; waits forever otherwise, also where the
 /// user may not see events. What it says of a failure that may pass is left in `passing`.
-async fn claim_that_fails(cluster: &Cluster, claim: &str, passing: &mut Option<String>) -> String {
-    let mut failing: Option<Instant> = None;
-    loop {
-        sleep(LOOK_EVERY).await;
-        let failure = match cluster.find::<PersistentVolumeClaim>(claim).await {
+async fn claim_that_fails(run: &VolumeRun, claim: &str, passing: &mut Option<String>) -> String {
+    let cluster = run.cluster();
+    let look = || async {
+        Ok::<_, Infallible>(match cluster.find::<PersistentVolumeClaim>(claim).await {
             Ok(Some(found)) if !is_bound(&found) => {
                 driver::provisioning_failure(cluster, &found).await
             }
             _ => None,
-        };
-        let (passes, fails): (Option<String>, _) = match failure {
-            Some(why) if driver::may_pass(&why) => (Some(why), None),
-            failure => (None, failure),
-        };
-        *passing = passes;
-        match fails {
-            None => failing = None,
-            Some(why)
-                if failing.get_or_insert_with(Instant::now).elapsed() >= PROVISIONING_GRACE =>
-            {
-                return why;
+        })
+    };
+    let mut failing = Lasting::default();
+    let judge = |failure: Option<String>| {
+        *passing = None;
+        match failure {
+            Some(why) if driver::is_transient(&why) => {
+                failing.over();
+                *passing = Some(why);
             }
+            Some(why) if failing.so() >= PROVISIONING_GRACE => return Ok(Probe::Done(why)),
             Some(_) => {}
+            None => failing.over(),
         }
+        // The pod's own events say what it waits for.
+        Ok(Probe::Silent)
+    };
+    let wait = Wait::new(format!("for claim {claim}"), Duration::MAX, run.reporter());
+    match wait.every(LOOK_EVERY).until(look, judge).await {
+        Ok(why) => why,
+        Err(WaitError::Failed(never)) => match never {},
+        Err(WaitError::TimedOut(_)) => std::future::pending().await,
     }
 }

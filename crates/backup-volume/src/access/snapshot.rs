@@ -4,15 +4,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_transfer::PodContainer;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
-use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::cluster::{Cluster, ClusterError, Lasting, Permission, Probe, Wait, WaitError};
 use wa_common::report::{elapsed, printable};
 
 use super::args::AccessArgs;
@@ -30,7 +29,6 @@ const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 const RETAIN: &str = "Retain";
 /// An error that a snapshot shows for this long is not one that passes.
 const ERROR_GRACE: Duration = Duration::from_secs(15);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 fn volume_snapshot_classes() -> ApiResource {
     let kind = GroupVersionKind::gvk(SNAPSHOT_GROUP, "v1", "VolumeSnapshotClass");
@@ -269,10 +267,11 @@ impl SnapshotPlan {
 
 /// Waits until the snapshot can be restored from, and returns its size where it has one.
 async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result<Option<String>> {
-    let started = Instant::now();
-    let mut failing: Option<Instant> = None;
-    loop {
-        let snapshot = run.cluster().find_custom(&volume_snapshots(), name).await?;
+    let kind = volume_snapshots();
+    let look = || async { Ok(run.cluster().find_custom(&kind, name).await?) };
+    let mut failing = Lasting::default();
+    let mut said = None;
+    let judge = |snapshot: Option<DynamicObject>| {
         let Some(snapshot) = snapshot else {
             bail!("snapshot {name} is gone; somebody has deleted it");
         };
@@ -281,28 +280,41 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
         }
         let status = &snapshot.data["status"];
         if status["readyToUse"] == true {
-            return Ok(status["restoreSize"].as_str().map(str::to_owned));
+            let size = status["restoreSize"].as_str().map(str::to_owned);
+            return Ok(Probe::Done(size));
         }
-        let late = started.elapsed() >= timeout;
-        let error = status["error"]["message"].as_str();
-        if let Some(error) = error.filter(|error| is_lasting(error)) {
-            let since = failing.get_or_insert_with(Instant::now);
-            if late || since.elapsed() >= ERROR_GRACE {
-                bail!("snapshot {name} failed: {}", printable(error));
+        said = status["error"]["message"].as_str().map(str::to_owned);
+        match &said {
+            Some(error) if is_lasting(error) => {
+                if failing.so() >= ERROR_GRACE {
+                    return Err(failed(name, error));
+                }
             }
-        } else {
-            failing = None;
+            _ => failing.over(),
         }
-        if late {
-            let said = error.map(|error| format!(" ({})", printable(error)));
-            bail!(
+        let state = said.clone();
+        Ok(Probe::Pending(
+            state.unwrap_or_else(|| "the driver takes it".to_owned()),
+        ))
+    };
+    let wait = Wait::new(format!("for snapshot {name}"), timeout, run.reporter());
+    let ended = wait.until(look, judge).await;
+    ended.map_err(|ended| match (ended, said) {
+        (WaitError::Failed(error), _) => error,
+        (WaitError::TimedOut(_), Some(error)) if is_lasting(&error) => failed(name, &error),
+        (WaitError::TimedOut(_), said) => {
+            let said = said.map(|error| format!(" ({})", printable(&error)));
+            anyhow!(
                 "snapshot {name} is not ready after {}{}; look at the snapshot controller and the driver, or give it longer with --timeout",
                 elapsed(timeout),
                 said.unwrap_or_default()
-            );
+            )
         }
-        sleep(LOOK_EVERY).await;
-    }
+    })
+}
+
+fn failed(name: &str, error: &str) -> anyhow::Error {
+    anyhow!("snapshot {name} failed: {}", printable(error))
 }
 
 #[cfg(test)]

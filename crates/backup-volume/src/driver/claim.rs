@@ -9,7 +9,7 @@ use wa_common::cluster::{Cluster, ClusterError};
 use wa_common::report::printable;
 use wa_common::run::Undoing;
 
-use super::{Work, at_rest, may_pass, waits};
+use super::{Work, at_rest, is_transient};
 
 /// Where a claim's provisioner is noted on the claim itself, newest first.
 pub const PROVISIONER_NOTES: [&str; 2] = [
@@ -28,26 +28,23 @@ const HANDED_OVER: Duration = Duration::from_secs(3);
 pub async fn claim_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
     let cluster = undoing.cluster;
     let what = format!("the volume of persistentvolumeclaim {name}");
-    at_rest(
-        || waits(undoing, &what),
-        || async {
-            let found: Option<PersistentVolumeClaim> = cluster.find(name).await?;
-            let Some(claim) = found.filter(|claim| undoing.made(claim)) else {
-                return Ok(Work::None);
-            };
-            let work = work_on(&claim);
-            if work != Work::UnderWay {
-                return Ok(work);
-            }
-            let failure = provisioning_failure(cluster, &claim).await;
-            let failed = failure.is_some_and(|why| !may_pass(&why));
-            Ok(if failed || waits_for_pod(cluster, &claim).await? {
-                Work::None
-            } else {
-                Work::UnderWay
-            })
-        },
-    )
+    at_rest(&what, &undoing, || async {
+        let found: Option<PersistentVolumeClaim> = cluster.find(name).await?;
+        let Some(claim) = found.filter(|claim| undoing.made(claim)) else {
+            return Ok(Work::None);
+        };
+        let work = work_on(&claim);
+        if work != Work::UnderWay {
+            return Ok(work);
+        }
+        let failure = provisioning_failure(cluster, &claim).await;
+        let failed = failure.is_some_and(|why| !is_transient(&why));
+        Ok(if failed || waits_for_pod(cluster, &claim).await? {
+            Work::None
+        } else {
+            Work::UnderWay
+        })
+    })
     .await
 }
 

@@ -7,7 +7,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use wa_common::cluster::ClusterError;
 use wa_common::run::Undoing;
 
-use super::{Work, at_rest, may_pass, waits};
+use super::{Work, at_rest, is_transient};
 
 /// The API group of snapshots.
 pub const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
@@ -28,8 +28,7 @@ pub fn volume_snapshots() -> ApiResource {
 /// Waits until the driver does not work on the run's snapshot any more, or there is none.
 pub async fn snapshot_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
     let kind = volume_snapshots();
-    let tell = || waits(undoing, &format!("volumesnapshot {name}"));
-    at_rest(tell, || async {
+    at_rest(&format!("volumesnapshot {name}"), &undoing, || async {
         let found = undoing.cluster.find_custom(&kind, name).await?;
         let ours = found.filter(|snapshot| undoing.made(snapshot));
         Ok(ours.map_or(Work::None, |snapshot| work_on(&snapshot)))
@@ -56,7 +55,7 @@ fn work_on(snapshot: &DynamicObject) -> Work {
 
 /// Whether an error of a snapshot is to be taken for its last.
 pub fn is_lasting(error: &str) -> bool {
-    !error.contains(CONFLICT) && !may_pass(error)
+    !error.contains(CONFLICT) && !is_transient(error)
 }
 
 #[cfg(test)]

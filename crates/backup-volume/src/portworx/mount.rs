@@ -1,13 +1,16 @@
 //! A volume that is attached and mounted, and how that is undone.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kube_transfer::PodContainer;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
-use wa_common::cluster::Cluster;
+use tokio::time::Instant;
+use wa_common::cluster::{Cluster, Probe, Wait, WaitError};
+use wa_common::report::error_text;
+use wa_common::run::Undoing;
 
 use super::pods::{CONTAINER, NAMESPACES, container_of, node_of, ready_pods};
 use super::pxctl::{self, Pxctl};
@@ -79,11 +82,17 @@ impl PortworxMount {
 
     /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result. Tries for
     /// [`RELEASED_WITHIN`], in which the directory should go too.
-    pub async fn undo(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        let deadline = Instant::now() + RELEASED_WITHIN;
-        try_until(deadline, || self.release(cluster)).await?;
+    pub async fn undo(&self, undoing: Undoing<'_>) -> anyhow::Result<()> {
+        let (cluster, started) = (undoing.cluster, Instant::now());
+        let what = format!("until Portworx releases volume {}", self.volume);
+        let wait = Wait::new(what, RELEASED_WITHIN, &undoing);
+        let seen = |error: &anyhow::Error| Probe::Pending(error_text(error));
+        until_done(wait, seen, || self.release(cluster)).await?;
         // Portworx keeps the directory from being removed for a while, and an empty one is in nobody's way.
-        if let Err(error) = try_until(deadline, || self.remove_directories(cluster)).await {
+        let left = RELEASED_WITHIN.saturating_sub(started.elapsed());
+        let wait = Wait::new("until the directory can be removed", left, &undoing);
+        let remove = || self.remove_directories(cluster);
+        if let Err(error) = until_done(wait, |_| Probe::Silent, remove).await {
             tracing::warn!(
                 "volume {} is detached, and the empty directory of its mount is left: {error:#}",
                 self.volume
@@ -182,19 +191,28 @@ impl PortworxMount {
     }
 }
 
-/// Does `work` until it succeeds, or `deadline` has passed.
-async fn try_until<F: Future<Output = anyhow::Result<()>>>(
-    deadline: Instant,
+/// Does `work` until it succeeds, as long as `wait` says; the error is that of the last time.
+async fn until_done<F: Future<Output = anyhow::Result<()>>>(
+    wait: Wait<'_>,
+    seen: impl Fn(&anyhow::Error) -> Probe<()>,
     work: impl Fn() -> F,
 ) -> anyhow::Result<()> {
-    loop {
-        match work().await {
-            Err(error) if Instant::now() < deadline => {
-                tracing::info!("trying again in {TRY_AGAIN_AFTER:?}: {error:#}");
-                sleep(TRY_AGAIN_AFTER).await;
+    let mut last = None;
+    let work = || async { Ok::<_, Infallible>(work().await) };
+    let judge = |done: anyhow::Result<()>| {
+        Ok(match done {
+            Ok(()) => Probe::Done(()),
+            Err(error) => {
+                let probe = seen(&error);
+                last = Some(error);
+                probe
             }
-            done => return done,
-        }
+        })
+    };
+    match wait.every(TRY_AGAIN_AFTER).until(work, judge).await {
+        Ok(()) => Ok(()),
+        Err(WaitError::Failed(never)) => match never {},
+        Err(WaitError::TimedOut(timed_out)) => Err(last.unwrap_or_else(|| timed_out.into())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `create`: one verified backup.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 use std::os::fd::AsFd as _;
@@ -21,8 +21,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use wa_common::assistant::{PostgresPod, auth_encryption_yaml, store_auth_encryption};
 use wa_common::cli::{Context, DryRun, Exit, Render};
-use wa_common::cluster::Cluster;
-use wa_common::report::{Event, Styles, bytes, count, elapsed, error_text};
+use wa_common::cluster::{Cluster, RetryPolicy};
+use wa_common::report::{Event, Styles, bytes, causes_text, count, elapsed};
 
 use store_backup::dump::{self, DumpSink, Received};
 use store_backup::judged::{Judged, judged};
@@ -151,6 +151,16 @@ fn parse_compression(text: &str) -> Result<String, String> {
         "expected none, a level from 0 to 9, or gzip, lz4 or zstd with an optional :LEVEL"
             .to_owned()
     })
+}
+
+/// Why there is no dump.
+enum DumpError {
+    /// There is nothing to write it to.
+    Sink(anyhow::Error),
+    /// It did not arrive.
+    Transfer(DownloadError),
+    /// It is empty.
+    Nothing,
 }
 
 /// One backup that everything is ready for.
@@ -284,46 +294,55 @@ impl Backup<'_> {
         may_retry: impl Fn(u64) -> bool,
     ) -> anyhow::Result<(Delivered<Received<W>>, PostgresPod)> {
         let command = dump::pg_dump_command(&self.ready.datastore, &self.args.compress)?;
-        let mut pod = self.ready.pod.clone();
-        let mut retry = 0;
-        loop {
-            let mut received = 0;
-            let attempt = self.attempt(&pod, &command, open()?, &mut received).await;
-            self.context.reporter.report(&Event::TransferEnded);
-            let error = match attempt {
-                // Nothing else would notice where verification was declined.
-                Ok(delivered) if self.args.no_verify && delivered.bytes() == 0 => bail!(
-                    "pg_dump wrote nothing, and yet reported success; no backup was kept: look at pg_dump in pod {}",
-                    pod.name
-                ),
-                Ok(delivered) => return Ok((delivered, pod)),
-                Err(error) => error,
-            };
-            let may_pass = error.is_temporary() || error.pod_is_gone();
-            if retry == self.args.retries || !may_pass || !may_retry(received) {
-                let tried = if retry > 0 {
-                    format!(", after {}", count(retry + 1, "attempt"))
-                } else {
-                    String::new()
-                };
-                return Err(self
-                    .explain(error)
-                    .context(format!("the dump failed{tried}; no backup was kept")));
+        let (pod, received) = (RefCell::new(self.ready.pod.clone()), Cell::new(0));
+        let attempts = Cell::new(0_u32);
+        let attempt = async || {
+            if attempts.replace(attempts.get() + 1) > 0
+                // Where none is Ready now, the attempt says so.
+                && let Ok(found) = PostgresPod::find(self.cluster, &self.ready.instance).await
+            {
+                pod.replace(found);
             }
-            retry += 1;
-            // Long enough for an API server that is being updated, or a node that is.
-            let wait = Duration::from_secs(5 << retry.min(4).saturating_sub(1));
-            self.context.reporter.report(&Event::Retry {
-                step: "dump",
-                retry,
-                retries: self.args.retries,
-                wait,
-                why: error_text(&error.into()),
-            });
-            tokio::time::sleep(wait).await;
-            // Where none is Ready now, the next attempt says so.
-            if let Ok(found) = PostgresPod::find(self.cluster, &self.ready.instance).await {
-                pod = found;
+            let pod = pod.borrow().clone();
+            received.set(0);
+            let sink = open().map_err(DumpError::Sink)?;
+            let attempt = self.attempt(&pod, &command, sink, &received).await;
+            self.context.reporter.report(&Event::TransferEnded);
+            match attempt {
+                // Nothing else would notice where verification was declined.
+                Ok(delivered) if self.args.no_verify && delivered.bytes() == 0 => {
+                    Err(DumpError::Nothing)
+                }
+                attempt => attempt.map_err(DumpError::Transfer),
+            }
+        };
+        let passing = |error: &DumpError| match error {
+            DumpError::Transfer(error)
+                if (error.is_temporary() || error.pod_is_gone()) && may_retry(received.get()) =>
+            {
+                Some(causes_text(error))
+            }
+            _ => None,
+        };
+        let dumped = RetryPolicy::streams(self.args.retries)
+            .run("dump", &*self.context.reporter, passing, attempt)
+            .await;
+        let pod = pod.into_inner();
+        match dumped {
+            Ok(delivered) => Ok((delivered, pod)),
+            Err(DumpError::Sink(error)) => Err(error),
+            Err(DumpError::Nothing) => bail!(
+                "pg_dump wrote nothing, and yet reported success; no backup was kept: look at pg_dump in pod {}",
+                pod.name
+            ),
+            Err(DumpError::Transfer(error)) => {
+                let tried = match attempts.get() {
+                    0 | 1 => String::new(),
+                    more => format!(", after {}", count(more, "attempt")),
+                };
+                Err(self
+                    .explain(error)
+                    .context(format!("the dump failed{tried}; no backup was kept")))
             }
         }
     }
@@ -346,12 +365,12 @@ impl Backup<'_> {
         pod: &PostgresPod,
         command: &RemoteCommand,
         sink: DumpSink<W>,
-        received: &mut u64,
+        received: &Cell<u64>,
     ) -> Result<Delivered<Received<W>>, DownloadError> {
         let file: Arc<str> = DUMP_FILE.into();
         let heard = Cell::new(Instant::now());
         let progress = |bytes| {
-            *received = bytes;
+            received.set(bytes);
             heard.set(Instant::now());
             self.context.reporter.report(&Event::Received {
                 file: Arc::clone(&file),

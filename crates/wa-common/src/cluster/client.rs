@@ -10,11 +10,8 @@ use kube_transfer::exec::StreamOptions;
 use kube_transfer::{Captured, DownloadError, PodContainer, RemoteCommand, TransferOptions};
 
 use super::credentials::Credentials;
-use super::{ClusterError, ConnectionOptions, config, connect};
-use crate::report::{Event, Reporter, error_text};
-
-/// How often a request that failed for a passing reason is sent again.
-const READ_RETRIES: u32 = 3;
+use super::{ClusterError, ConnectionOptions, RetryPolicy, config, connect};
+use crate::report::{Reporter, causes_text};
 
 /// One cluster, as one user, in one namespace.
 #[derive(Clone)]
@@ -130,18 +127,11 @@ impl Cluster {
     where
         F: Future<Output = Result<T, kube::Error>>,
     {
-        let mut retry = 0;
-        loop {
-            let error = match self.once(what, request()).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            if retry == READ_RETRIES || !error.is_temporary() {
-                return Err(error);
-            }
-            retry += 1;
-            self.pause("request", retry, error.to_string()).await;
-        }
+        let passing = |error: &ClusterError| error.is_transient().then(|| error.to_string());
+        let attempt = || self.once(what, request());
+        RetryPolicy::READS
+            .run("request", &*self.reporter, passing, attempt)
+            .await
     }
 
     /// Runs a short command in a pod that comes to the same when it runs twice; begins it again as
@@ -151,30 +141,12 @@ impl Cluster {
         target: &PodContainer,
         command: &RemoteCommand,
     ) -> Result<Captured, DownloadError> {
-        let mut retry = 0;
-        loop {
-            let options = self.transfer_options();
-            match kube_transfer::run(&self.client, target, command, &options).await {
-                Err(error) if error.is_temporary() && retry < READ_RETRIES => {
-                    retry += 1;
-                    self.pause("command", retry, error_text(&error.into()))
-                        .await;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn pause(&self, step: &'static str, retry: u32, why: String) {
-        let wait = Duration::from_millis(125 << retry);
-        self.reporter.report(&Event::Retry {
-            step,
-            retry,
-            retries: READ_RETRIES,
-            wait,
-            why,
-        });
-        tokio::time::sleep(wait).await;
+        let options = self.transfer_options();
+        let passing = |error: &DownloadError| error.is_temporary().then(|| causes_text(error));
+        let attempt = || kube_transfer::run(&self.client, target, command, &options);
+        RetryPolicy::READS
+            .run("command", &*self.reporter, passing, attempt)
+            .await
     }
 
     /// Sends a request once, with the deadline of `--request-timeout`: for what must not be repeated.

@@ -285,8 +285,15 @@ impl ClusterError {
         }
     }
 
-    /// Whether the same read can succeed a moment later.
-    pub fn is_temporary(&self) -> bool {
+    /// Whether the API server cannot be reached, or does not serve: it may be back in minutes.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. })
+            || self.is_transient()
+            || self.code().is_some_and(|code| code >= 500)
+    }
+
+    /// Whether the same request can succeed a moment later.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Api { status } => matches!(status.code, 429 | 500 | 502..=504),
             Self::Unreachable { broke, .. } => *broke,

@@ -1,4 +1,4 @@
-//! What errors say, and which of them may pass.
+//! What errors say, and which of them are transient.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn a_certificate_that_is_not_trusted_says_what_to_give() {
             handshake,
         )));
         assert!(
-            !error.is_temporary() && error.to_string().contains(advice),
+            !error.is_transient() && error.to_string().contains(advice),
             "{error}"
         );
     }
@@ -64,7 +64,7 @@ fn a_certificate_that_is_not_trusted_says_what_to_give() {
 #[test]
 fn why_there_are_no_credentials_is_told_and_not_tried_again() {
     let error = connection(CredentialsError::new("the plugin \"x\" failed".to_owned()));
-    assert!(!error.is_temporary());
+    assert!(!error.is_transient());
     assert!(
         error.to_string().contains("the plugin \"x\" failed"),
         "{error}"
@@ -90,8 +90,8 @@ fn an_address_without_tls_is_told_when_it_does_not_answer() {
 }
 
 #[test]
-fn only_answers_that_may_change_are_temporary() {
-    for (code, temporary) in [
+fn only_answers_that_may_change_are_transient() {
+    for (code, transient) in [
         (400, false),
         (403, false),
         (404, false),
@@ -100,6 +100,6 @@ fn only_answers_that_may_change_are_temporary() {
         (503, true),
         (504, true),
     ] {
-        assert_eq!(api(code, "", "").is_temporary(), temporary, "{code}");
+        assert_eq!(api(code, "", "").is_transient(), transient, "{code}");
     }
 }

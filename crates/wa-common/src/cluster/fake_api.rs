@@ -62,6 +62,7 @@ impl Told {
     pub(crate) fn steps(&self) -> Vec<String> {
         self.told(|event| match event {
             Event::Step { step, detail } => Some(format!("{step} {detail}")),
+            Event::Waiting { what, state, .. } => Some(format!("waiting {what}: {state}")),
             _ => None,
         })
     }

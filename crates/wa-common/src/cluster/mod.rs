@@ -1,7 +1,8 @@
 //! The Kubernetes API as the plugins use it.
 //!
-//! [`Cluster::connect`] makes a client from what kubectl's flags say; its reads carry a deadline and a retry policy the user can
-//! see; [`ClusterError`] says what went wrong in kubectl's words, and what to do about it.
+//! [`Cluster::connect`] makes a client from what kubectl's flags say; its requests carry a deadline and a [`RetryPolicy`]
+//! whose retries are reported; [`Wait`] waits until something is so; [`ClusterError`] says what went wrong in kubectl's
+//! words.
 
 mod access;
 mod client;
@@ -18,10 +19,12 @@ mod kubeconfig;
 mod options;
 mod proxy;
 mod reads;
+mod retry;
 mod server_url;
 mod tls;
 mod transport;
 mod user;
+mod wait;
 mod websockets;
 
 pub use access::Permission;
@@ -31,4 +34,7 @@ pub use error::ClusterError;
 pub use kubeconfig::{KubeconfigError, Problem};
 pub use options::ConnectionOptions;
 pub use reads::InNamespace;
+pub(crate) use retry::absence;
+pub use retry::{RetryBudget, RetryPolicy};
+pub use wait::{Lasting, Probe, TimedOut, Wait, WaitError};
 pub use websockets::NoWebSockets;

@@ -49,6 +49,14 @@ impl HumanReporter {
         }
     }
 
+    fn step_line(&self, step: &str, detail: &str) {
+        self.line(&format!(
+            "{} {}",
+            format_args!("{step:<20}").style(self.styles.faint),
+            printable(detail)
+        ));
+    }
+
     fn transfer(&self) -> MutexGuard<'_, Option<Transfer>> {
         // What is shown is whole whatever panicked.
         self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -142,12 +150,9 @@ fn part(share: Share) -> String {
 impl Reporter for HumanReporter {
     fn report(&self, event: &Event) {
         match event {
-            Event::Step { step, detail } => {
-                self.line(&format!(
-                    "{} {}",
-                    format_args!("{step:<20}").style(self.styles.faint),
-                    printable(detail)
-                ));
+            Event::Step { step, detail } => self.step_line(step, detail),
+            Event::Waiting { what, state, .. } => {
+                self.step_line("waiting", &format!("{what}: {state}"));
             }
             Event::Warning { message } => {
                 self.line(&format!(
@@ -162,12 +167,16 @@ impl Reporter for HumanReporter {
                 retries,
                 wait,
                 why,
-            } => self.line(&format!(
-                "{} {step} failed: {}; retry {retry} of {retries} in {}",
-                "warning:".style(self.styles.warning),
-                printable(why),
-                elapsed(*wait)
-            )),
+            } => {
+                let of = retries.map(|retries| format!(" of {retries}"));
+                self.line(&format!(
+                    "{} {step} failed: {}; retry {retry}{} in {}",
+                    "warning:".style(self.styles.warning),
+                    printable(why),
+                    of.unwrap_or_default(),
+                    elapsed(*wait)
+                ));
+            }
             Event::Failure { message, .. } | Event::Error { message, .. } => {
                 self.line(&error_line(message, &self.styles));
             }

@@ -38,6 +38,7 @@ fn level(event: &Event) -> &'static str {
         Event::Error { .. } | Event::Failure { .. } => "error",
         Event::Warning { .. } | Event::Retry { .. } | Event::Interrupted { .. } => "warning",
         Event::Step { .. }
+        | Event::Waiting { .. }
         | Event::Received { .. }
         | Event::TransferEnded
         | Event::Ended { .. } => "info",
@@ -52,6 +53,7 @@ fn message(event: &Event) -> Option<String> {
         | Event::TransferEnded => None,
         Event::Step { step, detail } => Some(format!("{step}: {detail}")),
         Event::Retry { step, why, .. } => Some(format!("{step} failed and is tried again: {why}")),
+        Event::Waiting { what, state, .. } => Some(format!("waiting {what}: {state}")),
         Event::Received { file, bytes, .. } => {
             Some(format!("{file}: {}", human_text::bytes(*bytes)))
         }
@@ -144,7 +146,7 @@ mod tests {
             Event::Retry {
                 step: "dump",
                 retry: 1,
-                retries: 2,
+                retries: Some(2),
                 wait: Duration::from_millis(1500),
                 why: text.clone(),
             },

@@ -81,13 +81,27 @@ pub enum Event {
         step: &'static str,
         /// The retry about to be made, from 1.
         retry: u32,
-        /// How many retries there are in all.
-        retries: u32,
+        /// How many retries there are in all, where their number and not their time is limited.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retries: Option<u32>,
         /// How long until it is made.
         #[serde(serialize_with = "seconds", rename = "waitSeconds")]
         wait: Duration,
         /// Why the attempt failed.
         why: String,
+    },
+    /// The work waits for something in the cluster; reported once for each state that it is in.
+    Waiting {
+        /// What is waited for, such as `for pod a` or `until the driver has made it`.
+        what: String,
+        /// The state in which it was found.
+        state: String,
+        /// How long it has been waited for.
+        #[serde(serialize_with = "seconds", rename = "waitedSeconds")]
+        waited: Duration,
+        /// How long it will be waited for in all.
+        #[serde(serialize_with = "seconds", rename = "limitSeconds")]
+        limit: Duration,
     },
     /// Bytes have arrived; sent often, and thinned out by the reporter.
     Received {

@@ -9,16 +9,10 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
 
 use super::{RUN_LABEL, Recorded, Undoing};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, Probe, TimedOut, Wait, WaitError};
 use crate::report::{elapsed, printable};
-
-/// How often it is looked whether a deleted object is gone.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What a user waits for without asking why.
-const SILENT: Duration = Duration::from_secs(3);
 
 /// Why an object is not deleted.
 #[derive(Debug, Error)]
@@ -135,7 +129,7 @@ impl Undoing<'_> {
     where
         K: Clone + Debug + DeserializeOwned + Resource,
     {
-        let started = Instant::now();
+        let mut finalizers = Vec::new();
         let looking = format!("get {what}");
         let look = || self.cluster.send_idempotent(&looking, || api.get_opt(name));
         let Some(object) = look().await? else {
@@ -163,22 +157,23 @@ impl Undoing<'_> {
             Err(error) if !matches!(error.code(), Some(404 | 409)) => return Err(error.into()),
             _ => {}
         }
-        while let Some(left) = look().await?.filter(|left| left.uid() == uid) {
-            let waited = started.elapsed();
-            if waited >= limit {
-                return Err(DeletionError::StillThere {
-                    what: what.to_owned(),
-                    after: limit,
-                    finalizers: left.finalizers().to_vec(),
-                });
+        let left = |found: Option<K>| match found.filter(|left| left.uid() == uid) {
+            None => Ok(Probe::Done(())),
+            Some(left) => {
+                finalizers = left.finalizers().to_vec();
+                let on = waits_for(&finalizers);
+                Ok(Probe::Pending(format!("it waits for {on}")))
             }
-            if waited >= SILENT {
-                let on = waits_for(left.finalizers());
-                self.waits_for(format!("for the end of {what}: it waits for {on}"));
-            }
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+        };
+        let wait = Wait::new(format!("for the end of {what}"), limit, self);
+        wait.until(look, left).await.map_err(|ended| match ended {
+            WaitError::Failed(error) => DeletionError::Cluster(error),
+            WaitError::TimedOut(TimedOut { after, .. }) => DeletionError::StillThere {
+                what: what.to_owned(),
+                after,
+                finalizers,
+            },
+        })
     }
 
     /// Whether the run created it.

@@ -119,15 +119,15 @@ pub(super) async fn undo_within<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    loop {
-        let undone = timeout(limit, attempt(Instant::now() + limit)).await;
-        match undone {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if budget.lasts(absence(error.as_ref())).await => {}
-            Ok(Err(error)) => return Err(error_text(&error)),
-            Err(_) => return Err(format!("not undone within {}", elapsed(limit))),
+    let attempt = || async {
+        match timeout(limit, attempt(Instant::now() + limit)).await {
+            Ok(undone) => undone,
+            Err(_) => Err(anyhow::anyhow!("not undone within {}", elapsed(limit))),
         }
-    }
+    };
+    let away = |error: &anyhow::Error| absence(error.as_ref());
+    let undone = budget.run(away, attempt).await;
+    undone.map_err(|error| error_text(&error))
 }
 
 pub(super) fn lease_leftover(name: &str, namespace: &str, why: &str) -> Leftover {

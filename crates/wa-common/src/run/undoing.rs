@@ -49,17 +49,16 @@ impl Undoing<'_> {
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
+}
 
-    /// Tells, once, what is waited for. Should the user not wait for it, it is the reason for what is left.
-    pub fn waits_for(&self, on: String) {
-        let (_, told) = &mut *self.waiting.lock();
-        if told.as_ref() == Some(&on) {
-            return;
+/// What is reported through it is reported to the user. What it waits for is noted as well: should the user not wait for
+/// it, that is the reason for what is left.
+impl Reporter for Undoing<'_> {
+    fn report(&self, event: &Event) {
+        if let Event::Waiting { what, state, .. } = event {
+            let (_, on) = &mut *self.waiting.lock();
+            *on = Some(format!("{what}: {state}"));
         }
-        self.reporter.report(&Event::Step {
-            step: "waiting",
-            detail: on.clone(),
-        });
-        *told = Some(on);
+        self.reporter.report(event);
     }
 }

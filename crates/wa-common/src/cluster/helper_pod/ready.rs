@@ -5,16 +5,11 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Event as PodEvent, Pod};
 use kube_transfer::PodContainer;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
 
-use super::super::{Cluster, ClusterError};
+use super::super::{Cluster, ClusterError, Lasting, Probe, TimedOut, Wait, WaitError};
 use super::HELPER_CONTAINER;
 use super::verdict::{Obstacle, Verdict, judge};
-use crate::report::{Event, Reporter, elapsed};
-
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// What a user waits for without asking why.
-const SILENT: Duration = Duration::from_secs(3);
+use crate::report::{Reporter, elapsed};
 
 /// Why a helper pod does not run.
 #[derive(Debug, Error)]
@@ -69,66 +64,56 @@ pub async fn ready(
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<PodContainer, NotReady> {
-    let started = Instant::now();
-    let mut stuck: Option<(Obstacle, Instant)> = None;
-    let mut told = String::new();
-    loop {
+    let pod = || name.to_owned();
+    let look = || async {
         let Some(pod) = cluster.find::<Pod>(name).await? else {
-            return Err(NotReady::Gone {
-                pod: name.to_owned(),
-            });
+            return Ok(None);
         };
-        let on = match judge(&pod, &events(cluster, &pod, name).await) {
-            Verdict::Running => {
-                return Ok(PodContainer {
-                    namespace: cluster.namespace().to_owned(),
-                    pod: name.to_owned(),
-                    container: HELPER_CONTAINER.to_owned(),
-                });
-            }
-            Verdict::Ended { why } => {
-                return Err(NotReady::Ended {
-                    pod: name.to_owned(),
-                    why,
-                });
-            }
-            Verdict::Waiting { on } => {
-                stuck = None;
-                on
-            }
-            Verdict::Stuck(obstacle) => {
-                let since = stuck
-                    .take()
-                    .filter(|(before, _)| before.reason == obstacle.reason)
-                    .map_or_else(Instant::now, |(_, since)| since);
-                if since.elapsed() >= obstacle.grace {
-                    return Err(NotReady::Stuck {
-                        pod: name.to_owned(),
-                        reason: obstacle.reason,
-                        message: obstacle.message,
-                    });
-                }
-                let on = format!("{}: {}", obstacle.reason, obstacle.message);
-                stuck = Some((obstacle, since));
-                on
-            }
-        };
-        if started.elapsed() >= limit {
-            return Err(NotReady::TimedOut {
-                pod: name.to_owned(),
-                after: limit,
-                on,
-            });
+        let events = events(cluster, &pod, name).await;
+        Ok(Some(judge(&pod, &events)))
+    };
+    let mut stuck: Option<(String, Lasting)> = None;
+    let judged = |verdict: Option<Verdict>| match verdict {
+        None => Err(NotReady::Gone { pod: pod() }),
+        Some(Verdict::Running) => Ok(Probe::Done(())),
+        Some(Verdict::Ended { why }) => Err(NotReady::Ended { pod: pod(), why }),
+        Some(Verdict::Waiting { on }) => {
+            stuck = None;
+            Ok(Probe::Pending(on))
         }
-        if started.elapsed() >= SILENT && on != told {
-            reporter.report(&Event::Step {
-                step: "waiting",
-                detail: format!("for pod {name}: {on}"),
-            });
-            told = on;
+        Some(Verdict::Stuck(Obstacle {
+            reason,
+            message,
+            grace,
+        })) => {
+            let before = stuck.take().filter(|(before, _)| *before == reason);
+            let (_, lasting) = stuck.insert(before.unwrap_or((reason.clone(), Lasting::default())));
+            if lasting.so() < grace {
+                return Ok(Probe::Pending(format!("{reason}: {message}")));
+            }
+            Err(NotReady::Stuck {
+                pod: pod(),
+                reason,
+                message,
+            })
         }
-        sleep(LOOK_EVERY).await;
-    }
+    };
+    let wait = Wait::new(format!("for pod {name}"), limit, reporter);
+    wait.until(look, judged)
+        .await
+        .map_err(|ended| match ended {
+            WaitError::Failed(error) => error,
+            WaitError::TimedOut(TimedOut { after, state, .. }) => NotReady::TimedOut {
+                pod: pod(),
+                after,
+                on: state,
+            },
+        })?;
+    Ok(PodContainer {
+        namespace: cluster.namespace().to_owned(),
+        pod: pod(),
+        container: HELPER_CONTAINER.to_owned(),
+    })
 }
 
 /// The events about the pod; none where the user may not see them, which only costs the reasons.

@@ -2,6 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::super::super::fake_api::{FakeApi, Told};
 use super::*;
