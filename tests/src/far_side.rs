@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use wa_sandbox::node::RunningContainer;
+use kube_sandbox::node::RunningContainer;
 
 use crate::World;
 use crate::processes::{Process, ProcessId, processes};

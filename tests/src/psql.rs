@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use wa_sandbox::api::resources;
+use kube_sandbox::meta::resources;
 
 use crate::World;
 

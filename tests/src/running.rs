@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
-use wa_sandbox::faults::{Effect, Matcher};
 
 use crate::{Outcome, World, wait_until};
 

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kube_sandbox::meta::{Resource, object, resources};
 use serde_json::{Value, json};
-use wa_sandbox::api::{Resource, resources};
-use wa_sandbox::store::object;
 
 use crate::{Outcome, World, binary, run, wait_until};
 

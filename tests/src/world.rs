@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use kube_sandbox::faults::{Effect, Fault, Matcher};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use wa_sandbox::faults::{Effect, Fault, Matcher};
 use wa_sandbox::world::{Profile, Storage};
 use wa_sandbox::{Config, Sandbox};
 

@@ -11,9 +11,9 @@ use std::fs;
 use std::path::Path;
 
 use end_to_end::{Outcome, World, dump_requests, start, sweep_random, sweep_rounds, wait_until};
+use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use wa_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::ProcessOne;
 
 const CREATE: [&str; 5] = ["create", "--to", "sets", "--retries", "0"];

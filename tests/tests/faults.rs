@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use end_to_end::{Outcome, World, dump_requests, run, wait_until};
-use wa_sandbox::faults::{Effect, Matcher};
+use kube_sandbox::faults::{Effect, Matcher};
 
 /// Creates a backup that must fail with exit code 1 and leave nothing.
 #[track_caller]

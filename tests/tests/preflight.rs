@@ -10,8 +10,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use end_to_end::{Outcome, World, binary, run};
+use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::{Value, json};
-use wa_sandbox::faults::{Effect, Matcher};
 
 /// Runs `create` with more arguments; it must fail with exit code 1 and write nothing.
 #[track_caller]

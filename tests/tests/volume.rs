@@ -5,10 +5,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
 use end_to_end::{FETCH, Placed, World, fetched, run, sets};
+use kube_sandbox::faults::{Effect, Matcher};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
-use wa_sandbox::faults::{Effect, Matcher};
 
 #[test]
 fn the_newest_dump_becomes_a_set_that_holds_it_byte_for_byte() {

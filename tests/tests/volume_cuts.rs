@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 
 use end_to_end::{FETCH, Outcome, World, sweep_random, sweep_rounds};
+use kube_sandbox::faults::{Effect, Matcher};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
-use wa_sandbox::faults::{Effect, Matcher};
 
 /// Enough for several ranges, of 1 MiB at least, for several streams.
 const BYTES: usize = (9 << 20) + 12_345;

@@ -9,10 +9,10 @@
 use std::time::{Duration, Instant};
 
 use end_to_end::{FETCH, Request, Running, World, wait_until};
+use kube_sandbox::disks::{Delay, Operation};
+use kube_sandbox::meta::resources;
 use rustix::process::Signal;
 use serde_json::Value;
-use wa_sandbox::api::resources;
-use wa_sandbox::disks::{Delay, Operation};
 
 const SNAPSHOT: &[&str] = &["pull", "--latest", "--to", "s", "--via", "snapshot"];
 const CLEANUP: &[&str] = &["cleanup"];

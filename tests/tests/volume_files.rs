@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use end_to_end::{Outcome, Placed, World, fetched, sets};
+use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::Value;
-use wa_sandbox::faults::{Effect, Matcher};
 
 #[test]
 fn any_name_is_listed_and_fetched_and_none_reaches_the_terminal_raw() {

@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use end_to_end::{FETCH, Outcome, Placed, Request, World};
+use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::{Value, json};
-use wa_sandbox::faults::{Effect, Matcher};
 
 const DEBUG: &[&str] = &["pull", "--latest", "--to", "s", "--via", "debug"];
 const FETCHES: Request = ("GET", FETCH);

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use end_to_end::{FETCH, Request, Running, World};
+use kube_sandbox::disks::{Delay, Operation};
+use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use wa_sandbox::disks::{Delay, Operation};
-use wa_sandbox::faults::{Effect, Matcher};
 
 const DEBUG: &[&str] = &["pull", "--latest", "--to", "s", "--via", "debug"];
 const SNAPSHOT: &[&str] = &["pull", "--latest", "--to", "s", "--via", "snapshot"];

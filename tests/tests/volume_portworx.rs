@@ -5,10 +5,10 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use end_to_end::{FETCH, Outcome, Request, Running, World, run, wait_until};
+use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use wa_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::{Operation, Storage};
 
 const PULL: &[&str] = &["pull", "--latest", "--to", "s", "--via", "portworx"];

@@ -10,9 +10,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use end_to_end::{Outcome, Request, World, binary, run};
+use kube_sandbox::disks::{Delay, Disks, Operation};
+use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::{Value, json};
-use wa_sandbox::disks::{Delay, Disks, Operation};
-use wa_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::Storage;
 
 /// Runs `pull --latest` with more arguments; it must fail with exit code 1 and leave nothing, here and in the cluster.

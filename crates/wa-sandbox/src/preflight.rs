@@ -1,67 +1,37 @@
-//! What this machine needs to have before a cluster can run on it.
+//! What this machine needs to have before the Watson Assistant can run on it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
+use kube_sandbox::preflight::{self, Program, Unfit};
 use local_postgres::Server;
 
-/// Programs that containers and databases are run with, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 5] = [
-    ("bwrap", "bubblewrap"),
-    ("nsenter", "util-linux"),
-    ("setsid", "util-linux"),
-    ("etcd", "etcd-server"),
-    ("etcdctl", "etcd-client"),
+/// What its databases are run and asked with. PostgreSQL is looked for apart: it is not on every PATH.
+const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "etcd",
+        package: "etcd-server",
+    },
+    Program {
+        name: "etcdctl",
+        package: "etcd-client",
+    },
 ];
-
-/// Why no cluster can run on this machine as it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfit {
-    /// Programs are missing; all of them are named at once.
-    #[error("not installed: {programs}; on Debian: apt-get install {packages}")]
-    Missing {
-        /// The programs.
-        programs: String,
-        /// The packages that have them.
-        packages: String,
-    },
-    /// Containers cannot be made.
-    #[error(
-        "containers cannot be made on this machine: {complaint}; unprivileged user namespaces must be allowed, see the \
-         settings kernel.unprivileged_userns_clone, user.max_user_namespaces and \
-         kernel.apparmor_restrict_unprivileged_userns of sysctl"
-    )]
-    NoContainers {
-        /// What bubblewrap said.
-        complaint: String,
-    },
-}
 
 /// Checks that everything is there, and returns the PostgreSQL to run: the version that is wanted, or else one that is
 /// there.
 pub(crate) fn check(postgres_version: Option<u32>) -> Result<Server, Unfit> {
     let own = local_postgres::own_servers();
     let server = choose(postgres_version, local_postgres::servers(), &own);
-    let directories = search_path();
-    let mut missing: Vec<_> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| !directories.iter().any(|one| one.join(program).is_file()))
-        .copied()
-        .collect();
-    if server.is_none() {
-        missing.push(("postgres", "postgresql"));
+    let mut missing = preflight::missing(&PROGRAMS);
+    let Some(server) = server else {
+        missing.push(Program {
+            name: "postgres",
+            package: "postgresql",
+        });
+        return Err(Unfit::from_missing(&missing));
+    };
+    if !missing.is_empty() {
+        return Err(Unfit::from_missing(&missing));
     }
-    match server {
-        Some(server) if missing.is_empty() => try_container().map(|()| server),
-        _ => {
-            let (programs, mut packages): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
-            packages.dedup();
-            Err(Unfit::Missing {
-                programs: programs.join(", "),
-                packages: packages.join(" "),
-            })
-        }
-    }
+    preflight::try_container().map(|()| server)
 }
 
 /// The version that is wanted, or else the newest of this machine's own, or whichever is there.
@@ -75,40 +45,10 @@ fn choose(wanted: Option<u32>, servers: Vec<Server>, own: &[Server]) -> Option<S
     servers.into_iter().find(|server| server.major == version)
 }
 
-/// PATH, and where administrators' programs are.
-fn search_path() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain([Path::new("/usr/sbin").to_owned()])
-        .collect()
-}
-
-fn try_container() -> Result<(), Unfit> {
-    let complaint = match Command::new("bwrap")
-        .args([
-            "--unshare-user",
-            "--unshare-pid",
-            "--uid",
-            "26",
-            "--gid",
-            "26",
-            "--ro-bind",
-            "/",
-            "/",
-            "--",
-            "true",
-        ])
-        .output()
-    {
-        Ok(output) if output.status.success() => return Ok(()),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => error.to_string(),
-    };
-    Err(Unfit::NoContainers { complaint })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn servers(majors: &[u32]) -> Vec<Server> {

@@ -1,24 +1,21 @@
-//! A whole cluster, from one call.
+//! A whole cluster with a Watson Assistant in it, from one call.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::users::{User, Users};
-use crate::api::{Api, LoggedRequest, RequestLog, Server, ServerError, kubeconfig};
-use crate::controllers::Controllers;
-use crate::disks::Disks;
-use crate::faults::Faults;
-use crate::leftovers::remove_leftovers;
-use crate::node::{Node, NodeConfig, NodeError, RunningContainer};
-use crate::preflight::{self, Unfit};
-use crate::store::Store;
-use crate::streams;
+use kube_sandbox::api::LoggedRequest;
+use kube_sandbox::disks::Disks;
+use kube_sandbox::faults::Faults;
+use kube_sandbox::meta::Kinds;
+use kube_sandbox::node::RunningContainer;
+use kube_sandbox::preflight::Unfit;
+use kube_sandbox::store::Store;
+use kube_sandbox::{Cluster, StartError as ClusterError};
 
+use crate::preflight;
 use crate::world::{
-    Daemons, Names, Portworx, ProcessOne, Profile, Seed, Storage, World, WorldError,
+    Daemons, Names, Portworx, ProcessOne, Profile, Seed, Storage, World, WorldError, kinds,
 };
 
 /// Name of cluster, user and context in the kubeconfig.
@@ -63,20 +60,9 @@ pub enum StartError {
     /// The machine lacks something.
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    /// Its directory cannot be used.
-    #[error("cannot use the directory {}; name one that is new or empty, and writable", directory.display())]
-    Directory {
-        /// The directory.
-        directory: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The node does not start.
-    #[error("the cluster's node does not start")]
-    Node(#[from] NodeError),
-    /// The API server does not start.
-    #[error("the API server does not start")]
-    Server(#[from] ServerError),
+    /// The cluster does not start.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The Watson Assistant is not there or not ready.
     #[error("the Watson Assistant does not get ready")]
     World(#[from] WorldError),
@@ -84,21 +70,13 @@ pub enum StartError {
 
 /// A running cluster. Dropping it kills every process of it and removes its files.
 pub struct Sandbox {
-    kubeconfig: PathBuf,
     names: Names,
     postgres_version: u32,
-    store: Store,
-    faults: Faults,
-    users: Users,
-    requests: RequestLog,
-    server: Server,
-    node: Node,
     world: World,
     portworx: Portworx,
     daemons: Option<Daemons>,
-    controllers: Controllers,
-    /// Last: removed when everything that writes to it has ended.
-    directory: Directory,
+    /// Last: its files are removed when everything that writes to them has ended.
+    cluster: Cluster,
 }
 
 impl Sandbox {
@@ -106,95 +84,59 @@ impl Sandbox {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let names = config.profile.names(INSTANCE, NAMESPACE);
         let postgres = preflight::check(names.postgres_version)?;
-        let directory = Directory::create(&config.directory)?;
-        let (store, faults, requests) = (Store::new(), Faults::default(), RequestLog::default());
+        let store = Store::with_kinds(Kinds::with(kinds::ALL.iter().copied()));
         let portworx = Portworx::new(store.clone());
-        let mut node_config = NodeConfig {
-            directory: directory.0.join("node"),
-            images: World::images(&names, &postgres),
+        let cluster = Cluster::start(kube_sandbox::Config {
+            name: NAME.to_owned(),
+            namespace: names.namespace.clone(),
+            directory: config.directory,
+            port: config.port,
+            store,
             driver: Some(Arc::new(portworx.clone())),
-        };
-        let portworx_images = Portworx::images(&node_config.volumes());
-        node_config.images.extend(portworx_images);
-        let node = Node::start(store.clone(), node_config)?;
-        let user = User::administrator(NAME, uuid::Uuid::new_v4().to_string());
-        let users = Users::new(vec![user.clone()], faults.clone(), store.clone());
-        let api = Api {
-            store: store.clone(),
-            faults: faults.clone(),
-            users: users.clone(),
-            requests: requests.clone(),
-            streams: streams::routes(node.clone()),
-        };
-        let server = Server::start(api, config.port).await?;
-        let kubeconfig = directory.0.join("kubeconfig");
-        kubeconfig::write(&kubeconfig, &server, &user, &names.namespace).map_err(|source| {
-            StartError::Directory {
-                directory: directory.0.clone(),
-                source,
-            }
-        })?;
-        let mut controllers = Controllers::start(&store, node.disks());
-        controllers.publish_certificate(&store, server.ca_pem());
+        })
+        .await?;
+        let node = cluster.node();
+        node.add_images(World::images(&names, &postgres));
+        node.add_images(Portworx::images(node.disks()));
         let world = World::install(
-            &store,
+            cluster.store(),
             names.clone(),
             postgres.major,
             config.storage,
             config.process_one,
         )?;
         let daemons = match config.storage {
-            Storage::Portworx => Some(portworx.install(&node)?),
+            Storage::Portworx => Some(portworx.install(node)?),
             _ => None,
         };
         let sandbox = Self {
-            kubeconfig,
             names,
             postgres_version: postgres.major,
-            store,
-            faults,
-            users,
-            requests,
-            server,
-            node,
             world,
             portworx,
             daemons,
-            controllers,
-            directory,
+            cluster,
         };
-        sandbox
-            .world
-            .provision(&sandbox.store, &sandbox.node, config.seed)
+        let Self { world, cluster, .. } = &sandbox;
+        world
+            .provision(cluster.store(), cluster.node(), config.seed)
             .await?;
         Ok(sandbox)
     }
 
     /// A kubeconfig for the cluster, readable by its owner alone.
     pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+        self.cluster.kubeconfig()
     }
 
     /// Lets in a user who may do what roles bound to that name allow, and returns a kubeconfig for it.
     pub fn user_kubeconfig(&self, name: &str) -> io::Result<PathBuf> {
-        let user = User {
-            name: name.to_owned(),
-            groups: Vec::new(),
-            token: Some(uuid::Uuid::new_v4().to_string()),
-            rules: Vec::new(),
-        };
-        let path = self
-            .directory
-            .0
-            .join(format!("kubeconfig-{}", uuid::Uuid::new_v4()));
-        kubeconfig::write(&path, &self.server, &user, self.namespace())?;
-        self.users.add(user);
-        Ok(path)
+        self.cluster.user_kubeconfig(name)
     }
 
     /// The API server's address.
     pub fn url(&self) -> String {
-        format!("https://{}", self.server.address())
+        self.cluster.url()
     }
 
     /// The names of the installation's objects.
@@ -215,12 +157,12 @@ impl Sandbox {
 
     /// Every container that runs at this moment.
     pub fn running_containers(&self) -> Vec<RunningContainer> {
-        self.node.running_containers()
+        self.cluster.node().running_containers()
     }
 
     /// The cluster's objects.
     pub fn store(&self) -> &Store {
-        &self.store
+        self.cluster.store()
     }
 
     /// The Portworx cluster. It has volumes where the storage is Portworx.
@@ -230,72 +172,33 @@ impl Sandbox {
 
     /// What its volumes are on, where claims and snapshots can be made to take time.
     pub fn disks(&self) -> &Disks {
-        self.node.disks()
+        self.cluster.node().disks()
     }
 
     /// Makes an image one that no registry has: pods that name it wait from now on.
     pub fn forget_image(&self, reference: &str) {
-        self.node.forget_image(reference);
+        self.cluster.node().forget_image(reference);
     }
 
     /// What goes wrong on purpose.
     pub fn faults(&self) -> &Faults {
-        &self.faults
+        self.cluster.faults()
     }
 
     /// Every request so far, in the order of arrival.
     pub fn requests(&self) -> Vec<LoggedRequest> {
-        self.requests.all()
+        self.cluster.requests()
     }
 
     /// Stops everything and returns when no process and no file is left.
     pub async fn stop(self) {
         let Self {
-            server,
-            node,
-            directory,
+            cluster,
             world,
             daemons,
-            controllers,
             ..
         } = self;
-        drop((controllers, daemons, world));
-        server.stop().await;
-        node.stop().await;
-        drop((node, directory));
-    }
-}
-
-/// The cluster's own directory, removed with it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create(path: &Path) -> Result<Self, StartError> {
-        let unusable = |source| StartError::Directory {
-            directory: path.to_owned(),
-            source,
-        };
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(unusable)?;
-        }
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(unusable(error));
-            }
-            _ => {}
-        }
-        if fs::read_dir(path).map_err(unusable)?.next().is_some() {
-            return Err(unusable(io::ErrorKind::DirectoryNotEmpty.into()));
-        }
-        // Containers run in it: a path through a symbolic link would not be the same inside.
-        fs::canonicalize(path).map(Self).map_err(unusable)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = remove_leftovers(&self.0) {
-            tracing::warn!(directory = %self.0.display(), %error, "the cluster's directory could not be removed");
-        }
+        drop((daemons, world));
+        cluster.stop().await;
     }
 }

@@ -64,7 +64,7 @@ impl Fault {
         }
         let (method, body) = match &self.action {
             Action::Add { fault } => {
-                let fault: wa_sandbox::faults::Fault =
+                let fault: kube_sandbox::faults::Fault =
                     serde_json::from_str(fault).context("this is no fault")?;
                 (Method::POST, serde_json::to_string(&fault)?)
             }
@@ -87,7 +87,7 @@ impl Fault {
 mod tests {
     use std::collections::BTreeSet;
 
-    use wa_sandbox::faults::Effect;
+    use kube_sandbox::faults::Effect;
 
     use super::*;
 

@@ -9,8 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use kube_sandbox::remove_leftovers;
 use serde::{Deserialize, Serialize};
-use wa_sandbox::remove_leftovers;
 use wa_sandbox::world::Profile;
 
 /// What a running cluster tells other commands about itself.

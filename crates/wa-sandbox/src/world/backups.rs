@@ -11,12 +11,12 @@ use std::time::SystemTime;
 
 use jiff::civil::Weekday;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
+use kube_sandbox::meta::{Object, Resource, object, resources};
+use kube_sandbox::node::Node;
+use kube_sandbox::store::Store;
 use serde_json::{Value, json};
 
 use super::{Names, WorldError, create, pods};
-use crate::api::{Resource, resources};
-use crate::node::Node;
-use crate::store::{Object, Store, object};
 
 /// Days whose backups the default retention keeps: so many Sundays, so many others.
 const KEPT_SUNDAYS: usize = 4;
@@ -111,7 +111,7 @@ fn repeat_on(
         shift_times(&mut status, later_by);
         let name = object::name(&manifest).to_owned();
         store
-            .create_or_try(resource, manifest, false, |object| {
+            .create_and(resource, manifest, |object| {
                 object["metadata"]["creationTimestamp"] = created.clone().into();
                 object["status"] = status;
             })

@@ -7,6 +7,7 @@
 
 mod addresses;
 mod backups;
+pub mod kinds;
 mod manifests;
 mod operator;
 mod pods;
@@ -19,7 +20,11 @@ mod seed;
 mod storage;
 
 use std::io;
+use std::path::Path;
 
+use kube_sandbox::meta::{Resource, Status, object, resources};
+use kube_sandbox::node::{ExecError, Image, Mount};
+use kube_sandbox::store::Store;
 use local_postgres::Server;
 use serde_json::Value;
 
@@ -30,9 +35,6 @@ pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UnknownProfile};
 pub use seed::{Seed, UnknownSeed};
 pub use storage::{Storage, UnknownStorage};
 
-use crate::api::{Resource, Status, resources};
-use crate::node::{ExecError, Image};
-use crate::store::{Store, object};
 use manifests::{assistant, backup, cluster, etcd, postgres};
 use operator::Operator;
 use secrets::{Authority, Credentials};
@@ -115,10 +117,11 @@ impl World {
             .chain([etcd::IMAGE.to_owned()])
             .map(Image::of_this_machine)
             .collect();
-        images.push(Image::of_this_machine(backup::image_of(names)).with_postgres(server));
+        images.push(with_postgres(backup::image_of(names), server));
         images.push(Image {
             user: 26,
-            ..Image::of_this_machine(postgres::image(server.major)).with_postgres(server)
+            user_name: "postgres".to_owned(),
+            ..with_postgres(postgres::image(server.major), server)
         });
         images
     }
@@ -183,7 +186,7 @@ impl World {
         }
         let cluster = create(
             store,
-            &resources::POSTGRES_CLUSTERS,
+            &kinds::POSTGRES_CLUSTERS,
             postgres::cluster(&names, postgres_version),
         )?;
         create_all(
@@ -203,6 +206,22 @@ impl World {
     }
 }
 
+/// An image of this machine's software with the programs of that PostgreSQL first on PATH.
+fn with_postgres(reference: String, server: &Server) -> Image {
+    let image = Image::of_this_machine(reference);
+    if server.directory.starts_with("/usr") {
+        return image.with_programs(&server.programs());
+    }
+    let target = Path::new("/opt/postgresql").join(server.major.to_string());
+    let mut image = image.with_programs(&target.join("bin"));
+    image.mounts.push(Mount {
+        source: server.directory.clone(),
+        target,
+        read_only: true,
+    });
+    image
+}
+
 fn create_all(
     store: &Store,
     resource: &'static Resource,
@@ -217,7 +236,7 @@ fn create(
     store: &Store,
     resource: &'static Resource,
     manifest: Value,
-) -> Result<crate::store::Object, WorldError> {
+) -> Result<kube_sandbox::meta::Object, WorldError> {
     let name = object::name(&manifest).to_owned();
     store
         .create(resource, manifest)

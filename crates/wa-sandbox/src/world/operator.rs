@@ -5,11 +5,10 @@
 use std::collections::HashMap;
 
 use futures::StreamExt;
+use kube_sandbox::meta::{object, resources};
+use kube_sandbox::store::{EventType, Store};
 use serde_json::Value;
 use tokio::task::JoinSet;
-
-use crate::api::resources;
-use crate::store::{EventType, Store, object};
 
 /// The running operator; dropping this stops it.
 pub(super) struct Operator {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use kube_sandbox::meta::{Object, Resource, object, resources};
+use kube_sandbox::node::{ExecRequest, Node, Target};
+use kube_sandbox::store::Store;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::WorldError;
-use crate::api::{Resource, resources};
-use crate::node::{ExecRequest, Node, Target};
-use crate::store::{Object, Store, object};
 
 /// How long anything may take to get ready, on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use kube_sandbox::node::{Node, Target};
+use kube_sandbox::store::Store;
 
 use super::manifests::{etcd, postgres};
 use super::pods::{self, Shell};
 use super::seed::{self, Seed, Snapshots, WORKSPACES};
 use super::{World, WorldError, backups};
-use crate::node::{Node, Target};
-use crate::store::Store;
 
 const SCHEMA: &str = include_str!("scripts/schema.sql");
 

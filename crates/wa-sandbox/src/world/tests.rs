@@ -104,7 +104,7 @@ async fn postgres_pods_carry_the_labels_of_their_release() {
             "{profile}"
         );
         let custom = store
-            .get(&resources::POSTGRES_CLUSTERS, "cpd", cluster)
+            .get(&kinds::POSTGRES_CLUSTERS, "cpd", cluster)
             .expect("the cluster");
         assert_eq!(custom["status"]["currentPrimary"], expected[0], "{profile}");
         assert_eq!(
@@ -205,7 +205,7 @@ async fn the_assistant_states_its_version_and_its_active_patches() {
     for profile in Profile::ALL {
         let (store, names) = installed(profile);
         let assistant = store
-            .get(&resources::ASSISTANTS, "cpd", "wa")
+            .get(&kinds::ASSISTANTS, "cpd", "wa")
             .expect("the assistant");
         assert_eq!(assistant["spec"]["version"], names.version, "{profile}");
         assert_eq!(
@@ -213,7 +213,7 @@ async fn the_assistant_states_its_version_and_its_active_patches() {
             "{profile}"
         );
         let part = store
-            .get(&resources::ASSISTANT_STORES, "cpd", "wa")
+            .get(&kinds::ASSISTANT_STORES, "cpd", "wa")
             .expect("the store part");
         let annotations = part["metadata"]["annotations"]
             .as_object()
@@ -232,11 +232,7 @@ async fn the_assistant_states_its_version_and_its_active_patches() {
             );
         }
         store
-            .get(
-                &resources::TEMPORARY_PATCHES,
-                "cpd",
-                "wa-store-certificates",
-            )
+            .get(&kinds::TEMPORARY_PATCHES, "cpd", "wa-store-certificates")
             .expect("the patch");
     }
 }

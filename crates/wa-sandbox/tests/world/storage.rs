@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use kube_sandbox::disks::{Delay, Operation};
 use serde_json::{Value, json};
-use wa_sandbox::disks::{Delay, Operation};
 use wa_sandbox::world::Storage;
 
 use crate::support::World;

@@ -2,13 +2,11 @@
 //!
 //! Their containers run and do nothing; what they would serve is left out.
 
+use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
 use super::{image, labels, secret};
-use crate::api::{Resource, resources};
-use crate::store::object;
-use crate::world::Names;
-use crate::world::secrets::Credentials;
+use crate::world::{Names, kinds, secrets::Credentials};
 
 /// A temporary patch that is in force, as on most installations that have lived for a while.
 const ACTIVE_PATCH: &str = "store-certificates";
@@ -28,17 +26,17 @@ const COMPONENTS: [(&str, u32); 8] = [
 /// The custom resources of the instance.
 pub(in crate::world) fn custom_resources(names: &Names) -> Vec<(&'static Resource, Value)> {
     let parts = [
-        &resources::ASSISTANTS,
-        &resources::ASSISTANT_STORES,
-        &resources::ASSISTANT_CLUS,
-        &resources::ASSISTANT_CLU_RUNTIMES,
-        &resources::ASSISTANT_CLU_TRAININGS,
+        &kinds::ASSISTANTS,
+        &kinds::ASSISTANT_STORES,
+        &kinds::ASSISTANT_CLUS,
+        &kinds::ASSISTANT_CLU_RUNTIMES,
+        &kinds::ASSISTANT_CLU_TRAININGS,
     ];
     let mut objects: Vec<_> = parts
         .into_iter()
         .map(|resource| (resource, custom_resource(names, resource)))
         .collect();
-    objects.push((&resources::TEMPORARY_PATCHES, active_patch(names)));
+    objects.push((&kinds::TEMPORARY_PATCHES, active_patch(names)));
     objects
 }
 
@@ -61,11 +59,11 @@ fn custom_resource(names: &Names, resource: &Resource) -> Value {
             },
         },
     });
-    if resource.kind == resources::ASSISTANTS.kind {
+    if resource.kind == kinds::ASSISTANTS.kind {
         custom["status"]["watsonAssistantStatus"] = "Completed".into();
         custom["status"]["progress"] = "100%".into();
     }
-    if resource.kind == resources::ASSISTANT_STORES.kind {
+    if resource.kind == kinds::ASSISTANT_STORES.kind {
         let active = json!({
             (patch_name(names)): {
                 "timestamp": "2026-01-12T09:14:03.120417",

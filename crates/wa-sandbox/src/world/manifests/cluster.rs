@@ -1,9 +1,9 @@
 //! What is there before the product is installed: namespaces and the definitions of custom resources.
 
+use kube_sandbox::meta::{Resource, resources};
 use serde_json::{Value, json};
 
-use crate::api::resources;
-use crate::world::{Names, Storage};
+use crate::world::{Names, Storage, kinds};
 
 /// Namespaces, the instance's own and its operators' among them.
 pub(in crate::world) fn namespaces(names: &Names) -> Vec<Value> {
@@ -27,10 +27,14 @@ pub(in crate::world) fn namespaces(names: &Names) -> Vec<Value> {
 
 /// The definitions of the custom resources that are served.
 pub(in crate::world) fn definitions(storage: Storage) -> Vec<Value> {
-    resources::ALL
-        .iter()
-        .filter(|resource| resource.custom)
-        .filter(|resource| storage.has_snapshots() || resource.group != resources::SNAPSHOTS.group)
-        .map(|resource| resource.definition())
+    let snapshots = [
+        &resources::SNAPSHOTS,
+        &resources::SNAPSHOT_CLASSES,
+        &resources::SNAPSHOT_CONTENTS,
+    ];
+    let snapshots = snapshots.into_iter().filter(|_| storage.has_snapshots());
+    snapshots
+        .chain(kinds::ALL.iter().copied())
+        .map(Resource::definition)
         .collect()
 }

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{claim, labels, secret, service};
-use crate::world::secrets::{Authority, Certificate, Credentials};
-use crate::world::{Names, Storage};
+use crate::world::{
+    Names, Storage,
+    secrets::{Authority, Certificate, Credentials},
+};
 
 /// The image of the pod.
 pub(in crate::world) const IMAGE: &str = "icr.io/cpopen/ibm-etcd:3.5";

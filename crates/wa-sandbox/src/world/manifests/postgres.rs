@@ -3,13 +3,14 @@
 //! The first pod runs a real server. Left out: streaming replication. The second pod is labelled as a replica and has
 //! the client programs, which is all that a backup asks of it, but no server of its own.
 
+use kube_sandbox::meta::object;
 use serde_json::{Value, json};
 
 use super::{claim, labels, secret, service};
-use crate::api::resources;
-use crate::store::object;
-use crate::world::secrets::{Authority, Certificate, Credentials};
-use crate::world::{Names, PostgresLabels, ProcessOne, Storage};
+use crate::world::{
+    Names, PostgresLabels, ProcessOne, Storage, kinds,
+    secrets::{Authority, Certificate, Credentials},
+};
 
 /// The database user of the store.
 pub(in crate::world) const USER: &str = "dbadmin";
@@ -28,7 +29,7 @@ pub(in crate::world) fn cluster(names: &Names, version: u32) -> Value {
     let cluster = &names.postgres_cluster;
     let pods = [names.primary_pod(), replica_pod(cluster)];
     json!({
-        "apiVersion": resources::POSTGRES_CLUSTERS.api_version(), "kind": "Cluster",
+        "apiVersion": kinds::POSTGRES_CLUSTERS.api_version(), "kind": "Cluster",
         "metadata": {
             "name": cluster, "namespace": names.namespace,
             "labels": { "app.kubernetes.io/instance": names.instance },

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use kube_sandbox::meta::{object, resources};
+use kube_sandbox::node::{Node, Target};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
@@ -17,11 +19,7 @@ use tokio::task::JoinSet;
 use super::pxctl::{self, Answer, Command};
 use super::volumes::Refusal;
 use super::{CONTAINER, NAMESPACE, Portworx, inspect};
-use crate::api::resources;
-use crate::node::{Node, Target};
-use crate::store::object;
-use crate::world::WorldError;
-use crate::world::pods::Shell;
+use crate::world::{WorldError, pods::Shell};
 
 const PXCTL: &str = include_str!("../scripts/pxctl.sh");
 /// Where the daemon is found, on the node and in its pod.
@@ -234,7 +232,7 @@ impl Daemon {
         own["containerID"].as_str().map(str::to_owned)
     }
 
-    fn pod(&self) -> Option<crate::store::Object> {
+    fn pod(&self) -> Option<kube_sandbox::meta::Object> {
         let store = self.node.store();
         let pods = store.list(&resources::PODS, Some(NAMESPACE)).items;
         pods.into_iter().find(|pod| {

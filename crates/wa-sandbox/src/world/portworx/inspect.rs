@@ -193,7 +193,10 @@ impl Portworx {
     }
 
     fn address(&self, node: &str) -> String {
-        let node = self.0.store.get(&crate::api::resources::NODES, "", node);
+        let node = self
+            .0
+            .store
+            .get(&kube_sandbox::meta::resources::NODES, "", node);
         node.ok()
             .and_then(|node| {
                 node["status"]["addresses"][0]["address"]

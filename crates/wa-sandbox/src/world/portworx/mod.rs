@@ -16,9 +16,12 @@ mod pxctl;
 mod volumes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kube_sandbox::disks::Disks;
+use kube_sandbox::meta::{object, resources};
+use kube_sandbox::node::{Image, Mount, Node, StorageDriver};
+use kube_sandbox::store::Store;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -26,11 +29,7 @@ pub(crate) use daemon::Daemons;
 pub use volumes::Refusal;
 use volumes::{Attachment, Volume};
 
-use crate::api::resources;
-use crate::node::{Image, Mount, Node, StorageDriver};
-use crate::store::{Store, object};
-use crate::world::manifests::portworx as manifests;
-use crate::world::{WorldError, create_all};
+use crate::world::{WorldError, create_all, manifests::portworx as manifests};
 
 /// The provisioner of its CSI driver.
 pub(super) const CSI_DRIVER: &str = "pxd.portworx.com";
@@ -101,10 +100,10 @@ impl Portworx {
         }))
     }
 
-    /// The images of its pods. `volumes` is the directory with the files of every persistent volume.
-    pub(crate) fn images(volumes: &Path) -> [Image; 2] {
+    /// The images of its pods, which see the contents of every persistent volume.
+    pub(crate) fn images(disks: &Disks) -> [Image; 2] {
         let devices = Mount {
-            source: volumes.to_owned(),
+            source: disks.volumes().to_owned(),
             target: "/dev/pxd".into(),
             read_only: false,
         };
@@ -246,6 +245,10 @@ impl StorageDriver for Portworx {
                 }
                 _ => format!("rpc error: code = Internal desc = {refusal}"),
             })
+    }
+
+    fn attaches(&self, volume: &Value) -> bool {
+        volumes::is_portworx(volume)
     }
 
     fn unpublish(&self, pod: &str) {

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use kube_sandbox::controllers::Controllers;
+use kube_sandbox::meta::Object;
+use kube_sandbox::node::{ExecRequest, NodeConfig, Target};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use super::*;
-use crate::controllers::Controllers;
-use crate::node::{ExecRequest, NodeConfig, Target};
-use crate::store::Object;
 use crate::world::Storage;
 
 const ELSEWHERE: &str = "far-away";
@@ -49,13 +49,13 @@ impl Cluster {
 
         let directory = tempfile::tempdir().unwrap();
         let portworx = Portworx::new(store.clone());
-        let mut config = NodeConfig {
+        let config = NodeConfig {
             directory: directory.path().join("node"),
             images: vec![Image::of_this_machine("local/host:1")],
             driver: Some(Arc::new(portworx.clone())),
         };
-        config.images.extend(Portworx::images(&config.volumes()));
         let node = Node::start(store.clone(), config).unwrap();
+        node.add_images(Portworx::images(node.disks()));
         let controllers = Controllers::start(&store, node.disks());
         let daemons = portworx.install(&node).unwrap();
         let claim = json!({
@@ -94,7 +94,7 @@ impl Cluster {
 
     async fn until(
         &self,
-        resource: &'static crate::api::Resource,
+        resource: &'static kube_sandbox::meta::Resource,
         wanted: impl Fn(&Value) -> bool,
     ) -> Object {
         let mut changes = self.store.watch(resource, None, None).boxed();
@@ -456,7 +456,7 @@ async fn a_volume_mounted_by_hand_outlives_the_portworx_pod() {
             &resources::PODS,
             NAMESPACE,
             &before,
-            &crate::store::DeleteOptions::default(),
+            &kube_sandbox::store::DeleteOptions::default(),
         )
         .unwrap();
     cluster

@@ -1,9 +1,9 @@
 //! Volumes, and the rules by which they are attached and mounted.
 
+use kube_sandbox::meta::object;
 use serde_json::Value;
 
 use super::{CSI_DRIVER, MOUNTS, Operation, State};
-use crate::store::object;
 
 /// Why Portworx does not do what it was asked for, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,12 @@ pub(super) struct Volume {
     pub(super) sharing: Sharing,
     pub(super) is_secure: bool,
     pub(super) has_csi: bool,
+}
+
+/// Whether a PersistentVolume is one of Portworx's, through its CSI driver or through the type that Kubernetes had.
+pub(super) fn is_portworx(volume: &Value) -> bool {
+    let spec = &volume["spec"];
+    spec["portworxVolume"].is_object() || spec["csi"]["driver"] == CSI_DRIVER
 }
 
 impl Volume {

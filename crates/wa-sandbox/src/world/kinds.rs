@@ -1,0 +1,84 @@
+//! The kinds that a Watson Assistant and its database bring to a cluster.
+
+use kube_sandbox::meta::Resource;
+
+const fn assistant(
+    names: (&'static str, &'static str, &'static str),
+    short_names: &'static [&'static str],
+) -> Resource {
+    Resource {
+        categories: &["waall"],
+        ..Resource::custom("assistant.watson.ibm.com", "v1", names, short_names)
+    }
+}
+
+/// EDB's PostgreSQL cluster.
+pub static POSTGRES_CLUSTERS: Resource = Resource::custom(
+    "postgresql.k8s.enterprisedb.io",
+    "v1",
+    ("clusters", "cluster", "Cluster"),
+    &[],
+);
+
+/// The Watson Assistant instance.
+pub static ASSISTANTS: Resource = assistant(
+    ("watsonassistants", "watsonassistant", "WatsonAssistant"),
+    &["wa"],
+);
+
+/// The part of it that holds the store.
+pub static ASSISTANT_STORES: Resource = assistant(
+    (
+        "watsonassistantstores",
+        "watsonassistantstore",
+        "WatsonAssistantStore",
+    ),
+    &[],
+);
+
+/// The part that understands language.
+pub static ASSISTANT_CLUS: Resource = assistant(
+    (
+        "watsonassistantclus",
+        "watsonassistantclu",
+        "WatsonAssistantClu",
+    ),
+    &[],
+);
+
+/// The part that runs models.
+pub static ASSISTANT_CLU_RUNTIMES: Resource = assistant(
+    (
+        "watsonassistantcluruntimes",
+        "watsonassistantcluruntime",
+        "WatsonAssistantCluRuntime",
+    ),
+    &[],
+);
+
+/// The part that trains models.
+pub static ASSISTANT_CLU_TRAININGS: Resource = assistant(
+    (
+        "watsonassistantclutrainings",
+        "watsonassistantclutraining",
+        "WatsonAssistantCluTraining",
+    ),
+    &[],
+);
+
+/// A lasting change to what the operator renders.
+pub static TEMPORARY_PATCHES: Resource = assistant(
+    ("temporarypatches", "temporarypatch", "TemporaryPatch"),
+    &[],
+);
+
+/// All of them.
+pub static ALL: &[&Resource] = &[
+    &POSTGRES_CLUSTERS,
+    &ASSISTANTS,
+    &ASSISTANT_STORES,
+    &ASSISTANT_CLUS,
+    &ASSISTANT_CLU_RUNTIMES,
+    &ASSISTANT_CLU_TRAININGS,
+    &TEMPORARY_PATCHES,
+];
