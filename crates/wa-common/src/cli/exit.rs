@@ -4,21 +4,28 @@ use std::error::Error;
 
 use crate::report::{Exit, HasExit};
 use crate::run::LeftBehind;
+use crate::run::journal::JournalError;
 use backup_set::{BackupError, NotJudged, VerificationFailed};
 
 /// Asks one kind of error.
 type Ask = fn(&(dyn Error + 'static)) -> Option<Exit>;
 
 /// Every kind that has an exit of its own. `BackupError` speaks for what it holds, which therefore is not in the chain.
-const KINDS: [Ask; 4] = [
+const KINDS: [Ask; 5] = [
     ask::<VerificationFailed>,
     ask::<NotJudged>,
     ask::<BackupError>,
     ask::<LeftBehind>,
+    ask::<JournalError>,
 ];
 
 /// What counts first where the errors of one chain ask for several.
-const FIRST: [Exit; 3] = [Exit::VerificationFailed, Exit::Degraded, Exit::NotJudged];
+const FIRST: [Exit; 4] = [
+    Exit::VerificationFailed,
+    Exit::Degraded,
+    Exit::NotJudged,
+    Exit::Refused,
+];
 
 /// The exit that `error`, or one of its causes, asks for; else [`Exit::Error`].
 pub(super) fn exit_of(error: &anyhow::Error) -> Exit {

@@ -15,6 +15,7 @@ use super::undo::lease_leftover;
 use super::undoing::Waiting;
 use super::{
     Change, ExitHook, ExitHooks, Holder, LeftBehind, RENEW_WITHIN, Run, RunError, new_run_id,
+    run_labels,
 };
 use crate::cluster::Cluster;
 use crate::report::Reporter;
@@ -51,7 +52,8 @@ impl<C: Change> Run<C> {
                 changes: Vec::new(),
             };
             let lease = LeaseRecord::new(Holder::this_process(), purpose, clock.now(), none);
-            tokio::spawn(async move { lease.create(&cluster, plugin, &name, &name).await })
+            let labels = run_labels(plugin, &name);
+            tokio::spawn(async move { lease.create(&cluster, &name, labels).await })
         };
         let beginning = Arc::new(Beginning {
             cluster: cluster.clone(),

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{MANAGED_BY_LABEL, NAME_LIMIT, RUN_LABEL, Undoing, managed_by};
+use super::{NAME_LIMIT, Undoing, run_labels};
 
 /// One kind of change that a plugin makes in the cluster; data, so that a later run can undo it.
 pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {
@@ -52,8 +52,7 @@ impl Mark {
     /// Labels an object as the run's, and gives it its owner.
     pub(super) fn put_on(&self, metadata: &mut ObjectMeta) {
         let labels = metadata.labels.get_or_insert_default();
-        labels.insert(RUN_LABEL.to_owned(), self.run.clone());
-        labels.insert(MANAGED_BY_LABEL.to_owned(), managed_by(self.plugin));
+        labels.extend(run_labels(self.plugin, &self.run));
         metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
     }
 

@@ -50,10 +50,6 @@ impl<D: Data> HeldLease<D> {
         &self.cluster
     }
 
-    pub(super) fn clock(&self) -> ServerClock {
-        self.clock
-    }
-
     pub(super) fn loss(&self) -> Option<Loss> {
         self.lost.borrow().clone()
     }
@@ -116,6 +112,22 @@ impl<D: Data> HeldLease<D> {
             done = work => Ok(done),
             loss = self.until_lost() => Err(self.lost(loss)),
         }
+    }
+
+    /// Gives the Lease up: it stays, and says what it was held for.
+    pub(super) async fn release(&self) -> Result<(), RunError> {
+        self.stop_renewing();
+        let mut stored = self.stored.lock().await;
+        let mut next = stored.lease.clone();
+        next.holder = None;
+        *stored = stored.update(&self.cluster, next).await?;
+        Ok(())
+    }
+
+    /// Deletes the Lease.
+    pub(super) async fn delete(&self) -> Result<(), RunError> {
+        self.stop_renewing();
+        self.stored.lock().await.delete(&self.cluster).await
     }
 
     /// Waits until the Lease is lost.

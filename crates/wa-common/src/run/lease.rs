@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Data, Holder, Loss, MANAGED_BY_LABEL, RUN_LABEL, RunError, VALID_FOR, managed_by};
+use super::{Data, Holder, Loss, RunError, VALID_FOR, swap};
 use crate::cluster::Cluster;
 
 /// The annotation that holds an [`Annotation`].
@@ -69,22 +69,17 @@ impl<D: Data> LeaseRecord<D> {
         }
     }
 
-    /// Stores it as a new Lease called `name`, of the run called `run`.
+    /// Stores it as a new Lease called `name`.
     pub(super) async fn create(
         self,
         cluster: &Cluster,
-        plugin: &str,
         name: &str,
-        run: &str,
+        labels: BTreeMap<String, String>,
     ) -> Result<StoredLease<D>, RunError> {
-        let labels = [
-            (MANAGED_BY_LABEL.to_owned(), managed_by(plugin)),
-            (RUN_LABEL.to_owned(), run.to_owned()),
-        ];
         let empty = Lease {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
-                labels: Some(BTreeMap::from(labels)),
+                labels: Some(labels),
                 ..ObjectMeta::default()
             },
             spec: None,
@@ -94,6 +89,11 @@ impl<D: Data> LeaseRecord<D> {
             .create_object(&api(cluster), &lease)
             .await
             .map_err(RunError::cluster(format!("create lease {name}")))?;
+        let record = |lease: &Lease| lease.annotations().get(RECORD_ANNOTATION).cloned();
+        // Where the answer was lost, what is found may be somebody else's.
+        if record(&object) != record(&lease) {
+            return Err(RunError::owned(name.to_owned(), None));
+        }
         Ok(StoredLease {
             lease: self,
             object,
@@ -189,7 +189,7 @@ impl<D: Data> StoredLease<D> {
     ) -> Result<Self, RunError> {
         let mut current = self.object.clone();
         for _ in 0..CONFLICTS {
-            match replace(cluster, next.written_to(current)?).await? {
+            match replace(cluster, &next.written_to(current)?).await? {
                 Some(object) => {
                     return Ok(Self {
                         lease: next,
@@ -208,7 +208,7 @@ impl<D: Data> StoredLease<D> {
         cluster: &Cluster,
         next: LeaseRecord<D>,
     ) -> Result<Self, RunError> {
-        if let Some(object) = replace(cluster, next.written_to(self.object.clone())?).await? {
+        if let Some(object) = replace(cluster, &next.written_to(self.object.clone())?).await? {
             return Ok(Self {
                 lease: next,
                 object,
@@ -290,19 +290,9 @@ fn api(cluster: &Cluster) -> Api<Lease> {
     Api::namespaced(cluster.client().clone(), cluster.namespace())
 }
 
-/// Replaces the Lease; `None` where it is not the one that `object` was made from any more. May be repeated like a read:
-/// the resourceVersion keeps it from being done twice.
-async fn replace(cluster: &Cluster, object: Lease) -> Result<Option<Lease>, RunError> {
-    let name = object.name_any();
-    let what = format!("update lease {name}");
-    let api = api(cluster);
-    let parameters = PostParams::default();
-    let replaced = cluster
-        .send_idempotent(&what, || api.replace(&name, &parameters, &object))
-        .await;
-    match replaced {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(None),
-        Err(source) => Err(RunError::cluster(what)(source)),
-    }
+async fn replace(cluster: &Cluster, object: &Lease) -> Result<Option<Lease>, RunError> {
+    let what = format!("update lease {}", object.name_any());
+    swap::replace(cluster, object)
+        .await
+        .map_err(RunError::cluster(what))
 }

@@ -18,10 +18,12 @@ mod exit_hooks;
 mod found;
 mod held;
 mod holder;
+pub mod journal;
 mod lease;
 mod objects;
 mod recorded_run;
 mod retry;
+mod swap;
 mod undo;
 mod undoing;
 
@@ -30,6 +32,7 @@ mod renewal_tests;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -70,6 +73,14 @@ impl<D: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Da
 
 fn managed_by(plugin: &str) -> String {
     format!("kubectl-{plugin}")
+}
+
+/// The labels of what belongs to the run called `run`.
+fn run_labels(plugin: &str, run: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (MANAGED_BY_LABEL.to_owned(), managed_by(plugin)),
+        (RUN_LABEL.to_owned(), run.to_owned()),
+    ])
 }
 
 fn new_run_id(plugin: &str) -> String {
