@@ -3,7 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`cli`] | flags every plugin has, output formats, exit codes, the one `main` |
-//! | [`run`] | changes that are recorded before they are made, and undone however the command ends |
+//! | [`run`] | changes that are recorded before they are made, and undone however the command ends; procedures that can be resumed |
 //! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database, its key in a backup set |
 //! | [`cluster`] | the Kubernetes API: a connection from kubectl's flags, reads with a deadline, permissions |
 //! | [`report`] | events of running work, and what shows them |

@@ -120,7 +120,9 @@ impl<D: Data> HeldLease<D> {
         let mut stored = self.stored.lock().await;
         let mut next = stored.lease.clone();
         next.holder = None;
-        *stored = stored.update(&self.cluster, next).await?;
+        let released = stored.update(&self.cluster, next).await;
+        self.note_loss(&released);
+        *stored = released?;
         Ok(())
     }
 

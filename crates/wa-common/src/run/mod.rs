@@ -1,14 +1,22 @@
-//! Changes that are recorded before they are made, so that none is left behind.
+//! What survives the death of the process: changes that are recorded before they are made, so that none is left behind.
 //!
-//! A [`Run`] is one execution of a plugin that changes something in the cluster. It holds a Lease in the namespace, with
-//! the [`Change`]s it is about to make as JSON in an annotation. Objects can only be created with a [`Recorded`] change,
-//! which exists once the API server has stored the record; they carry the run's label and are owned by its Lease. When
-//! the command ends, in whatever way, `main` undoes the changes in reverse order and deletes the Lease. When the process
-//! was killed, a later run finds the Lease ([`Run::others`]), sees that its holder is dead and undoes the same changes.
+//! | | [`Run`] | [`journal::JournaledRun`] |
+//! |---|---|---|
+//! | for | helpers that are removed at the end: `wa-pvc` | procedures of many steps that are gone on with: `wa-restore`, `wa-retrain` |
+//! | lock | a Lease of random name: runs stand side by side | Leases of fixed name: one at a time |
+//! | record | in that Lease, deleted with it | a ConfigMap, the journal, which stays |
+//! | at the end | undone | undone, released to be resumed, or committed |
 //!
-//! Whoever undoes a run's changes first takes over its Lease, guarded by the resourceVersion. A holder that was only
-//! asleep thereby learns that it has lost the run ([`Run::guard`]) before it changes anything else; an object that it
-//! had just been creating is collected by the cluster, because its owner is gone.
+//! Both hold Leases in the same way: a holder that is a process with a start time, renewals with a deadline of their
+//! own, time by the API server's clock, and takeovers guarded by the resourceVersion that count up `leaseTransitions`.
+//! A holder that was only asleep thereby learns that it has lost the Lease before it changes anything else.
+//!
+//! A [`Run`] is one execution of a plugin. It keeps the [`Change`]s it is about to make as JSON in an annotation of its
+//! Lease. Objects can only be created with a [`Recorded`] change, which exists once the API server has stored the
+//! record; they carry the run's label and are owned by its Lease. When the command ends, in whatever way, `main` undoes
+//! the changes in reverse order and deletes the Lease. When the process was killed, a later run finds the Lease
+//! ([`Run::others`]), sees that its holder is dead, takes it over and undoes the same changes. An object that the dead
+//! one had just been creating is collected by the cluster, because its owner is gone.
 
 mod begin;
 mod change;

@@ -13,7 +13,7 @@ use super::{
 use crate::report::{Event, Leftover, error_text};
 
 impl<P: Procedure> JournaledRun<P> {
-    /// Undoes one step that stands, for a command that goes on differently; [`JournaledRun::next`] comes to it again.
+    /// Undoes one step that stands, for a command that goes on differently; [`JournaledRun::next_step`] comes to it again.
     pub async fn undo(&mut self, at: usize) -> Result<(), JournalError> {
         let mut budget = RetryBudget::new(&*self.shared.reporter, ABSENCE_LIMIT, "to undo a step");
         self.shared.undo(at, &mut budget).await
@@ -51,16 +51,6 @@ impl<P: Procedure> Shared<P> {
     }
 
     async fn end_now(self: &Arc<Self>, how: WhenStopped) -> Result<(), LeftBehind> {
-        for lock in &self.locks {
-            if let Some(loss @ Loss::TakenOver { .. }) = lock.lease.loss() {
-                // Who must not be disturbed.
-                self.reporter.report(&Event::Warning {
-                    message: format!("the run {} is not ended here: {loss}", self.mark.run),
-                });
-                self.release_locks().await;
-                return Ok(());
-            }
-        }
         // What is just being made is waited for.
         let _made = self.making.write().await;
         let standing = self.content().standing();
@@ -76,6 +66,16 @@ impl<P: Procedure> Shared<P> {
         let standing = self.content().standing();
         if !standing.is_empty() {
             self.release_locks().await;
+            if let Some(by) = self.taken_over_by().await {
+                // Who must not be disturbed, and knows what stands.
+                self.reporter.report(&Event::Warning {
+                    message: format!(
+                        "the run {} is not ended here: it was taken over by {by}",
+                        self.mark.run
+                    ),
+                });
+                return Ok(());
+            }
             return Err(self.left_behind(&standing, &failed));
         }
         let over = |content: &mut Content<P>| content.progress = RunProgress::Undone;
@@ -92,6 +92,28 @@ impl<P: Procedure> Shared<P> {
             }
         }
         Ok(())
+    }
+
+    /// Who goes on with the run, or has ended it, where this process has lost a lock.
+    async fn taken_over_by(&self) -> Option<String> {
+        let losses: Vec<Loss> = self
+            .locks
+            .iter()
+            .filter_map(|lock| lock.lease.loss())
+            .collect();
+        let taken_over = losses.iter().find_map(|loss| match loss {
+            Loss::TakenOver { holder } => Some(holder.clone()),
+            Loss::Gone => None,
+        });
+        if losses.is_empty() || taken_over.is_some() {
+            return taken_over;
+        }
+        // Whoever ends a run deletes its locks.
+        let journal = self.journal.lock().await;
+        let ours = &journal.content;
+        let theirs = journal.read_again().await.ok().flatten()?;
+        ((&theirs.run, theirs.holding.epoch) != (&ours.run, ours.holding.epoch))
+            .then_some(theirs.holding.writer)
     }
 
     /// Undoes steps in the order given; returns which cannot be undone, and why.

@@ -6,11 +6,11 @@
 //! | more locks | [`LockName::for_deployment`], also in another namespace | nobody starts what this run has stopped |
 //! | journal | a ConfigMap of the lock's name | the plan, and of every step whether it is planned, started, done with an outcome, being undone, undone |
 //!
-//! A plugin describes its steps as data ([`Procedure`]). Everything is written down before the first change: the steps with
-//! what must be known to undo them, such as replica counts. Each step then goes through three types, which cannot be used in another
-//! order: [`PendingStep`] → [`StartedStep`], which exists once the journal says so → done with its outcome. What changes
-//! something is given a [`Permit`], which exists once every lock was found to be this run's still, by renewing it: a
-//! process that was asleep, and whose run was taken over, changes nothing any more.
+//! A plugin describes its steps as data ([`Procedure`]). Everything is written down before the first change: the steps
+//! with what must be known to undo them, such as replica counts. Each step then goes through three types, which cannot
+//! be used in another order: [`PendingStep`] → [`StartedStep`], which exists once the journal says so → done with its
+//! outcome. What changes something is given a [`Permit`], which exists once every lock was found to be this run's
+//! still, by renewing it: a process that was asleep, and whose run was taken over, changes nothing any more.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -104,7 +104,7 @@
 //!
 //! async fn go_on(cluster: &Cluster, mut run: JournaledRun<Restore>) -> anyhow::Result<()> {
 //!     loop {
-//!         let step = match run.next() {
+//!         let step = match run.next_step() {
 //!             Next::Step(step) => step,
 //!             Next::Complete(complete) => return Ok(complete.commit().await?),
 //!         };
@@ -125,20 +125,20 @@
 //!
 //! - [`CompletedRun::commit`]: every step is done. The journal stays as the record, until the next run of the instance.
 //! - The command ends before that, well or badly or by a signal: the run is an exit hook, and
-//!   [`Procedure::when_stopped`] says what of it is undone first. Where everything is, the run is over. Else it is released:
-//!   the journal stays, the locks keep its name without a holder, and it is gone on with from any machine.
+//!   [`Procedure::when_stopped`] says what of it is undone first. Where everything is, the run is over. Else it is
+//!   released: the journal stays, the locks keep its name without a holder, and it is gone on with from any machine.
 //! - [`JournaledRun::roll_back`]: undoes every step, last first.
-//! - SIGKILL: the journal says what was being done, the locks run out. A lock whose run has no journal, or one that is over, is
-//!   free.
+//! - SIGKILL: the journal says what was being done, the locks run out. A lock whose run has no journal, or one that is
+//!   over, is free.
 //!
 //! # What is in the journal
 //!
 //! No secret: everybody who may read ConfigMaps may read it. What is secret and must be kept, such as the old key, goes
 //! into a Secret named [`JournaledRun::name`]`("…")`, which a step creates ([`Permit::create`]).
 //!
-//! It is written once a transition, by comparing and swapping: a journal that somebody else has changed is not overwritten, one of
-//! a newer format is not touched, a ConfigMap of that name without our labels is refused. What is read from it is bounded,
-//! and is shown to [`Procedure::validate`] before anything is done with it.
+//! It is written once a transition, by comparing and swapping: a journal that somebody else has changed is not
+//! overwritten, one of a newer format is not touched, a ConfigMap of that name without our labels is refused. What is
+//! read from it is bounded, and is shown to [`Procedure::validate`] before anything is done with it.
 
 mod begin;
 mod content;

@@ -10,7 +10,8 @@ use super::StepRecord;
 pub trait Procedure: Sized + Send + Sync + 'static {
     /// The plugin, such as `wa-restore`. Lock and journal are called by it and the instance.
     const PLUGIN: &'static str;
-    /// Of the data below. To be raised when a plugin of before could not go on with what this one writes; it then refuses.
+    /// Of the data below. To be raised when a plugin of before could not go on with what this one writes; it then
+    /// refuses.
     const FORMAT_VERSION: u32;
     /// What holds for all steps, known before the first.
     type Plan: Data;
@@ -19,8 +20,8 @@ pub trait Procedure: Sized + Send + Sync + 'static {
     /// What came of a step, for those after it and for the record: at most 4 KiB of JSON.
     type Outcome: Data;
 
-    /// Whether a journal that was read can be this plugin's; the error is why not. Whoever may change ConfigMaps could have written
-    /// anything into it.
+    /// Whether a journal that was read can be this plugin's; the error is why not. Whoever may change ConfigMaps could
+    /// have written anything into it.
     fn validate(plan: &Self::Plan, steps: &[StepRecord<Self>]) -> Result<(), String>;
 
     /// What a step does, for a person.
@@ -35,8 +36,8 @@ pub trait Procedure: Sized + Send + Sync + 'static {
         Duration::from_mins(2)
     }
 
-    /// Whether the steps before it are undone though this one cannot be: where nothing depends on it, such as files that
-    /// stay in a pod.
+    /// Whether the steps before it are undone though this one cannot be: where nothing depends on it, such as files
+    /// that stay in a pod.
     fn may_stay(_step: &Self::Step) -> bool {
         false
     }
@@ -69,7 +70,8 @@ pub struct UndoStep<'a, P: Procedure> {
 pub enum WhenStopped {
     /// Every step is undone, the last one first. The run is over.
     UndoAll,
-    /// The steps with these numbers, from 0, are undone, the last one first. The run can be gone on with, which does them again.
+    /// The steps with these numbers, from 0, are undone, the last one first. The run can be gone on with, which does
+    /// them again.
     Undo(Vec<usize>),
     /// Everything stays as it is. The run can be gone on with.
     KeepAll,

@@ -36,7 +36,7 @@ pub struct CompletedRun<'a, P: Procedure> {
 
 impl<P: Procedure> JournaledRun<P> {
     /// The first step that is not done, if any.
-    pub fn next(&mut self) -> Next<'_, P> {
+    pub fn next_step(&mut self) -> Next<'_, P> {
         let steps = self.steps();
         let pending = steps
             .into_iter()

@@ -45,6 +45,12 @@ impl<P: Procedure> StoredJournal<P> {
         }))
     }
 
+    /// What it says now, whoever wrote that.
+    pub(super) async fn read_again(&self) -> Result<Option<Content<P>>, JournalError> {
+        let found = Self::read(&self.cluster, &self.object.name_any()).await?;
+        Ok(found.map(|journal| journal.content))
+    }
+
     /// Begins the journal called `name`, in place of that of the run `before`, which is over.
     pub(super) async fn begin(
         cluster: &Cluster,

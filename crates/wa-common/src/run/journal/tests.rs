@@ -87,9 +87,10 @@ impl Procedure for Scaling {
     fn when_stopped(steps: &[StepRecord<Self>]) -> WhenStopped {
         let made =
             |one: &StepRecord<Self>| matches!(one.step, Step::Make { .. }) && one.state.stands();
-        match steps.iter().any(made) {
-            true => WhenStopped::KeepAll,
-            false => WhenStopped::UndoAll,
+        if steps.iter().any(made) {
+            WhenStopped::KeepAll
+        } else {
+            WhenStopped::UndoAll
         }
     }
 
@@ -212,7 +213,7 @@ impl Process {
 
     /// Makes the first step that is not done; says whether there was one.
     async fn make_next(&self, run: &mut JournaledRun<Scaling>) -> Result<bool, JournalError> {
-        let Next::Step(step) = run.next() else {
+        let Next::Step(step) = run.next_step() else {
             return Ok(false);
         };
         let started = step.start().await?;
@@ -234,7 +235,7 @@ impl Process {
 
 /// Commits a run of which every step is done.
 async fn commit(run: &mut JournaledRun<Scaling>) -> Result<(), JournalError> {
-    match run.next() {
+    match run.next_step() {
         Next::Complete(complete) => complete.commit().await,
         Next::Step(step) => panic!("{:?} is not done", step.step()),
     }

@@ -48,6 +48,8 @@ async fn a_journal_that_is_gone_stops_the_run() {
     assert_eq!(replicas(&api, "operator"), "2");
 }
 
+type Forge = fn(&mut Value);
+
 #[tokio::test]
 async fn what_cannot_be_read_as_a_journal_is_refused_and_left_as_it_is() {
     let api = world();
@@ -56,7 +58,6 @@ async fn what_cannot_be_read_as_a_journal_is_refused_and_left_as_it_is() {
     process.make_next(&mut run).await.unwrap();
     run.release().await.unwrap_err();
     let written = journal(&api);
-    type Forge = fn(&mut Value);
     let forged: [(Forge, &str); 9] = [
         (
             |object| object["data"]["formatVersion"] = "4".into(),
@@ -145,7 +146,7 @@ async fn an_object_of_a_fixed_name_is_this_runs_only_with_its_id() {
     for _ in 0..2 {
         process.make_next(&mut run).await.unwrap();
     }
-    let Next::Step(step) = run.next() else {
+    let Next::Step(step) = run.next_step() else {
         panic!("a step is left");
     };
     let started = step.start().await.unwrap();
@@ -233,7 +234,7 @@ async fn a_plan_and_an_outcome_have_their_limits_before_anything_is_written() {
     assert_eq!(api.state().objects, before);
 
     let mut run = process.begin().await.unwrap();
-    let Next::Step(step) = run.next() else {
+    let Next::Step(step) = run.next_step() else {
         panic!("a step is left");
     };
     let started = step.start().await.unwrap();

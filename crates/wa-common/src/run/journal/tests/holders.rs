@@ -79,18 +79,18 @@ fn a_holder_that_slept_while_another_went_on_changes_nothing_any_more() {
                 .unwrap()
         };
         let (asleep, awake) = (build(), build());
-        let sleeper = Process::elsewhere(&api);
+        let sleeper = asleep.block_on(async { Process::elsewhere(&api) });
         let mut run = asleep.block_on(async {
             let mut run = sleeper.begin().await.unwrap();
             sleeper.make_next(&mut run).await.unwrap();
             run
         });
-        let Next::Step(step) = run.next() else {
+        let Next::Step(step) = run.next_step() else {
             panic!("a step is left");
         };
         let started = asleep.block_on(step.start()).unwrap();
         later(&api);
-        let process = Process::here(&api);
+        let process = awake.block_on(async { Process::here(&api) });
         let other = awake.block_on(async {
             let mut other = process.resume().await.unwrap();
             if finished {
@@ -110,7 +110,9 @@ fn a_holder_that_slept_while_another_went_on_changes_nothing_any_more() {
             assert!(matches!(waited, Err(JournalError::LockLost { .. })));
             let error = started.done("of the sleeper".to_owned()).await.unwrap_err();
             assert!(matches!(error, JournalError::Changed { .. }), "{error}");
-            assert_eq!(sleeper.exit_hooks.run().await.len(), usize::from(finished));
+            assert_eq!(sleeper.exit_hooks.run().await, []);
+            let warning = sleeper.told.warnings().pop().unwrap();
+            assert!(warning.contains("was taken over by"), "{warning}");
         });
         assert_eq!(api.state().objects, before, "finished: {finished}");
         drop((run, other));
@@ -215,4 +217,30 @@ async fn a_run_that_has_stopped_is_not_begun_anew() {
     for part in [&*id, "go on with `kubectl wa-test resume plan -n cpd`"] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_run_whose_lock_somebody_deleted_changes_nothing_more_and_says_what_stands() {
+    let api = world();
+    let process = Process::here(&api);
+    let mut run = process.begin().await.unwrap();
+    process.make_next(&mut run).await.unwrap();
+    api.state()
+        .objects
+        .remove(&format!("leases/{OPERATOR_LOCK}"));
+    let error = process.make_next(&mut run).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("lease kubectl-wa-operator of this run was lost: it is gone"),
+        "{error}"
+    );
+    let left = process.exit_hooks.run().await.remove(0);
+    assert_eq!(left.leftovers.len(), 2, "{left}");
+    assert_eq!(replicas(&api, "store"), "3");
+
+    let mut run = process.resume().await.unwrap();
+    process.make_all(&mut run).await.unwrap();
+    commit(&mut run).await.unwrap();
+    assert_done(&api, "gone on with");
 }

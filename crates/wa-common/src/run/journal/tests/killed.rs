@@ -46,7 +46,9 @@ fn killed_at(write: usize, served: bool, doing: Doing) -> Option<FakeApi> {
             [hangs, Duration::ZERO]
         }
     });
-    let process = Process::elsewhere(&api);
+    let runtime = runtime();
+    // The client has a task of its own.
+    let process = runtime.block_on(async { Process::elsewhere(&api) });
     let work = async {
         let mut run = process.begin().await.unwrap();
         process.make_all(&mut run).await.unwrap();
@@ -55,7 +57,6 @@ fn killed_at(write: usize, served: bool, doing: Doing) -> Option<FakeApi> {
             Doing::RollBack => run.roll_back().await.unwrap(),
         }
     };
-    let runtime = runtime();
     let was_killed = runtime.block_on(async {
         tokio::select! {
             biased;
@@ -165,7 +166,7 @@ fn a_step_whose_undoing_was_cut_short_is_done_again_and_not_taken_for_done() {
                 let process = Process::here(&api);
                 let mut run = process.resume().await.unwrap();
                 let first = run.steps().iter().position(|one| !one.state.is_done());
-                let Next::Step(step) = run.next() else {
+                let Next::Step(step) = run.next_step() else {
                     panic!("{when}: nothing is left to be done");
                 };
                 assert_eq!(step.position().0, first.unwrap() + 1, "{when}");
