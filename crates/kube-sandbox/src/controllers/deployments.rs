@@ -3,14 +3,14 @@
 //! Left out: `paused`, `rollbackTo`, `minReadySeconds`, `progressDeadlineSeconds` and the pruning of old ReplicaSets
 //! (`revisionHistoryLimit`).
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::conditions::{self, Condition};
 use super::{
-    Concerns, Controller, controlled, controlled_by, count, owner_reference, replica_sets, rollout,
+    Concerns, Controller, controlled, controlled_by, count, owner_reference, pods, replica_sets,
+    rollout,
 };
 use crate::meta::{Object, Resource, Status, object, resources};
 use crate::store::Store;
@@ -38,7 +38,7 @@ impl Controller for Deployments {
             return Ok(None);
         }
         let sets = controlled(store, &resources::REPLICA_SETS, deployment);
-        let hash = template_hash(&deployment["spec"]["template"]);
+        let hash = pods::template_hash(&deployment["spec"]["template"]);
         let (mut current, old): (Vec<_>, Vec<_>) = sets
             .into_iter()
             .partition(|set| set["metadata"]["labels"]["pod-template-hash"] == hash);
@@ -58,13 +58,6 @@ impl Controller for Deployments {
         })?;
         Ok(None)
     }
-}
-
-/// Names a template in labels; ten hexadecimal digits, where Kubernetes uses an alphabet of its own.
-fn template_hash(template: &Value) -> String {
-    let mut hasher = DefaultHasher::new();
-    template.to_string().hash(&mut hasher);
-    format!("{:010x}", hasher.finish() & 0xff_ffff_ffff)
 }
 
 fn next_revision(old: &[Object]) -> u64 {

@@ -3,7 +3,7 @@
 //! A controller looks at one object at a time, changes what is missing, and is called again when that object or one it
 //! depends on changes, or after the time it asked for. Nothing is polled.
 //!
-//! Left out: StatefulSets, autoscaling, disruption budgets.
+//! Left out: autoscaling, disruption budgets.
 
 mod conditions;
 mod cron_jobs;
@@ -17,6 +17,7 @@ mod namespaces;
 mod pods;
 mod replica_sets;
 mod rollout;
+mod stateful_sets;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ impl Controllers {
         tasks.spawn(drive(store.clone(), storage::Contents { disks: disks() }));
         tasks.spawn(drive(store.clone(), deployments::Deployments));
         tasks.spawn(drive(store.clone(), replica_sets::ReplicaSets));
+        tasks.spawn(drive(store.clone(), stateful_sets::StatefulSets));
         tasks.spawn(drive(store.clone(), jobs::Jobs));
         tasks.spawn(drive(store.clone(), cron_jobs::CronJobs));
         tasks.spawn(drive(store.clone(), daemon_sets::DaemonSets));

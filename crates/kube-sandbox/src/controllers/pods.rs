@@ -1,13 +1,20 @@
 //! What controllers ask of the pods they own.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::{Value, json};
 
 use super::{conditions, owner_reference};
 use crate::meta::{Object, Resource, Status, object, resources};
 use crate::store::Store;
 
-/// A pod made from the template of its owner.
+/// Creates a pod from the template of its owner.
 pub(super) fn create(store: &Store, resource: &Resource, owner: &Value) -> Result<Object, Status> {
+    store.create(&resources::PODS, from_template(resource, owner))
+}
+
+/// A pod from the template of its owner, to be named after it.
+pub(super) fn from_template(resource: &Resource, owner: &Value) -> Value {
     let template = &owner["spec"]["template"];
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -25,7 +32,14 @@ pub(super) fn create(store: &Store, resource: &Resource, owner: &Value) -> Resul
         "ownerReferences".into(),
         json!([owner_reference(resource, owner)]),
     );
-    store.create(&resources::PODS, pod)
+    pod
+}
+
+/// Names a template in labels; ten hexadecimal digits, where Kubernetes uses an alphabet of its own.
+pub(super) fn template_hash(template: &Value) -> String {
+    let mut hasher = DefaultHasher::new();
+    template.to_string().hash(&mut hasher);
+    format!("{:010x}", hasher.finish() & 0xff_ffff_ffff)
 }
 
 /// Neither ended nor being deleted.

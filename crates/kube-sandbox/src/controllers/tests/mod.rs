@@ -5,6 +5,7 @@ mod deployments;
 mod jobs;
 mod ownership;
 mod snapshots;
+mod stateful_sets;
 mod storage;
 
 use std::time::Duration;
