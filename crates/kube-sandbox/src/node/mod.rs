@@ -15,6 +15,7 @@ mod image;
 mod kubelet;
 mod launcher;
 mod logs;
+mod pace;
 mod programs;
 mod registration;
 mod scheduler;
@@ -28,7 +29,7 @@ mod volumes;
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::PathBuf,
     pin::pin,
@@ -52,6 +53,8 @@ pub use image::Image;
 use launcher::Launcher;
 pub use logs::LogOptions;
 pub(crate) use logs::LogReader;
+pub use pace::Pace;
+use pace::Paces;
 pub use programs::MissingProgram;
 use programs::Programs;
 use spec::Pod;
@@ -114,6 +117,7 @@ struct Inner {
     pod_directories: PathBuf,
     disks: Disks,
     attachments: Attachments,
+    paces: Paces,
     /// Held by whoever places a pod: the scheduler looks at one at a time.
     scheduling: Mutex<()>,
     /// Holds a directory for each node that stands for the root of its own files.
@@ -150,6 +154,7 @@ impl Node {
             pod_directories,
             disks,
             attachments: Attachments::default(),
+            paces: Paces::default(),
             scheduling: Mutex::default(),
             hosts,
             images: Mutex::new(config.images),
@@ -190,6 +195,15 @@ impl Node {
         let known = &self.inner.images;
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(images);
+    }
+
+    /// Sets how long pods with all of these labels take to start and to stop from now on.
+    pub fn set_pace(&self, labels: &[(&str, &str)], pace: Pace) {
+        let labels = labels.iter();
+        let labels: BTreeMap<String, String> = labels
+            .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
+            .collect();
+        self.inner.paces.set(labels, pace);
     }
 
     /// Makes an image one that no registry has: it cannot be pulled from now on.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::{
     Inner,
     events::{self, Severity},
+    pace::Pace,
     registration::{self, Machine},
     scheduler,
     spec::Pod,
@@ -81,6 +82,7 @@ impl Worker {
             self.release_volumes();
         }
         self.deletion().await;
+        self.linger().await;
         self.stop(self.grace_period()).await;
         self.release_volumes();
         self.publish();
@@ -113,6 +115,7 @@ impl Worker {
         self.runtime.state().started_at = Some(object::now());
         self.publish();
         self.prepare_volumes().await;
+        tokio::time::sleep(self.pace().start).await;
         self.runtime.state().sandbox_ready = true;
         self.publish();
         for index in 0..self.pod().spec.init_containers.len() {
@@ -129,6 +132,27 @@ impl Worker {
         let containers =
             (0..self.pod().spec.containers.len()).map(|index| self.supervise(Slot::Main(index)));
         future::join_all(containers).await;
+    }
+
+    fn pace(&self) -> Pace {
+        self.node.paces.pace(&self.pod().metadata.labels)
+    }
+
+    /// Lets a pod that stops slowly run on, within its grace period.
+    async fn linger(&self) {
+        let mut changes = self.changes.clone();
+        let is_forced = |object: &Option<Object>| {
+            let grace = |object: &Object| {
+                object["metadata"]["deletionGracePeriodSeconds"]
+                    .as_u64()
+                    .unwrap_or_default()
+            };
+            object.as_ref().is_none_or(|object| grace(object) == 0)
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.pace().stop.min(self.grace_period())) => {}
+            _ = changes.wait_for(is_forced) => {}
+        }
     }
 
     /// Ends what still runs: asks, waits for the grace period, kills. A forced deletion meanwhile shortens it.
