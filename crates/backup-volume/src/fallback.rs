@@ -67,8 +67,11 @@ async fn begins_as_dump(volume: &OpenVolume, dump: &Entry) -> bool {
         .arg("-c")
         .arg(&length)
         .arg("--")
-        .arg(&file.path);
-    let read = volume.cluster.run_idempotent(&file.target, &head).await;
+        .arg(file.path());
+    let read = volume
+        .cluster
+        .run_idempotent(file.pod().container(), &head)
+        .await;
     read.is_ok_and(|read| read.stdout == MAGIC)
 }
 

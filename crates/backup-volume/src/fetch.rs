@@ -255,20 +255,13 @@ impl Fetch<'_> {
         let partial = self.partial(path, resume)?;
         let sink = Check::new(!self.args.no_verify).map_err(FetchError::Sink)?;
         let options = FetchOptions {
-            transfer: self.volume.cluster.transfer_options(),
             streams: self.args.streams.into(),
             retries: self.args.retries,
             ..FetchOptions::default()
         };
-        kube_transfer::file::fetch(
-            self.volume.cluster.client(),
-            &self.volume.file(self.dump),
-            partial,
-            sink,
-            &options,
-            |event| self.tell(&event),
-        )
-        .await
+        let file = self.volume.file(self.dump);
+        file.fetch(partial, sink, &options, |event| self.tell(&event))
+            .await
     }
 
     fn partial(&self, path: &Path, resume: bool) -> Result<Partial, PartialError> {
@@ -382,11 +375,9 @@ impl Fetch<'_> {
     /// The content of a small file on the volume.
     async fn content(&self, entry: &Entry) -> Result<Vec<u8>, DownloadError> {
         let file = self.volume.file(entry);
-        let cluster = &self.volume.cluster;
-        let read = RemoteCommand::new("cat").arg(&file.path);
-        let options = cluster.transfer_options();
-        let attempt = || kube_transfer::run(cluster.client(), &file.target, &read, &options);
-        let passing = |error: &DownloadError| error.is_temporary().then(|| causes_text(error));
+        let read = RemoteCommand::new("cat").arg(file.path());
+        let attempt = || file.pod().run(&read);
+        let passing = |error: &DownloadError| error.is_transient().then(|| causes_text(error));
         let read = RetryPolicy::reads(self.args.retries)
             .run(
                 AUTH_ENCRYPTION_FILE,

@@ -1,7 +1,7 @@
 //! The backup volume with access to its files, so that they can be listed and read.
 
 use anyhow::Context as _;
-use kube_transfer::file::{Entry, RemoteFile};
+use kube_transfer::file::{Entry, FileHandle};
 use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, elapsed};
@@ -82,9 +82,7 @@ impl OpenVolume {
         let Access {
             target, directory, ..
         } = &self.access;
-        let options = self.cluster.transfer_options();
-        let listed =
-            kube_transfer::file::list(self.cluster.client(), target, directory, &options).await;
+        let listed = self.cluster.pod(target).list(directory).await;
         let claim = self.discovery.claim_name();
         let listed = listed.with_context(|| format!("cannot list the files of claim {claim}"));
         match listed {
@@ -96,14 +94,12 @@ impl OpenVolume {
     /// Adds to an error of reading a file what the pod tells of its owner, where that is of use.
     pub async fn explain(&self, error: anyhow::Error, entry: &Entry) -> anyhow::Error {
         let file = self.file(entry);
-        denied::explain(error, &self.cluster, &file.target, &file.path).await
+        denied::explain(error, &self.cluster, &self.access.target, file.path()).await
     }
 
-    pub fn file(&self, entry: &Entry) -> RemoteFile {
-        RemoteFile {
-            target: self.access.target.clone(),
-            path: format!("{}/{}", self.access.directory, entry.name),
-        }
+    pub fn file(&self, entry: &Entry) -> FileHandle {
+        let path = format!("{}/{}", self.access.directory, entry.name);
+        self.cluster.pod(&self.access.target).file(path)
     }
 }
 

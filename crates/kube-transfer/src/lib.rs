@@ -4,29 +4,31 @@
 //!
 //! - [`exec`] runs a command over the API server's WebSocket and says how it ended: with an exit code, with a status of
 //!   the API server or the kubelet, or lost, and then why.
-//! - [`download`](mod@download) streams a command's standard output into a [`Sink`], and returns [`Delivered`] only when
-//!   the pod reported an exit code of zero and the SHA-256 of what was written here.
-//! - [`run`] does the same for a short command whose output fits in memory.
-//! - [`file`](mod@file) looks at files in pods, fetches them over parallel streams, resumably, and puts them in place.
+//! - [`PodHandle`] is a container with the client and the limits for what is done in it. Its
+//!   [`download`](PodHandle::download) streams a command's standard output into a [`Sink`], and returns [`Delivered`] only
+//!   when the pod reported an exit code of zero and the SHA-256 of what was written here; its [`run`](PodHandle::run) does
+//!   the same for a short command whose output fits in memory.
+//! - [`file`](mod@file) looks at files in pods, fetches them over parallel streams, and puts them in place; both go on
+//!   where they were interrupted.
 //! - [`job`] starts a program that outlives the connection, and finds it again: its state, its log, its exit code.
 //!
 //! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
 //! The client handed in must have no read or write time-outs and repeat nothing: see [`stream_config`].
 //!
 //! ```no_run
-//! # use kube_transfer::{PodContainer, RemoteCommand, Secret, TransferOptions, run, stream_config};
+//! # use kube_transfer::{PodContainer, PodHandle, RemoteCommand, Secret, stream_config};
 //! # async fn example(config: kube::Config, password: String) -> Result<(), Box<dyn std::error::Error>> {
 //! let client = kube::Client::try_from(stream_config(&config))?;
-//! let pod = PodContainer {
+//! let pod = PodHandle::new(&client, PodContainer {
 //!     namespace: "default".into(),
 //!     pod: "postgres-0".into(),
 //!     container: "postgres".into(),
-//! };
+//! });
 //! let query = RemoteCommand::new("psql")
 //!     .args(["--username", "store", "--tuples-only"])
 //!     .env("PGPASSWORD", Secret::new(password)?)?
 //!     .input_line(Secret::new("select count(*) from tenant")?);
-//! let answer = run(&client, &pod, &query, &TransferOptions::default()).await?;
+//! let answer = pod.run(&query).await?;
 //! # let _ = answer;
 //! # Ok(())
 //! # }
@@ -37,26 +39,25 @@
 //!
 //! ```no_run
 //! # use std::path::Path;
-//! # use kube_transfer::{PodContainer, Sink, TransferOptions};
-//! # use kube_transfer::file::{FetchEvent, FetchOptions, Partial, RemoteFile, fetch, stat};
-//! # async fn example(client: kube::Client, pod: PodContainer, check: impl Sink) -> Result<(), Box<dyn std::error::Error>> {
-//! let dump = RemoteFile {
-//!     target: pod,
-//!     path: "/store-backups/store.dump_20240801-230000".into(),
-//! };
-//! let version = stat(&client, &dump, &TransferOptions::default()).await?.version;
+//! # use kube_transfer::{PodHandle, Sink};
+//! # use kube_transfer::file::{FetchEvent, FetchOptions, Partial};
+//! # async fn example(pod: PodHandle, check: impl Sink) -> Result<(), Box<dyn std::error::Error>> {
+//! let dump = pod.file("/store-backups/store.dump_20240801-230000");
+//! let version = dump.stat().await?.version;
 //! let path = Path::new("store.dump");
 //! let partial = match Partial::resume(path, &version)? {
 //!     Some(partial) => partial,
 //!     None => Partial::create(path, &version)?,
 //! };
 //! let observe = |event: FetchEvent<'_>| println!("{event:?}");
-//! let fetched = fetch(&client, &dump, partial, check, &FetchOptions::default(), observe).await?;
+//! let fetched = dump.fetch(partial, check, &FetchOptions::default(), observe).await?;
 //! println!("{} bytes, SHA-256 {}", fetched.bytes(), fetched.sha256());
 //! fetched.save()?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! This is for Unix on both sides; on this one for the permissions and the places of files.
 
 mod batch;
 pub mod download;
@@ -64,15 +65,17 @@ pub mod exec;
 pub mod file;
 pub mod job;
 mod limit;
+mod pod;
 mod remote_command;
 mod run;
 mod script;
 mod secret;
 mod text;
 
-pub use download::{Delivered, DownloadError, Sink, TransferOptions, download};
-pub use exec::{PodContainer, stream_config};
+pub use download::{Delivered, DownloadError, Sink, TransferOptions};
+pub use exec::{PodContainer, StreamError, stream_config};
+pub use pod::PodHandle;
 pub use remote_command::{InvalidVariable, RemoteCommand};
-pub use run::{CAPTURE_LIMIT_BYTES, Captured, run};
+pub use run::{CAPTURE_LIMIT_BYTES, Captured};
 pub use secret::{InvalidSecret, Secret};
 pub use transfer_proof::{Proof, Sha256Digest};

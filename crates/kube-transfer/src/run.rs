@@ -2,15 +2,13 @@
 
 use std::io;
 
-use kube::Client;
-
 use crate::{
-    download::{DownloadError, Sink, TransferOptions, download},
-    exec::PodContainer,
+    download::{DownloadError, Sink, download},
+    pod::PodHandle,
     remote_command::RemoteCommand,
 };
 
-/// How much standard output [`run`] accepts; more is an error, not a cut.
+/// How much standard output [`PodHandle::run`] accepts; more is an error, not a cut.
 pub const CAPTURE_LIMIT_BYTES: usize = 1 << 20;
 
 /// What a command that succeeded has printed.
@@ -22,31 +20,17 @@ pub struct Captured {
     pub stderr: String,
 }
 
-/// Runs `command` in `target` and captures what it prints, verified like a [`download()`].
-///
-/// An exit code other than zero is [`DownloadError::Command`].
-pub async fn run(
-    client: &Client,
-    target: &PodContainer,
-    command: &RemoteCommand,
-    options: &TransferOptions,
-) -> Result<Captured, DownloadError> {
-    capture(client, target, command, CAPTURE_LIMIT_BYTES, options).await
-}
-
-/// [`run`] with another limit.
+/// Runs `command` and captures at most `limit_bytes` of what it prints.
 pub(crate) async fn capture(
-    client: &Client,
-    target: &PodContainer,
+    pod: &PodHandle,
     command: &RemoteCommand,
     limit_bytes: usize,
-    options: &TransferOptions,
 ) -> Result<Captured, DownloadError> {
     let sink = Capture {
         captured: Vec::new(),
         limit_bytes,
     };
-    let delivered = download(client, target, command, sink, options, |_| ()).await?;
+    let delivered = download(pod, command, sink, |_| ()).await?;
     let stderr = delivered.stderr().to_owned();
     Ok(Captured {
         stdout: delivered.into_output(),

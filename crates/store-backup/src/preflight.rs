@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use backup_set::Target;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
-use kube_transfer::DownloadError;
+use kube_transfer::{DownloadError, StreamError};
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::cluster::{Cluster, ClusterError, Permission};
@@ -298,12 +298,16 @@ impl Preflight {
             .err()
             .and_then(|error| error.chain().find_map(|cause| cause.downcast_ref()));
         match refused {
-            Some(DownloadError::Refused(error)) if error.is_for_want_of_websockets() => {
+            Some(DownloadError::Stream(StreamError::Refused(error)))
+                if error.is_for_want_of_websockets() =>
+            {
                 self.record("websocket", versions, Versions::to_string);
                 self.skip("pg_dump", "websocket");
                 return;
             }
-            Some(DownloadError::Refused(_)) => self.skip("websocket", "pg_dump"),
+            Some(DownloadError::Stream(StreamError::Refused(_))) => {
+                self.skip("websocket", "pg_dump");
+            }
             _ => self.passed_check(
                 "websocket",
                 "commands in pods can be run from here".to_owned(),

@@ -129,9 +129,7 @@ impl SilenceWatch<'_> {
             QUESTION,
         ];
         let command = psql_command(self.datastore, &statements)?;
-        let options = self.cluster.transfer_options();
-        let answer =
-            kube_transfer::run(self.cluster.client(), &self.target, &command, &options).await?;
+        let answer = self.cluster.pod(&self.target).run(&command).await?;
         serde_json::from_slice(&answer.stdout).context("psql's answer is not what was asked for")
     }
 }

@@ -187,8 +187,7 @@ impl<'a> Pxctl<'a> {
         cluster: &Cluster,
         command: RemoteCommand,
     ) -> Result<Captured, DownloadError> {
-        let options = cluster.transfer_options();
-        kube_transfer::run(cluster.client(), self.target, &command, &options).await
+        cluster.pod(self.target).run(&command).await
     }
 }
 

@@ -15,17 +15,16 @@ mod worker;
 
 use std::{io, ops::ControlFlow, time::Duration};
 
-use kube::Client;
 use tokio::time::timeout;
 use transfer_proof::{Differs, Proof};
 
 use crate::{
     Sha256Digest,
     batch::Batch,
-    exec::{End, Output, PodContainer, Session, StreamOptions},
+    exec::{End, Output, Session, StreamError, StreamOptions},
+    pod::PodHandle,
     remote_command::RemoteCommand,
     script,
-    text::after_colon,
 };
 pub use error::DownloadError;
 use report::{Report, Stderr};
@@ -105,21 +104,23 @@ impl<T> Delivered<T> {
     }
 }
 
-/// Runs `command` in `target` and streams its standard output into `sink`.
-///
-/// `progress` is called with the number of bytes received so far, for every frame: it must be cheap. Dropping the
-/// future ends the connection, upon which the pod kills the command. Nothing is tried again: that is the caller's
-/// decision, for which [`DownloadError::is_temporary`] helps.
-pub async fn download<S: Sink>(
-    client: &Client,
-    target: &PodContainer,
+/// See [`PodHandle::download`].
+pub(crate) async fn download<S: Sink>(
+    pod: &PodHandle,
     command: &RemoteCommand,
     sink: S,
-    options: &TransferOptions,
     progress: impl FnMut(u64),
 ) -> Result<Delivered<S::Finished>, DownloadError> {
+    let options = &pod.options;
     let nonce = script::nonce();
-    let mut session = Session::open(client, target, command.exec_argv(), &options.stream).await?;
+    let mut session = Session::open(
+        &pod.client,
+        &pod.container,
+        command.exec_argv(),
+        &options.stream,
+    )
+    .await
+    .map_err(StreamError::from)?;
     // When the stream is gone already, reading from it tells why.
     let _ = session.write_stdin(&command.preface(&nonce)).await;
     let _ = session.send_heartbeats().await;
@@ -151,6 +152,12 @@ enum Stop {
     Error(DownloadError),
     CommandFailed { code: i32 },
     WorkerGone,
+}
+
+impl From<StreamError> for Stop {
+    fn from(error: StreamError) -> Self {
+        Self::Error(error.into())
+    }
 }
 
 impl From<WorkerGone> for Stop {
@@ -267,10 +274,11 @@ impl<T: Send + 'static> Transfer<'_, T> {
             Some(_) => self.options.settle_limit,
         };
         timeout(limit, self.session.next()).await.map_err(|_| {
-            Stop::Error(self.hash_differs().unwrap_or(DownloadError::Stalled {
+            let stalled = StreamError::Stalled {
                 after: limit,
-                received: self.received,
-            }))
+                bytes: self.received,
+            };
+            Stop::Error(self.hash_differs().unwrap_or(stalled.into()))
         })
     }
 
@@ -280,11 +288,11 @@ impl<T: Send + 'static> Transfer<'_, T> {
             None => Ok(None),
             Some(Report::Ran { code: 0, sha256 }) => Ok(Some(*sha256)),
             Some(Report::Ran { code, .. }) => Err(Stop::CommandFailed { code: *code }),
-            Some(Report::Missing(tool)) => Err(Stop::Error(DownloadError::MissingTool {
-                tool: tool.clone(),
-            })),
-            Some(Report::Ended) => Err(Stop::Error(DownloadError::Ended {
-                received: self.received,
+            Some(Report::Missing(tool)) => {
+                Err(Stop::from(StreamError::MissingTool { tool: tool.clone() }))
+            }
+            Some(Report::Ended) => Err(Stop::from(StreamError::Ended {
+                bytes: self.received,
             })),
             Some(Report::Unusable(line)) => Err(Stop::Error(DownloadError::Unaccounted {
                 detail: format!("its report is {line:?}"),
@@ -303,25 +311,9 @@ impl<T: Send + 'static> Transfer<'_, T> {
 
     /// The error for an end that came before everything was accounted for.
     fn premature(&mut self, end: End) -> DownloadError {
-        match end {
-            End::Lost(why) => DownloadError::Lost {
-                received: self.received,
-                why,
-            },
-            End::Failed(failure) if self.received == 0 => DownloadError::NotRun(failure),
-            End::Failed(failure) => DownloadError::BrokenOff {
-                received: self.received,
-                failure,
-            },
-            End::Exited { code } => {
-                self.hash_differs()
-                    .unwrap_or_else(|| DownloadError::Unaccounted {
-                        detail: format!(
-                            "its shell exited with code {code}{}",
-                            after_colon(&self.stderr.tail())
-                        ),
-                    })
-            }
+        if let (End::Exited { .. }, Some(differs)) = (&end, self.hash_differs()) {
+            return differs;
         }
+        StreamError::from_end(end, self.received, || self.stderr.tail()).into()
     }
 }

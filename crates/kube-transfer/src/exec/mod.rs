@@ -14,6 +14,7 @@
 mod end;
 mod liveness;
 mod refusal;
+mod stream_error;
 mod writer;
 
 use std::{fmt, ops::ControlFlow, sync::Arc, time::Duration};
@@ -38,6 +39,7 @@ use zeroize::Zeroizing;
 pub use end::{End, Failure, Lost};
 use liveness::{Liveness, Watched};
 pub use refusal::{CredentialsError, OpenError, certificate_error, front_problem};
+pub use stream_error::StreamError;
 use writer::Outgoing;
 
 /// The largest message accepted. Servers send at most 32 KiB; the rest is margin.

@@ -61,7 +61,7 @@ impl OpenError {
     }
 
     /// Whether the same request may succeed later: an overloaded or unreachable server, not a refusal.
-    pub fn is_temporary(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::InvalidName { .. } => false,
             Self::TimedOut { .. } => true,
@@ -222,17 +222,17 @@ mod tests {
         let error = handshake(rustls::Error::InvalidCertificate(unknown.clone()));
         assert_eq!(certificate_error(&error), Some(&unknown));
         let error = refused(error);
-        assert!(!error.is_temporary());
+        assert!(!error.is_transient());
         assert!(error.to_string().contains("UnknownIssuer"), "{error}");
         let broken = handshake(rustls::Error::General("broken off".to_owned()));
-        assert!(certificate_error(&broken).is_none() && refused(broken).is_temporary());
+        assert!(certificate_error(&broken).is_none() && refused(broken).is_transient());
     }
 
     #[test]
     fn a_credential_plugin_that_fails_is_neither_quoted_nor_tried_again() {
         let plugin = AuthError::AuthExec("SECRET=hunter2 plugin".to_owned());
         let error = refused(kube::Error::Service(Box::new(plugin)));
-        assert!(!error.is_temporary());
+        assert!(!error.is_transient());
         assert!(error.source().is_none() && !error.to_string().contains("hunter2"));
     }
 
@@ -270,7 +270,7 @@ mod tests {
         ] {
             assert!(!error.is_for_want_of_websockets(), "{error}");
         }
-        assert!(!answer(400, "Upgrade request required").is_temporary());
+        assert!(!answer(400, "Upgrade request required").is_transient());
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         let error = refused(kube::Error::Service(Box::new(CredentialsError::new(
             "no plugin".to_owned(),
         ))));
-        assert!(!error.is_temporary());
+        assert!(!error.is_transient());
         assert!(error.to_string().ends_with(": no plugin"), "{error}");
     }
 

@@ -1,9 +1,10 @@
 //! Why a file in a pod could not be looked at.
 
-use crate::{download::DownloadError, text::or_its_substitute};
+use crate::{download::DownloadError, exec::StreamError, text::or_its_substitute};
 
 /// Why a question about files in a pod was not answered.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// The path cannot be handed to the pod.
     #[error(
@@ -56,8 +57,8 @@ pub enum FileError {
 
 impl FileError {
     /// Whether the same question may be answered later, without anything being changed first.
-    pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Failed { cause, .. } if cause.is_temporary())
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Failed { cause, .. } if cause.is_transient())
     }
 
     /// Reads what the program `tool` said when it failed. `LC_ALL=C` makes the C library's words reliable.
@@ -67,7 +68,7 @@ impl FileError {
             DownloadError::Command { code: 127, .. } => Self::MissingTool {
                 tool: tool.to_owned(),
             },
-            DownloadError::MissingTool { tool } => Self::MissingTool { tool },
+            DownloadError::Stream(StreamError::MissingTool { tool }) => Self::MissingTool { tool },
             DownloadError::Command { ref stderr, .. }
                 if stderr.ends_with("No such file or directory") =>
             {

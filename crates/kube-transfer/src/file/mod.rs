@@ -1,40 +1,29 @@
 //! Files in pods: looked at, fetched in parts over several streams, and put in place whole.
 //!
-//! - [`list`], [`stat()`] and [`space`] say what is there. The [`FileVersion`] they report is what a fetch holds the file
-//!   to.
-//! - [`fetch`](mod@fetch) reads a file over parallel streams into a [`Partial`] that a later run can continue.
-//! - [`upload`](mod@upload) writes a file under a temporary name and gives it its own once its SHA-256 is confirmed.
+//! - [`PodHandle::list`](crate::PodHandle::list), [`PodHandle::space`](crate::PodHandle::space) and [`FileHandle::stat`]
+//!   say what is there. The [`FileVersion`] they report is what a fetch holds the file to.
+//! - [`FileHandle::fetch`] reads a file over parallel streams into a [`Partial`] that a later run can continue.
+//! - [`FileHandle::upload`] writes a file beside its place, resumably, and gives it its name once its SHA-256 is
+//!   confirmed.
 //!
 //! The container needs `sh` and coreutils or busybox, no `tar`. Paths travel in the URL of the request, which API
 //! servers write to their audit log.
 
 mod error;
 pub mod fetch;
-mod query;
+mod handle;
+pub(crate) mod query;
 pub mod upload;
 
 use serde::{Deserialize, Serialize};
 
 pub use error::FileError;
-pub use fetch::{
-    FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError, StreamError, fetch,
-};
-pub use query::{list, space, stat};
-pub use upload::{UploadError, UploadOptions, Uploaded, upload};
-
-use crate::exec::PodContainer;
+pub use fetch::{FetchError, FetchEvent, FetchOptions, Fetched, Partial, PartialError, RangeError};
+pub use handle::FileHandle;
+pub use upload::{UploadError, UploadEvent, UploadOptions, UploadSource, Uploaded};
 
 /// The slowest volume that is not taken for a dead one.
 const SLOWEST_BYTES_PER_SECOND: u64 = 4 << 20;
-
-/// A file in a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteFile {
-    /// Where.
-    pub target: PodContainer,
-    /// Its absolute path.
-    pub path: String,
-}
 
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,14 +2,9 @@
 
 use std::str::FromStr;
 
-use kube::Client;
-
-use super::{Entry, EntryKind, FileError, FileVersion, RemoteFile, Space};
+use super::{Entry, EntryKind, FileError, FileHandle, FileVersion, Space};
 use crate::{
-    download::{DownloadError, TransferOptions},
-    exec::PodContainer,
-    remote_command::RemoteCommand,
-    run::capture,
+    download::DownloadError, pod::PodHandle, remote_command::RemoteCommand, run::capture,
     text::printable,
 };
 
@@ -21,28 +16,19 @@ const ANSWER_LIMIT_BYTES: usize = 64 << 10;
 const SHOWN_BYTES: usize = 200;
 
 /// The entries of `directory`, in no particular order.
-pub async fn list(
-    client: &Client,
-    target: &PodContainer,
-    directory: &str,
-    options: &TransferOptions,
-) -> Result<Vec<Entry>, FileError> {
+pub(crate) async fn list(pod: &PodHandle, directory: &str) -> Result<Vec<Entry>, FileError> {
     let script = RemoteCommand::script(LIST_SCRIPT).arg(absolute(directory)?);
-    let answer = capture(client, target, &script, LIST_LIMIT_BYTES, options)
+    let answer = capture(pod, &script, LIST_LIMIT_BYTES)
         .await
         .map_err(|cause| FileError::from_program(directory, "stat", cause))?;
     entries(&answer.stdout).ok_or_else(|| unreadable(directory, "stat", &answer.stdout))
 }
 
 /// What `file` is at this moment. A symbolic link is not followed.
-pub async fn stat(
-    client: &Client,
-    file: &RemoteFile,
-    options: &TransferOptions,
-) -> Result<Entry, FileError> {
+pub(crate) async fn stat(file: &FileHandle) -> Result<Entry, FileError> {
     let path = absolute(&file.path)?;
     let command = in_english("stat").args(["-c", "%f %s %Y %i", "--", path]);
-    let answer = ask(client, &file.target, &command, options)
+    let answer = ask(&file.pod, &command)
         .await
         .map_err(|cause| FileError::from_program(path, "stat", cause))?;
     let (kind, version) = std::str::from_utf8(&answer)
@@ -58,14 +44,9 @@ pub async fn stat(
 }
 
 /// The room in the file system that holds `directory`.
-pub async fn space(
-    client: &Client,
-    target: &PodContainer,
-    directory: &str,
-    options: &TransferOptions,
-) -> Result<Space, FileError> {
+pub(crate) async fn space(pod: &PodHandle, directory: &str) -> Result<Space, FileError> {
     let command = in_english("df").args(["-Pk", "--", absolute(directory)?]);
-    let answer = ask(client, target, &command, options)
+    let answer = ask(pod, &command)
         .await
         .map_err(|cause| FileError::from_program(directory, "df", cause))?;
     room(&answer).ok_or_else(|| unreadable(directory, "df", &answer))
@@ -76,13 +57,8 @@ fn in_english(program: &str) -> RemoteCommand {
     RemoteCommand::new("env").args(["LC_ALL=C", program])
 }
 
-async fn ask(
-    client: &Client,
-    target: &PodContainer,
-    command: &RemoteCommand,
-    options: &TransferOptions,
-) -> Result<Vec<u8>, DownloadError> {
-    let answer = capture(client, target, command, ANSWER_LIMIT_BYTES, options).await?;
+async fn ask(pod: &PodHandle, command: &RemoteCommand) -> Result<Vec<u8>, DownloadError> {
+    let answer = capture(pod, command, ANSWER_LIMIT_BYTES).await?;
     Ok(answer.stdout)
 }
 

@@ -1,7 +1,5 @@
 //! Where a job is, or will be.
 
-use kube::Client;
-
 use super::{
     JobCommand, JobError, JobState, RunningJob,
     answer::{Answer, Fate},
@@ -9,33 +7,18 @@ use super::{
     script,
 };
 use crate::{
-    download::{DownloadError, TransferOptions},
-    exec::PodContainer,
-    remote_command::RemoteCommand,
-    run::{CAPTURE_LIMIT_BYTES, capture},
+    download::DownloadError, exec::StreamError, pod::PodHandle, remote_command::RemoteCommand,
 };
 
 /// Longer than any runtime's.
 const CONTAINER_ID_LIMIT: usize = 200;
 
 /// The directory of a job in a container of a pod: all that it takes to find the job again.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct JobDirectory {
-    client: Client,
-    target: PodContainer,
+    pub(super) pod: PodHandle,
     pub(super) path: String,
     container_id: Option<String>,
-    pub(super) options: TransferOptions,
-}
-
-impl std::fmt::Debug for JobDirectory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JobDirectory")
-            .field("target", &self.target)
-            .field("path", &self.path)
-            .field("container_id", &self.container_id)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What a script answered.
@@ -48,23 +31,14 @@ pub(super) struct Reply {
 }
 
 impl JobDirectory {
-    /// The directory `path`, whose parent must be there. Nothing is asked of the pod yet.
-    pub fn new(
-        client: &Client,
-        target: &PodContainer,
-        path: impl Into<String>,
-        options: &TransferOptions,
-    ) -> Result<Self, JobError> {
-        let path = path.into();
+    pub(crate) fn new(pod: PodHandle, path: String) -> Result<Self, JobError> {
         if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
             return Err(JobError::InvalidPath { path });
         }
         Ok(Self {
-            client: client.clone(),
-            target: target.clone(),
+            pod,
             path,
             container_id: None,
-            options: options.clone(),
         })
     }
 
@@ -176,8 +150,7 @@ impl JobDirectory {
     }
 
     async fn run(&self, command: &RemoteCommand) -> Result<Reply, DownloadError> {
-        let limit = CAPTURE_LIMIT_BYTES;
-        let captured = capture(&self.client, &self.target, command, limit, &self.options).await?;
+        let captured = self.pod.run(command).await?;
         let (answer, rest) = Answer::parse(&captured.stdout);
         Ok(Reply {
             answer,
@@ -196,9 +169,7 @@ impl JobDirectory {
 
     fn not_started(&self, cause: DownloadError) -> JobError {
         match cause {
-            DownloadError::Refused(_)
-            | DownloadError::NotRun(_)
-            | DownloadError::MissingTool { .. } => self.no_answer(cause),
+            DownloadError::Stream(ref error) if !error.was_begun() => self.no_answer(cause),
             cause => JobError::Unsettled {
                 directory: self.path.clone(),
                 cause,
@@ -208,7 +179,9 @@ impl JobDirectory {
 
     fn no_answer(&self, cause: DownloadError) -> JobError {
         match cause {
-            DownloadError::MissingTool { tool } => JobError::MissingTool { tool },
+            DownloadError::Stream(StreamError::MissingTool { tool }) => {
+                JobError::MissingTool { tool }
+            }
             cause => JobError::NoAnswer {
                 directory: self.path.clone(),
                 cause,

@@ -124,8 +124,8 @@ pub enum JobError {
 impl JobError {
     /// Whether the same call may succeed later, without anything being changed first. Of a start whose outcome is not
     /// known it is false: [`status`](super::JobDirectory::status) tells.
-    pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::NoAnswer { cause, .. } if cause.is_temporary())
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::NoAnswer { cause, .. } if cause.is_transient())
     }
 
     /// Whether there is no such pod any more, and so no job.

@@ -45,7 +45,10 @@ impl JobHandle {
     /// The same job, whose pod may be silent for `longer`.
     fn patient(&self, longer: Duration) -> Self {
         let mut patient = self.clone();
-        let limit = &mut Arc::make_mut(&mut patient.directory).options.stall_limit;
+        let limit = &mut Arc::make_mut(&mut patient.directory)
+            .pod
+            .options
+            .stall_limit;
         *limit = limit.saturating_add(longer);
         patient
     }

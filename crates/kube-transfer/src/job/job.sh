@@ -8,12 +8,6 @@
 #   log        what the program printed
 directory=$1 container=$2
 set -f
-# The state and the start time of a process; nothing when there is none. The name before them may hold anything.
-process() {
-    { IFS= read -r line </proc/"$1"/stat; } 2>/dev/null || return
-    set -- ${line##*) }
-    echo "$1 ${20}"
-}
 # Who this shell is.
 record() {
     init=$(process 1)

@@ -59,7 +59,7 @@ impl JobLog {
 
     async fn read(&self) -> Result<(Vec<u8>, JobState), JobError> {
         // The pod must say something before this side takes it for stuck.
-        let wait = WAIT_LIMIT.min(self.job.directory.options.stall_limit / 2);
+        let wait = WAIT_LIMIT.min(self.job.directory.pod.options.stall_limit / 2);
         let arguments = [
             self.offset.to_string(),
             CHUNK_BYTES.to_string(),

@@ -25,10 +25,10 @@
 //!
 //! ```no_run
 //! # use std::time::Duration;
-//! # use kube_transfer::{PodContainer, Secret, TransferOptions};
-//! # use kube_transfer::job::{JobCommand, JobDirectory, JobError, JobState, LogPart};
-//! # async fn example(client: kube::Client, pod: PodContainer, password: String) -> Result<(), Box<dyn std::error::Error>> {
-//! let directory = JobDirectory::new(&client, &pod, "/tmp/restore-7f3a", &TransferOptions::default())?;
+//! # use kube_transfer::{PodHandle, Secret};
+//! # use kube_transfer::job::{JobCommand, JobError, JobState, LogPart};
+//! # async fn example(pod: PodHandle, password: String) -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = pod.job("/tmp/restore-7f3a")?;
 //! let command = JobCommand::new("pg_restore")
 //!     .args(["--username", "store", "--dbname", "store", "/store-backups/store.dump"])
 //!     .env("PGPASSWORD", Secret::new(password)?)?;
@@ -46,7 +46,7 @@
 //!     match log.next().await {
 //!         Ok(LogPart::Data(data)) => println!("{}", data.escape_ascii()),
 //!         Ok(LogPart::End(end)) => break end,
-//!         Err(error) if error.is_temporary() => tokio::time::sleep(Duration::from_secs(1)).await,
+//!         Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_secs(1)).await,
 //!         Err(error) => return Err(error.into()),
 //!     }
 //! };

@@ -3,7 +3,11 @@
 use crate::script::without_comments;
 
 /// What all of them begin with.
-const COMMON: &str = concat!(include_str!("../find_sum.sh"), include_str!("job.sh"));
+const COMMON: &str = concat!(
+    include_str!("../find_sum.sh"),
+    include_str!("../process.sh"),
+    include_str!("job.sh")
+);
 const START: &str = include_str!("start.sh");
 const WRAPPER: &str = include_str!("wrapper.sh");
 

@@ -2,11 +2,12 @@
 
 use std::{io, path::Path};
 
-use kube_transfer::{Delivered, DownloadError, RemoteCommand, TransferOptions, download, run};
+use kube_transfer::{Delivered, DownloadError, RemoteCommand, StreamError, TransferOptions};
 use tempfile::TempDir;
 
 use crate::support::{
-    ApiServer, Behaviour, Memory, Pod, Subprotocol, fetch, refusal, secret, sh, shells, target,
+    ApiServer, Behaviour, Memory, Pod, Subprotocol, download, fetch, refusal, run, secret, sh,
+    shells,
 };
 
 #[tokio::test]
@@ -22,7 +23,6 @@ async fn output_arrives_with_the_count_and_hash_of_the_pod_on_every_shell_and_pr
             let mut last = 0;
             let delivered = download(
                 &server.client(),
-                &target(),
                 &command,
                 Memory::default(),
                 &TransferOptions::default(),
@@ -55,14 +55,9 @@ async fn variables_and_input_reach_the_command_unchanged_and_nothing_else_does()
             .expect("a good name")
             .input_line(secret(r" first \t"))
             .input_line(secret(""));
-        let captured = run(
-            &server.client(),
-            &target(),
-            &command,
-            &TransferOptions::default(),
-        )
-        .await
-        .unwrap_or_else(|error| panic!("{shell:?}: {error:?}"));
+        let captured = run(&server.client(), &command, &TransferOptions::default())
+            .await
+            .unwrap_or_else(|error| panic!("{shell:?}: {error:?}"));
         assert_eq!(
             String::from_utf8_lossy(&captured.stdout),
             format!(" first \\t\n\n{password}"),
@@ -78,14 +73,9 @@ async fn secrets_are_in_no_request() {
         .env("TOKEN", secret("hunter2"))
         .expect("a good name")
         .input_line(secret("swordfish"));
-    let captured = run(
-        &server.client(),
-        &target(),
-        &command,
-        &TransferOptions::default(),
-    )
-    .await
-    .expect("success");
+    let captured = run(&server.client(), &command, &TransferOptions::default())
+        .await
+        .expect("success");
     assert_eq!(captured.stdout, b"swordfish\nhunter2\n");
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
@@ -114,7 +104,7 @@ async fn a_failing_command_is_an_error_with_its_exit_code_and_last_words() {
             let error = fetch(pod, &sh(script), &TransferOptions::default())
                 .await
                 .expect_err("must fail");
-            assert!(!error.is_temporary());
+            assert!(!error.is_transient());
             let DownloadError::Command {
                 code: actual,
                 stderr,
@@ -214,7 +204,7 @@ async fn a_container_without_the_tools_is_named_as_such() {
     ] {
         let error = fetch_with_programs(programs).await.expect_err("must fail");
         assert!(
-            matches!(&error, DownloadError::MissingTool { tool } if tool == missing),
+            matches!(&error, DownloadError::Stream(StreamError::MissingTool { tool }) if tool == missing),
             "{error:?}"
         );
     }
@@ -226,7 +216,6 @@ async fn a_refusal_is_passed_on() {
     let server = ApiServer::start(Behaviour::Refuse { status, body }).await;
     let error = download(
         &server.client(),
-        &target(),
         &sh("true"),
         Memory::default(),
         &TransferOptions::default(),
@@ -235,7 +224,7 @@ async fn a_refusal_is_passed_on() {
     .await
     .expect_err("refused");
     assert!(
-        matches!(error, DownloadError::Refused(_)) && !error.is_temporary(),
+        matches!(error, DownloadError::Stream(StreamError::Refused(_))) && !error.is_transient(),
         "{error:?}"
     );
 }
@@ -245,7 +234,6 @@ async fn captured_output_is_limited() {
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
     let error = run(
         &server.client(),
-        &target(),
         &sh("cat /dev/zero"),
         &TransferOptions::default(),
     )

@@ -135,7 +135,7 @@ async fn refused_handshakes_keep_the_api_servers_words() {
         .await
         .err()
         .expect("refused");
-        assert!(!error.is_temporary(), "{name}");
+        assert!(!error.is_transient(), "{name}");
         let OpenError::Refused { cause, .. } = error else {
             panic!("{name}: {error}")
         };
@@ -196,7 +196,7 @@ async fn an_overloaded_server_is_a_temporary_refusal_and_is_asked_once() {
     .await
     .err()
     .expect("refused");
-    assert!(error.is_temporary(), "{error}");
+    assert!(error.is_transient(), "{error}");
     assert!(
         begin.elapsed() < Duration::from_secs(1),
         "the request was repeated in silence"

@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-use kube_transfer::{Delivered, DownloadError, Sink, TransferOptions, download, exec::Lost};
+use kube_transfer::{Delivered, DownloadError, Sink, StreamError, TransferOptions, exec::Lost};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Memory, Pod, Step, Subprotocol, endless, eventually, fetch, frame,
-    impatient, is_running, sh, shells, sweep_seed, target,
+    ApiServer, Behaviour, Fault, Memory, Pod, Step, Subprotocol, download, endless, eventually,
+    fetch, frame, impatient, is_running, sh, shells, sweep_seed,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -68,8 +68,8 @@ fn assert_lost(fault: Fault, result: Result<Delivered<Vec<u8>>, DownloadError>) 
     let error = result
         .err()
         .unwrap_or_else(|| panic!("{fault:?} delivered"));
-    assert!(error.is_temporary());
-    let DownloadError::Lost { why, .. } = error else {
+    assert!(error.is_transient());
+    let DownloadError::Stream(StreamError::Lost { why, .. }) = error else {
         panic!("{fault:?}: {error:?}")
     };
     match fault {
@@ -96,10 +96,10 @@ async fn a_frozen_line_is_lost_by_silence() {
     assert!(
         matches!(
             &error,
-            DownloadError::Lost {
-                received: 70_000,
+            DownloadError::Stream(StreamError::Lost {
+                bytes: 70_000,
                 why: Lost::Silent { .. }
-            }
+            })
         ),
         "{error:?}"
     );
@@ -113,7 +113,6 @@ async fn a_node_that_gives_up_on_a_running_command_is_worth_another_try() {
         let server = ApiServer::start(Behaviour::Play(Subprotocol::V5, steps)).await;
         let error = download(
             &server.client(),
-            &target(),
             &sh("true"),
             Memory::default(),
             &TransferOptions::default(),
@@ -121,7 +120,7 @@ async fn a_node_that_gives_up_on_a_running_command_is_worth_another_try() {
         )
         .await
         .expect_err("must fail");
-        assert_eq!(error.is_temporary(), temporary, "{error:?}");
+        assert_eq!(error.is_transient(), temporary, "{error:?}");
         let cause = error.source().expect("the node's words").to_string();
         assert_eq!(cause, "error reading from error stream");
     }
@@ -138,7 +137,7 @@ async fn an_exit_that_the_server_reports_before_the_shell_did_is_not_a_success()
     .await
     .expect_err("must fail");
     assert!(
-        matches!(error, DownloadError::Unaccounted { .. }) && error.is_temporary(),
+        matches!(error, DownloadError::Stream(StreamError::Exited { .. })) && error.is_transient(),
         "{error:?}"
     );
 }
@@ -156,7 +155,7 @@ async fn a_tail_that_does_not_arrive_is_waited_for_and_never_acknowledged() {
                 received: 70_000,
                 ..
             }
-        ) && error.is_temporary(),
+        ) && error.is_transient(),
         "{error:?}"
     );
     assert!(
@@ -180,7 +179,7 @@ async fn a_flipped_bit_is_a_differing_hash() {
     .await
     .expect_err("must fail");
     assert!(
-        matches!(error, DownloadError::HashDiffers { .. }) && error.is_temporary(),
+        matches!(error, DownloadError::HashDiffers { .. }) && error.is_transient(),
         "{error:?}"
     );
 }
@@ -193,7 +192,10 @@ async fn a_command_that_puts_out_nothing_for_too_long_is_stalled_and_killed() {
         .await
         .expect_err("must fail");
     assert!(
-        matches!(error, DownloadError::Stalled { received: 8, .. }),
+        matches!(
+            error,
+            DownloadError::Stream(StreamError::Stalled { bytes: 8, .. })
+        ),
         "{error:?}"
     );
     let pid = std::fs::read_to_string(file).expect("a process id");
@@ -300,7 +302,6 @@ async fn a_full_disk_ends_the_transfer_with_its_error_and_kills_the_command() {
     };
     let error = download(
         &server.client(),
-        &target(),
         &command,
         sink,
         &TransferOptions::default(),
@@ -308,7 +309,7 @@ async fn a_full_disk_ends_the_transfer_with_its_error_and_kills_the_command() {
     )
     .await
     .expect_err("must fail");
-    assert!(!error.is_temporary());
+    assert!(!error.is_transient());
     let cause = error
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
@@ -355,7 +356,6 @@ async fn a_slow_sink_slows_the_transfer_down_and_does_not_make_the_peer_look_dea
     };
     let delivered = download(
         &server.client(),
-        &target(),
         &sh("head -c 20000000 /dev/zero"),
         sink,
         &options,

@@ -10,15 +10,13 @@ use std::{
 };
 
 use kube_transfer::{
-    Sink, TransferOptions,
-    file::{
-        FetchError, FetchEvent, FetchOptions, Fetched, FileError, Partial, StreamError, fetch, stat,
-    },
+    Sink, StreamError, TransferOptions,
+    file::{FetchError, FetchEvent, FetchOptions, Fetched, FileError, Partial, RangeError},
 };
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, eventually, impatient,
-    is_running, names, resumed, shells, tools,
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, eventually, fetch_file,
+    impatient, is_running, names, resumed, shells, stat, tools,
 };
 
 const MIB: usize = 1 << 20;
@@ -37,18 +35,29 @@ pub(crate) async fn observed(
     volume: &Volume,
     options: &FetchOptions,
 ) -> (Result<Fetched<Vec<u8>>, FetchError>, Vec<String>) {
+    observed_within(&TransferOptions::default(), behaviour, volume, options).await
+}
+
+async fn observed_within(
+    limits: &TransferOptions,
+    behaviour: Behaviour,
+    volume: &Volume,
+    options: &FetchOptions,
+) -> (Result<Fetched<Vec<u8>>, FetchError>, Vec<String>) {
     let mut events = Vec::new();
     let result = async {
         let client = ApiServer::start(behaviour).await.client();
         let file = volume.remote();
-        let entry = stat(&client, &file, &TransferOptions::default()).await?;
+        let entry = stat(&client, &file).await?;
         let partial = Partial::create(&volume.destination(), &entry.version)?;
         let observe = |event: FetchEvent<'_>| {
             if !matches!(event, FetchEvent::Progress { .. }) {
                 events.push(format!("{event:?}"));
             }
         };
-        fetch(&client, &file, partial, Memory::default(), options, observe).await
+        file.through(&client, limits)
+            .fetch(partial, Memory::default(), options, observe)
+            .await
     }
     .await;
     (result, events)
@@ -135,12 +144,12 @@ async fn a_container_that_cannot_hash_or_read_is_told() {
         match &error {
             FetchError::File(FileError::MissingTool { tool }) => assert_eq!(tool, missing),
             FetchError::Streams {
-                last: StreamError::MissingTool { tool },
+                last: RangeError::Stream(StreamError::MissingTool { tool }),
                 ..
             } => assert_eq!(*tool, missing),
             _ => panic!("{error:?}"),
         }
-        assert!(!error.is_temporary());
+        assert!(!error.is_transient());
     }
 }
 
@@ -212,7 +221,7 @@ async fn a_range_that_comes_short_is_not_made_up_for_by_the_next() {
         matches!(
             &error,
             FetchError::Streams {
-                last: StreamError::Short,
+                last: RangeError::Short,
                 ..
             }
         ),
@@ -245,14 +254,12 @@ async fn a_source_rewritten_with_its_size_and_time_kept_is_never_a_mixture() {
         .await
         .client();
     let file = volume.remote();
-    let entry = stat(&client, &file, &TransferOptions::default())
-        .await
-        .expect("a file");
+    let entry = stat(&client, &file).await.expect("a file");
     let partial = resumed(&volume.destination(), &entry.version)
         .await
         .expect("something held");
     assert_eq!(partial.held_bytes(), 4 << 20);
-    let resumed = fetch(
+    let resumed = fetch_file(
         &client,
         &file,
         partial,
@@ -290,11 +297,8 @@ async fn a_stream_that_breaks_is_opened_again_and_said_so() {
         Fault::Freeze(2_000_000),
     ] {
         let volume = Volume::with(9 * MIB, 4);
-        let options = FetchOptions {
-            transfer: impatient(),
-            ..options(1)
-        };
-        let (result, events) = observed(first_stream(fault), &volume, &options).await;
+        let (result, events) =
+            observed_within(&impatient(), first_stream(fault), &volume, &options(1)).await;
         assert_arrived(result.expect("success"), &volume);
         assert_eq!(events.len(), 1, "{fault:?}: {events:?}");
         assert!(events[0].starts_with("Retrying"), "{events:?}");
@@ -311,13 +315,13 @@ async fn a_stream_that_never_comes_far_is_given_up_after_its_retries() {
         matches!(
             &error,
             FetchError::Streams {
-                last: StreamError::Lost(_),
+                last: RangeError::Stream(StreamError::Lost { .. }),
                 ..
             }
         ),
         "{error:?}"
     );
-    assert!(error.is_temporary());
+    assert!(error.is_transient());
     assert_eq!(events.len(), 2, "{events:?}");
 }
 
@@ -340,7 +344,7 @@ async fn a_flipped_bit_is_found_and_only_its_range_is_fetched_again() {
         panic!("{error:?}")
     };
     assert_eq!(dropped_bytes, 16 << 20);
-    assert!(error.is_temporary());
+    assert!(error.is_transient());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -365,14 +369,12 @@ async fn what_is_no_regular_file_is_refused() {
     let volume = Volume::with(MIB, 7);
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
     let client = server.client();
-    let entry = stat(&client, &volume.remote(), &TransferOptions::default())
-        .await
-        .expect("a file");
+    let entry = stat(&client, &volume.remote()).await.expect("a file");
     let real = volume.source().with_extension("real");
     std::fs::rename(volume.source(), &real).expect("renamed");
     std::os::unix::fs::symlink(&real, volume.source()).expect("a link");
     let partial = Partial::create(&volume.destination(), &entry.version).expect("a partial file");
-    let error = fetch(
+    let error = fetch_file(
         &client,
         &volume.remote(),
         partial,
@@ -430,11 +432,9 @@ async fn a_sink_that_fails_ends_the_fetch_and_what_is_here_stays() {
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
     let client = server.client();
     let file = volume.remote();
-    let entry = stat(&client, &file, &TransferOptions::default())
-        .await
-        .expect("a file");
+    let entry = stat(&client, &file).await.expect("a file");
     let partial = Partial::create(&volume.destination(), &entry.version).expect("a partial file");
-    let error = fetch(
+    let error = fetch_file(
         &client,
         &file,
         partial,

@@ -177,7 +177,7 @@ async fn of_two_starts_one_is_refused() {
             other => panic!("{other:?}"),
         };
         assert!(matches!(refused, JobError::Exists { .. }), "{refused:?}");
-        assert!(!refused.is_temporary());
+        assert!(!refused.is_transient());
         place.ended().await;
         assert_eq!(std::fs::read(mark).expect("a file"), b"x\n");
         place.is_clean().await;

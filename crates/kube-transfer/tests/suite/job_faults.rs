@@ -51,7 +51,7 @@ async fn is_started_over(pod: Pod, fault: Fault) -> bool {
     let result = place.directory().start(&command).await;
     if let Err(error) = &result {
         assert!(matches!(error, JobError::Unsettled { .. }), "{error:?}");
-        assert!(!error.is_temporary());
+        assert!(!error.is_transient());
     }
     place.settled().await;
     match place.state().await {
@@ -232,7 +232,7 @@ async fn on_a_full_or_read_only_file_system_no_job_is_started_and_nothing_is_lef
                     if action == attempt && said.contains(why)),
                 "{error:?}"
             );
-            assert!(!error.is_temporary());
+            assert!(!error.is_transient());
             assert!(!names(&disk.path()).contains(&"job".to_owned()));
             pod.node.is_clean().await;
         }
@@ -290,7 +290,7 @@ async fn a_removal_that_is_cut_anywhere_leaves_a_job_that_can_be_removed() {
             panic!("not ended")
         };
         if let Err(error) = job.remove().await {
-            assert!(error.is_temporary(), "{error:?}");
+            assert!(error.is_transient(), "{error:?}");
             place.settled().await;
             match place.state().await {
                 JobState::Absent => {}

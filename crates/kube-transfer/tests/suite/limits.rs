@@ -12,10 +12,10 @@ use std::{
 use kube_transfer::{
     RemoteCommand, TransferOptions,
     exec::StreamOptions,
-    file::{FetchOptions, Partial, UploadOptions, fetch, stat, upload},
+    file::{FetchOptions, Partial, UploadOptions, UploadSource},
 };
 
-use crate::support::{ApiServer, Behaviour, Memory, Pod, Subprotocol, Volume, remote};
+use crate::support::{ApiServer, Behaviour, Memory, Pod, Subprotocol, Volume, remote, run, stat};
 
 /// Panics of tasks end in silence: counted wherever they happen.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
@@ -52,26 +52,29 @@ async fn succeeding(limit: Duration, number: u32, streams: usize) -> usize {
     let file = volume.remote();
     let transfer = transfer(limit);
     let command = RemoteCommand::new("true");
-    let ran = kube_transfer::run(&client, &file.target, &command, &transfer).await;
+    let ran = run(&client, &command, &transfer).await;
 
-    let unlimited = TransferOptions::default();
-    let entry = stat(&client, &file, &unlimited).await.expect("a file");
+    let entry = stat(&client, &file).await.expect("a file");
     let partial = Partial::create(&volume.destination(), &entry.version).expect("created");
     let options = FetchOptions {
-        transfer: transfer.clone(),
         streams,
         retries: number,
         retry_pause: Duration::from_nanos(1),
     };
-    let fetched = fetch(&client, &file, partial, Memory::default(), &options, |_| ()).await;
+    let fetched = file
+        .through(&client, &transfer)
+        .fetch(partial, Memory::default(), &options, |_| ())
+        .await;
 
     let options = UploadOptions {
-        transfer,
+        retries: number,
+        retry_pause: Duration::from_nanos(1),
         ..UploadOptions::default()
     };
-    let to = remote(&volume.directory.path().join("uploaded"));
-    let content = &b"content"[..];
-    let uploaded = upload(&client, content, 7, &to, &options, |_| ()).await;
+    let uploaded = remote(&volume.directory.path().join("uploaded"))
+        .through(&client, &transfer)
+        .upload(&UploadSource::from(&b"content"[..]), &options, |_| ())
+        .await;
     [ran.is_ok(), fetched.is_ok(), uploaded.is_ok()]
         .into_iter()
         .filter(|succeeded| *succeeded)

@@ -17,3 +17,4 @@ mod query;
 mod resume;
 mod support;
 mod upload;
+mod upload_resume;

@@ -2,16 +2,19 @@
 //!
 //! Where that is PostgreSQL, it takes the end of a process that it did not start for the crash of one of its own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use kube_transfer::{DownloadError, RemoteCommand, TransferOptions};
+use kube_transfer::{
+    DownloadError, RemoteCommand, StreamError, TransferOptions,
+    file::{UploadOptions, UploadSource},
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::sleep;
 
 use crate::support::{
     ApiServer, Behaviour, Fault, Pod, Subprotocol, Volume, eventually, fetch, impatient, names,
-    random_bytes, remote, shells, sweep_seed, tools,
+    random_bytes, remote, shells, sweep_seed, tools, upload,
 };
 
 const FILE_BYTES: usize = 400_000;
@@ -69,7 +72,10 @@ async fn nothing_is_left_where_a_tool_is_missing() {
         .await
         .expect_err("must fail");
         assert!(
-            matches!(error, DownloadError::MissingTool { .. }),
+            matches!(
+                error,
+                DownloadError::Stream(StreamError::MissingTool { .. })
+            ),
             "{error:?}"
         );
         pod.node.is_clean().await;
@@ -147,7 +153,7 @@ async fn a_client_that_is_not_heard_of_any_more_is_taken_for_gone() {
             .await
             .expect_err("must fail");
         assert!(
-            matches!(error, DownloadError::Lost { .. }),
+            matches!(error, DownloadError::Stream(StreamError::Lost { .. })),
             "{shell:?}: {error:?}"
         );
         pod.node.is_clean().await;
@@ -164,7 +170,8 @@ async fn a_client_that_was_only_asleep_learns_that_its_command_was_ended() {
             .await
             .expect_err("must fail");
         assert!(
-            matches!(error, DownloadError::Ended { .. }) && error.is_temporary(),
+            matches!(error, DownloadError::Stream(StreamError::Ended { .. }))
+                && error.is_transient(),
             "{shell:?}: {error:?}"
         );
         pod.node.is_clean().await;
@@ -261,7 +268,7 @@ async fn nothing_is_left_of_a_fetch_whose_streams_are_cut_anywhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_an_upload_that_is_cut_or_told_to_end_anywhere() {
     let mut random = SmallRng::seed_from_u64(sweep_seed());
-    let content = random_bytes(FILE_BYTES, sweep_seed());
+    let source = UploadSource::from(random_bytes(FILE_BYTES, sweep_seed()));
     for pod in pods() {
         for attempt in 0..12 {
             let fault = match attempt % 4 {
@@ -275,13 +282,30 @@ async fn nothing_is_left_of_an_upload_that_is_cut_or_told_to_end_anywhere() {
                 fault,
                 ..pod.clone()
             };
-            let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod.clone())).await;
+            // The fault hits the upload itself, not the question about free space before it.
+            let (before, during) = (
+                Pod {
+                    fault: Fault::None,
+                    ..pod.clone()
+                },
+                pod.clone(),
+            );
+            let choice = move |number, _: &[String]| {
+                if number == 0 {
+                    before.clone()
+                } else {
+                    during.clone()
+                }
+            };
+            let behaviour = Behaviour::Choose(Subprotocol::V5, Arc::new(choice));
+            let server = ApiServer::start(behaviour).await;
             let file = remote(&directory.path().join("file"));
-            let options = kube_transfer::file::UploadOptions::default();
-            let bytes = content.len() as u64;
+            let options = UploadOptions {
+                retries: 0,
+                ..UploadOptions::default()
+            };
             let client = server.client();
-            let upload =
-                kube_transfer::file::upload(&client, &content[..], bytes, &file, &options, |_| ());
+            let upload = upload(&client, &source, &file, &options, |_| ());
             let tell = async {
                 if fault == Fault::None {
                     sleep(Duration::from_millis(random.random_range(0..60))).await;
@@ -294,7 +318,8 @@ async fn nothing_is_left_of_an_upload_that_is_cut_or_told_to_end_anywhere() {
             pod.node.is_clean().await;
             let left = names(directory.path());
             assert!(
-                left.iter().all(|name| name == "file"),
+                left.iter()
+                    .all(|name| ["file", "file.partial"].contains(&name.as_str())),
                 "{fault:?} left {left:?}"
             );
         }

@@ -8,24 +8,26 @@ use std::{
 
 use kube_transfer::{
     TransferOptions,
-    file::{Entry, EntryKind, FileError, RemoteFile, list, space, stat},
+    file::{Entry, EntryKind, FileError},
 };
 use tempfile::TempDir;
 
-use crate::support::{ApiServer, Behaviour, Pod, Subprotocol, remote, shells, target, tools};
+use crate::support::{
+    ApiServer, Behaviour, Pod, RemoteFile, Subprotocol, handle, remote, shells, stat, tools,
+};
 
 async fn listed(pod: Pod, directory: &Path) -> Result<Vec<Entry>, FileError> {
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod)).await;
     let directory = directory.to_str().expect("UTF-8");
     let options = TransferOptions::default();
-    let mut entries = list(&server.client(), &target(), directory, &options).await?;
+    let mut entries = handle(&server.client(), &options).list(directory).await?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
 
 async fn looked_at(pod: Pod, file: &RemoteFile) -> Result<Entry, FileError> {
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod)).await;
-    stat(&server.client(), file, &TransferOptions::default()).await
+    stat(&server.client(), file).await
 }
 
 /// A directory of names that upset scripts, and what is expected of a list of it.
@@ -180,14 +182,10 @@ async fn free_space_is_that_of_the_file_system() {
     let directory = TempDir::new().expect("a directory");
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V4, Pod::new())).await;
     let path = directory.path().to_str().expect("UTF-8");
-    let space = space(
-        &server.client(),
-        &target(),
-        path,
-        &TransferOptions::default(),
-    )
-    .await
-    .expect("a file system");
+    let space = handle(&server.client(), &TransferOptions::default())
+        .space(path)
+        .await
+        .expect("a file system");
     assert!(
         space.available > 0 && space.total >= space.available,
         "{space:?}"

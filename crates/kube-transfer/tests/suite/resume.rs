@@ -9,16 +9,13 @@ use std::{
 };
 
 use kube::Client;
-use kube_transfer::{
-    TransferOptions,
-    file::{FetchError, FetchOptions, Fetched, FileError, FileVersion, Partial, fetch, stat},
-};
+use kube_transfer::file::{FetchError, FetchOptions, Fetched, FileError, FileVersion, Partial};
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::timeout;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, begun, random_bytes, resumed,
-    sweep_seed,
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, begun, fetch_file, random_bytes,
+    resumed, stat, sweep_seed,
 };
 
 const MIB: usize = 1 << 20;
@@ -42,9 +39,9 @@ async fn attempt(
     options: &FetchOptions,
 ) -> Result<Fetched<Vec<u8>>, FetchError> {
     let file = volume.remote();
-    let entry = stat(client, &file, &TransferOptions::default()).await?;
+    let entry = stat(client, &file).await?;
     let partial = partial(&volume.destination(), &entry.version).await;
-    fetch(client, &file, partial, Memory::default(), options, |_| ()).await
+    fetch_file(client, &file, partial, Memory::default(), options, |_| ()).await
 }
 
 fn random_fault(random: &mut impl Rng) -> Fault {
@@ -140,7 +137,6 @@ async fn live(seed: u64) -> bool {
         streams: random.random_range(1..=4),
         retries: random.random_range(0..2),
         retry_pause: Duration::from_millis(1),
-        ..FetchOptions::default()
     };
     let mut disturbed = false;
     for _ in 0..random.random_range(1..3) {
@@ -163,7 +159,7 @@ async fn live(seed: u64) -> bool {
                 assert_arrived(fetched, &volume, seed);
                 return disturbed;
             }
-            Err(error) if error.is_temporary() => {}
+            Err(error) if error.is_transient() => {}
             Err(error) => panic!("seed {seed}: {error:?}"),
         }
     }
@@ -201,9 +197,7 @@ async fn no_cut_and_no_change_anywhere_ever_gives_a_wrong_file() {
 /// What an interrupted fetch of 5 MiB has left, 3 MiB of it recorded.
 async fn interrupted(volume: &Volume, client: &Client) -> FileVersion {
     let file = volume.remote();
-    let entry = stat(client, &file, &TransferOptions::default())
-        .await
-        .expect("a file");
+    let entry = stat(client, &file).await.expect("a file");
     let partial = Partial::create(&volume.destination(), &entry.version).expect("a partial file");
     let cut = ApiServer::start(Behaviour::Choose(
         Subprotocol::V5,
@@ -221,7 +215,7 @@ async fn interrupted(volume: &Volume, client: &Client) -> FileVersion {
         retries: 0,
         ..FetchOptions::default()
     };
-    let error = fetch(
+    let error = fetch_file(
         &cut.client(),
         &file,
         partial,
@@ -232,7 +226,7 @@ async fn interrupted(volume: &Volume, client: &Client) -> FileVersion {
     .await
     .expect_err("must fail");
     assert!(
-        matches!(error, FetchError::Streams { .. }) && error.is_temporary(),
+        matches!(error, FetchError::Streams { .. }) && error.is_transient(),
         "{error:?}"
     );
     entry.version
@@ -249,7 +243,7 @@ async fn only_what_is_missing_is_read_again() {
         .expect("something held");
     assert_eq!(partial.held_bytes(), 3 << 20);
     let mut least = u64::MAX;
-    let fetched = fetch(
+    let fetched = fetch_file(
         &client,
         &volume.remote(),
         partial,
@@ -278,7 +272,7 @@ async fn of_a_source_that_changed_or_went_nothing_is_continued() {
     File::open(volume.source())
         .and_then(|source| source.set_modified(std::time::UNIX_EPOCH))
         .expect("mine");
-    let now = stat(&client, &volume.remote(), &TransferOptions::default())
+    let now = stat(&client, &volume.remote())
         .await
         .expect("a file")
         .version;
@@ -288,7 +282,7 @@ async fn of_a_source_that_changed_or_went_nothing_is_continued() {
         .await
         .expect("something held");
     std::fs::remove_file(volume.source()).expect("mine");
-    let error = fetch(
+    let error = fetch_file(
         &client,
         &volume.remote(),
         partial,

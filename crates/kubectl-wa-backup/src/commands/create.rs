@@ -318,7 +318,7 @@ impl Backup<'_> {
         };
         let passing = |error: &DumpError| match error {
             DumpError::Transfer(error)
-                if (error.is_temporary() || error.pod_is_gone()) && may_retry(received.get()) =>
+                if (error.is_transient() || error.pod_is_gone()) && may_retry(received.get()) =>
             {
                 Some(causes_text(error))
             }
@@ -379,9 +379,8 @@ impl Backup<'_> {
                 overall: None,
             });
         };
-        let (target, options) = (pod.container(), self.cluster.transfer_options());
-        let client = self.cluster.client();
-        let download = kube_transfer::download(client, &target, command, sink, &options, progress);
+        let handle = self.cluster.pod(&pod.container());
+        let download = handle.download(command, sink, progress);
         let silence = SilenceWatch {
             cluster: self.cluster,
             target: pod.container(),

@@ -56,14 +56,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
 }
 
 async fn space(cluster: &Cluster, access: &Access) -> anyhow::Result<Space> {
-    let options = cluster.transfer_options();
-    let space = kube_transfer::file::space(
-        cluster.client(),
-        &access.target,
-        &access.directory,
-        &options,
-    )
-    .await?;
+    let space = cluster.pod(&access.target).space(&access.directory).await?;
     Ok(Space {
         used_bytes: space.used,
         available_bytes: space.available,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::Uri;
 use kube::Client;
 use kube_transfer::exec::StreamOptions;
-use kube_transfer::{Captured, DownloadError, PodContainer, RemoteCommand, TransferOptions};
+use kube_transfer::{
+    Captured, DownloadError, PodContainer, PodHandle, RemoteCommand, TransferOptions,
+};
 
 use super::credentials::Credentials;
 use super::{ClusterError, ConnectionOptions, RetryPolicy, config, connect};
@@ -71,6 +73,11 @@ impl Cluster {
     /// The client, for what is not a read: it has no time-outs and no retries of its own.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// A container, to run commands in and to move files to and from, with this cluster's limits.
+    pub fn pod(&self, container: &PodContainer) -> PodHandle {
+        PodHandle::new(&self.client, container.clone()).with_options(self.transfer_options())
     }
 
     /// The limits of a transfer through this cluster: `--request-timeout` also holds for the opening of its stream.
@@ -141,9 +148,9 @@ impl Cluster {
         target: &PodContainer,
         command: &RemoteCommand,
     ) -> Result<Captured, DownloadError> {
-        let options = self.transfer_options();
-        let passing = |error: &DownloadError| error.is_temporary().then(|| causes_text(error));
-        let attempt = || kube_transfer::run(&self.client, target, command, &options);
+        let pod = self.pod(target);
+        let passing = |error: &DownloadError| error.is_transient().then(|| causes_text(error));
+        let attempt = || pod.run(command);
         RetryPolicy::READS
             .run("command", &*self.reporter, passing, attempt)
             .await

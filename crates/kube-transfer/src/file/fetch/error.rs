@@ -1,17 +1,18 @@
 //! Why a file was not fetched.
 
-use std::{io, time::Duration};
+use std::io;
 
 use super::PartialError;
 use crate::{
     Sha256Digest,
-    exec::{Failure, Lost, OpenError},
+    exec::StreamError,
     file::{FileError, FileVersion},
-    text::{after_colon, or_its_substitute},
+    text::after_colon,
 };
 
 /// Why a fetch did not deliver. What is good of the data stays in the [`Partial`](super::Partial)'s files.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FetchError {
     /// A question about the source was not answered; [`FileError::NotFound`] when it is gone.
     #[error(transparent)]
@@ -39,7 +40,7 @@ pub enum FetchError {
         path: String,
         /// Why the last one failed.
         #[source]
-        last: StreamError,
+        last: RangeError,
     },
     /// What is here is not what the pod has, though the source looks unchanged: changed on its way, or rewritten in
     /// the pod meanwhile. Ranges that differ are no longer held: resume, and only they are fetched again.
@@ -69,10 +70,10 @@ pub enum FetchError {
 
 impl FetchError {
     /// Whether the same fetch, resumed, may succeed without anything being changed first.
-    pub fn is_temporary(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::File(error) => error.is_temporary(),
-            Self::Streams { last, .. } => last.is_temporary(),
+            Self::File(error) => error.is_transient(),
+            Self::Streams { last, .. } => last.is_transient(),
             Self::HashDiffers { .. } => true,
             Self::NotAFile { .. }
             | Self::SourceChanged { .. }
@@ -90,36 +91,11 @@ impl FetchError {
 
 /// Why one stream of a fetch ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum StreamError {
-    /// It was not opened.
+#[non_exhaustive]
+pub enum RangeError {
+    /// It was not opened, or broke.
     #[error(transparent)]
-    Refused(#[from] OpenError),
-    /// The connection broke.
-    #[error("the connection to the pod was lost")]
-    Lost(#[source] Lost),
-    /// The kubelet could not run the shell, or gave up on it.
-    #[error("the pod broke off")]
-    BrokenOff(#[source] Failure),
-    /// The shell ended before it was told to.
-    #[error("the shell in the pod exited with code {code}{}", after_colon(.stderr))]
-    Exited {
-        /// Its exit code.
-        code: i32,
-        /// The end of its standard error.
-        stderr: String,
-    },
-    /// The connection lives, but nothing came.
-    #[error("the pod sent nothing for {} s", .after.as_secs())]
-    Stalled {
-        /// How long was waited.
-        after: Duration,
-    },
-    /// The container lacks a program.
-    #[error("the container has no {}; use a container that has it", or_its_substitute(.tool))]
-    MissingTool {
-        /// The program.
-        tool: &'static str,
-    },
+    Stream(#[from] StreamError),
     /// A part of the file could not be read.
     #[error("reading the file failed with exit code {code}{}", after_colon(.stderr))]
     Read {
@@ -133,18 +109,12 @@ pub enum StreamError {
     Short,
 }
 
-impl StreamError {
+impl RangeError {
     /// Whether the next attempt may fare better.
-    pub fn is_temporary(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Refused(error) => error.is_temporary(),
-            Self::MissingTool { .. } => false,
-            Self::Lost(_)
-            | Self::BrokenOff(_)
-            | Self::Exited { .. }
-            | Self::Stalled { .. }
-            | Self::Read { .. }
-            | Self::Short => true,
+            Self::Stream(error) => error.is_transient(),
+            Self::Read { .. } | Self::Short => true,
         }
     }
 

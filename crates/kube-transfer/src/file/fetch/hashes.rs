@@ -2,7 +2,6 @@
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, time::Duration};
 
-use kube::Client;
 use rangemap::RangeSet;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
@@ -10,10 +9,9 @@ use tokio::task::spawn_blocking;
 use super::{BLOCK_BYTES, FetchError, Partial, total};
 use crate::{
     Sha256Digest,
-    download::{DownloadError, TransferOptions},
-    file::{FileError, RemoteFile, SLOWEST_BYTES_PER_SECOND},
+    download::DownloadError,
+    file::{FileError, FileHandle, SLOWEST_BYTES_PER_SECOND},
     remote_command::RemoteCommand,
-    run::run,
     secret::Secret,
 };
 
@@ -27,14 +25,9 @@ const COMPARED_BYTES: u64 = 16 << 20;
 const COMPARED_RANGES: u64 = 1024;
 
 /// The pod's SHA-256 of the whole file.
-pub(super) async fn of_source(
-    client: &Client,
-    file: &RemoteFile,
-    bytes: u64,
-    options: &TransferOptions,
-) -> Result<Sha256Digest, FetchError> {
+pub(super) async fn of_source(file: &FileHandle, bytes: u64) -> Result<Sha256Digest, FetchError> {
     let command = hash_command(file, "whole");
-    let digests = ask(client, file, &command, &patient(options, bytes)).await?;
+    let digests = ask(file, &command, bytes).await?;
     match digests[..] {
         [digest] => Ok(digest),
         _ => Err(miscounted(file)),
@@ -43,10 +36,8 @@ pub(super) async fn of_source(
 
 /// Those parts of what `partial` holds that are not the same in the pod.
 pub(super) async fn differing(
-    client: &Client,
-    file: &RemoteFile,
+    file: &FileHandle,
     partial: &Partial,
-    options: &TransferOptions,
 ) -> Result<Vec<Range<u64>>, FetchError> {
     let ranges = compared(partial.held());
     let files = partial.files();
@@ -70,8 +61,7 @@ pub(super) async fn differing(
         }
     });
     let longest = ranges.iter().map(|range| range.end - range.start).max();
-    let options = patient(options, longest.unwrap_or_default());
-    let there = ask(client, file, &command, &options).await?;
+    let there = ask(file, &command, longest.unwrap_or_default()).await?;
     let here = here
         .await
         .map_err(|panic| FetchError::Store(io::Error::other(panic)))?
@@ -105,25 +95,20 @@ fn compared(held: &RangeSet<u64>) -> Vec<Range<u64>> {
     ranges
 }
 
-fn hash_command(file: &RemoteFile, what: &str) -> RemoteCommand {
+fn hash_command(file: &FileHandle, what: &str) -> RemoteCommand {
     RemoteCommand::script(SCRIPT).args([&file.path, what, &BLOCK_BYTES.to_string()])
 }
 
-/// Hashing puts out nothing until it is done.
-fn patient(options: &TransferOptions, bytes: u64) -> TransferOptions {
-    let mut options = options.clone();
-    let hashing = Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
-    options.stall_limit = options.stall_limit.saturating_add(hashing);
-    options
-}
-
+/// Hashing of so many bytes puts out nothing until it is done.
 async fn ask(
-    client: &Client,
-    file: &RemoteFile,
+    file: &FileHandle,
     command: &RemoteCommand,
-    options: &TransferOptions,
+    bytes: u64,
 ) -> Result<Vec<Sha256Digest>, FetchError> {
-    let answer = match run(client, &file.target, command, options).await {
+    let mut pod = file.pod.clone();
+    let hashing = Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
+    pod.options.stall_limit = pod.options.stall_limit.saturating_add(hashing);
+    let answer = match pod.run(command).await {
         Err(DownloadError::Command {
             code: NOT_A_FILE, ..
         }) => {
@@ -142,7 +127,7 @@ async fn ask(
         .ok_or_else(|| miscounted(file))
 }
 
-fn miscounted(file: &RemoteFile) -> FetchError {
+fn miscounted(file: &FileHandle) -> FetchError {
     FetchError::File(FileError::Unreadable {
         path: file.path.clone(),
         tool: "sha256sum",

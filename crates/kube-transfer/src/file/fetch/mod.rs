@@ -22,17 +22,13 @@ mod verifier;
 
 use std::{path::PathBuf, time::Duration};
 
-use kube::Client;
 use rangemap::RangeSet;
 use tokio::time::sleep;
 use transfer_proof::Proof;
 
-use super::{EntryKind, FileVersion, RemoteFile, query, stat};
-use crate::{
-    Sha256Digest,
-    download::{Sink, TransferOptions},
-};
-pub use error::{FetchError, StreamError};
+use super::{EntryKind, FileHandle, FileVersion, query};
+use crate::{Sha256Digest, download::Sink};
+pub use error::{FetchError, RangeError};
 pub use partial::{Partial, PartialError};
 use transfer::{Digests, Transfer};
 
@@ -44,8 +40,6 @@ const LEAST_BYTES: u64 = 1 << 20;
 /// How a file is fetched.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
-    /// Limits of each stream.
-    pub transfer: TransferOptions,
     /// How many streams read at once; at least one.
     pub streams: usize,
     /// How many attempts in a row of one stream may fail and bring less than 1 MiB, before it is given up.
@@ -57,7 +51,6 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     fn default() -> Self {
         Self {
-            transfer: TransferOptions::default(),
             streams: 6,
             retries: 2,
             retry_pause: Duration::from_secs(1),
@@ -85,12 +78,12 @@ pub enum FetchEvent<'a> {
         /// How many attempts have failed in a row.
         attempt: u32,
         /// Why it broke.
-        error: &'a StreamError,
+        error: &'a RangeError,
     },
     /// A stream was given up; the others go on.
     GivenUp {
         /// Why it broke the last time.
-        error: &'a StreamError,
+        error: &'a RangeError,
     },
     /// The pod is asked again about the file.
     AskingAgain {
@@ -137,14 +130,9 @@ impl<T> Fetched<T> {
     }
 }
 
-/// Fetches `file` into `partial`, and through `sink`.
-///
-/// The version is the one `partial` was made for. The sink gets the whole file in order, also what was here before, and
-/// is finished after everything was verified. `observe` must be quick. Dropping the future ends all streams; what is
-/// good of the data stays for [`Partial::resume`], up to the last seconds.
-pub async fn fetch<S: Sink>(
-    client: &Client,
-    file: &RemoteFile,
+/// See [`FileHandle::fetch`].
+pub(super) async fn fetch<S: Sink>(
+    file: &FileHandle,
     mut partial: Partial,
     sink: S,
     options: &FetchOptions,
@@ -152,25 +140,24 @@ pub async fn fetch<S: Sink>(
 ) -> Result<Fetched<S::Finished>, FetchError> {
     query::absolute(&file.path)?;
     let version = partial.version();
-    keep_equal(client, file, &mut partial, options, &mut observe).await?;
-    let mut transfer = Transfer::start(client, file, &partial, sink, options)?;
+    keep_equal(file, &mut partial, options, &mut observe).await?;
+    let mut transfer = Transfer::start(file, &partial, sink, options)?;
     let received = transfer.receive(&mut observe).await;
     let (verifier, closed) = transfer.close(&mut partial).await;
     let Digests { reported, computed } = match received {
         Ok(digests) => digests,
         Err(error) if error.is_about_the_source() => {
-            still(client, file, version, options, &mut observe).await?;
+            still(file, version, options, &mut observe).await?;
             return Err(error);
         }
         Err(error) => return Err(error),
     };
     closed?;
-    still(client, file, version, options, &mut observe).await?;
+    still(file, version, options, &mut observe).await?;
     let proof = match computed.prove(reported) {
         Ok(proof) => proof,
         Err(differs) => {
-            let dropped_bytes =
-                keep_equal(client, file, &mut partial, options, &mut observe).await?;
+            let dropped_bytes = keep_equal(file, &mut partial, options, &mut observe).await?;
             return Err(FetchError::HashDiffers {
                 path: file.path.clone(),
                 reported: differs.reported,
@@ -188,8 +175,7 @@ pub async fn fetch<S: Sink>(
 
 /// Compares what is held with the pod's file, and holds no longer what differs; returns how much that is.
 async fn keep_equal(
-    client: &Client,
-    file: &RemoteFile,
+    file: &FileHandle,
     partial: &mut Partial,
     options: &FetchOptions,
     observe: &mut impl FnMut(FetchEvent<'_>),
@@ -203,7 +189,7 @@ async fn keep_equal(
     let differing = patiently(
         options,
         |error| observe(FetchEvent::AskingAgain { error: &error }),
-        || hashes::differing(client, file, held_before, &options.transfer),
+        || hashes::differing(file, held_before),
     )
     .await?;
     let mut held = partial.held().clone();
@@ -219,8 +205,7 @@ async fn keep_equal(
 
 /// Makes sure that the source is the file that was asked for.
 async fn still(
-    client: &Client,
-    file: &RemoteFile,
+    file: &FileHandle,
     expected: FileVersion,
     options: &FetchOptions,
     observe: &mut impl FnMut(FetchEvent<'_>),
@@ -228,7 +213,7 @@ async fn still(
     let entry = patiently(
         options,
         |error| observe(FetchEvent::AskingAgain { error: &error }),
-        || async { Ok(stat(client, file, &options.transfer).await?) },
+        || async { Ok(query::stat(file).await?) },
     )
     .await?;
     let path = || file.path.clone();
@@ -254,7 +239,7 @@ async fn patiently<T, F: Future<Output = Result<T, FetchError>>>(
     let mut attempt = 0;
     loop {
         match ask().await {
-            Err(error) if error.is_temporary() && attempt < options.retries => {
+            Err(error) if error.is_transient() && attempt < options.retries => {
                 attempt += 1;
                 asking_again(error);
                 sleep(options.retry_pause.saturating_mul(attempt)).await;

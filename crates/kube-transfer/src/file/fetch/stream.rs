@@ -10,14 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use kube::Client;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
 
 use super::{
-    BLOCK_BYTES, FetchOptions, LEAST_BYTES, StreamError,
+    BLOCK_BYTES, FetchOptions, LEAST_BYTES, RangeError,
     pool::Pool,
     store::{Store, StoreGone},
     transfer::Notice,
@@ -25,8 +24,8 @@ use super::{
 use crate::{
     batch::Batch,
     download::report::Stderr,
-    exec::{End, Output, Session},
-    file::RemoteFile,
+    exec::{Output, Session, StreamError},
+    file::FileHandle,
     script::{self, Script},
 };
 
@@ -37,8 +36,7 @@ const PIPELINED: usize = 3;
 
 /// What all streams of a fetch share.
 pub(super) struct Shared {
-    pub(super) client: Client,
-    pub(super) file: RemoteFile,
+    pub(super) file: FileHandle,
     pub(super) options: FetchOptions,
     pub(super) pool: Pool,
     pub(super) store: Store,
@@ -48,12 +46,12 @@ pub(super) struct Shared {
 
 /// Why a stream ended before everything was here.
 pub(super) enum Stopped {
-    Failed(StreamError),
+    Failed(RangeError),
     StoreGone,
 }
 
-impl From<StreamError> for Stopped {
-    fn from(error: StreamError) -> Self {
+impl From<RangeError> for Stopped {
+    fn from(error: RangeError) -> Self {
         Self::Failed(error)
     }
 }
@@ -83,7 +81,7 @@ pub(super) async fn run(
         } else {
             1
         };
-        if failures > shared.options.retries || error.is_about_the_source() || !error.is_temporary()
+        if failures > shared.options.retries || error.is_about_the_source() || !error.is_transient()
         {
             return Err(error.into());
         }
@@ -103,17 +101,17 @@ async fn attempt(shared: &Shared, first: Range<u64>, brought: &mut u64) -> Resul
     let nonce = script::nonce();
     let command = SCRIPT.argv([shared.file.path.clone(), BLOCK_BYTES.to_string()]);
     let opened = Session::open(
-        &shared.client,
-        &shared.file.target,
+        &shared.file.pod.client,
+        &shared.file.pod.container,
         command,
-        &shared.options.transfer.stream,
+        &shared.file.pod.options.stream,
     )
     .await;
     let session = match opened {
         Ok(session) => session,
         Err(error) => {
             shared.pool.give_back(first);
-            return Err(StreamError::from(error).into());
+            return Err(RangeError::from(StreamError::from(error)).into());
         }
     };
     let mut stream = Stream {
@@ -204,19 +202,20 @@ impl Stream<'_> {
         let _ = self.session.write_stdin(line.as_bytes()).await;
     }
 
-    async fn next(&mut self) -> Result<Output, StreamError> {
-        let limit = self.shared.options.transfer.stall_limit;
+    async fn next(&mut self) -> Result<Output, RangeError> {
+        let limit = self.shared.file.pod.options.stall_limit;
         let next = timeout(limit, self.session.next())
             .await
-            .map_err(|_| StreamError::Stalled { after: limit })?;
+            .map_err(|_| StreamError::Stalled {
+                after: limit,
+                bytes: self.brought,
+            })?;
         match next {
             ControlFlow::Continue(output) => Ok(output),
-            ControlFlow::Break(End::Lost(why)) => Err(StreamError::Lost(why)),
-            ControlFlow::Break(End::Failed(failure)) => Err(StreamError::BrokenOff(failure)),
-            ControlFlow::Break(End::Exited { code }) => Err(StreamError::Exited {
-                code,
-                stderr: self.stderr.tail(),
-            }),
+            ControlFlow::Break(end) => {
+                let error = StreamError::from_end(end, self.brought, || self.stderr.tail());
+                Err(error.into())
+            }
         }
     }
 
@@ -224,7 +223,7 @@ impl Stream<'_> {
     async fn take(&mut self, mut data: Bytes) -> Result<(), Stopped> {
         while !data.is_empty() {
             let Some(arriving) = self.under_way.front_mut() else {
-                return Err(StreamError::Short.into());
+                return Err(RangeError::Short.into());
             };
             let expected = arriving.range.end - arriving.range.start - arriving.received;
             if expected == 0 {
@@ -268,7 +267,7 @@ impl Stream<'_> {
         match self.code_of(&mark) {
             Some(0) => {}
             // Data of a later range where the mark should be.
-            None => return Err(StreamError::Short.into()),
+            None => return Err(RangeError::Short.into()),
             Some(code) => return Err(self.failed(code).into()),
         }
         self.flush().await?;
@@ -281,18 +280,20 @@ impl Stream<'_> {
 
     /// A mark where data is expected: the pod had less than was asked for. Only this random word can tell, when
     /// nothing comes any more.
-    fn check_mark_too_early(&self) -> Result<(), StreamError> {
+    fn check_mark_too_early(&self) -> Result<(), RangeError> {
         match self.code_of(&self.mark) {
             None => Ok(()),
-            Some(0) => Err(StreamError::Short),
+            Some(0) => Err(RangeError::Short),
             Some(code) => Err(self.failed(code)),
         }
     }
 
-    fn failed(&self, code: u8) -> StreamError {
+    fn failed(&self, code: u8) -> RangeError {
         match code {
-            127 => StreamError::MissingTool { tool: "dd" },
-            code => StreamError::Read {
+            127 => RangeError::Stream(StreamError::MissingTool {
+                tool: "dd".to_owned(),
+            }),
+            code => RangeError::Read {
                 code,
                 stderr: self.stderr.clone().tail(),
             },

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use kube::Client;
 use rangemap::RangeSet;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -21,7 +20,7 @@ use tokio::{
 use transfer_proof::Measured;
 
 use super::{
-    FetchError, FetchEvent, FetchOptions, Partial, PartialError, StreamError, hashes,
+    FetchError, FetchEvent, FetchOptions, Partial, PartialError, RangeError, hashes,
     partial::Files,
     patiently,
     pool::Pool,
@@ -29,7 +28,7 @@ use super::{
     stream::{self, Shared, Stopped},
     verifier::{DigestReceiver, Verifier, VerifierError},
 };
-use crate::{Sha256Digest, download::Sink, file::RemoteFile};
+use crate::{Sha256Digest, download::Sink, file::FileHandle};
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// A record needs a sync of the data, which takes time from writing it.
@@ -40,7 +39,7 @@ pub(super) enum Notice {
     Retrying {
         stream: usize,
         attempt: u32,
-        error: StreamError,
+        error: RangeError,
     },
     AskingAgain(FetchError),
 }
@@ -67,8 +66,7 @@ pub(super) struct Transfer<T> {
 
 impl<T: Send + 'static> Transfer<T> {
     pub(super) fn start(
-        client: &Client,
-        file: &RemoteFile,
+        file: &FileHandle,
         partial: &Partial,
         sink: impl Sink<Finished = T>,
         options: &FetchOptions,
@@ -83,7 +81,6 @@ impl<T: Send + 'static> Transfer<T> {
         let (store, stored) = Store::start(Arc::clone(&files), partial.held().clone(), frontier)
             .map_err(FetchError::Store)?;
         let shared = Arc::new(Shared {
-            client: client.clone(),
             file: file.clone(),
             options: options.clone(),
             pool: Pool::new(bytes, partial.held(), options.streams),
@@ -120,14 +117,7 @@ impl<T: Send + 'static> Transfer<T> {
             patiently(
                 &shared.options,
                 |error| drop(notifier.send(Notice::AskingAgain(error))),
-                || {
-                    hashes::of_source(
-                        &shared.client,
-                        &shared.file,
-                        bytes,
-                        &shared.options.transfer,
-                    )
-                },
+                || hashes::of_source(&shared.file, bytes),
             )
         };
         let mut reported_digest = pin!(ask());
@@ -156,7 +146,7 @@ impl<T: Send + 'static> Transfer<T> {
                 digest = &mut reported_digest, if reported.is_none() && !ask_later => match digest {
                     Ok(digest) => reported = Some(digest),
                     // A server that allows only so many streams at once has room when those are done.
-                    Err(error) if error.is_temporary() && !self.streams.is_empty() => {
+                    Err(error) if error.is_transient() && !self.streams.is_empty() => {
                         observe(FetchEvent::AskingAgain { error: &error });
                         ask_later = true;
                     }

@@ -1,21 +1,40 @@
-# Takes a file from standard input and puts it in place when the client says that it is right.
+# Takes a file from standard input, over as many connections as it takes, and puts it in place when the client says that
+# it is right.
 #
-#   sh -c SCRIPT sh PATH BYTES WORD replace|keep
+#   sh -c SCRIPT kube-transfer-upload PATH BYTES ID replace|keep BLOCK_BYTES
 #
-# Standard input: a nonce, a line; BYTES bytes; empty lines as signs of life; the nonce again, once the client has compared
-# the SHA-256. Standard output, by lines: "<nonce> <what happened>...", after whatever programs had to say. When the client
-# is gone, the temporary file is removed as after any other failure.
+# Standard output, by lines: "<nonce> <what happened>...", after whatever programs had to say. It begins with "have <bytes>",
+# followed by "placed" when the file itself is there as it should be, as far as can be seen without reading it.
+#
+# Standard input, by lines: a nonce; then what the client wants; empty lines as signs of life:
+#   hash SKIP COUNT   "hash <SHA-256>" of so many blocks of what is here
+#   placed            "hash <SHA-256>" of the file in its place
+#   accept            the file in its place is the right one: "done"
+#   take KEPT         the first KEPT bytes of what is here are right. What follows are the other bytes, and no lines
+# Then "written <SHA-256>" of the whole; empty lines as signs of life; the nonce, when that is right: "done".
+#
+# When the client is gone, what has arrived stays: see above.
 exec 9>&1
-path=$1 bytes=$2 temporary=$1.partial-$3 existing=$4
+path=$1 bytes=$2 upload=$3 existing=$4 block=$5 partial=$1.partial
 directory=${path%/*}/
 umask 077
-child= size= confirmed=
-# While data is due, only its coming is a sign of life.
+child= size= confirmed= working= taking= kept= me=
+say() {
+    printf '%s %s\n' "$nonce" "$*" >&3
+}
+size() {
+    stat -c %s -- "$partial/data"
+}
+# Another connection of the same upload asks to be let in, since its client has given this one up. While data is due, only
+# its coming is a sign of life; while a hash is due, the client waits.
 progress() {
-    [ ! "$listener" ] || return
+    [ ! -e "$partial/fence.$me" ] || halt
+    [ ! "$working" ] || quiet=0
+    [ "$taking" ] || return 0
     before=$size
-    size=$(wc -c <"$temporary")
+    size=$(size)
     [ "$size" = "$before" ] || quiet=0
+    say at "$size"
 }
 # Waits for the end of a program: its exit code, or the SHA-256, is in `result`.
 await() {
@@ -31,6 +50,13 @@ await() {
     done
     child=
 }
+await_digest() {
+    working=1
+    await digest
+    working=
+    [ ! "$halted" ] || give_up
+    [ $result != none ] || leave failed read
+}
 flush() {
     run sync sync -- "$1" 9>/dev/null &
     await sync
@@ -39,16 +65,16 @@ flush() {
     await sync
     return $result
 }
+# What has arrived stays, but nothing else.
 give_up() {
-    rm -f -- "$temporary"
+    [ ! "$me" ] || [ -s "$partial/data" ] || rm -rf "$partial"
     finish
     exit
 }
 # Stays until the client has the answer and goes: a node may drop what was not read of a process that has exited, and a
 # client that still sends might not hear of it.
 leave() {
-    rm -f -- "$temporary"
-    printf '%s %s\n' "$nonce" "$*" >&3
+    say "$@"
     if [ "$listener" ]; then
         until [ "$halted" ]; do next; done
     else
@@ -60,40 +86,119 @@ leave() {
 exists() {
     [ -e "$path" ] || [ -L "$path" ]
 }
+# Makes this the only one that writes what arrives.
+hold() {
+    [ ! -e "$partial" ] && [ ! -L "$partial" ] || is_ours || leave foreign
+    waited=0
+    while held; do
+        [ "$id" != "$upload" ] || : >"$partial/fence.$pid.$start"
+        [ $waited -lt 15 ] || leave busy
+        run rest sleep 1 &
+        await rest
+        [ ! "$halted" ] || give_up
+        waited=$((waited + 1))
+    done
+    [ -d "$partial" ] || mkdir -m 700 "$partial" 2>&9 || leave failed create
+    is_ours && chmod 700 "$partial" || leave foreign
+    rm -f "$partial"/fence.*
+    set -- $(process $$)
+    me=$$.$2
+    echo "$upload $$ $2" 2>&9 >"$partial/holder.$me" || leave failed create
+    mv -f "$partial/holder.$me" "$partial/holder" 2>&9 || leave failed create
+    [ -e "$partial/data" ] || : 2>&9 >"$partial/data" || leave failed create
+}
+# As `listen`, but to no more than the commands: what follows them is data.
+listen_to_commands() {
+    echo "listener pid"
+    while IFS= read -r line; do
+        echo "said $line"
+        case $line in take*) exit ;; esac
+    done
+    echo gone
+}
+serve_commands() {
+    listen_to_commands <&7 >&6 3>&- 6>&- 7<&- 9>&- &
+    listener=$!
+    until [ "$kept" ]; do
+        [ ! "$halted" ] || give_up
+        next
+        case $who$what in
+            saidhash)
+                set -- $value
+                dd if="$partial/data" bs="$block" skip="$1" count="$2" 3>&- 6>&- 7<&- 9>&- | digest &
+                await_digest
+                say hash $result
+                ;;
+            saidplaced)
+                digest <"$path" &
+                await_digest
+                say hash $result
+                ;;
+            saidaccept)
+                rm -rf "$partial"
+                leave done
+                ;;
+            saidtake) kept=$value ;;
+        esac
+    done
+    wait $listener
+    listener= listening=
+}
+# Takes what is missing. What cannot be written is removed: a full volume is hard on others.
+take() {
+    size=$(size)
+    [ "$size" -eq "$kept" ] || dd if=/dev/null of="$partial/data" bs=1 seek="$kept" || leave failed write
+    taking=1
+    run head head -c $((bytes - kept)) <&7 >>"$partial/data" &
+    await head
+    taking=
+    [ ! "$halted" ] || give_up
+    [ $result -eq 0 ] || {
+        rm -rf "$partial"
+        leave failed write
+    }
+    # Fewer: the client is gone.
+    [ "$(size)" -eq "$bytes" ] || give_up
+    hear
+}
+# A link is refused when the name has been taken meanwhile, which a move is not; not every file system has links.
+place() {
+    if [ "$existing" = replace ]; then
+        mv -f -- "$partial/data" "$path" 2>&9 || leave failed rename
+    elif ! ln -- "$partial/data" "$path"; then
+        if exists; then leave exists; fi
+        mv -- "$partial/data" "$path" 2>&9 || leave failed rename
+    fi
+    rm -rf "$partial"
+}
 main() {
     begin
     ready
-    for tool in head wc mv rm cat sleep; do
+    for tool in head dd stat mkdir chmod mv rm cat sleep; do
         command -v $tool >/dev/null || leave missing $tool
     done
     find_sum || leave missing sha256sum
     if [ -d "$path" ]; then leave exists; fi
-    if [ "$existing" = keep ] && exists; then leave exists; fi
-    (set -C && : >"$temporary") 2>&9 || leave failed create
-    run head head -c "$bytes" <&7 >"$temporary" &
-    await head
-    [ ! "$halted" ] || give_up
-    [ $result -eq 0 ] || leave failed write
-    # Fewer: the client is gone.
-    [ "$(wc -c <"$temporary")" -eq "$bytes" ] || give_up
-    hear
-    flush "$temporary" || leave failed sync
-    digest <"$temporary" &
-    await digest
-    [ $result != none ] || leave failed read
-    printf '%s written %s\n' "$nonce" "$result" >&3
+    placed=
+    if [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c '%a %s' -- "$path")" = "600 $bytes" ]; then
+        placed=placed
+    elif [ "$existing" = keep ] && exists; then
+        leave exists
+    fi
+    hold
+    say have "$(size)" $placed
+    serve_commands
+    take
+    flush "$partial/data" || leave failed sync
+    digest <"$partial/data" &
+    await_digest
+    say written $result
     until [ "$confirmed" ]; do
         [ ! "$halted" ] || give_up
         next
         [ "$who$what" != "said$nonce" ] || confirmed=1
     done
-    # A link is refused when the name has been taken meanwhile, which a move is not; not every file system has links.
-    if [ "$existing" = replace ]; then
-        mv -f -- "$temporary" "$path" 2>&9 || leave failed rename
-    elif ! ln -- "$temporary" "$path"; then
-        if exists; then leave exists; fi
-        mv -- "$temporary" "$path" 2>&9 || leave failed rename
-    fi
+    place
     flush "$directory"
     leave done
 }

@@ -3,13 +3,12 @@
 use std::{io, path::Path, time::Duration};
 
 use kube_transfer::{
-    Delivered, DownloadError, RemoteCommand, Secret, Sink, TransferOptions, download,
-    exec::StreamOptions,
+    Delivered, DownloadError, RemoteCommand, Secret, Sink, TransferOptions, exec::StreamOptions,
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::{ApiServer, Behaviour, Pod, Subprotocol, target};
+use super::{ApiServer, Behaviour, Pod, Subprotocol, download};
 
 /// A sink in memory.
 #[derive(Default)]
@@ -57,7 +56,6 @@ pub(crate) async fn fetch(
     let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, pod)).await;
     download(
         &server.client(),
-        &target(),
         command,
         Memory::default(),
         options,

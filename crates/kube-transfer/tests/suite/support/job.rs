@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::{Duration, sleep};
 
 use super::{
-    ApiServer, Behaviour, Choice, Pod, Subprotocol, Tools, end_of_session, shells, target, tools,
+    ApiServer, Behaviour, Choice, Pod, Subprotocol, Tools, end_of_session, handle, shells, tools,
 };
 
 /// What jobs need, and what the programs in the tests do.
@@ -218,13 +218,9 @@ impl Drop for Disk {
 
 pub(crate) fn directory(server: &ApiServer, path: &Path) -> JobDirectory {
     let path = path.to_str().expect("UTF-8");
-    JobDirectory::new(
-        &server.client(),
-        &target(),
-        path,
-        &TransferOptions::default(),
-    )
-    .expect("a path")
+    handle(&server.client(), &TransferOptions::default())
+        .job(path)
+        .expect("a path")
 }
 
 /// All of a log from where it is, and the state at its end; over a line that may break.
@@ -234,7 +230,7 @@ pub(crate) async fn rest(log: &mut JobLog) -> Result<(Vec<u8>, JobState), JobErr
         match log.next().await {
             Ok(LogPart::Data(data)) => read.extend(data),
             Ok(LogPart::End(state)) => return Ok((read, state)),
-            Err(error) if error.is_temporary() => {}
+            Err(error) if error.is_transient() => {}
             Err(error) => return Err(error),
         }
     }

@@ -1,6 +1,7 @@
 //! An API server that knows one request, exec: it plays a script, or really runs the command with a local shell.
 
 mod client;
+mod handles;
 pub(crate) mod job;
 mod node;
 mod pod;
@@ -35,10 +36,11 @@ use tokio_tungstenite::{
 pub(crate) use client::{
     Memory, endless, eventually, fetch, impatient, is_running, secret, sh, shells,
 };
+pub(crate) use handles::{RemoteFile, download, fetch_file, handle, remote, run, stat, upload};
 pub(crate) use node::end_of_session;
 pub(crate) use pod::{Fault, Pod};
 pub(crate) use script::{Step, close, frame, play, recorded, refusal};
-pub(crate) use tools::{Tools, Volume, names, random_bytes, remote, tools};
+pub(crate) use tools::{Tools, Volume, names, random_bytes, tools};
 
 /// Which subprotocol the server agrees to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,8 @@ pub(crate) struct Pod {
     pub(crate) seed: u64,
     /// How many messages came for the standard input of commands.
     pub(crate) inputs: Arc<AtomicUsize>,
+    /// How many bytes came for it, the scripts not counted.
+    pub(crate) arrived: Arc<AtomicUsize>,
     /// Where its processes run.
     pub(crate) node: Arc<Node>,
 }
@@ -72,6 +74,7 @@ impl Pod {
             fault: Fault::None,
             seed: 1,
             inputs: Arc::default(),
+            arrived: Arc::default(),
             node: Arc::default(),
         }
     }
@@ -112,6 +115,9 @@ impl Pod {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(message))) => {
                         self.inputs.fetch_add(1, Ordering::SeqCst);
+                        if line.received.is_some() {
+                            self.arrived.fetch_add(message.len() - 1, Ordering::SeqCst);
+                        }
                         let (message, after) = line.receive(message.to_vec());
                         write_stdin(&mut stdin, &message).await;
                         after

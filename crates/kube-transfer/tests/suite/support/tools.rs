@@ -6,11 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kube_transfer::file::RemoteFile;
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tempfile::TempDir;
 
-use super::{Pod, target};
+use super::{Pod, RemoteFile, remote};
 
 /// A directory that is all of a container's `PATH`.
 pub(crate) struct Tools(TempDir);
@@ -119,12 +118,5 @@ impl Volume {
 
     pub(crate) fn remote(&self) -> RemoteFile {
         remote(&self.source())
-    }
-}
-
-pub(crate) fn remote(path: &Path) -> RemoteFile {
-    RemoteFile {
-        target: target(),
-        path: path.to_str().expect("UTF-8").to_owned(),
     }
 }
