@@ -1,6 +1,6 @@
 # Runs a command and accounts for every byte of its standard output.
 #
-#   sh -c SCRIPT kube-transfer "NAME..." LINES LAST_SIGNAL PROGRAM [ARGUMENT...]
+#   sh -c SCRIPT kube-transfer "NAME..." LINES LAST_SIGNAL DIRECTORY PROGRAM [ARGUMENT...]
 #
 # Standard input, by lines, since not every server can close it: a nonce; the value of each NAME; LINES lines for the
 # command's input; empty lines as signs of life; at last the nonce again, once the client has all the output. A `read` of
@@ -11,8 +11,8 @@
 #
 # When the client is gone, the command is asked to end: pg_dump then cancels what the server does for it. What copies its
 # output follows, as it may be stuck in a pipe that nobody reads any more. A command that stays is sent LAST_SIGNAL.
-names=$1 lines=$2 last=$3
-shift 3
+names=$1 lines=$2 last=$3 working_directory=$4
+shift 4
 for name in $names; do
     IFS= read -r "$name" || exit
 done
@@ -34,6 +34,7 @@ done
 find_sum || missing sha256sum
 start() {
     for name in $names; do export "$name"; done
+    [ ! "$working_directory" ] || cd -- "$working_directory" || exit 126
     exec "$@" 3>&-
 }
 copy() {

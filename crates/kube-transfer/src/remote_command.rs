@@ -22,6 +22,7 @@ const SCRIPT: Script = Script::new("kube-transfer-run", include_str!("remote.sh"
 pub struct RemoteCommand {
     last_signal: &'static str,
     argv: Vec<String>,
+    directory: String,
     environment: Vec<(String, Secret)>,
     input: Vec<Secret>,
 }
@@ -39,6 +40,7 @@ impl RemoteCommand {
         Self {
             last_signal: "KILL",
             argv: vec![program.into()],
+            directory: String::new(),
             environment: Vec::new(),
             input: Vec::new(),
         }
@@ -86,31 +88,27 @@ eval "$script""#;
         self
     }
 
-    /// Sets an environment variable for the command. Capitals only: lower case is the wrapping shell script's own.
-    pub fn env(self, name: impl Into<String>, value: Secret) -> Result<Self, InvalidVariable> {
-        let name = name.into();
-        Self::check_variable(&name)?;
-        Ok(self.variable(name, value))
+    /// Where the program begins; the container's own working directory otherwise.
+    #[must_use]
+    pub fn current_dir(mut self, directory: impl Into<String>) -> Self {
+        self.directory = directory.into();
+        self
     }
 
-    /// Whether a variable of this name can be set.
-    pub(crate) fn check_variable(name: &str) -> Result<(), InvalidVariable> {
+    /// Sets an environment variable for the command. Capitals only: lower case is the wrapping shell script's own.
+    pub fn env(mut self, name: impl Into<String>, value: Secret) -> Result<Self, InvalidVariable> {
+        let name = name.into();
         let starts_well =
             name.starts_with(|first: char| first.is_ascii_uppercase() || first == '_');
         let continues_well = name
             .bytes()
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         if starts_well && continues_well && name != "IFS" {
-            Ok(())
+            self.environment.push((name, value));
+            Ok(self)
         } else {
-            Err(InvalidVariable(name.to_owned()))
+            Err(InvalidVariable(name))
         }
-    }
-
-    /// Sets a variable whose name was checked.
-    pub(crate) fn variable(mut self, checked_name: String, value: Secret) -> Self {
-        self.environment.push((checked_name, value));
-        self
     }
 
     /// Adds a line to the command's standard input, which is empty otherwise.
@@ -118,6 +116,23 @@ eval "$script""#;
     pub fn input_line(mut self, line: Secret) -> Self {
         self.input.push(line);
         self
+    }
+
+    /// Whether it has lines on its standard input.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// The command that runs `script`, which gets `own` arguments, this command's directory and its arguments; the script
+    /// has this command's variables.
+    pub(crate) fn started_by(&self, script: &str, own: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            environment: self.environment.clone(),
+            ..Self::sent_script(script)
+                .args(own)
+                .arg(&self.directory)
+                .args(&self.argv)
+        }
     }
 
     /// The arguments of the exec request: the wrapping script, what it must read from its input, and the command.
@@ -131,6 +146,7 @@ eval "$script""#;
             names.join(" "),
             self.input.len().to_string(),
             self.last_signal.to_owned(),
+            self.directory.clone(),
         ];
         SCRIPT.argv(own.into_iter().chain(self.argv.iter().cloned()))
     }

@@ -1,7 +1,7 @@
 //! Where a job is, or will be.
 
 use super::{
-    JobCommand, JobError, JobState, RunningJob,
+    JobError, JobState, RunningJob,
     answer::{Answer, Fate},
     handle::{EndedJob, GoneJob, JobHandle},
     script,
@@ -64,8 +64,16 @@ impl JobDirectory {
     ///
     /// When the connection breaks meanwhile, or the future is dropped, a job was started completely or not at all;
     /// [`status`](Self::status) tells.
-    pub async fn start(&self, command: &JobCommand) -> Result<RunningJob, JobError> {
-        let command = command.starter(&script::start(), self.arguments());
+    ///
+    /// What the program prints, on standard output and standard error, is the job's log; its standard input is empty, so
+    /// that a command with input lines is [refused](JobError::HasInput). Variables are written nowhere.
+    /// [`stop`](RunningJob::stop) signals the program alone, and its own children would then be left to process 1 of the
+    /// container: give one that has none, or that ends them.
+    pub async fn start(&self, command: &RemoteCommand) -> Result<RunningJob, JobError> {
+        if command.has_input() {
+            return Err(JobError::HasInput);
+        }
+        let command = command.started_by(&script::start(), self.arguments());
         let reply = self
             .run(&command)
             .await

@@ -17,6 +17,9 @@ pub enum JobError {
         /// The path.
         path: String,
     },
+    /// The command has lines for its standard input, which in a job is empty. Nothing was started.
+    #[error("a job has no standard input; give what it needs as variables, or in a file")]
+    HasInput,
     /// The text cannot be the id of a container.
     #[error("{id:?} is not the id of a container; take it from the status of the pod")]
     InvalidContainerId {

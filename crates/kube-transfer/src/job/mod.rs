@@ -25,11 +25,11 @@
 //!
 //! ```no_run
 //! # use std::time::Duration;
-//! # use kube_transfer::{PodHandle, Secret};
-//! # use kube_transfer::job::{JobCommand, JobError, JobState, LogPart};
+//! # use kube_transfer::{PodHandle, RemoteCommand, Secret};
+//! # use kube_transfer::job::{JobError, JobState, LogPart};
 //! # async fn example(pod: PodHandle, password: String) -> Result<(), Box<dyn std::error::Error>> {
 //! let directory = pod.job("/tmp/restore-7f3a")?;
-//! let command = JobCommand::new("pg_restore")
+//! let command = RemoteCommand::new("pg_restore")
 //!     .args(["--username", "store", "--dbname", "store", "/store-backups/store.dump"])
 //!     .env("PGPASSWORD", Secret::new(password)?)?;
 //! let job = match directory.start(&command).await {
@@ -61,14 +61,12 @@
 //! The container needs Linux with `/proc`, `sh`, `setsid`, coreutils or busybox, and `sha256sum` or `openssl`.
 
 mod answer;
-mod command;
 mod directory;
 mod error;
 mod handle;
 mod log;
 mod script;
 
-pub use command::JobCommand;
 pub use directory::JobDirectory;
 pub use error::JobError;
 pub use handle::{Collected, EndedJob, GoneJob, RunningJob};

@@ -244,3 +244,27 @@ async fn captured_output_is_limited() {
     };
     assert_eq!(cause.kind(), io::ErrorKind::FileTooLarge);
 }
+
+#[tokio::test]
+async fn a_command_begins_in_the_directory_that_is_asked_for_and_not_elsewhere() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory
+        .path()
+        .join("-with space")
+        .to_str()
+        .expect("UTF-8")
+        .to_owned();
+    std::fs::create_dir(&path).expect("a directory");
+    let server = ApiServer::start(Behaviour::Run(Subprotocol::V5, Pod::new())).await;
+    let pwd = |path: &str| RemoteCommand::new("pwd").current_dir(path);
+    let limits = TransferOptions::default();
+    let there = run(&server.client(), &pwd(&path), &limits)
+        .await
+        .expect("success");
+    assert_eq!(there.stdout, format!("{path}\n").as_bytes());
+    let error = run(&server.client(), &pwd(&format!("{path}/none")), &limits).await;
+    assert!(
+        matches!(error, Err(DownloadError::Command { code: 126, .. })),
+        "{error:?}"
+    );
+}

@@ -2,7 +2,8 @@
 
 use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
-use kube_transfer::job::{JobCommand, JobError, JobState, LogPart};
+use kube_transfer::RemoteCommand;
+use kube_transfer::job::{JobError, JobState, LogPart};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{
@@ -11,20 +12,20 @@ use crate::support::{
     names, secret,
 };
 
-fn sh(script: &str) -> JobCommand {
-    JobCommand::new("sh").args(["-c", script])
+fn sh(script: &str) -> RemoteCommand {
+    RemoteCommand::new("sh").args(["-c", script])
 }
 
 #[tokio::test]
 async fn a_job_ends_with_the_exit_code_of_its_program_and_its_wrapper_with_0() {
     for container in containers() {
         let commands = [
-            (JobCommand::new("printf").arg("a\\000b\\033[2J"), 0),
+            (RemoteCommand::new("printf").arg("a\\000b\\033[2J"), 0),
             (sh("echo out; echo err >&2; exit 3"), 3),
             (sh("kill -9 $$"), 137),
             (sh("kill -1 $$"), 129),
-            (JobCommand::new("no-such-program"), 127),
-            (JobCommand::new("/etc"), 126),
+            (RemoteCommand::new("no-such-program"), 127),
+            (RemoteCommand::new("/etc"), 126),
         ];
         for (command, code) in commands {
             let place = Place::new(container.pod()).await;
@@ -273,4 +274,14 @@ async fn what_cannot_be_a_directory_or_a_container_is_refused_here() {
         "{error:?}"
     );
     assert!(!place.path().exists());
+}
+
+#[tokio::test]
+async fn a_command_with_input_is_refused_and_nothing_is_started() {
+    let container = containers().remove(0);
+    let place = Place::new(container.pod()).await;
+    let command = sh("cat").input_line(secret("a line"));
+    let error = place.directory().start(&command).await;
+    assert!(matches!(error, Err(JobError::HasInput)), "{error:?}");
+    assert!(place.requests().is_empty());
 }

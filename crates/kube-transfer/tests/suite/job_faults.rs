@@ -7,7 +7,8 @@ use std::{
 };
 
 use futures::future::join_all;
-use kube_transfer::job::{JobCommand, JobError, JobState};
+use kube_transfer::RemoteCommand;
+use kube_transfer::job::{JobError, JobState};
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
@@ -18,8 +19,8 @@ use crate::support::{
     names, random_bytes, sweep_seed,
 };
 
-fn sh(script: &str) -> JobCommand {
-    JobCommand::new("sh").args(["-c", script])
+fn sh(script: &str) -> RemoteCommand {
+    RemoteCommand::new("sh").args(["-c", script])
 }
 
 #[tokio::test]
