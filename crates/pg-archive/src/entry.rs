@@ -5,8 +5,9 @@ use std::io::Read;
 use crate::{
     copy,
     error::{ArchiveError, field},
-    header::{Header, Version},
+    header::Header,
     source::{Source, Width},
+    version::Version,
 };
 
 /// What is kept of a string of an entry. The longest there is, a COPY statement of 1600 columns with names of 63 quoted

@@ -4,8 +4,8 @@ use std::{fmt, io};
 
 use crate::{
     alteration::Alteration,
-    header::Version,
     lookalike::{Lookalike, NoArchive},
+    version::Version,
 };
 
 /// Why an archive could not be read: what happened, at which byte, in which part of the file.

@@ -124,16 +124,18 @@ mod source;
 mod summary;
 mod tail;
 mod toc;
+mod version;
 
 pub use alteration::Alteration;
 pub use archive::{Archive, Rows, Visitor};
 pub use copy::{Field, Row};
 pub use entry::TocEntry;
 pub use error::{ArchiveError, Corruption, ErrorKind, Place, Verdict};
-pub use header::{Compression, CreationTime, Header, Version};
+pub use header::{Compression, CreationTime, Header};
 pub use lookalike::{Compressor, Lookalike, NoArchive};
 pub use summary::{Contents, LargeObjects, TableData, TableName};
 pub use tail::{Behind, Trailing};
+pub use version::Version;
 
 // Compiles the example in the README.
 #[cfg(doctest)]
