@@ -38,7 +38,9 @@ use zeroize::Zeroizing;
 
 pub use end::{End, Failure, Lost};
 use liveness::{Liveness, Watched};
-pub use refusal::{CredentialsError, OpenError, certificate_error, front_problem};
+#[cfg(any(feature = "rustls", test))]
+pub use refusal::certificate_error;
+pub use refusal::{CredentialsError, OpenError, front_problem};
 pub use stream_error::StreamError;
 use writer::Outgoing;
 

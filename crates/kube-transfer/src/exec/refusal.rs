@@ -68,7 +68,7 @@ impl OpenError {
             Self::Refused { cause, .. } => match cause.as_ref() {
                 kube::Error::Api(status) => matches!(status.code, 408 | 429 | 500..),
                 kube::Error::Service(_) | kube::Error::HyperError(_) => {
-                    certificate_error(cause.as_ref()).is_none()
+                    !is_about_a_certificate(cause.as_ref())
                         && find::<AuthError>(cause.as_ref()).is_none()
                         && find::<CredentialsError>(cause.as_ref()).is_none()
                 }
@@ -138,8 +138,20 @@ fn websocket_problem(error: &kube::Error) -> Option<String> {
     }
 }
 
+#[cfg(any(feature = "rustls", test))]
+fn is_about_a_certificate(error: &(dyn Error + 'static)) -> bool {
+    certificate_error(error).is_some()
+}
+
+/// Not to be told without knowing the TLS library.
+#[cfg(not(any(feature = "rustls", test)))]
+fn is_about_a_certificate(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
 /// Why the API server's certificate is not trusted, where that is what keeps a connection from being made. Trying again
 /// does not help.
+#[cfg(any(feature = "rustls", test))]
 pub fn certificate_error<'a>(
     error: &'a (dyn Error + 'static),
 ) -> Option<&'a rustls::CertificateError> {
