@@ -15,7 +15,8 @@ use kube_sandbox::{Cluster, StartError as ClusterError};
 
 use crate::preflight;
 use crate::world::{
-    Daemons, Names, Portworx, ProcessOne, Profile, Seed, Storage, World, WorldError, kinds,
+    Daemons, Names, Portworx, ProcessOne, Profile, Seed, Setting, Storage, Variant, World,
+    WorldError, kinds,
 };
 
 /// Name of cluster, user and context in the kubeconfig.
@@ -34,6 +35,8 @@ pub struct Config {
     pub storage: Storage,
     /// What process 1 of the database's container is.
     pub process_one: ProcessOne,
+    /// What of the Watson Assistant differs otherwise.
+    pub variant: Variant,
     /// A directory for everything it writes. It must not exist yet, or be empty; it is removed when the cluster stops.
     pub directory: PathBuf,
     /// Port of the API server; a free one if `None`.
@@ -48,6 +51,7 @@ impl Config {
             seed: Seed::default(),
             storage: Storage::default(),
             process_one: ProcessOne::default(),
+            variant: Variant::default(),
             directory: directory.into(),
             port: None,
         }
@@ -98,13 +102,14 @@ impl Sandbox {
         let node = cluster.node();
         node.add_images(World::images(&names, &postgres));
         node.add_images(Portworx::images(node.disks()));
-        let world = World::install(
-            cluster.store(),
-            names.clone(),
-            postgres.major,
-            config.storage,
-            config.process_one,
-        )?;
+        let setting = Setting {
+            postgres_version: postgres.major,
+            storage: config.storage,
+            process_one: config.process_one,
+            variant: &config.variant,
+        };
+        let world = World::install(cluster.store(), &names, setting)?;
+        world.write_user_tokens(&user_tokens_beside(cluster.kubeconfig()))?;
         let daemons = match config.storage {
             Storage::Portworx => Some(portworx.install(node)?),
             _ => None,
@@ -132,6 +137,12 @@ impl Sandbox {
     /// Lets in a user who may do what roles bound to that name allow, and returns a kubeconfig for it.
     pub fn user_kubeconfig(&self, name: &str) -> io::Result<PathBuf> {
         self.cluster.user_kubeconfig(name)
+    }
+
+    /// Where the tokens of the users are who own service instances, in a file for each instance of the product and user,
+    /// such as `wa-admin` and `wa-developer`. On a real cluster each user copies it from the web client.
+    pub fn user_tokens(&self) -> PathBuf {
+        user_tokens_beside(self.kubeconfig())
     }
 
     /// The API server's address.
@@ -201,4 +212,9 @@ impl Sandbox {
         drop((daemons, world));
         cluster.stop().await;
     }
+}
+
+/// Where the cluster's users would copy their tokens from.
+fn user_tokens_beside(kubeconfig: &Path) -> PathBuf {
+    kubeconfig.with_file_name("user-tokens")
 }

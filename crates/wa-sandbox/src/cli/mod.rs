@@ -6,6 +6,7 @@ mod fault;
 mod home;
 mod status;
 mod up;
+mod variant;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

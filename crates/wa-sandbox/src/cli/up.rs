@@ -13,6 +13,7 @@ use wa_sandbox::world::{Profile, Seed, Storage};
 use wa_sandbox::{Config, Sandbox};
 
 use super::home::{self, Home, Lock, State};
+use super::variant::VariantArgs;
 use super::{Place, print, runtime};
 
 /// Start a practice cluster and keep it until Ctrl-C
@@ -31,6 +32,9 @@ pub(super) struct Up {
     /// What its volumes are on: ceph, ceph-without-snapshots, ceph-once-pod, local or portworx
     #[arg(long, default_value_t)]
     storage: Storage,
+
+    #[command(flatten)]
+    variant: VariantArgs,
 
     /// Return when the cluster is ready and leave it running; `wa-sandbox down` stops it
     #[arg(long)]
@@ -82,6 +86,7 @@ impl Up {
             profile: self.profile,
             seed: self.seed,
             storage: self.storage,
+            variant: self.variant.variant(),
             port: self.port,
             ..Config::new(home.cluster())
         };
@@ -153,6 +158,7 @@ impl Up {
                 "--directory",
             ])
             .arg(home.path())
+            .args(self.variant.repeated())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?);

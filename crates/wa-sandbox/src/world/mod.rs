@@ -3,9 +3,10 @@
 //! First every object is created, from which the node and the controllers make everything run; then the databases are
 //! filled and the first backups taken.
 //!
-//! Left out: Redis, object storage, the gateway, and whatever else no plugin talks to.
+//! Left out: object storage, what the gateway and Redis would serve, and whatever else no plugin talks to.
 
 mod addresses;
+mod assistant_operator;
 mod backups;
 pub mod kinds;
 mod manifests;
@@ -15,14 +16,17 @@ mod portworx;
 mod process_one;
 mod profile;
 mod provision;
+mod resource_controller;
 mod secrets;
 mod seed;
 mod storage;
+mod tenants;
+mod variant;
 
 use std::io;
 use std::path::Path;
 
-use kube_sandbox::meta::{Resource, Status, object, resources};
+use kube_sandbox::meta::{Object, Resource, Status, object, resources};
 use kube_sandbox::node::{ExecError, Image, Mount};
 use kube_sandbox::store::Store;
 use local_postgres::Server;
@@ -31,12 +35,16 @@ use serde_json::Value;
 pub(crate) use portworx::Daemons;
 pub use portworx::{InUse, Operation, Portworx, Refusal};
 pub use process_one::ProcessOne;
-pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UnknownProfile};
+pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UiEnvironment, UnknownProfile};
 pub use seed::{Seed, UnknownSeed};
 pub use storage::{Storage, UnknownStorage};
+pub use tenants::{Instances, UnknownInstances};
+pub use variant::Variant;
 
-use manifests::{assistant, backup, cluster, etcd, postgres};
+use assistant_operator::{AssistantOperator, Duty};
+use manifests::{assistant, backup, cluster, etcd, postgres, redis};
 use operator::Operator;
+use resource_controller::ResourceController;
 use secrets::{Authority, Credentials};
 
 /// Why the cluster could not be filled.
@@ -102,11 +110,36 @@ pub enum WorldError {
     },
 }
 
-/// An installation.
+/// The instance of the product that a watsonx Orchestrate brings with it.
+pub const ORCHESTRATE: &str = "wo-wa";
+
+/// Everything that is installed: one instance of the product, or two in one namespace, and the operator of both.
 pub(crate) struct World {
+    installed: Vec<Installed>,
+    _core: Option<ResourceController>,
+    _operator: AssistantOperator,
+}
+
+/// One instance.
+struct Installed {
     names: Names,
     credentials: Credentials,
+    instances: Instances,
     _operator: Operator,
+    _gateway: Option<ResourceController>,
+}
+
+/// What of the cluster the installation has to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The major version of PostgreSQL.
+    pub(crate) postgres_version: u32,
+    /// What volumes are on.
+    pub(crate) storage: Storage,
+    /// What process 1 of the database's container is.
+    pub(crate) process_one: ProcessOne,
+    /// What differs otherwise.
+    pub(crate) variant: &'a Variant,
 }
 
 impl World {
@@ -114,7 +147,7 @@ impl World {
     pub(crate) fn images(names: &Names, server: &Server) -> Vec<Image> {
         let mut images: Vec<_> = assistant::images(names)
             .into_iter()
-            .chain([etcd::IMAGE.to_owned()])
+            .chain([etcd::IMAGE.to_owned(), redis::image_of(names)])
             .map(Image::of_this_machine)
             .collect();
         images.push(with_postgres(backup::image_of(names), server));
@@ -126,29 +159,16 @@ impl World {
         images
     }
 
-    /// Creates every object of the installation, which runs that major version of PostgreSQL.
+    /// Creates every object of the installation.
     pub(crate) fn install(
         store: &Store,
-        names: Names,
-        postgres_version: u32,
-        storage: Storage,
-        process_one: ProcessOne,
+        names: &Names,
+        setting: Setting<'_>,
     ) -> Result<Self, WorldError> {
-        let credentials = Credentials::generate();
-        let postgres_address = addresses::find(&[postgres::PORT])
-            .map_err(WorldError::Address)?
-            .to_string();
-        let etcd_address = addresses::find(&[etcd::PORT, etcd::PEER_PORT])
-            .map_err(WorldError::Address)?
-            .to_string();
-        let postgres_ca = Authority::generate(&names.postgres_ca_secret())?;
-        let postgres_server =
-            postgres_ca.issue(&names.postgres_service(), postgres::server_names(&names))?;
-        let etcd_ca = Authority::generate(&names.etcd())?;
-        let etcd_server = etcd_ca.issue("etcd-server", etcd::server_names(&names))?;
-        let etcd_client = etcd_ca.issue("etcd-client", Vec::new())?;
-
-        create_all(store, &resources::NAMESPACES, cluster::namespaces(&names))?;
+        let Setting {
+            storage, variant, ..
+        } = setting;
+        create_all(store, &resources::NAMESPACES, cluster::namespaces(names))?;
         create_all(store, &resources::STORAGE_CLASSES, storage.classes())?;
         create_all(
             store,
@@ -160,6 +180,82 @@ impl World {
             &resources::SNAPSHOT_CLASSES,
             storage.snapshot_classes(),
         )?;
+        let service_token = secrets::service_token();
+        let broker = assistant::service_broker_secret(names, &service_token);
+        create(store, &resources::SECRETS, broker)?;
+        let core_address = address(&[resource_controller::CORE_PORT])?;
+        let core = cluster::core_service(names, &core_address);
+        create(store, &resources::SERVICES, core)?;
+
+        let mut installed = vec![Installed::install(
+            store,
+            names.clone(),
+            variant.instances,
+            setting,
+        )?];
+        if variant.orchestrate {
+            let names = names.of_instance(ORCHESTRATE);
+            installed.push(Installed::install(store, names, Instances::Fewer, setting)?);
+        }
+        let shown = installed.iter().map(|one| {
+            let tenants = one.instances.tenants();
+            resource_controller::by_service(&service_token, &one.names, &tenants)
+        });
+        let core = names
+            .service_token
+            .then(|| ResourceController::start_at_core(&core_address, shown.collect()))
+            .transpose()
+            .map_err(WorldError::Address)?;
+
+        let operator = assistant::operator(names, variant);
+        create(store, &resources::DEPLOYMENTS, operator)?;
+        let duty = Duty {
+            operators: names.operators_namespace(),
+            operands: names.namespace.clone(),
+            delay: variant.operator_delay,
+        };
+        Ok(Self {
+            installed,
+            _core: core,
+            _operator: AssistantOperator::start(store, duty),
+        })
+    }
+
+    /// Writes a file for each token of a user who owns service instances.
+    pub(crate) fn write_user_tokens(&self, directory: &Path) -> Result<(), WorldError> {
+        let written = self.installed.iter().try_for_each(|one| {
+            resource_controller::write_user_tokens(directory, &one.names, &one.credentials)
+        });
+        written.map_err(|source| WorldError::Io {
+            what: "write the tokens of users",
+            source,
+        })
+    }
+}
+
+impl Installed {
+    fn install(
+        store: &Store,
+        names: Names,
+        instances: Instances,
+        setting: Setting<'_>,
+    ) -> Result<Self, WorldError> {
+        let Setting {
+            postgres_version,
+            storage,
+            process_one,
+            variant,
+        } = setting;
+        let credentials = Credentials::generate();
+        let postgres_address = address(&[postgres::PORT])?;
+        let etcd_address = address(&[etcd::PORT, etcd::PEER_PORT])?;
+        let gateway_address = address(&[resource_controller::GATEWAY_PORT])?;
+        let postgres_ca = Authority::generate(&names.postgres_ca_secret())?;
+        let postgres_server =
+            postgres_ca.issue(&names.postgres_service(), postgres::server_names(&names))?;
+        let etcd_ca = Authority::generate(&names.etcd())?;
+        let etcd_server = etcd_ca.issue("etcd-server", etcd::server_names(&names))?;
+        let etcd_client = etcd_ca.issue("etcd-client", Vec::new())?;
 
         create_all(
             store,
@@ -171,8 +267,11 @@ impl World {
             ]
             .concat(),
         )?;
+        let config_maps = assistant::config_maps(&names);
+        create_all(store, &resources::CONFIG_MAPS, config_maps)?;
         let mut services = postgres::services(&names, &postgres_address);
         services.push(etcd::service_of(&names, &etcd_address));
+        services.push(assistant::gateway_service(&names, &gateway_address));
         create_all(store, &resources::SERVICES, services)?;
         let claims = [
             postgres::data_claim(&names, storage),
@@ -181,7 +280,7 @@ impl World {
         ];
         create_all(store, &resources::CLAIMS, claims)?;
 
-        for (resource, custom) in assistant::custom_resources(&names) {
+        for (resource, custom) in assistant::custom_resources(&names, variant) {
             create(store, resource, custom)?;
         }
         let cluster = create(
@@ -189,19 +288,35 @@ impl World {
             &kinds::POSTGRES_CLUSTERS,
             postgres::cluster(&names, postgres_version),
         )?;
-        create_all(
-            store,
-            &resources::DEPLOYMENTS,
-            assistant::deployments(&names),
-        )?;
+        let store_part = find(store, &kinds::ASSISTANT_STORES, &names)?;
+        let whole = find(store, &kinds::ASSISTANTS, &names)?;
+        let deployments = assistant::deployments(&names, variant, &store_part, &whole);
+        create_all(store, &resources::DEPLOYMENTS, deployments)?;
+        let redis = redis::stateful_set(&names, variant);
+        create(store, &resources::STATEFUL_SETS, redis)?;
         create_all(store, &resources::CRON_JOBS, [backup::cron_job(&names)])?;
-        let mut pods = postgres::pods(&names, postgres_version, &cluster, process_one);
+        let scratch_size = variant.scratch_size.as_deref();
+        let mut pods = postgres::pods(
+            &names,
+            postgres_version,
+            &cluster,
+            process_one,
+            scratch_size,
+        );
         pods.push(etcd::pod(&names));
         create_all(store, &resources::PODS, pods.clone())?;
+
+        let shown = resource_controller::by_users(&credentials, &instances.tenants());
+        let gateway = (!names.service_token)
+            .then(|| ResourceController::start_at_gateway(&gateway_address, shown))
+            .transpose()
+            .map_err(WorldError::Address)?;
         Ok(Self {
             names,
             credentials,
+            instances,
             _operator: Operator::start(store, pods),
+            _gateway: gateway,
         })
     }
 }
@@ -222,6 +337,21 @@ fn with_postgres(reference: String, server: &Server) -> Image {
     image
 }
 
+fn address(ports: &[u16]) -> Result<String, WorldError> {
+    let found = addresses::find(ports).map_err(WorldError::Address)?;
+    Ok(found.to_string())
+}
+
+/// The instance's own object of that kind.
+fn find(store: &Store, resource: &'static Resource, names: &Names) -> Result<Object, WorldError> {
+    let found = store.get(resource, &names.namespace, &names.instance);
+    found.map_err(|source| WorldError::Create {
+        kind: resource.kind,
+        name: names.instance.clone(),
+        source,
+    })
+}
+
 fn create_all(
     store: &Store,
     resource: &'static Resource,
@@ -236,7 +366,7 @@ fn create(
     store: &Store,
     resource: &'static Resource,
     manifest: Value,
-) -> Result<kube_sandbox::meta::Object, WorldError> {
+) -> Result<Object, WorldError> {
     let name = object::name(&manifest).to_owned();
     store
         .create(resource, manifest)

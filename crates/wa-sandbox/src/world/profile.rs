@@ -66,6 +66,7 @@ impl Profile {
             Self::V4_8_8 | Self::V5_0_1 | Self::V5_1 | Self::V5_2_1
         );
         Names {
+            profile: self,
             instance: instance.to_owned(),
             namespace: namespace.to_owned(),
             version: match self {
@@ -115,6 +116,19 @@ impl Profile {
                 ]
             },
             service_token: self == Self::V5_2_1,
+            ui_environment: match self {
+                Self::V5_0_1 => UiEnvironment::KeyOfConfigMap,
+                Self::V5_1 => UiEnvironment::ConfigMap,
+                _ => UiEnvironment::Value,
+            },
+            schema_version: match self {
+                Self::V4_0 => 36,
+                Self::V4_8_5 => 38,
+                Self::V5_0_1 => 39,
+                Self::V4_8_8 => 40,
+                Self::V5_1 => 41,
+                Self::V5_2_1 => 42,
+            },
         }
     }
 }
@@ -139,6 +153,8 @@ impl FromStr for Profile {
 /// The object names of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
+    /// The release.
+    pub profile: Profile,
     /// The WatsonAssistant's name, usually `wa`.
     pub instance: String,
     /// Where its operands are, usually `cpd`.
@@ -163,6 +179,21 @@ pub struct Names {
     pub patch_annotations: &'static [&'static str],
     /// Whether service instances are found with a service token instead of user tokens.
     pub service_token: bool,
+    /// Where the UI has the address of the resource controller from.
+    pub ui_environment: UiEnvironment,
+    /// The version of the store's schema: the release's own, though the numbers are made up.
+    pub schema_version: u32,
+}
+
+/// Where a container has a variable of its environment from. Which release has which is not public; all are practised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UiEnvironment {
+    /// Its value is in the Deployment.
+    Value,
+    /// It is a key of a ConfigMap.
+    KeyOfConfigMap,
+    /// It is one of all the keys of a ConfigMap.
+    ConfigMap,
 }
 
 /// How releases of the PostgreSQL operator label their pods.
@@ -188,6 +219,12 @@ pub struct StoreSecret {
 }
 
 impl Names {
+    /// The names of another instance beside this one.
+    #[must_use]
+    pub fn of_instance(&self, instance: &str) -> Self {
+        self.profile.names(instance, &self.namespace)
+    }
+
     /// Where the operators are.
     pub fn operators_namespace(&self) -> String {
         format!("{}-operators", self.namespace)
@@ -229,6 +266,11 @@ impl Names {
             "/bluegoat/voyager-nlu/voyager-nlu-slot-{}/workspaces/",
             self.instance
         )
+    }
+
+    /// The service by which the resource controller was asked before the service token.
+    pub fn gateway(&self) -> String {
+        format!("{}-addon-assistant-gateway-svc", self.instance)
     }
 
     /// The CronJob that backs the store up.

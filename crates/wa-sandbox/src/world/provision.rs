@@ -9,19 +9,29 @@ use kube_sandbox::store::Store;
 use super::manifests::{etcd, postgres};
 use super::pods::{self, Shell};
 use super::seed::{self, Seed, Snapshots, WORKSPACES};
-use super::{World, WorldError, backups};
+use super::{Installed, World, WorldError, backups, tenants};
 
 const SCHEMA: &str = include_str!("scripts/schema.sql");
 
 impl World {
-    /// Waits for the databases, fills them and takes the earlier backups. The bulk of a large database comes last, so
-    /// that those are small.
+    /// Fills the databases of every instance.
     pub(crate) async fn provision(
         &self,
         store: &Store,
         node: &Node,
         seed: Seed,
     ) -> Result<(), WorldError> {
+        for installed in &self.installed {
+            installed.provision(store, node, seed).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Installed {
+    /// Waits for the databases, fills them and takes the earlier backups. The bulk of a large database comes last, so
+    /// that those are small.
+    async fn provision(&self, store: &Store, node: &Node, seed: Seed) -> Result<(), WorldError> {
         let (etcd, store_database) = tokio::join!(self.fill_etcd(store, node), async {
             self.create_database(store, node).await?;
             backups::take(store, node, &self.names).await?;
@@ -40,10 +50,26 @@ impl World {
              \\connect \"{database}\"\n\
              SET ROLE {user};\n\
              \\set workspaces {WORKSPACES}\n\
-             {SCHEMA}"
+             \\set first_workspace {}\n\
+             \\set schema_version {}\n\
+             {}",
+            self.instances.first_workspace(),
+            self.names.schema_version,
+            self.schema()
         );
         self.psql(node, &["--dbname=postgres"], [Bytes::from(script)])
             .await
+    }
+
+    /// The schema with the instances of this installation. The workspaces belong to them and to one row behind them.
+    fn schema(&self) -> String {
+        let rows = self.instances.tenants();
+        let instances = rows.iter().filter(|one| one.is_instance()).count();
+        let owners = rows.iter().take(instances + 1);
+        let owners: Vec<_> = owners.map(|one| format!("'{}'", one.id)).collect();
+        SCHEMA
+            .replace("-- rows of tenant\n", &tenants::insert(&rows))
+            .replace(":owners", &format!("ARRAY[{}]::uuid[]", owners.join(",")))
     }
 
     async fn load_snapshots(&self, node: &Node, seed: Seed) -> Result<(), WorldError> {
@@ -57,7 +83,12 @@ impl World {
             seed::COPY,
             "--command=SELECT setval('snapshot_number', max(snapshot_id)) FROM snapshot",
         ];
-        self.psql(node, &load, Snapshots::new(seed)).await
+        self.psql(
+            node,
+            &load,
+            Snapshots::new(seed, self.instances.first_workspace()),
+        )
+        .await
     }
 
     async fn psql(
@@ -104,12 +135,13 @@ impl World {
     fn workspace_transaction(&self) -> String {
         let prefix = self.names.workspaces_prefix();
         let mut transaction = String::from("\n");
-        for number in 1..=WORKSPACES {
+        let first = self.instances.first_workspace();
+        for number in 0..WORKSPACES {
             // Writing to a String does not fail.
             let _ = writeln!(
                 transaction,
                 "put {prefix}{} trained",
-                seed::workspace_id(number)
+                seed::workspace_id(first + number)
             );
         }
         let _ = writeln!(

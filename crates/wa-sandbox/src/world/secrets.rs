@@ -16,8 +16,8 @@ pub(super) struct Credentials {
     pub(super) etcd_password: String,
     /// The key under which the store encrypts authorization data.
     pub(super) authorization_key: String,
-    /// The token of the service broker.
-    pub(super) service_token: String,
+    /// A token for each user who owns service instances.
+    pub(super) user_tokens: [String; 2],
 }
 
 impl Credentials {
@@ -27,9 +27,14 @@ impl Credentials {
             redis_password: random(24),
             etcd_password: random(24),
             authorization_key: random(32),
-            service_token: random(32),
+            user_tokens: [random(32), random(32)],
         }
     }
+}
+
+/// The token of a cluster's service broker.
+pub(super) fn service_token() -> String {
+    random(32)
 }
 
 /// That many random bytes, as text that every shell and URL leaves alone.

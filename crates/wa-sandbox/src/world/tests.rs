@@ -9,16 +9,19 @@ use super::*;
 const VERSION: u32 = 99;
 
 fn installed(profile: Profile) -> (Store, Names) {
+    installed_as(profile, &Variant::default())
+}
+
+fn installed_as(profile: Profile, variant: &Variant) -> (Store, Names) {
     let store = Store::new();
     let names = profile.names("wa", "cpd");
-    World::install(
-        &store,
-        names.clone(),
-        VERSION,
-        super::Storage::default(),
-        super::ProcessOne::default(),
-    )
-    .expect("installed");
+    let setting = Setting {
+        postgres_version: VERSION,
+        storage: Storage::default(),
+        process_one: ProcessOne::default(),
+        variant,
+    };
+    World::install(&store, &names, setting).expect("installed");
     (store, names)
 }
 
@@ -278,5 +281,79 @@ async fn every_image_that_is_named_can_be_pulled() {
                 "{profile}: {image}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn the_ui_knows_the_resource_controller_by_a_value_or_a_config_map() {
+    let url = "https://wa-addon-assistant-gateway-svc.cpd:5000/api/ibmcloud/resource-controller";
+    let mut ways = Vec::new();
+    for profile in Profile::ALL {
+        let (store, names) = installed(profile);
+        let ui = store
+            .get(&resources::DEPLOYMENTS, "cpd", "wa-ui")
+            .expect("the UI");
+        let container = &ui["spec"]["template"]["spec"]["containers"][0];
+        let from = &container["env"][0]["valueFrom"]["configMapKeyRef"]["name"];
+        let all_from = &container["envFrom"][0]["configMapRef"]["name"];
+        if let Some(map) = from.as_str().or(all_from.as_str()) {
+            let map = store
+                .get(&resources::CONFIG_MAPS, "cpd", map)
+                .expect("the ConfigMap");
+            assert_eq!(map["data"]["RESOURCE_CONTROLLER_URL"], url, "{profile}");
+        } else {
+            assert_eq!(container["env"][0]["value"], url, "{profile}");
+        }
+        ways.push(names.ui_environment);
+        let token = secret(&store, "zen-service-broker-secret", "token");
+        assert!(!token.is_empty(), "{profile}");
+    }
+    for way in [
+        UiEnvironment::Value,
+        UiEnvironment::KeyOfConfigMap,
+        UiEnvironment::ConfigMap,
+    ] {
+        assert!(ways.contains(&way), "{way:?} is not practised");
+    }
+}
+
+#[tokio::test]
+async fn a_variant_has_the_counts_and_the_limit_that_were_asked_for() {
+    let variant = Variant {
+        store_replicas: vec![3, 2],
+        operator_replicas: 2,
+        scratch_size: Some("64Mi".to_owned()),
+        ..Variant::default()
+    };
+    let (store, names) = installed_as(Profile::V5_2_1, &variant);
+    let count = |namespace: &str, name: &str| {
+        let found = store.get(&resources::DEPLOYMENTS, namespace, name);
+        found.expect("the Deployment")["spec"]["replicas"].clone()
+    };
+    assert_eq!(count("cpd", "wa-store"), 3);
+    assert_eq!(count("cpd", "wa-store-2"), 2);
+    assert_eq!(count("cpd-operators", "ibm-watson-assistant-operator"), 2);
+    let pod = store
+        .get(&resources::PODS, "cpd", &names.primary_pod())
+        .expect("the primary");
+    assert_eq!(pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "64Mi");
+}
+
+#[tokio::test]
+async fn the_deployments_of_the_store_are_owned_by_its_part_of_the_instance() {
+    let (store, _) = installed(Profile::V5_2_1);
+    for (name, kind) in [
+        ("wa-store", "WatsonAssistantStore"),
+        ("wa-ui", "WatsonAssistant"),
+    ] {
+        let deployment = store
+            .get(&resources::DEPLOYMENTS, "cpd", name)
+            .expect("the Deployment");
+        let owner = &deployment["metadata"]["ownerReferences"][0];
+        assert_eq!(
+            (&owner["kind"], &owner["name"]),
+            (&kind.into(), &"wa".into())
+        );
+        assert_eq!(owner["controller"], true);
     }
 }

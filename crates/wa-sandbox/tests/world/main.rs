@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod operator;
+mod pgmig;
 mod portworx;
 mod process_one;
 mod running;

@@ -1,30 +1,42 @@
 //! The Watson Assistant itself: its custom resources, its operator and its Deployments.
 //!
-//! Their containers run and do nothing; what they would serve is left out.
+//! Their containers run and do nothing; what they would serve is left out. The real names of several Deployments of the
+//! store, and where its custom resource keeps their counts, are not public.
 
 use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
-use super::{image, labels, secret};
-use crate::world::{Names, kinds, secrets::Credentials};
+use super::{image, labels, secret, service};
+use crate::world::resource_controller::GATEWAY_PORT;
+use crate::world::secrets::{Credentials, encoded};
+use crate::world::{Names, UiEnvironment, Variant, kinds};
+
+/// The operator's Deployment.
+pub(in crate::world) const OPERATOR: &str = "ibm-watson-assistant-operator";
+/// The label by which its pods are found.
+pub(in crate::world) const OPERATOR_LABEL: &str = "app.kubernetes.io/name";
+/// The variable of the UI with the address of the resource controller.
+const RESOURCE_CONTROLLER_URL: &str = "RESOURCE_CONTROLLER_URL";
 
 /// A temporary patch that is in force, as on most installations that have lived for a while.
 const ACTIVE_PATCH: &str = "store-certificates";
 
-/// The components that run as Deployments, and their replicas.
-const COMPONENTS: [(&str, u32); 8] = [
-    ("store", 2),
-    ("store-admin", 1),
-    ("ui", 1),
-    ("clu-training", 1),
-    ("clu-embedding", 1),
-    ("clu-triton-serving", 1),
-    ("dragonfly-clu-mm", 1),
-    ("tfmm", 1),
+/// The components beside the store that run as Deployments, with one replica each.
+const COMPONENTS: [&str; 7] = [
+    "store-admin",
+    "ui",
+    "clu-training",
+    "clu-embedding",
+    "clu-triton-serving",
+    "dragonfly-clu-mm",
+    "tfmm",
 ];
 
 /// The custom resources of the instance.
-pub(in crate::world) fn custom_resources(names: &Names) -> Vec<(&'static Resource, Value)> {
+pub(in crate::world) fn custom_resources(
+    names: &Names,
+    variant: &Variant,
+) -> Vec<(&'static Resource, Value)> {
     let parts = [
         &kinds::ASSISTANTS,
         &kinds::ASSISTANT_STORES,
@@ -34,13 +46,13 @@ pub(in crate::world) fn custom_resources(names: &Names) -> Vec<(&'static Resourc
     ];
     let mut objects: Vec<_> = parts
         .into_iter()
-        .map(|resource| (resource, custom_resource(names, resource)))
+        .map(|resource| (resource, custom_resource(names, variant, resource)))
         .collect();
     objects.push((&kinds::TEMPORARY_PATCHES, active_patch(names)));
     objects
 }
 
-fn custom_resource(names: &Names, resource: &Resource) -> Value {
+fn custom_resource(names: &Names, variant: &Variant, resource: &Resource) -> Value {
     let mut custom = json!({
         "apiVersion": resource.api_version(), "kind": resource.kind,
         "metadata": {
@@ -64,6 +76,9 @@ fn custom_resource(names: &Names, resource: &Resource) -> Value {
         custom["status"]["progress"] = "100%".into();
     }
     if resource.kind == kinds::ASSISTANT_STORES.kind {
+        let counts =
+            stores(names, variant).map(|(name, replicas)| (name, json!({ "replicas": replicas })));
+        custom["spec"]["deployments"] = Value::Object(counts.collect());
         let active = json!({
             (patch_name(names)): {
                 "timestamp": "2026-01-12T09:14:03.120417",
@@ -100,62 +115,124 @@ fn active_patch(names: &Names) -> Value {
     })
 }
 
-/// The Deployments of the instance and its operator's.
-pub(in crate::world) fn deployments(names: &Names) -> Vec<Value> {
-    let mut deployments: Vec<_> = COMPONENTS
-        .into_iter()
-        .map(|(component, replicas)| {
-            let name = format!("{}-{component}", names.instance);
-            let labels = labels(names, component);
-            deployment(
-                &names.namespace,
-                &name,
-                &labels,
-                replicas,
-                &container(names, component),
-            )
-        })
-        .collect();
-    let name = "ibm-watson-assistant-operator";
+/// The Deployments of the store and their replicas.
+fn stores(names: &Names, variant: &Variant) -> impl Iterator<Item = (String, u32)> {
+    let first = format!("{}-store", names.instance);
+    let name = move |number: u32| match number {
+        1 => first.clone(),
+        _ => format!("{first}-{number}"),
+    };
+    (1..).map(name).zip(variant.store_replicas.clone())
+}
+
+/// The Deployments of the instance. Those of the store are owned by its part of the instance, the others by the whole.
+pub(in crate::world) fn deployments(
+    names: &Names,
+    variant: &Variant,
+    store_owner: &Value,
+    owner: &Value,
+) -> Vec<Value> {
+    let build = |name: &str, component: &str, replicas: u32, owner: &Value| {
+        let mut labels = labels(names, component);
+        // Several Deployments of one component must not select each other's pods.
+        labels["app"] = name.into();
+        let container = container(names, component);
+        let mut one = deployment(
+            (&names.namespace, name),
+            &labels,
+            replicas,
+            &container,
+            variant,
+        );
+        one["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": true, "blockOwnerDeletion": true,
+            "name": object::name(owner), "uid": object::uid(owner),
+        }]);
+        one
+    };
+    let stores =
+        stores(names, variant).map(|(name, replicas)| build(&name, "store", replicas, store_owner));
+    let others = COMPONENTS.map(|component| {
+        let name = format!("{}-{component}", names.instance);
+        build(&name, component, 1, owner)
+    });
+    stores.chain(others).collect()
+}
+
+/// The operator, which serves every instance of the namespace.
+pub(in crate::world) fn operator(names: &Names, variant: &Variant) -> Value {
     let container = json!({
         "name": "operator", "image": image("operator", names.version), "command": ["sleep", "infinity"],
         "resources": {}, "securityContext": { "readOnlyRootFilesystem": true },
     });
-    let labels = json!({ "app.kubernetes.io/name": name });
-    deployments.push(deployment(
-        &names.operators_namespace(),
-        name,
+    let namespace = names.operators_namespace();
+    let labels = json!({ (OPERATOR_LABEL): OPERATOR });
+    deployment(
+        (&namespace, OPERATOR),
         &labels,
-        1,
+        variant.operator_replicas,
         &container,
-    ));
-    deployments
+        variant,
+    )
+}
+
+fn resource_controller_url(names: &Names) -> String {
+    format!(
+        "https://{}.{}:{GATEWAY_PORT}/api/ibmcloud/resource-controller",
+        names.gateway(),
+        names.namespace
+    )
+}
+
+fn ui_config_map(names: &Names) -> String {
+    format!("{}-ui-config", names.instance)
+}
+
+/// The ConfigMap that the UI has its environment from, in releases where it has.
+pub(in crate::world) fn config_maps(names: &Names) -> Vec<Value> {
+    if names.ui_environment == UiEnvironment::Value {
+        return Vec::new();
+    }
+    vec![json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": ui_config_map(names), "namespace": names.namespace, "labels": labels(names, "ui") },
+        "data": { (RESOURCE_CONTROLLER_URL): resource_controller_url(names) },
+    })]
 }
 
 fn container(names: &Names, component: &str) -> Value {
-    let environment = if component == "ui" {
-        let url = format!(
-            "https://wa-addon-assistant-gateway-svc.{}:5000/api/ibmcloud/resource-controller",
-            names.namespace
-        );
-        json!([{ "name": "RESOURCE_CONTROLLER_URL", "value": url }])
-    } else {
-        json!([])
-    };
-    json!({
+    let mut container = json!({
         "name": component, "image": image(component, names.version), "command": ["sleep", "infinity"],
-        "env": environment, "resources": {}, "terminationMessagePath": "/dev/termination-log",
+        "env": [], "resources": {}, "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
         "securityContext": { "readOnlyRootFilesystem": true, "runAsNonRoot": true },
-    })
+    });
+    if component == "ui" {
+        let map = ui_config_map(names);
+        let variable = RESOURCE_CONTROLLER_URL;
+        match names.ui_environment {
+            UiEnvironment::Value => {
+                container["env"] =
+                    json!([{ "name": variable, "value": resource_controller_url(names) }]);
+            }
+            UiEnvironment::KeyOfConfigMap => {
+                let from = json!({ "configMapKeyRef": { "name": map, "key": variable } });
+                container["env"] = json!([{ "name": variable, "valueFrom": from }]);
+            }
+            UiEnvironment::ConfigMap => {
+                container["envFrom"] = json!([{ "configMapRef": { "name": map } }]);
+            }
+        }
+    }
+    container
 }
 
 fn deployment(
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     labels: &Value,
     replicas: u32,
     container: &Value,
+    variant: &Variant,
 ) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -168,7 +245,7 @@ fn deployment(
                 "spec": {
                     "containers": [container], "restartPolicy": "Always", "dnsPolicy": "ClusterFirst",
                     // `sleep` ignores SIGTERM as process 1: every pod that is scaled away waits this long.
-                    "terminationGracePeriodSeconds": 2,
+                    "terminationGracePeriodSeconds": variant.grace_seconds,
                     "securityContext": {}, "schedulerName": "default-scheduler",
                 },
             },
@@ -183,10 +260,7 @@ fn deployment(
 
 /// Every image that the Deployments name.
 pub(in crate::world) fn images(names: &Names) -> Vec<String> {
-    let components = COMPONENTS
-        .iter()
-        .map(|(component, _)| *component)
-        .chain(["operator"]);
+    let components = COMPONENTS.into_iter().chain(["store", "operator"]);
     components
         .map(|component| image(component, names.version))
         .collect()
@@ -207,14 +281,27 @@ pub(in crate::world) fn secrets(names: &Names, credentials: &Credentials) -> Vec
             )],
         ));
     }
-    if names.service_token {
-        let token = &[("token", credentials.service_token.as_str())];
-        secrets.push(secret(
-            names,
-            "zen-service-broker-secret",
-            &json!({}),
-            token,
-        ));
-    }
     secrets
+}
+
+/// The secret of the namespace with the token of its service broker.
+pub(in crate::world) fn service_broker_secret(names: &Names, token: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": { "name": "zen-service-broker-secret", "namespace": names.namespace },
+        "data": encoded(&[("token", token)]),
+    })
+}
+
+/// The service of the gateway.
+pub(in crate::world) fn gateway_service(names: &Names, address: &str) -> Value {
+    let labels = labels(names, "gateway");
+    service(
+        names,
+        &names.gateway(),
+        &labels,
+        &labels,
+        address,
+        GATEWAY_PORT,
+    )
 }

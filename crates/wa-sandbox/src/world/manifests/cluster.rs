@@ -3,6 +3,8 @@
 use kube_sandbox::meta::{Resource, resources};
 use serde_json::{Value, json};
 
+use super::service;
+use crate::world::resource_controller::{CORE, CORE_PORT};
 use crate::world::{Names, Storage, kinds};
 
 /// Namespaces, the instance's own and its operators' among them.
@@ -37,4 +39,10 @@ pub(in crate::world) fn definitions(storage: Storage) -> Vec<Value> {
         .chain(kinds::ALL.iter().copied())
         .map(Resource::definition)
         .collect()
+}
+
+/// The service of the platform's core.
+pub(in crate::world) fn core_service(names: &Names, address: &str) -> Value {
+    let labels = json!({ "component": CORE });
+    service(names, CORE, &labels, &labels, address, CORE_PORT)
 }

@@ -6,6 +6,7 @@ pub(super) mod cluster;
 pub(super) mod etcd;
 pub(super) mod portworx;
 pub(super) mod postgres;
+pub(super) mod redis;
 
 use serde_json::{Value, json};
 

@@ -18,6 +18,8 @@ pub(in crate::world) const USER: &str = "dbadmin";
 pub(in crate::world) const PORT: u16 = 5432;
 
 const SERVE: &str = include_str!("../scripts/serve-postgres.sh");
+/// What the operator keeps in its scratch space. Nobody else may touch it.
+const OPERATOR_FILES: &str = include_str!("../scripts/operator-files.sh");
 
 /// The image of every pod.
 pub(in crate::world) fn image(version: u32) -> String {
@@ -51,8 +53,16 @@ pub(in crate::world) fn pods(
     version: u32,
     owner: &Value,
     process_one: ProcessOne,
+    scratch_size: Option<&str>,
 ) -> Vec<Value> {
     let cluster = &names.postgres_cluster;
+    let pod = |names: &Names, version, cluster: &str, name: &str, role: &str| {
+        let mut pod = pod(names, version, cluster, name, role);
+        if let Some(size) = scratch_size {
+            pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] = size.into();
+        }
+        pod
+    };
     let mut pods = vec![
         pod(names, version, cluster, &names.primary_pod(), "primary"),
         pod(names, version, cluster, &replica_pod(cluster), "replica"),
@@ -101,9 +111,13 @@ fn pod_labels(names: &Names, cluster: &str, role: &str) -> Value {
 fn pod(names: &Names, version: u32, cluster: &str, name: &str, role: &str) -> Value {
     let serves = name == names.primary_pod();
     let command = if serves {
-        json!(["/bin/bash", "-c", SERVE])
+        json!(["/bin/bash", "-c", format!("{OPERATOR_FILES}{SERVE}")])
     } else {
-        json!(["sleep", "infinity"])
+        json!([
+            "/bin/bash",
+            "-c",
+            format!("{OPERATOR_FILES}exec sleep infinity")
+        ])
     };
     let mut container = json!({
         "name": "postgres", "image": image(version), "imagePullPolicy": "IfNotPresent", "command": command,

@@ -1,7 +1,7 @@
 -- The store database: a few tables as the real one has, every kind of object a dump can hold, and rows that are always
 -- the same. Its real schema is not public; `tenant` has the columns that administrators' scripts read.
 CREATE TABLE schema_version (version integer PRIMARY KEY, applied timestamptz NOT NULL);
-INSERT INTO schema_version SELECT n, timestamptz '2024-01-01 00:00Z' + n * interval '9 days' FROM generate_series(1, 42) n;
+INSERT INTO schema_version SELECT n, timestamptz '2024-01-01 00:00Z' + n * interval '9 days' FROM generate_series(1, :schema_version) n;
 
 CREATE TABLE tenant (
   tenant_id uuid PRIMARY KEY,
@@ -14,21 +14,7 @@ CREATE TABLE tenant (
   created timestamptz NOT NULL,
   updated timestamptz NOT NULL
 );
-INSERT INTO tenant
-SELECT ('00000000-0000-0000-1700-' || id)::uuid, ('00000000-0000-0000-1700-' || id)::uuid, name, region, 'plus', deleted,
-  CASE WHEN deleted THEN timestamptz '2026-03-01 12:00Z' END, timestamptz '2025-05-05 08:00Z', timestamptz '2026-06-01 08:00Z'
-FROM (VALUES
-  ('000000000001', 'Customer Care', 'us-south', NULL),
-  ('000000000002', 'Hilfe & Service – München', 'us-south', false),
-  ('000000000003', '人事アシスタント', 'us-south', false),
-  ('000000000004', E'tab\tand "quotes" \\ backslash', 'us-south', false),
-  ('000000000005', NULL, 'us-south', false),
-  ('000000000006', 'monitoring', 'monitoring', false),
-  ('000000000007', 'Pilot 2024', 'us-south', true),
-  ('000000000008', 'Trial', 'us-south', true),
-  ('000000000009', 'System', 'System', false),
-  ('000000000010', 'System templates', 'System', NULL)
-) AS t (id, name, region, deleted);
+-- rows of tenant
 
 CREATE TABLE workspace (
   workspace_id uuid PRIMARY KEY,
@@ -43,14 +29,14 @@ CREATE INDEX workspace_of_tenant ON workspace (tenant_id);
 CREATE INDEX workspace_training ON workspace USING gin (training);
 INSERT INTO workspace
 SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
-  ('00000000-0000-0000-1700-' || lpad((1 + n % 6)::text, 12, '0'))::uuid,
+  (:owners)[1 + n % cardinality(:owners)],
   'Skill ' || n, (ARRAY['en', 'de', 'ja', 'fr', 'ar'])[1 + n % 5],
   CASE WHEN n % 3 > 0 THEN E'Line one\nline two, Überblick 概要 ✓' END,
   jsonb_build_object('status', 'Available', 'intents', (
     SELECT jsonb_agg(jsonb_build_object('intent', 'intent_' || i, 'examples', jsonb_build_array(md5(n || 'a' || i), md5(n || 'b' || i))))
     FROM generate_series(1, 20) i)),
   timestamptz '2025-06-01 00:00Z' + n * interval '1 day'
-FROM generate_series(1, :workspaces) n;
+FROM generate_series(:first_workspace, :first_workspace + :workspaces - 1) n;
 
 CREATE TABLE dialog_node (
   workspace_id uuid REFERENCES workspace ON DELETE CASCADE,

@@ -1,0 +1,105 @@
+//! The flags by which clusters of one release differ.
+
+use std::time::Duration;
+
+use clap::Args;
+use wa_sandbox::world::{Instances, Variant};
+
+/// What of the Watson Assistant differs.
+#[derive(Debug, Args)]
+pub(super) struct VariantArgs {
+    /// Service instances: source (five), or others to restore to: target (five), fewer, more, same-names or many (25)
+    #[arg(long, value_name = "SET", default_value_t)]
+    instances: Instances,
+
+    /// Replicas of each Deployment of the store
+    #[arg(
+        long,
+        value_name = "COUNTS",
+        value_delimiter = ',',
+        default_value = "2"
+    )]
+    store_replicas: Vec<u32>,
+
+    /// Replicas of the operator
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    operator_replicas: u32,
+
+    /// Milliseconds from a change until the operator acts on it
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 200)]
+    operator_delay: u64,
+
+    /// Seconds that pods of Deployments take to go
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    grace_period: u32,
+
+    /// Size limit of /controller in the PostgreSQL pods, such as 64Mi; nothing enforces it [default: none]
+    #[arg(long, value_name = "QUANTITY")]
+    scratch_size: Option<String>,
+
+    /// Have the instance wo-wa of a watsonx Orchestrate in the same namespace
+    #[arg(long)]
+    orchestrate: bool,
+}
+
+impl VariantArgs {
+    pub(super) fn variant(&self) -> Variant {
+        Variant {
+            instances: self.instances,
+            store_replicas: self.store_replicas.clone(),
+            operator_replicas: self.operator_replicas,
+            operator_delay: Duration::from_millis(self.operator_delay),
+            grace_seconds: self.grace_period,
+            scratch_size: self.scratch_size.clone(),
+            orchestrate: self.orchestrate,
+        }
+    }
+
+    /// The flags, for a process that is to run the same cluster.
+    pub(super) fn repeated(&self) -> Vec<String> {
+        let counts: Vec<_> = self.store_replicas.iter().map(u32::to_string).collect();
+        let mut flags = vec![
+            format!("--instances={}", self.instances),
+            format!("--store-replicas={}", counts.join(",")),
+            format!("--operator-replicas={}", self.operator_replicas),
+            format!("--operator-delay={}", self.operator_delay),
+            format!("--grace-period={}", self.grace_period),
+        ];
+        flags.extend(
+            self.scratch_size
+                .iter()
+                .map(|size| format!("--scratch-size={size}")),
+        );
+        flags.extend(self.orchestrate.then(|| "--orchestrate".to_owned()));
+        flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        variant: VariantArgs,
+    }
+
+    fn parse(flags: &[String]) -> VariantArgs {
+        let line = ["up".to_owned()].into_iter().chain(flags.iter().cloned());
+        Line::try_parse_from(line).unwrap().variant
+    }
+
+    #[test]
+    fn a_detached_cluster_is_the_one_that_was_asked_for() {
+        assert_eq!(parse(&[]).variant(), Variant::default());
+        let flags = "--instances=more --store-replicas=3,2 --operator-replicas=2 --operator-delay=5 --grace-period=7 \
+                     --scratch-size=64Mi --orchestrate";
+        let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
+        let asked = parse(&flags);
+        assert_eq!(asked.variant().store_replicas, [3, 2]);
+        assert_eq!(parse(&asked.repeated()).variant(), asked.variant());
+    }
+}
