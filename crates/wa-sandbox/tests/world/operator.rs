@@ -196,3 +196,32 @@ async fn an_instance_whose_reconciles_are_paused_is_left_alone() {
     assert_eq!(world.ask(&count), "0");
     world.sandbox.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_a_stateful_set_that_can_be_restarted() {
+    let world = World::with(Variant {
+        grace_seconds: 0,
+        ..Variant::default()
+    })
+    .await;
+    let redis = "statefulset/wa-redis-server";
+    let ready = ["get", redis, "-o", "jsonpath={.status.readyReplicas}"];
+    world.until(&ready, "3").await;
+    let uids = || {
+        let names = [
+            "wa-redis-server-0",
+            "wa-redis-server-1",
+            "wa-redis-server-2",
+        ];
+        names.map(|pod| world.ask(&["get", "pod", pod, "-o", "jsonpath={.metadata.uid}"]))
+    };
+    let before = uids();
+    world.ask(&["rollout", "restart", redis]);
+    world.ask(&["rollout", "status", redis, "--timeout=120s"]);
+    let after = uids();
+    assert!(
+        before.iter().all(|uid| !after.contains(uid)),
+        "a pod was kept"
+    );
+    world.sandbox.stop().await;
+}
