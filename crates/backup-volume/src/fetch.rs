@@ -21,7 +21,9 @@ use serde::Serialize;
 use wa_common::assistant::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 use wa_common::cli::Context;
 use wa_common::cluster::RetryPolicy;
-use wa_common::report::{Event, Share, bytes, causes_text, error_text, printable};
+use wa_common::report::{
+    Event, Share, TransferProgress, bytes, causes_text, error_text, printable,
+};
 
 use crate::files;
 use crate::volume::OpenVolume;
@@ -233,11 +235,7 @@ impl Fetch<'_> {
         let resume = Cell::new(self.args.resume);
         let attempt = || {
             let resume = resume.replace(true);
-            async move {
-                let fetched = self.attempt(path, resume).await;
-                self.context.reporter.report(&Event::TransferEnded);
-                fetched
-            }
+            async move { self.attempt(path, resume).await }
         };
         let differs = |error: &FetchError| {
             matches!(error, FetchError::HashDiffers { .. }).then(|| error.to_string())
@@ -259,9 +257,17 @@ impl Fetch<'_> {
             retries: self.args.retries,
             ..FetchOptions::default()
         };
+        let progress = TransferProgress::begin(
+            &*self.context.reporter,
+            Arc::clone(&self.shown),
+            Some(self.dump.version.bytes),
+            self.overall,
+        );
         let file = self.volume.file(self.dump);
-        file.fetch(partial, sink, &options, |event| self.tell(&event))
-            .await
+        file.fetch(partial, sink, &options, |event| {
+            self.tell(&event, &progress);
+        })
+        .await
     }
 
     fn partial(&self, path: &Path, resume: bool) -> Result<Partial, PartialError> {
@@ -293,18 +299,10 @@ impl Fetch<'_> {
         Ok(partial)
     }
 
-    fn tell(&self, event: &FetchEvent<'_>) {
+    fn tell(&self, event: &FetchEvent<'_>, progress: &TransferProgress<'_>) {
         let warning = |message| Event::Warning { message };
         self.context.reporter.report(&match event {
-            FetchEvent::Progress { bytes } => Event::Received {
-                file: Arc::clone(&self.shown),
-                bytes: *bytes,
-                of: Some(self.dump.version.bytes),
-                overall: self.overall.map(|share| Share {
-                    bytes: share.bytes + bytes,
-                    ..share
-                }),
-            },
+            FetchEvent::Progress { bytes } => return progress.received(*bytes),
             FetchEvent::Comparing { bytes: held } => Event::Step {
                 step: "comparing",
                 detail: format!("{} that are here with the file on the volume", bytes(*held)),

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write, stdout};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -18,11 +17,14 @@ use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
+use serde_json::json;
 use tokio::time::Instant;
 use wa_common::assistant::{PostgresPod, auth_encryption_yaml, store_auth_encryption};
 use wa_common::cli::{Context, DryRun, Exit, Render};
 use wa_common::cluster::{Cluster, RetryPolicy};
-use wa_common::report::{Event, Styles, bytes, causes_text, count, elapsed};
+use wa_common::report::{
+    Event, RunningStep, Steps, Styles, TransferProgress, bytes, causes_text, count, elapsed,
+};
 
 use store_backup::dump::{self, DumpSink, Received};
 use store_backup::judged::{Judged, judged};
@@ -95,6 +97,8 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             "refusing to write a binary dump to the terminal; redirect standard output to a file or a program"
         );
     }
+    let steps = Steps::new(&*context.reporter);
+    let looks = steps.begin("preflight", "");
     let cluster = context.connect()?;
     let mut preflight = preflight::run(&cluster, context.global.instance.as_deref()).await;
     if !args.stdout {
@@ -112,16 +116,17 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         cluster: &cluster,
         ready: &ready,
         started_at: Timestamp::now(),
+        steps,
     };
     let release = ready.instance.release.as_deref().unwrap_or("unknown");
-    backup.step(
-        "preflight",
+    looks.done_with(
         format!(
             "{} passed: {} in {}, release {release}",
             count(checks, "check"),
             ready.instance.name,
             ready.instance.namespace
         ),
+        json!({"checks": checks, "instance": ready.instance.name, "namespace": ready.instance.namespace, "release": ready.instance.release}),
     );
     backup.step(
         "pg_dump",
@@ -170,6 +175,7 @@ struct Backup<'a> {
     cluster: &'a Cluster,
     ready: &'a Ready,
     started_at: Timestamp,
+    steps: Steps<'a>,
 }
 
 impl Backup<'_> {
@@ -210,12 +216,13 @@ impl Backup<'_> {
             let out = BufWriter::with_capacity(128 * 1024, File::from(out));
             DumpSink::new(out, !self.args.no_verify).context("cannot start the verification")
         };
+        let dump = self.steps.begin(DUMP_FILE, "");
         let (delivered, _) = self
             .download(open, |received| received == 0)
             .await
             .context("what standard output has got is no backup: delete it")?;
         let (bytes, sha256) = (delivered.bytes(), delivered.sha256());
-        self.say_arrived(bytes, &sha256.to_string());
+        arrived(dump, bytes, &sha256.to_string());
         let (_, judged) = judged(delivered.into_output(), Path::new("standard output"))?;
         self.say(&judged);
         if let Some(key_file) = key_file {
@@ -265,8 +272,9 @@ impl Backup<'_> {
             let file = set.file(DUMP_FILE, FileRole::StoreDump)?;
             DumpSink::new(file, !self.args.no_verify).context("cannot start the verification")
         };
+        let dump = self.steps.begin(DUMP_FILE, "");
         let (delivered, pod) = self.download(open, |_| true).await?;
-        self.say_arrived(delivered.bytes(), &delivered.sha256().to_string());
+        arrived(dump, delivered.bytes(), &delivered.sha256().to_string());
         let (received, proof) = delivered.into_parts();
         let (file, judged) = judged(received, &set.location().join(DUMP_FILE))?;
         self.say(&judged);
@@ -306,9 +314,7 @@ impl Backup<'_> {
             let pod = pod.borrow().clone();
             received.set(0);
             let sink = open().map_err(DumpError::Sink)?;
-            let attempt = self.attempt(&pod, &command, sink, &received).await;
-            self.context.reporter.report(&Event::TransferEnded);
-            match attempt {
+            match self.attempt(&pod, &command, sink, &received).await {
                 // Nothing else would notice where verification was declined.
                 Ok(delivered) if self.args.no_verify && delivered.bytes() == 0 => {
                     Err(DumpError::Nothing)
@@ -367,17 +373,12 @@ impl Backup<'_> {
         sink: DumpSink<W>,
         received: &Cell<u64>,
     ) -> Result<Delivered<Received<W>>, DownloadError> {
-        let file: Arc<str> = DUMP_FILE.into();
+        let shown = TransferProgress::begin(&*self.context.reporter, DUMP_FILE, None, None);
         let heard = Cell::new(Instant::now());
         let progress = |bytes| {
             received.set(bytes);
             heard.set(Instant::now());
-            self.context.reporter.report(&Event::Received {
-                file: Arc::clone(&file),
-                bytes,
-                of: None,
-                overall: None,
-            });
+            shown.received(bytes);
         };
         let handle = self.cluster.pod(&pod.container());
         let download = handle.download(command, sink, progress);
@@ -430,13 +431,6 @@ impl Backup<'_> {
         manifest
     }
 
-    fn say_arrived(&self, size: u64, sha256: &str) {
-        self.step(
-            DUMP_FILE,
-            format!("{}, SHA-256 {sha256}, as computed in the pod", bytes(size)),
-        );
-    }
-
     fn say(&self, judged: &Judged) {
         match judged {
             Judged::Declined => {}
@@ -454,6 +448,13 @@ impl Backup<'_> {
             }),
         }
     }
+}
+
+fn arrived(dump: RunningStep<'_>, size: u64, sha256: &str) {
+    dump.done_with(
+        format!("{}, SHA-256 {sha256}, as computed in the pod", bytes(size)),
+        json!({"bytes": size, "sha256": sha256}),
+    );
 }
 
 /// What `--dry-run` prints.

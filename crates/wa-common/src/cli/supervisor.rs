@@ -137,8 +137,6 @@ async fn until_given_up<T>(
 }
 
 fn say_interrupted(reporter: &dyn Reporter, by: &'static str, exit_hooks: &ExitHooks) -> Instant {
-    // Takes the progress bar away.
-    reporter.report(&Event::TransferEnded);
     reporter.report(&Event::Interrupted {
         by,
         undoing: !exit_hooks.is_empty(),

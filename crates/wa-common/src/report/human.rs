@@ -1,13 +1,17 @@
 //! Events as lines for a person, with a progress bar on a terminal.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write as _, stderr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize as _;
 
-use super::{Event, Reporter, Share, Styles, bytes, elapsed, printable, printable_lines};
+use super::{
+    Event, Reporter, Share, StepOutcome, StepPlace, Styles, bytes, elapsed, printable,
+    printable_lines,
+};
 
 /// A transfer shorter than this needs no progress display.
 const QUIET: Duration = Duration::from_secs(2);
@@ -17,8 +21,11 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Writes to standard error: a line for each step, a progress bar or plain progress lines for long transfers.
 pub struct HumanReporter {
     styles: Styles,
-    bar_wanted: bool,
-    transfer: Mutex<Option<Transfer>>,
+    progress: bool,
+    /// Below each other on the terminal.
+    bars: MultiProgress,
+    /// Those that run, by their ids.
+    transfers: Mutex<HashMap<u64, Transfer>>,
 }
 
 struct Transfer {
@@ -27,13 +34,25 @@ struct Transfer {
     bar: Option<ProgressBar>,
 }
 
+impl Transfer {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            started: now,
+            last_line: now,
+            bar: None,
+        }
+    }
+}
+
 impl HumanReporter {
     /// A reporter in `styles`; `progress` false shows steps only.
     pub fn new(styles: Styles, progress: bool) -> Self {
         Self {
             styles,
-            bar_wanted: progress,
-            transfer: Mutex::new(None),
+            progress,
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5)),
+            transfers: Mutex::default(),
         }
     }
 
@@ -42,11 +61,7 @@ impl HumanReporter {
             // A closed standard error is no reason to stop.
             let _ = writeln!(stderr(), "{text}");
         };
-        let transfer = self.transfer();
-        match transfer.as_ref().and_then(|transfer| transfer.bar.as_ref()) {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        self.bars.suspend(write);
     }
 
     fn step_line(&self, step: &str, detail: &str) {
@@ -57,28 +72,29 @@ impl HumanReporter {
         ));
     }
 
-    fn transfer(&self) -> MutexGuard<'_, Option<Transfer>> {
+    fn transfers(&self) -> MutexGuard<'_, HashMap<u64, Transfer>> {
         // What is shown is whole whatever panicked.
-        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.transfers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn received(&self, progress: &Progress<'_>) {
-        let mut slot = self.transfer();
-        let now = Instant::now();
-        let transfer = slot.get_or_insert(Transfer {
-            started: now,
-            last_line: now,
-            bar: None,
-        });
-        if !self.bar_wanted {
+    fn received(&self, id: u64, progress: &Progress<'_>) {
+        if !self.progress {
             return;
         }
+        let mut transfers = self.transfers();
+        // One that an interruption has taken away does not come back.
+        let Some(transfer) = transfers.get_mut(&id) else {
+            return;
+        };
+        let now = Instant::now();
         let quiet = now.duration_since(transfer.started) < QUIET;
         if stderr().is_terminal() {
             // Hidden at first, but there: its rate is that of the whole transfer.
             let bar = transfer.bar.get_or_insert_with(|| progress.bar());
             if bar.is_hidden() && !quiet {
-                bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+                *bar = self.bars.add(bar.clone());
             }
             bar.set_position(progress.bytes);
             if let Some(overall) = progress.overall {
@@ -86,11 +102,15 @@ impl HumanReporter {
             }
         } else if !quiet && now.duration_since(transfer.last_line) >= LINE_INTERVAL {
             transfer.last_line = now;
-            let _ = writeln!(
-                stderr(),
-                "  {}",
-                progress.line(now.duration_since(transfer.started))
-            );
+            let took = now.duration_since(transfer.started);
+            let _ = writeln!(stderr(), "  {}", printable(&progress.line(took)));
+        }
+    }
+
+    fn take_away(&self, transfer: &Transfer) {
+        if let Some(bar) = &transfer.bar {
+            bar.finish_and_clear();
+            self.bars.remove(bar);
         }
     }
 }
@@ -130,7 +150,7 @@ impl Progress<'_> {
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         ProgressBar::with_draw_target(self.of, ProgressDrawTarget::hidden())
             .with_style(style)
-            .with_message(self.file.to_owned())
+            .with_message(printable(self.file).into_owned())
     }
 }
 
@@ -141,6 +161,44 @@ fn error_line(message: &str, styles: &Styles) -> String {
         Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
         None => format!("{} {text}", "error:".style(styles.bad)),
     }
+}
+
+/// The line of a step that begins: what it is, and how far the work is where that is known.
+fn started(place: &StepPlace, detail: &str) -> Option<(String, String)> {
+    let step = place.step;
+    match (place.total, detail) {
+        // What comes of it is its line.
+        (None, "") => None,
+        (None, _) => Some((step.to_owned(), detail.to_owned())),
+        (Some(total), "") => Some((numbered(place, total), step.to_owned())),
+        (Some(total), _) => Some((numbered(place, total), format!("{step}: {detail}"))),
+    }
+}
+
+/// The line of a step that has ended.
+fn finished(
+    place: &StepPlace,
+    outcome: StepOutcome,
+    took: Duration,
+    detail: &str,
+) -> Option<(String, String)> {
+    let Some(total) = place.total else {
+        return (!detail.is_empty()).then(|| (place.step.to_owned(), detail.to_owned()));
+    };
+    let mut text = match outcome {
+        StepOutcome::Done => format!("done in {}", elapsed(took)),
+        StepOutcome::Skipped => "skipped".to_owned(),
+        StepOutcome::Failed => format!("failed after {}", elapsed(took)),
+        StepOutcome::Unfinished => format!("not finished, after {}", elapsed(took)),
+    };
+    if !detail.is_empty() {
+        text = format!("{text}: {detail}");
+    }
+    Some((numbered(place, total), text))
+}
+
+fn numbered(place: &StepPlace, total: u32) -> String {
+    format!("step {} of {total}:", place.index)
 }
 
 fn part(share: Share) -> String {
@@ -181,6 +239,9 @@ impl Reporter for HumanReporter {
                 self.line(&error_line(message, &self.styles));
             }
             Event::Interrupted { by, undoing } => {
+                for transfer in std::mem::take(&mut *self.transfers()).values() {
+                    self.take_away(transfer);
+                }
                 let what_follows = if *undoing {
                     "; undoing what was changed (once more gives that up)"
                 } else {
@@ -191,20 +252,44 @@ impl Reporter for HumanReporter {
             }
             // The shell shows it, who wants to know.
             Event::Ended { .. } => {}
+            Event::StepStarted { place, detail } => {
+                if let Some((label, text)) = started(place, detail) {
+                    self.step_line(&label, &text);
+                }
+            }
+            Event::StepFinished {
+                place,
+                outcome,
+                duration,
+                detail,
+                ..
+            } => {
+                if let Some((label, text)) = finished(place, *outcome, *duration, detail) {
+                    self.step_line(&label, &text);
+                }
+            }
+            Event::TransferStarted { id, .. } => {
+                self.transfers().insert(*id, Transfer::new());
+            }
             Event::Received {
+                id,
                 file,
                 bytes,
                 of,
                 overall,
-            } => self.received(&Progress {
-                file,
-                bytes: *bytes,
-                of: *of,
-                overall: *overall,
-            }),
-            Event::TransferEnded => {
-                if let Some(Transfer { bar: Some(bar), .. }) = self.transfer().take() {
-                    bar.finish_and_clear();
+            } => self.received(
+                *id,
+                &Progress {
+                    file,
+                    bytes: *bytes,
+                    of: *of,
+                    overall: *overall,
+                },
+            ),
+            Event::TransferEnded { id, .. } => {
+                let ended = self.transfers().remove(id);
+                if let Some(transfer) = ended {
+                    self.take_away(&transfer);
                 }
             }
         }
@@ -213,6 +298,7 @@ impl Reporter for HumanReporter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TransferProgress;
     use super::*;
 
     #[test]
@@ -227,5 +313,60 @@ mod tests {
     fn the_servers_own_errors_start_as_kubectls_do() {
         let message = "Error from server (Forbidden): no";
         assert_eq!(error_line(message, &Styles::default()), message);
+    }
+
+    #[test]
+    fn steps_of_a_known_number_say_how_far_the_work_is_and_others_only_what_came_of_them() {
+        let place = |total| StepPlace {
+            id: 1,
+            step: "stop",
+            index: 3,
+            total,
+        };
+        let line = |line: Option<(String, String)>| {
+            line.map_or_else(String::new, |(label, text)| format!("{label} {text}"))
+        };
+        let took = Duration::from_millis(4200);
+        let known = place(Some(12));
+        assert_eq!(
+            line(started(&known, "the operator")),
+            "step 3 of 12: stop: the operator"
+        );
+        assert_eq!(line(started(&known, "")), "step 3 of 12: stop");
+        for (outcome, detail, expected) in [
+            (StepOutcome::Done, "", "done in 4.2s"),
+            (StepOutcome::Done, "2 pods", "done in 4.2s: 2 pods"),
+            (StepOutcome::Skipped, "no pods", "skipped: no pods"),
+            (StepOutcome::Failed, "", "failed after 4.2s"),
+            (StepOutcome::Unfinished, "", "not finished, after 4.2s"),
+        ] {
+            let finished = line(finished(&known, outcome, took, detail));
+            assert_eq!(finished, format!("step 3 of 12: {expected}"));
+        }
+        let unknown = place(None);
+        assert_eq!(line(started(&unknown, "")), "");
+        assert_eq!(line(started(&unknown, "the operator")), "stop the operator");
+        let done = |detail| line(finished(&unknown, StepOutcome::Done, took, detail));
+        assert_eq!(
+            (done(""), done("2 pods")),
+            (String::new(), "stop 2 pods".to_owned())
+        );
+        let unfinished = finished(&unknown, StepOutcome::Unfinished, took, "");
+        assert_eq!(line(unfinished), "");
+    }
+
+    #[test]
+    fn what_an_interruption_takes_away_does_not_come_back() {
+        let reporter = HumanReporter::new(Styles::default(), true);
+        let first = TransferProgress::begin(&reporter, "a.dump", Some(9), None);
+        let second = TransferProgress::begin(&reporter, "b.dump", None, None);
+        drop(first);
+        assert_eq!(reporter.transfers().len(), 1);
+        reporter.report(&Event::Interrupted {
+            by: "Ctrl-C",
+            undoing: false,
+        });
+        second.received(3);
+        assert_eq!(reporter.transfers().len(), 0);
     }
 }

@@ -1,27 +1,36 @@
 //! Events of running work, and what shows them.
 //!
-//! Work emits an [`Event`] for each step; a [`Reporter`] shows it: as a line and a progress bar for a person
-//! ([`HumanReporter`]), as a JSON object a line for a program ([`JsonReporter`]). Both write to standard error, which
-//! leaves standard output to the result.
+//! Work emits [`Event`]s; a [`Reporter`] shows them: as lines and progress bars for a person ([`HumanReporter`]), as a JSON
+//! object a line for a program ([`JsonReporter`]). Both write to standard error, which leaves standard output to the
+//! result, and both escape what they are given: it may be a cluster's.
+//!
+//! What has a beginning and an end is a handle, so that it cannot be left open: a step of [`Steps`], which may know how
+//! many there will be, and a [`TransferProgress`], of which several may run at a time.
 
 mod exit;
 mod human;
 mod json;
+mod steps;
 mod style;
 mod text;
+mod transfer;
 
 pub use exit::{EXIT_CODES, Exit, HasExit};
 pub use human::HumanReporter;
 // Shown alike by what knows nothing of this crate.
 pub use human_text::{bytes, count, printable, printable_lines};
 pub use json::JsonReporter;
+pub use steps::{RunningStep, Steps};
 pub use style::{ColorChoice, Styles};
 pub use text::{age, causes_text, elapsed, error_text, table};
+pub use transfer::TransferProgress;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// Something that happened, for whoever watches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,12 +40,36 @@ use serde::Serialize;
     rename_all_fields = "camelCase"
 )]
 pub enum Event {
-    /// One step is done, or begins where it takes a while.
+    /// Something was done or found out that is worth a line.
     Step {
         /// The step, a word or two.
         step: &'static str,
         /// What came of it, or what it is about.
         detail: String,
+    },
+    /// A step begins that takes a while.
+    StepStarted {
+        /// Which.
+        #[serde(flatten)]
+        place: StepPlace,
+        /// What it is about this time; may be empty.
+        detail: String,
+    },
+    /// A step has ended.
+    StepFinished {
+        /// Which.
+        #[serde(flatten)]
+        place: StepPlace,
+        /// How.
+        outcome: StepOutcome,
+        /// How long it took.
+        #[serde(serialize_with = "seconds", rename = "durationSeconds")]
+        duration: Duration,
+        /// What came of it, in words; may be empty.
+        detail: String,
+        /// What came of it, as fields.
+        #[serde(skip_serializing_if = "Value::is_null")]
+        data: Value,
     },
     /// Something the user should know that does not stop the work.
     Warning {
@@ -103,8 +136,20 @@ pub enum Event {
         #[serde(serialize_with = "seconds", rename = "limitSeconds")]
         limit: Duration,
     },
+    /// A transfer begins.
+    TransferStarted {
+        /// Which, among those that run at the same time.
+        id: u64,
+        /// The file.
+        file: Arc<str>,
+        /// Bytes of it in all, where that is known before the end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+    },
     /// Bytes have arrived; sent often, and thinned out by the reporter.
     Received {
+        /// The transfer.
+        id: u64,
         /// The file they belong to.
         file: Arc<str>,
         /// Bytes of it so far.
@@ -116,8 +161,52 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         overall: Option<Share>,
     },
-    /// The transfer that [`Event::Received`] told of has ended, one way or the other.
-    TransferEnded,
+    /// A transfer has ended, one way or the other: what became of it, the work says.
+    TransferEnded {
+        /// The transfer.
+        id: u64,
+        /// The file.
+        file: Arc<str>,
+        /// Bytes of it that have arrived.
+        bytes: u64,
+        /// How long it took.
+        #[serde(serialize_with = "seconds", rename = "durationSeconds")]
+        duration: Duration,
+    },
+}
+
+/// Which step of a piece of work it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StepPlace {
+    /// The same in the beginning and the end of a step, and of no other step or transfer of this process.
+    pub id: u64,
+    /// The step, a word or two that stay the same from run to run.
+    pub step: &'static str,
+    /// From 1.
+    pub index: u32,
+    /// How many there will be, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u32>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StepOutcome {
+    /// It is done.
+    Done,
+    /// There was nothing to do.
+    Skipped,
+    /// It failed.
+    Failed,
+    /// An error or a signal ended it, of which is reported by itself.
+    Unfinished,
+}
+
+/// A number that no other step or transfer of this process has.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One change in the cluster that could not be undone.
