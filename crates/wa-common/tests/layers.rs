@@ -20,7 +20,7 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 type Layers = &'static [&'static [&'static str]];
 
 /// Every crate whose layers are held, by its folder.
-const CRATES: [(&str, Layers); 5] = [
+const CRATES: [(&str, Layers); 6] = [
     (
         "wa-common",
         &[
@@ -51,7 +51,20 @@ const CRATES: [(&str, Layers); 5] = [
     ),
     ("kubectl-wa-backup", &[&["commands"]]),
     ("kubectl-wa-pvc", &[&["commands"]]),
+    (
+        "kube-sandbox",
+        &[
+            &["cluster"],
+            &["streams"],
+            &["api", "controllers", "node"],
+            &["faults", "store", "disks"],
+            &["meta", "preflight", "leftovers"],
+        ],
+    ),
 ];
+
+/// The crates whose modules' own modules are held to having no circles either.
+const WITHOUT_INNER_CIRCLES: [&str; 1] = ["kube-sandbox"];
 
 /// A path in the source that leads from one module of a crate to another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +92,10 @@ impl fmt::Display for Import {
 struct Sources {
     modules: BTreeSet<String>,
     imports: Vec<Import>,
+    /// Every module below the first level, by its full path.
+    inner_modules: BTreeSet<Vec<String>>,
+    /// Imports between modules of one parent, by the parent's path.
+    inner_imports: BTreeMap<Vec<String>, Vec<Import>>,
 }
 
 impl Sources {
@@ -124,6 +141,8 @@ impl Sources {
                     let inner = [module, std::slice::from_ref(&name)].concat();
                     if module.is_empty() {
                         self.modules.insert(name.clone());
+                    } else {
+                        self.inner_modules.insert(inner.clone());
                     }
                     match tokens.get(at + 1) {
                         Some(TokenTree::Group(body)) => {
@@ -150,10 +169,20 @@ impl Sources {
                             up += 1;
                             at += 3;
                         }
-                        if up == module.len() {
-                            for to in tokens.get(at).into_iter().flat_map(firsts) {
-                                self.add(module, &to, file);
-                            }
+                        let Some(mut level) = module.len().checked_sub(up) else {
+                            continue;
+                        };
+                        // Down to where the path leaves the module it stands in.
+                        while let (Some(TokenTree::Ident(word)), Some(own)) =
+                            (tokens.get(at), module.get(level))
+                            && word == own
+                            && is_separator(&tokens, at + 1)
+                        {
+                            level += 1;
+                            at += 3;
+                        }
+                        for to in tokens.get(at).into_iter().flat_map(firsts) {
+                            self.add(module, level, &to, file);
                         }
                     }
                 }
@@ -189,12 +218,17 @@ impl Sources {
         }
     }
 
-    fn add(&mut self, module: &[String], to: &Ident, file: &Path) {
-        // The root may import everything.
-        let Some(from) = module.first().filter(|from| to != *from) else {
+    /// Notes an import by `module` of what `to` is in the parent of its module at `level`.
+    fn add(&mut self, module: &[String], level: usize, to: &Ident, file: &Path) {
+        // The root may import everything, and so may a module what is below it.
+        let Some(from) = module.get(level).filter(|from| to != *from) else {
             return;
         };
-        self.imports.push(Import {
+        let imports = match &module[..level] {
+            [] => &mut self.imports,
+            parent => self.inner_imports.entry(parent.to_owned()).or_default(),
+        };
+        imports.push(Import {
             from: from.clone(),
             to: to.to_string(),
             file: file.to_owned(),
@@ -228,6 +262,20 @@ impl Sources {
         let sideways: Vec<&Import> = self.imports.iter().filter(is_sideways).collect();
         problems.extend(circles(&sideways));
         problems
+    }
+}
+
+impl Sources {
+    /// Circles between modules of one parent, a line each. What the parent itself defines is above them.
+    fn inner_circles(&self) -> Vec<String> {
+        let within = |(parent, imports): (&Vec<String>, &Vec<Import>)| {
+            let is_module = |import: &&Import| {
+                let path = [parent.as_slice(), std::slice::from_ref(&import.to)].concat();
+                self.inner_modules.contains(&path)
+            };
+            circles(&imports.iter().filter(is_module).collect::<Vec<_>>())
+        };
+        self.inner_imports.iter().flat_map(within).collect()
     }
 }
 
@@ -313,6 +361,9 @@ fn imports_run_down_and_never_in_a_circle() {
         let sources = Sources::read(&crates().join(name).join("src"));
         assert!(!sources.modules.is_empty(), "nothing was read of {name}");
         problems.extend(sources.against(layers));
+        if WITHOUT_INNER_CIRCLES.contains(&name) {
+            problems.extend(sources.inner_circles());
+        }
     }
     let problems = problems.join("\n");
     let prefix = format!("{}/", crates().display());
@@ -414,6 +465,37 @@ fn what_stands_in_no_layer_is_found() {
         [
             "module new stands in no layer",
             "new.rs:1: new imports Root, which is not a module",
+        ]
+    );
+}
+
+#[test]
+fn a_circle_below_a_module_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("lib", "mod outer;"),
+        ("outer", "mod one; mod two; mod three; fn shared() {}"),
+        ("outer/one", "use super::two::A; use super::shared;"),
+        ("outer/two", "use crate::outer::three;"),
+        (
+            "outer/three",
+            "fn f() { super::one::f() }\nmod inner { use super::super::two; }",
+        ),
+    ] {
+        let path = directory.path().join(format!("{name}.rs"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let circles = Sources::read(directory.path()).inner_circles();
+    let prefix = format!("{}/outer/", directory.path().display());
+    let circles: Vec<_> = circles.iter().map(|one| one.replace(&prefix, "")).collect();
+    assert_eq!(
+        circles,
+        [
+            "one.rs:1: one imports two, which leads back to it",
+            "two.rs:1: two imports three, which leads back to it",
+            "three.rs:1: three imports one, which leads back to it",
+            "three.rs:2: three imports two, which leads back to it",
         ]
     );
 }

@@ -6,9 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Status, rbac};
+pub(super) use super::rbac::Action;
+pub use super::rbac::{Caller, Rule};
+
+use super::rbac;
 use crate::faults::Faults;
-use crate::meta::request::RequestInfo;
+use crate::meta::Status;
 use crate::store::Store;
 
 const ADMINISTRATORS: &str = "system:masters";
@@ -48,66 +51,6 @@ impl std::fmt::Debug for User {
             .field("name", &self.name)
             .field("groups", &self.groups)
             .finish_non_exhaustive()
-    }
-}
-
-/// Something a user may do (an RBAC PolicyRule bound in some namespaces). `*` stands for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// Such as `get`.
-    pub verbs: Vec<String>,
-    /// API groups; core is the empty string.
-    #[serde(default)]
-    pub api_groups: Vec<String>,
-    /// Such as `pods` or `pods/exec`.
-    pub resources: Vec<String>,
-    /// Only objects of these names; all when empty.
-    #[serde(default)]
-    pub resource_names: Vec<String>,
-    /// Only in these namespaces; all, and the cluster, when empty.
-    #[serde(default)]
-    pub namespaces: Vec<String>,
-}
-
-/// The one who sends a request, after impersonation; a request extension.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// User name.
-    pub name: String,
-    /// Groups.
-    pub groups: Vec<String>,
-}
-
-/// Something to be allowed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Action<'a> {
-    pub(super) verb: &'a str,
-    pub(super) group: &'a str,
-    pub(super) resource: &'a str,
-    pub(super) subresource: &'a str,
-    pub(super) name: &'a str,
-    pub(super) namespace: &'a str,
-}
-
-impl<'a> Action<'a> {
-    pub(super) fn of(info: &'a RequestInfo) -> Self {
-        Self {
-            verb: &info.verb,
-            group: &info.group,
-            resource: &info.resource,
-            subresource: &info.subresource,
-            name: &info.name,
-            namespace: &info.namespace,
-        }
-    }
-
-    fn resource_path(&self) -> String {
-        if self.subresource.is_empty() {
-            self.resource.to_owned()
-        } else {
-            format!("{}/{}", self.resource, self.subresource)
-        }
     }
 }
 
@@ -292,21 +235,6 @@ impl Users {
     /// Whether a caller may do everything.
     pub(super) fn is_administrator(caller: &Caller) -> bool {
         caller.groups.iter().any(|group| group == ADMINISTRATORS)
-    }
-}
-
-impl Rule {
-    fn covers(&self, action: &Action<'_>) -> bool {
-        let any = |list: &[String], value: &str| list.iter().any(|one| one == "*" || one == value);
-        any(&self.verbs, action.verb)
-            && any(&self.api_groups, action.group)
-            && any(&self.resources, &action.resource_path())
-            && (self.resource_names.is_empty() || any(&self.resource_names, action.name))
-            && self.holds_in(action.namespace)
-    }
-
-    pub(super) fn holds_in(&self, namespace: &str) -> bool {
-        self.namespaces.is_empty() || self.namespaces.iter().any(|one| one == namespace)
     }
 }
 

@@ -11,6 +11,7 @@ mod write;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rand::RngExt;
 use serde_json::Value;
 
 pub use deletion::{DeleteOptions, Deletion, Propagation};
@@ -157,4 +158,13 @@ impl State {
 
 fn key(resource: &Resource) -> ResourceKey {
     (resource.group, resource.plural)
+}
+
+/// Five characters as real generated names have: no vowels and nothing that looks like another character.
+fn random_suffix() -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut random = rand::rng();
+    (0..5)
+        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
+        .collect()
 }

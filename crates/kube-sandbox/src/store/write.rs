@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::history::{EventType, WatchEvent};
-use super::{State, Store, strategy};
+use super::{State, Store, random_suffix, strategy};
 use crate::meta::{Object, Resource, Status, object, resources};
 
 /// Metadata that only the store sets; a writer's own values are ignored.
@@ -203,15 +202,6 @@ fn name_it(object: &mut Value) -> Result<(), Status> {
     let name = format!("{prefix}{}", random_suffix());
     object::metadata_mut(object).insert("name".into(), name.into());
     Ok(())
-}
-
-/// Five characters as real generated names have: no vowels and nothing that looks like another character.
-pub(crate) fn random_suffix() -> String {
-    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let mut random = rand::rng();
-    (0..5)
-        .map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())]))
-        .collect()
 }
 
 fn check_revision(resource: &Resource, current: &Value, next: &Value) -> Result<(), Status> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::in_version;
 use super::tables::{self, RowObject};
 use crate::api::respond;
 use crate::meta::{Object, Resource, Status};
@@ -137,14 +138,4 @@ fn listed(resource: &Resource, item: &Value) -> Value {
         fields.remove("apiVersion");
     }
     item
-}
-
-/// A stored object in the version that was asked for.
-pub(super) fn in_version<'a>(resource: &Resource, object: &'a Value) -> Cow<'a, Value> {
-    if resource.version == resource.stored_version {
-        return Cow::Borrowed(object);
-    }
-    let mut object = object.clone();
-    object["apiVersion"] = resource.api_version().into();
-    Cow::Owned(object)
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::super::{Concerns, Controller, Key, events::Recorder, finalizers, key, pods};
 use super::provision::{self, Outcome};
-use super::{claim_of, claims_of, modify_claim, reference, set_volume_phase, snapshot_of, volumes};
+use super::{
+    claim_of, claims_of, modify_claim, reference, set_volume_phase, snapshot_of, users_of, volumes,
+};
 use crate::disks::Disks;
 use crate::meta::{Object, Resource, Status, object, resources};
 use crate::store::Store;
@@ -38,7 +40,7 @@ impl Controller for Claims {
 
     fn reconcile(&self, store: &Store, claim: &Object) -> Result<Option<Duration>, Status> {
         if object::is_terminating(claim) {
-            if users(store, claim).all(|pod| pods::has_ended(&pod)) {
+            if users_of(store, claim).all(|pod| pods::has_ended(&pod)) {
                 modify_claim(store, claim, |claim| finalizers::drop(claim, PROTECTION))?;
             }
             return Ok(None);
@@ -114,16 +116,6 @@ fn default_class(store: &Store) -> Option<Object> {
     classes
         .into_iter()
         .find(|class| class["metadata"]["annotations"][DEFAULT_CLASS] == "true")
-}
-
-/// The pods that mount a claim.
-pub(super) fn users(store: &Store, claim: &Value) -> impl Iterator<Item = Object> {
-    let wanted = key(claim);
-    let pods = store
-        .list(&resources::PODS, Some(object::namespace(claim)))
-        .items;
-    pods.into_iter()
-        .filter(move |pod| claims_of(pod).contains(&wanted))
 }
 
 /// The claims that wait for a snapshot.

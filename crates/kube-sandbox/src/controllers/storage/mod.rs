@@ -16,8 +16,8 @@ pub(super) use contents::Contents;
 pub(super) use snapshots::Snapshots;
 pub(super) use volumes::Volumes;
 
-use super::{Key, RETRY};
-use crate::meta::{Status, object, resources};
+use super::{Key, RETRY, key};
+use crate::meta::{Object, Status, object, resources};
 use crate::store::Store;
 
 /// The claims that a pod mounts.
@@ -27,6 +27,16 @@ fn claims_of(pod: &Value) -> Vec<Key> {
         .filter_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str())
         .map(|name| (object::namespace(pod).to_owned(), name.to_owned()))
         .collect()
+}
+
+/// The pods that mount a claim.
+fn users_of(store: &Store, claim: &Value) -> impl Iterator<Item = Object> {
+    let wanted = key(claim);
+    let pods = store
+        .list(&resources::PODS, Some(object::namespace(claim)))
+        .items;
+    pods.into_iter()
+        .filter(move |pod| claims_of(pod).contains(&wanted))
 }
 
 /// The claim that a volume is bound to.

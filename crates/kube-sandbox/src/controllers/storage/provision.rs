@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::{events::Recorder, finalizers};
-use super::{RETRY, broken, claims, modify_claim, reference, snapshot_of, volumes};
+use super::{RETRY, broken, modify_claim, reference, snapshot_of, users_of, volumes};
 use crate::disks::{Disks, Operation};
 use crate::meta::{Object, Status, object, quantity, resources};
 use crate::store::Store;
@@ -50,7 +50,7 @@ pub(super) fn provision(store: &Store, disks: &Disks, claim: &Object) -> Result<
     };
     let node = &claim["metadata"]["annotations"][SELECTED_NODE];
     if class["volumeBindingMode"] == "WaitForFirstConsumer" && node.is_null() {
-        let (reason, message) = match claims::users(store, claim).next() {
+        let (reason, message) = match users_of(store, claim).next() {
             None => (
                 "WaitForFirstConsumer",
                 "waiting for first consumer to be created before binding".to_owned(),

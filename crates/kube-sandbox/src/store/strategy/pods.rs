@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{default, items};
-use crate::store::write::random_suffix;
+use crate::store::random_suffix;
 
 const TOKEN_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
