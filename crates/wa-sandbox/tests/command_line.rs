@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A directory for one cluster; whatever still runs in it at the end is stopped.
 struct Place {
@@ -65,7 +65,7 @@ fn text(bytes: &[u8]) -> String {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what} does not come about");
+        assert!(begun.elapsed() < DEADLINE, "{what} does not come about");
         std::thread::yield_now();
     }
 }

@@ -129,7 +129,7 @@ impl Api {
         info: &RequestInfo,
         request: &Request,
     ) -> Result<(), Status> {
-        let action = Action::of(info);
+        let action = Action::from_request(info);
         self.users.authorize(caller, &action)?;
         // A WebSocket opens with GET. Since Kubernetes 1.35 that is no way round the permission to create.
         if info.verb == "get" && request.headers().contains_key(header::UPGRADE) {

@@ -50,7 +50,7 @@ pub(super) struct Action<'a> {
 }
 
 impl<'a> Action<'a> {
-    pub(super) fn of(info: &'a RequestInfo) -> Self {
+    pub(super) fn from_request(info: &'a RequestInfo) -> Self {
         Self {
             verb: &info.verb,
             group: &info.group,

@@ -42,7 +42,7 @@ impl Controller for CronJobs {
         if cron_job["spec"]["suspend"] == true {
             return Ok(None);
         }
-        let Some(schedule) = Schedule::of(cron_job) else {
+        let Some(schedule) = Schedule::from_cron_job(cron_job) else {
             tracing::warn!(
                 name = object::name(cron_job),
                 "a CronJob's schedule or time zone cannot be read"
@@ -68,7 +68,7 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn of(cron_job: &Value) -> Option<Self> {
+    fn from_cron_job(cron_job: &Value) -> Option<Self> {
         let zone = match cron_job["spec"]["timeZone"].as_str() {
             Some(name) => TimeZone::get(name).ok()?,
             None => TimeZone::system(),

@@ -39,7 +39,7 @@ impl Controller for Jobs {
             return expire(store, job);
         }
         let pods = controlled(store, &resources::PODS, job);
-        let tally = Tally::of(&pods);
+        let tally = Tally::from_pods(&pods);
         let outcome = outcome(job, &tally);
         if let Some(outcome) = outcome {
             stop(store, &pods)?;
@@ -53,7 +53,7 @@ impl Controller for Jobs {
             start(store, job)?;
             wait = run(store, job, &pods, &tally)?;
         }
-        let tally = Tally::of(&controlled(store, &resources::PODS, job));
+        let tally = Tally::from_pods(&controlled(store, &resources::PODS, job));
         modify(store, job, |job| report(job, &tally))?;
         Ok([wait, time_left(job)].into_iter().flatten().min())
     }
@@ -79,7 +79,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(pods: &[Object]) -> Self {
+    fn from_pods(pods: &[Object]) -> Self {
         let number =
             |wanted: &dyn Fn(&Value) -> bool| pods.iter().filter(|pod| wanted(pod)).count();
         Self {

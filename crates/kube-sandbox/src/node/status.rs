@@ -9,7 +9,7 @@ use super::{
 use crate::meta::object;
 
 /// The status of a pod on this node. `object` is the stored pod: transition times of unchanged conditions are kept.
-pub(super) fn of(runtime: &PodRuntime, object: &Value) -> Value {
+pub(super) fn pod_status(runtime: &PodRuntime, object: &Value) -> Value {
     let state = runtime.state();
     let phase = phase(runtime.pod.spec.restart_policy, &state);
     let generation = &object["metadata"]["generation"];

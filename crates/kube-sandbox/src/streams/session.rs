@@ -169,7 +169,7 @@ impl Session {
         mut process: Process,
         inputs: mpsc::Receiver<Input>,
     ) -> Result<Outcome, Stop> {
-        let mut outputs = Outputs::of(&mut process);
+        let mut outputs = Outputs::from_process(&mut process);
         let mut feed: Feed = Box::pin(feed(inputs, process.stdin.take(), process.resizer()));
         let ended = tokio::select! {
             ended = self.forward(client, &mut outputs, &mut process) => ended,
@@ -247,7 +247,7 @@ struct Outputs {
 }
 
 impl Outputs {
-    fn of(process: &mut Process) -> Self {
+    fn from_process(process: &mut Process) -> Self {
         let (sender, frames) = mpsc::channel(READS_AHEAD);
         let mut pumps = JoinSet::new();
         if let Some(stdout) = process.stdout.take() {

@@ -1,4 +1,4 @@
-//! How the end of an exec is told to the client: a `Status` on a stream of its own.
+//! How the end of an exec is reported to the client: a `Status` on a stream of its own.
 //!
 //! The API server speaks version 5 itself and wraps what it heard from the kubelet; version 4, over WebSocket or SPDY,
 //! is passed through from the kubelet as it is. Hence the small differences, all taken from recordings.

@@ -10,7 +10,7 @@ use super::home::{Home, Lock};
 use super::{Place, print};
 
 /// How long a cluster gets to stop by itself. It takes about a second.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Stop the cluster and remove everything of it
@@ -50,7 +50,7 @@ fn stop(home: &Home) -> anyhow::Result<Lock> {
         // It may have ended by itself meanwhile; the lock tells.
         let _ = kill_process(pid, signal);
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < DEADLINE {
             if let Some(lock) = home.try_lock()? {
                 return Ok(lock);
             }

@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) instance: String,
     pub(super) namespace: String,
     pub(super) url: String,
-    /// The one that users were told of.
+    /// The one that was shown to users.
     pub(super) kubeconfig: PathBuf,
     pub(super) started: String,
 }

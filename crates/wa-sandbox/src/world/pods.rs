@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::WorldError;
 
 /// How long anything may take to get ready, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// What is kept of a failed command's standard error.
 const STDERR_BYTES: u64 = 4096;
 
@@ -41,11 +41,11 @@ pub(super) async fn until(
         }
         None
     };
-    let found = tokio::time::timeout(PATIENCE, waiting).await.ok().flatten();
+    let found = tokio::time::timeout(DEADLINE, waiting).await.ok().flatten();
     found.ok_or_else(|| WorldError::NotReady {
         kind: resource.kind,
         name: name.to_owned(),
-        seconds: PATIENCE.as_secs(),
+        seconds: DEADLINE.as_secs(),
         last: last.to_string(),
     })
 }

@@ -79,7 +79,7 @@ pub(super) async fn answer(
     if misplaced || !verbs.contains(&info.verb.as_str()) {
         return Err(Status::method_not_allowed());
     }
-    let params = Params::of(request.uri())?;
+    let params = Params::from_uri(request.uri())?;
     let user_agent = header_text(&request, header::USER_AGENT).to_owned();
     let context = ObjectRequest {
         api,

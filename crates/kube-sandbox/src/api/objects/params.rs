@@ -15,7 +15,7 @@ use crate::store::Propagation;
 pub(super) struct Params(HashMap<String, String>);
 
 impl Params {
-    pub(super) fn of(uri: &Uri) -> Result<Self, Status> {
+    pub(super) fn from_uri(uri: &Uri) -> Result<Self, Status> {
         Query::try_from_uri(uri)
             .map(|Query(map)| Self(map))
             .map_err(|error| Status::bad_request(format!("invalid query: {error}")))

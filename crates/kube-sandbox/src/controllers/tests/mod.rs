@@ -18,7 +18,7 @@ use crate::disks::Disks;
 use crate::meta::{Object, Resource, object, resources};
 use crate::store::Store;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 struct Cluster {
     store: Store,
@@ -77,7 +77,7 @@ impl Cluster {
     }
 
     /// Waits for an event of that reason about an object, and returns its message.
-    async fn told(&self, about: &str, reason: &str) -> String {
+    async fn reported(&self, about: &str, reason: &str) -> String {
         let events = self.store.watch(&resources::EVENTS, None, None);
         let messages = events.filter_map(|event| {
             let event = event.expect("the watch goes on").object;
@@ -153,7 +153,7 @@ impl Cluster {
 }
 
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work)
+    tokio::time::timeout(DEADLINE, work)
         .await
         .expect("what is waited for comes about")
 }

@@ -99,7 +99,7 @@ async fn a_claim_from_a_snapshot_has_what_the_volume_had_at_that_moment() {
     let content = cluster.get(&resources::SNAPSHOT_CONTENTS, &name);
     assert_eq!(content["status"]["restoreSize"], 10_u64 << 30);
     assert_eq!(
-        in_time(cluster.told("snap", "SnapshotReady")).await,
+        in_time(cluster.reported("snap", "SnapshotReady")).await,
         "Snapshot cpd/snap is ready to use."
     );
 
@@ -126,7 +126,7 @@ async fn a_claim_smaller_than_its_snapshot_stays_pending_and_is_told_the_sizes()
     ready(&cluster).await;
     cluster.create(&resources::CLAIMS, restored("restored", "1Gi"));
     assert_eq!(
-        in_time(cluster.told("restored", "ProvisioningFailed")).await,
+        in_time(cluster.reported("restored", "ProvisioningFailed")).await,
         "failed to provision volume with StorageClass \"rbd\": error getting handle for DataSource Type VolumeSnapshot by \
          Name snap: requested volume size 1073741824 is less than the size 10737418240 for the source snapshot snap"
     );
@@ -163,7 +163,7 @@ async fn a_snapshot_that_never_gets_ready_fills_no_claim_and_outlives_the_one_th
 
     delete(&cluster, &resources::SNAPSHOTS, "snap");
     assert_eq!(
-        in_time(cluster.told("snap", "SnapshotDeletePending")).await,
+        in_time(cluster.reported("snap", "SnapshotDeletePending")).await,
         "Snapshot is being used to restore a PVC"
     );
     delete(&cluster, &resources::CLAIMS, "restored");
@@ -277,7 +277,7 @@ async fn a_snapshot_of_a_class_that_does_not_fit_says_so_in_its_status() {
     ] {
         let cluster = cluster_with_dumps().await;
         cluster.create(&resources::SNAPSHOTS, snapshot(name));
-        assert_eq!(in_time(cluster.told("snap", reason)).await, expected);
+        assert_eq!(in_time(cluster.reported("snap", reason)).await, expected);
         let failed = cluster.get(&resources::SNAPSHOTS, "snap");
         assert_eq!(failed["status"]["error"]["message"], expected);
         assert_eq!(failed["status"]["readyToUse"], false);

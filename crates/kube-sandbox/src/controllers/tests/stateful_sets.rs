@@ -124,7 +124,7 @@ async fn scaled_down_the_highest_pod_goes_first_and_its_claim_stays() {
     change(&cluster, |set| set["spec"]["replicas"] = json!(0));
     let last = deleted(&cluster, "redis-1").await;
     assert_eq!(
-        in_time(cluster.told("redis", "SuccessfulDelete")).await,
+        in_time(cluster.reported("redis", "SuccessfulDelete")).await,
         "delete Pod redis-1 in StatefulSet redis successful"
     );
     assert!(!object::is_terminating(

@@ -65,12 +65,12 @@ async fn a_class_that_waits_for_the_first_consumer_binds_with_the_first_pod() {
             .is_empty()
     );
     assert_eq!(
-        in_time(cluster.told("data", "WaitForFirstConsumer")).await,
+        in_time(cluster.reported("data", "WaitForFirstConsumer")).await,
         "waiting for first consumer to be created before binding"
     );
     cluster.create(&resources::PODS, pod_with_claim());
     assert_eq!(
-        in_time(cluster.told("data", "WaitForPodScheduled")).await,
+        in_time(cluster.reported("data", "WaitForPodScheduled")).await,
         "waiting for pod reader to be scheduled"
     );
     cluster.place("data", "node2");
@@ -124,7 +124,7 @@ async fn a_volume_of_one_nodes_disks_can_be_reached_only_from_there() {
     class["provisioner"] = "topolvm.io".into();
     cluster.create(&resources::STORAGE_CLASSES, class);
     cluster.create(&resources::CLAIMS, claim(None));
-    in_time(cluster.told("data", "WaitForFirstConsumer")).await;
+    in_time(cluster.reported("data", "WaitForFirstConsumer")).await;
     cluster.place("data", "node2");
     let bound = in_time(cluster.until(&resources::CLAIMS, "data", |one| {
         one["status"]["phase"] == "Bound"
@@ -143,14 +143,14 @@ async fn a_claim_that_cannot_be_bound_is_told_why() {
     let cluster = cluster();
     cluster.create(&resources::CLAIMS, claim(Some("missing")));
     assert_eq!(
-        in_time(cluster.told("data", "ProvisioningFailed")).await,
+        in_time(cluster.reported("data", "ProvisioningFailed")).await,
         r#"storageclass.storage.k8s.io "missing" not found"#
     );
     let mut without = claim(Some(""));
     without["metadata"]["name"] = "without".into();
     cluster.create(&resources::CLAIMS, without);
     assert_eq!(
-        in_time(cluster.told("without", "FailedBinding")).await,
+        in_time(cluster.reported("without", "FailedBinding")).await,
         "no persistent volumes available for this claim and no storage class is set"
     );
 }
@@ -162,7 +162,7 @@ async fn a_volume_that_is_never_made_leaves_its_claim_pending() {
     cluster.create(&resources::STORAGE_CLASSES, storage_class("Immediate"));
     cluster.create(&resources::CLAIMS, claim(None));
     assert_eq!(
-        in_time(cluster.told("data", "ExternalProvisioning")).await,
+        in_time(cluster.reported("data", "ExternalProvisioning")).await,
         "Waiting for a volume to be created either by the external provisioner 'rbd.csi.ceph.com' or manually by the \
          system administrator. If volume creation is delayed, please verify that the provisioner is running and \
          correctly registered."
@@ -191,7 +191,7 @@ async fn a_volume_of_one_claim_is_not_given_to_another_that_names_it() {
     thief["metadata"]["name"] = "thief".into();
     thief["spec"]["volumeName"] = bound["spec"]["volumeName"].clone();
     cluster.create(&resources::CLAIMS, thief);
-    let message = in_time(cluster.told("thief", "FailedBinding")).await;
+    let message = in_time(cluster.reported("thief", "FailedBinding")).await;
     assert!(
         message.ends_with("already bound to a different claim."),
         "{message}"

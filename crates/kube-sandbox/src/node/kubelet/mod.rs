@@ -261,7 +261,7 @@ impl Worker {
             &metadata.name,
             |object| {
                 if object::uid(object) == metadata.uid {
-                    object["status"] = status::of(&self.runtime, object);
+                    object["status"] = status::pod_status(&self.runtime, object);
                 }
             },
         );

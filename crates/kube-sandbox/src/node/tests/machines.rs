@@ -31,7 +31,7 @@ fn on(node: &str, mut spec: Value) -> Value {
 }
 
 /// Waits for an event of that reason about a pod, and returns its message.
-async fn told(cluster: &Cluster, pod: &str, reason: &str) -> String {
+async fn reported(cluster: &Cluster, pod: &str, reason: &str) -> String {
     let mut events = pin!(cluster.store.watch(&resources::EVENTS, Some("cpd"), None));
     let found = async {
         while let Some(Ok(event)) = events.next().await {
@@ -66,7 +66,7 @@ async fn a_volume_of_one_machine_is_refused_to_another_until_its_pod_has_gone() 
         &on("node1", with_claim("echo 1 >/v/f; exec sleep 1000")),
     );
     cluster.wait_for_phase("writer", "Running").await;
-    let attached = told(&cluster, "writer", "SuccessfulAttachVolume").await;
+    let attached = reported(&cluster, "writer", "SuccessfulAttachVolume").await;
     assert_eq!(
         attached,
         r#"AttachVolume.Attach succeeded for volume "pvc-1""#
@@ -76,7 +76,7 @@ async fn a_volume_of_one_machine_is_refused_to_another_until_its_pod_has_gone() 
 
     cluster.create("far", &on("node2", with_claim("cat /v/f")));
     assert_eq!(
-        told(&cluster, "far", "FailedAttachVolume").await,
+        reported(&cluster, "far", "FailedAttachVolume").await,
         r#"Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) writer"#
     );
     let waits = cluster.wait_for_phase("far", "Pending").await;
@@ -105,14 +105,14 @@ async fn a_claim_for_one_pod_is_refused_by_the_scheduler_and_by_the_kubelet() {
     cluster.wait_for_phase("first", "Running").await;
     cluster.create("second", &with_claim("true"));
     assert_eq!(
-        told(&cluster, "second", "FailedScheduling").await,
+        reported(&cluster, "second", "FailedScheduling").await,
         "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod \
          access mode. no new claims to deallocate, preemption: 0/2 nodes are available: 2 No preemption victims found \
          for incoming pod."
     );
     cluster.create("pinned", &on("node1", with_claim("true")));
     assert_eq!(
-        told(&cluster, "pinned", "FailedMount").await,
+        reported(&cluster, "pinned", "FailedMount").await,
         "MountVolume.SetUp failed for volume \"pvc-1\" : volume uses the ReadWriteOncePod access mode and is already in \
          use by another pod"
     );
@@ -142,7 +142,7 @@ async fn a_pod_goes_where_no_cordon_is_and_waits_when_every_node_has_one() {
     wants_node2["nodeSelector"] = json!({"kubernetes.io/hostname": "node2"});
     cluster.create("two", &wants_node2);
     assert_eq!(
-        told(&cluster, "two", "FailedScheduling").await,
+        reported(&cluster, "two", "FailedScheduling").await,
         "0/2 nodes are available: 2 node(s) were unschedulable. no new claims to deallocate, preemption: 0/2 nodes are \
          available: 2 Preemption is not helpful for scheduling."
     );
@@ -156,7 +156,7 @@ async fn a_pod_that_names_its_node_itself_waits_for_its_claim_there() {
     let cluster = Cluster::new();
     cluster.create("p", &on("node2", with_claim("true")));
     assert_eq!(
-        told(&cluster, "p", "FailedMount").await,
+        reported(&cluster, "p", "FailedMount").await,
         "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]: \
          error processing PVC cpd/dumps: failed to fetch PVC from API server: persistentvolumeclaims \"dumps\" not found"
     );
@@ -172,7 +172,7 @@ async fn a_deadline_begins_when_a_node_takes_the_pod_on() {
     let mut unplaced = spec.clone();
     unplaced["nodeSelector"] = json!({"no": "where"});
     cluster.create("unplaced", &unplaced);
-    told(&cluster, "unplaced", "FailedScheduling").await;
+    reported(&cluster, "unplaced", "FailedScheduling").await;
     cluster.create("placed", &on("node1", spec));
     cluster.wait_for_phase("placed", "Failed").await;
     let unplaced = cluster

@@ -79,11 +79,11 @@ async fn a_pod_waits_for_its_storage_driver_and_tells_it_when_it_has_ended() {
         .list(&resources::EVENTS, Some("cpd"))
         .items
         .into_iter();
-    let told: Vec<_> = events
+    let reported: Vec<_> = events
         .filter(|event| event["reason"] == "FailedMount")
         .collect();
     assert_eq!(
-        told[0]["message"],
+        reported[0]["message"],
         r#"MountVolume.SetUp failed for volume "pvc-1" : rpc error: code = AlreadyExists desc = not yet"#
     );
 }

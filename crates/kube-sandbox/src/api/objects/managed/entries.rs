@@ -32,7 +32,7 @@ impl Entry {
 pub(super) struct Entries(Vec<Entry>);
 
 impl Entries {
-    pub(super) fn of(object: &Value) -> Self {
+    pub(super) fn from_object(object: &Value) -> Self {
         let text =
             |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         let entries = object["metadata"]["managedFields"]

@@ -44,7 +44,7 @@ pub(super) fn updated(
         .filter(|path| !new.contains_key(*path))
         .cloned()
         .collect();
-    let mut entries = Entries::of(object);
+    let mut entries = Entries::from_object(object);
     entries.retain_fields(|entry, path| {
         let own = entry.is(writer, "Update");
         !removed.contains(path) && (own || !changed.contains(path))
@@ -99,7 +99,7 @@ pub(super) fn applied(
     }
     let empty = json!({});
     let current = current.unwrap_or(&empty);
-    let mut entries = Entries::of(current);
+    let mut entries = Entries::from_object(current);
     let differs = |path: &Path| before.get(path) != wanted.get(path);
     if !force {
         let conflicts = entries.conflicts(writer, wanted.keys().filter(|path| differs(path)));
