@@ -1,5 +1,6 @@
 //! The sets in a directory.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -49,6 +50,14 @@ fn is_set(set: &dyn StoredSet) -> bool {
         || time_in_name(set.location()).is_some()
 }
 
+/// An error with its cause.
+fn reason(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
 fn look(set: &dyn StoredSet) -> CatalogEntry {
     let path = set.location().to_owned();
     let state = if set.look(MANIFEST_FILE).is_err() {
@@ -56,7 +65,7 @@ fn look(set: &dyn StoredSet) -> CatalogEntry {
     } else {
         // One unreadable set must not hide the others.
         glance(set).unwrap_or_else(|error| SetState::Corrupt {
-            reason: error.to_string(),
+            reason: reason(&error),
         })
     };
     let time = match &state {

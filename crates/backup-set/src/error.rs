@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum SetError {
     /// Something else is where the set's directory is to be.
-    #[error("{} {what}; nothing was changed: move it away, or choose another directory with --to", path.display())]
+    #[error("{} {what}; nothing was changed", path.display())]
     InTheWay {
         /// The directory.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum SetError {
         what: &'static str,
     },
     /// The file system refused.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    #[error("cannot {action} {}", path.display())]
     Io {
         /// What was tried: `create`, `write`, …
         action: &'static str,
@@ -45,18 +45,6 @@ pub enum SetError {
         #[source]
         source: io::Error,
     },
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space, or choose another directory with --to"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a directory you can write to with --to"
-        }
-        _ => "",
-    }
 }
 
 pub(crate) fn in_the_way(path: PathBuf, what: impl Into<String>) -> SetError {

@@ -32,7 +32,7 @@ pub struct Backup {
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// The file system refused.
-    #[error("cannot read {}: {source}{}", path.display(), hint(source))]
+    #[error("cannot read {}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -46,13 +46,6 @@ pub enum BackupError {
     /// It is read, and cannot be judged.
     #[error(transparent)]
     NotJudged(#[from] NotJudged),
-}
-
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => "; give the directory of a backup set, or a dump file",
-        _ => "",
-    }
 }
 
 /// What a full reading of an intact backup found.

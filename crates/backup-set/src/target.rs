@@ -65,6 +65,9 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join("file"), "").unwrap();
         let error = Target::look(&parent.path().join("file/sets")).unwrap_err();
-        assert!(error.to_string().contains("not a directory"), "{error}");
+        let SetError::Io { source, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::NotADirectory);
     }
 }

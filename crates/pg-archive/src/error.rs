@@ -242,7 +242,7 @@ pub enum ErrorKind {
 
     /// The bytes contradict the format, a checksum, or each other.
     #[error("the archive is corrupt: {0}")]
-    Corrupt(#[source] Corruption),
+    Corrupt(Corruption),
 
     /// Something is larger than this crate is willing to hold in memory.
     #[error("{what} is larger than the limit of {limit_bytes} bytes that is set here")]
@@ -274,7 +274,7 @@ pub enum ErrorKind {
 
     /// The reader below failed.
     #[error("cannot read the archive: {0}")]
-    Io(#[source] io::Error),
+    Io(io::Error),
 }
 
 impl From<Corruption> for ErrorKind {
@@ -335,7 +335,7 @@ pub enum Corruption {
     },
     /// The decompressor rejected the data, or a checksum does not match.
     #[error("cannot decompress: {0}")]
-    Decompression(#[source] io::Error),
+    Decompression(io::Error),
     /// The chunks end before the compressed stream does.
     #[error("the block ends in the middle of its compressed stream")]
     ShortStream,

@@ -149,13 +149,7 @@ fn the_catalog_is_newest_first_and_tells_the_states_apart() {
 #[test]
 fn a_path_that_is_not_there_is_no_verdict() {
     let error = Backup::open(Path::new("/nowhere/at/all")).unwrap_err();
-    assert!(matches!(error, BackupError::Io { .. }));
-    assert!(
-        error
-            .to_string()
-            .contains("give the directory of a backup set"),
-        "{error}"
-    );
+    assert!(matches!(error, BackupError::Io { .. }), "{error}");
 }
 
 /// The verdict on a dump while it arrives, in pieces.

@@ -9,7 +9,7 @@ mod verify;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets};
 
 const EXPLANATION: &str = "\
 `create` runs pg_dump in a PostgreSQL pod of the instance and streams the dump here through the Kubernetes API. It is kept \
@@ -59,6 +59,13 @@ enum Command {
 impl Plugin for Cli {
     fn global(&self) -> &GlobalArgs {
         &self.global
+    }
+
+    fn errors() -> PluginErrors {
+        PluginErrors {
+            advice: advice_on_sets,
+            ..PluginErrors::default()
+        }
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {

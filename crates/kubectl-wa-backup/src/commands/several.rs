@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use backup_set::BackupError;
 use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::{Event, Styles, count, error_text};
+use wa_common::report::{Event, Styles, causes_text, count};
 
 /// The verdict on a backup that was not found intact, for programs; a person reads the error.
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ impl OtherVerdict {
         let (verdict, problems, repair) = match error {
             BackupError::Failed(failed) => (failed.verdict(), failed.problems(), failed.repair()),
             BackupError::NotJudged(not) => ("notJudged", vec![not.why().to_owned()], None),
-            BackupError::Io { .. } => ("unread", vec![error.to_string()], None),
+            BackupError::Io { .. } => ("unread", vec![causes_text(error)], None),
         };
         Self {
             path: path.to_owned(),
@@ -71,7 +71,7 @@ impl<'a, T: Render> Several<'a, T> {
             BackupError::NotJudged(_) => &mut self.tally.not_judged,
             BackupError::Io { .. } => &mut self.tally.unread,
         } += 1;
-        let message = error_text(&error.into());
+        let message = self.context.error_text(&error.into());
         self.context.reporter.report(&Event::Failure {
             message,
             leftovers: Vec::new(),

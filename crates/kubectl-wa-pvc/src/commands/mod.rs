@@ -6,7 +6,7 @@ mod list;
 mod pull;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets};
 
 const EXPLANATION: &str = "\
 Watson Assistant's CronJob leaves a dump on a volume every night. No pod has that volume mounted in between, so its files \
@@ -52,6 +52,13 @@ enum Command {
 impl Plugin for Cli {
     fn global(&self) -> &GlobalArgs {
         &self.global
+    }
+
+    fn errors() -> PluginErrors {
+        PluginErrors {
+            advice: advice_on_sets,
+            ..PluginErrors::default()
+        }
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {

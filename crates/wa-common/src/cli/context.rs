@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::exit::exit_of;
 use super::output::as_it_is;
-use super::{GlobalArgs, Render};
+use super::{GlobalArgs, PluginErrors, Render};
 use crate::cluster::{Cluster, ClusterError};
-use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, error_text, printable};
+use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, printable};
 use crate::run::{ExitHooks, LeftBehind};
 
 /// What a command runs with.
@@ -22,11 +21,12 @@ pub struct Context {
     pub exit_hooks: ExitHooks,
     styles: Styles,
     program: String,
+    errors: PluginErrors,
 }
 
 impl Context {
     /// For a run of `program`, a name and version.
-    pub(crate) fn new(global: GlobalArgs, program: String) -> Self {
+    pub(crate) fn new(global: GlobalArgs, program: String, errors: PluginErrors) -> Self {
         let reporter: Arc<dyn Reporter> = if global.output.is_structured() {
             Arc::new(JsonReporter::new(stderr()))
         } else {
@@ -38,6 +38,7 @@ impl Context {
             reporter,
             exit_hooks: ExitHooks::default(),
             program,
+            errors,
             global,
         }
     }
@@ -60,17 +61,23 @@ impl Context {
     /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
     /// several, the last one is.
     pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
-        let worst = (0..failures.len()).max_by_key(|at| exit_of(&failures[*at]).severity());
+        let worst =
+            (0..failures.len()).max_by_key(|at| self.errors.exit(&failures[*at]).severity());
         let Some(worst) = worst.map(|at| failures.remove(at)) else {
             return Ok(());
         };
         for failure in failures {
             self.reporter.report(&Event::Failure {
-                message: error_text(&failure),
+                message: self.error_text(&failure),
                 leftovers: LeftBehind::leftovers_in(&failure),
             });
         }
         Err(worst)
+    }
+
+    /// An error as a user reads it: with its causes, and what this plugin advises.
+    pub fn error_text(&self, error: &anyhow::Error) -> String {
+        self.errors.text(error)
     }
 
     /// A connection to the cluster the flags name.
@@ -160,14 +167,22 @@ mod tests {
             (vec![plain(), plain()], Exit::Error),
         ] {
             let told = Arc::new(Failures::default());
-            let mut context = Context::new(Flags::parse_from(["test"]).global, String::new());
+            let mut context = Context::new(
+                Flags::parse_from(["test"]).global,
+                String::new(),
+                PluginErrors::default(),
+            );
             context.reporter = Arc::clone(&told) as Arc<dyn Reporter>;
             let others = failures.len() - 1;
             let worst = context.conclude(failures).unwrap_err();
-            assert_eq!(exit_of(&worst), exit);
+            assert_eq!(PluginErrors::default().exit(&worst), exit);
             assert_eq!(told.0.load(Ordering::Relaxed), others);
         }
-        let context = Context::new(Flags::parse_from(["test"]).global, String::new());
+        let context = Context::new(
+            Flags::parse_from(["test"]).global,
+            String::new(),
+            PluginErrors::default(),
+        );
         assert!(context.conclude(Vec::new()).is_ok());
     }
 }

@@ -10,20 +10,22 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::exit::exit_of;
 use super::logging::log_to_stderr;
 use super::panics::{note_panics, panics};
 use super::supervisor::{self, Ended};
-use super::{Context, Exit, GlobalArgs, OutputFormat};
-use crate::report::{
-    ColorChoice, Event, HumanReporter, JsonReporter, Reporter, Styles, error_text,
-};
+use super::{Context, Exit, GlobalArgs, OutputFormat, PluginErrors};
+use crate::report::{ColorChoice, Event, HumanReporter, JsonReporter, Reporter, Styles};
 use crate::run::LeftBehind;
 
 /// A plugin's command line.
 pub trait Plugin: Parser + Send + 'static {
     /// The flags it shares with the other plugins.
     fn global(&self) -> &GlobalArgs;
+
+    /// What it knows of errors: the exits of its own kinds, and advice.
+    fn errors() -> PluginErrors {
+        PluginErrors::default()
+    }
 
     /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what
     /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is added to
@@ -37,7 +39,7 @@ pub fn main<P: Plugin>() -> ExitCode {
     let exit = catch_unwind(parse_and_run::<P>).unwrap_or_else(|_| {
         // Where the command itself broke down, that is told already: this is of what stands around it.
         let reporter = reporter_by_arguments(std::env::args_os());
-        conclude(broken(), &*reporter)
+        conclude(broken(), &*reporter, P::errors())
     });
     exit.into()
 }
@@ -61,13 +63,13 @@ fn parse_and_run<P: Plugin>() -> Exit {
     };
     let global = plugin.global().clone();
     log_to_stderr(global.verbosity, global.output.is_structured());
-    let context = Context::new(global, program::<P>());
+    let context = Context::new(global, program::<P>(), P::errors());
     let reporter = Arc::clone(&context.reporter);
-    conclude(supervisor::run(plugin, context), &*reporter)
+    conclude(supervisor::run(plugin, context), &*reporter, P::errors())
 }
 
 /// Tells how a command ended, and what it left behind.
-fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter) -> Exit {
+fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter, errors: PluginErrors) -> Exit {
     let error = |message, exit: Exit, leftovers| {
         reporter.report(&Event::Error {
             message,
@@ -78,8 +80,8 @@ fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter) -> Exit {
     let mut exit = match &outcome {
         Ok(exit) => *exit,
         Err(failed) => {
-            let exit = exit_of(failed);
-            error(error_text(failed), exit, LeftBehind::leftovers_in(failed));
+            let exit = errors.exit(failed);
+            error(errors.text(failed), exit, LeftBehind::leftovers_in(failed));
             exit
         }
     };
@@ -154,7 +156,7 @@ fn usage(error: &clap::Error) -> Exit {
         outcome: Err(failed),
         left: Vec::new(),
     };
-    conclude(ended, &reporter)
+    conclude(ended, &reporter, PluginErrors::default())
 }
 
 /// For what must be told before, or without, parsed arguments.
@@ -220,7 +222,10 @@ mod tests {
         for (outcome, errors) in [(Err(error), 1), (Ok(Exit::Done), 1)] {
             let told = Told::default();
             let left = vec![left.clone()];
-            assert_eq!(conclude(Ended { outcome, left }, &told), Exit::Degraded);
+            assert_eq!(
+                conclude(Ended { outcome, left }, &told, PluginErrors::default()),
+                Exit::Degraded
+            );
             let events = told.events();
             assert_eq!(events.len(), errors + 1, "{events:?}");
             let Event::Error {
@@ -249,7 +254,7 @@ mod tests {
             outcome: Err(error),
             left: Vec::new(),
         };
-        assert_eq!(conclude(ended, &told), Exit::Error);
+        assert_eq!(conclude(ended, &told, PluginErrors::default()), Exit::Error);
         let Event::Error { message, .. } = &told.events()[0] else {
             panic!("{:?}", told.events());
         };

@@ -1,22 +1,23 @@
-//! Which exit code an error asks for.
+//! Which exit code an error asks for, and what its plugin advises.
 
 use std::error::Error;
 
-use crate::report::{Exit, HasExit};
+use crate::report::{Exit, HasExit, error_text};
 use crate::run::LeftBehind;
 use crate::run::journal::JournalError;
 use backup_set::{BackupError, NotJudged, VerificationFailed};
 
-/// Asks one kind of error.
-type Ask = fn(&(dyn Error + 'static)) -> Option<Exit>;
+/// Asks one kind of error for its exit: `asks::<MyError>`.
+pub type AsksExit = fn(&(dyn Error + 'static)) -> Option<Exit>;
 
-/// Every kind that has an exit of its own. `BackupError` speaks for what it holds, which therefore is not in the chain.
-const KINDS: [Ask; 5] = [
-    ask::<VerificationFailed>,
-    ask::<NotJudged>,
-    ask::<BackupError>,
-    ask::<LeftBehind>,
-    ask::<JournalError>,
+/// Every kind of all plugins that has an exit of its own. `BackupError` speaks for what it holds, which therefore is not
+/// in the chain.
+const KINDS: [AsksExit; 5] = [
+    asks::<VerificationFailed>,
+    asks::<NotJudged>,
+    asks::<BackupError>,
+    asks::<LeftBehind>,
+    asks::<JournalError>,
 ];
 
 /// What counts first where the errors of one chain ask for several.
@@ -27,17 +28,49 @@ const FIRST: [Exit; 4] = [
     Exit::Refused,
 ];
 
-/// The exit that `error`, or one of its causes, asks for; else [`Exit::Error`].
-pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
-    let asked = || {
-        let kinds = |cause| KINDS.iter().filter_map(move |ask| ask(cause));
-        error.chain().flat_map(kinds)
-    };
-    let first = FIRST.iter().find(|exit| asked().any(|one| one == **exit));
-    first.copied().unwrap_or(Exit::Error)
+/// What a plugin knows of errors: libraries say what happened, and a plugin what it means for its user.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginErrors {
+    /// The plugin's own kinds of errors with an exit: `&[asks::<MyError>]`.
+    pub exits: &'static [AsksExit],
+    /// What to do about an error, in terms of the plugin's options; it goes on after the error's own text and "; ".
+    pub advice: fn(&anyhow::Error) -> Option<String>,
 }
 
-fn ask<E: HasExit + 'static>(cause: &(dyn Error + 'static)) -> Option<Exit> {
+impl Default for PluginErrors {
+    fn default() -> Self {
+        Self {
+            exits: &[],
+            advice: |_| None,
+        }
+    }
+}
+
+impl PluginErrors {
+    /// The exit that `error`, or one of its causes, asks for; else [`Exit::Error`].
+    pub(super) fn exit(self, error: &anyhow::Error) -> Exit {
+        let kinds = || KINDS.iter().chain(self.exits);
+        let asked = || {
+            error
+                .chain()
+                .flat_map(|cause| kinds().filter_map(move |asks| asks(cause)))
+        };
+        let first = FIRST.iter().find(|exit| asked().any(|one| one == **exit));
+        first.copied().or(asked().next()).unwrap_or(Exit::Error)
+    }
+
+    /// The error with its causes, and what to do about it.
+    pub(super) fn text(self, error: &anyhow::Error) -> String {
+        let text = error_text(error);
+        match (self.advice)(error) {
+            Some(advice) => format!("{text}; {advice}"),
+            None => text,
+        }
+    }
+}
+
+/// The exit of `cause`, where it is an error of this kind.
+pub fn asks<E: HasExit + 'static>(cause: &(dyn Error + 'static)) -> Option<Exit> {
     cause.downcast_ref::<E>()?.exit()
 }
 
@@ -60,5 +93,42 @@ impl HasExit for BackupError {
             Self::NotJudged(_) => Some(Exit::NotJudged),
             Self::Io { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the rollout still runs")]
+    struct StillRuns;
+
+    impl HasExit for StillRuns {
+        fn exit(&self) -> Option<Exit> {
+            Some(Exit::TimedOut)
+        }
+    }
+
+    #[test]
+    fn a_plugins_own_errors_have_their_exit_and_its_advice_also_as_a_cause() {
+        let errors = PluginErrors {
+            exits: &[asks::<StillRuns>],
+            advice: |error| {
+                error
+                    .chain()
+                    .any(<dyn Error>::is::<StillRuns>)
+                    .then(|| "wait with `resume`".to_owned())
+            },
+        };
+        let error = anyhow::Error::new(StillRuns).context("cannot restart");
+        assert_eq!(errors.exit(&error), Exit::TimedOut);
+        let expected = "cannot restart: the rollout still runs; wait with `resume`";
+        assert_eq!(errors.text(&error), expected);
+        let other = anyhow::anyhow!("no");
+        assert_eq!(
+            (errors.exit(&other), errors.text(&other)),
+            (Exit::Error, "no".to_owned())
+        );
     }
 }

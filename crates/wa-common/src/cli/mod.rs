@@ -1,5 +1,6 @@
 //! The command line every plugin has: connection flags, output formats, exit codes, and the one `main`.
 
+mod advice;
 mod connection;
 mod context;
 mod dry_run;
@@ -12,10 +13,12 @@ mod panics;
 mod signals;
 mod supervisor;
 
+pub use advice::advice_on_sets;
 pub use connection::{ConnectionArgs, TimeLimit};
 pub use context::Context;
 pub use dry_run::DryRun;
 pub use entry::{Plugin, main};
+pub use exit::{AsksExit, PluginErrors, asks};
 pub use global::GlobalArgs;
 pub use output::{OutputFormat, Render, Shown};
 

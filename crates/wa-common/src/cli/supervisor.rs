@@ -352,7 +352,11 @@ mod tests {
         assert!(made.unwrap().success());
         let arguments = ["test", pipe.to_str().unwrap()].into_iter();
         let plugin = Blocks::parse_from(arguments.chain(more.iter().copied()));
-        let mut context = Context::new(plugin.global.clone(), String::new());
+        let mut context = Context::new(
+            plugin.global.clone(),
+            String::new(),
+            crate::cli::PluginErrors::default(),
+        );
         context.reporter = Arc::new(Told::default());
         run(plugin, context)
     }

@@ -156,7 +156,7 @@ pub enum ClusterError {
     InsecureWithAuthority,
     /// The proxy's URL is not one.
     #[error("the proxy URL is not valid: {0}; check proxy-url in the kubeconfig and HTTPS_PROXY")]
-    Proxy(#[source] http::uri::InvalidUri),
+    Proxy(http::uri::InvalidUri),
     /// The proxy's URL has a scheme that is no proxy's. The URL itself may hold a password.
     #[error("a proxy URL with the scheme {scheme:?} is not supported: use http, https or socks5")]
     ProxyScheme {
@@ -164,13 +164,12 @@ pub enum ClusterError {
         scheme: String,
     },
     /// The client cannot be set up: certificates, keys.
-    #[error("cannot set up the connection to {server}: {}", innermost(source))]
+    #[error("cannot set up the connection to {server}: {why}")]
     Setup {
         /// The API server.
         server: String,
-        /// Why.
-        #[source]
-        source: kube::Error,
+        /// The innermost reason.
+        why: String,
     },
     /// The API server's certificate is not trusted.
     #[error(
@@ -251,7 +250,10 @@ impl ClusterError {
             error @ (kube::Error::HyperError(_) | kube::Error::Service(_)) => {
                 Self::from_connection(&error, server)
             }
-            source => Self::Setup { server, source },
+            error => Self::Setup {
+                server,
+                why: innermost(&error),
+            },
         }
     }
 

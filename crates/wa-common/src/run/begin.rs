@@ -18,7 +18,7 @@ use super::{
     run_labels,
 };
 use crate::cluster::Cluster;
-use crate::report::Reporter;
+use crate::report::{Reporter, causes_text};
 
 /// A run whose Lease is being created, by a task of its own: a command that is interrupted meanwhile waits for the
 /// answer, and then deletes what was created.
@@ -145,7 +145,7 @@ impl<C: Change> ExitHook for Beginning<C> {
                 Ok(stored) => stored
                     .delete(&self.cluster)
                     .await
-                    .map_err(|error| self.left_behind(&error.to_string())),
+                    .map_err(|error| self.left_behind(&causes_text(&error))),
                 // Nobody waits for the run any more.
                 Err(_) => Ok(()),
             }

@@ -12,7 +12,7 @@ use crate::report::{Exit, HasExit, Leftover, printable};
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The API server did not do what was asked.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Cluster {
         /// What was tried.
         what: String,

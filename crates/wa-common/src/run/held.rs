@@ -12,6 +12,7 @@ use super::clock::ServerClock;
 use super::lease::{LeaseRecord, StoredLease};
 use super::{Data, Loss, RECORD_ATTEMPTS, RENEW_AGAIN_AFTER, RENEW_EVERY, RENEW_WITHIN, RunError};
 use crate::cluster::{Cluster, ClusterError};
+use crate::report::causes_text;
 
 /// A held Lease, renewed by a task of its own until this is dropped.
 pub(super) struct HeldLease<D> {
@@ -196,7 +197,11 @@ impl<D: Data> HeldLease<D> {
         match renewed {
             Ok(renewed) => *stored = renewed,
             Err(error) => {
-                tracing::info!("lease {} is not renewed: {error}", self.name);
+                tracing::info!(
+                    "lease {} is not renewed: {}",
+                    self.name,
+                    causes_text(&error)
+                );
                 return false;
             }
         }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::retry::{RetryBudget, absence};
 use super::{Change, LeftBehind, Loss, Run, Undoing};
-use crate::report::{Event, Leftover, elapsed, error_text};
+use crate::report::{Event, Leftover, causes_text, elapsed, error_text};
 
 /// How long all of the undoing waits for an API server that is away: a network that fails for a moment should not leave
 /// anything behind.
@@ -72,7 +72,7 @@ impl<C: Change> Run<C> {
         if kept.is_empty() {
             let deleted = budget.with(|| stored.delete(leases)).await;
             if let Err(error) = deleted {
-                leftovers.push(self.lease_leftover(&error.to_string()));
+                leftovers.push(self.lease_leftover(&causes_text(&error)));
             }
         } else {
             // For the next run to find at once, not after the Lease has run out.
@@ -83,7 +83,11 @@ impl<C: Change> Run<C> {
             let updated = budget.with(update).await;
             match updated {
                 Ok(updated) => *stored = updated,
-                Err(error) => tracing::warn!("run {} is not released: {error}", self.mark.run),
+                Err(error) => tracing::warn!(
+                    "run {} is not released: {}",
+                    self.mark.run,
+                    causes_text(&error)
+                ),
             }
         }
         if leftovers.is_empty() {

@@ -19,7 +19,7 @@ pub(super) use token_file::TokenFile;
 /// Why there are no credentials. No secret is in the message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CredentialError {
-    #[error("{0}")]
+    #[error(transparent)]
     Plugin(#[from] PluginError),
     #[error("the client certificate that the credential plugin gave: {0}")]
     PluginIdentity(IdentityError),
@@ -27,11 +27,8 @@ pub(super) enum CredentialError {
         "the token {0} holds characters that no token has, such as a line break; copy it again, or log in again"
     )]
     Token(&'static str),
-    #[error("cannot read the token file {}: {source}; log in again", path.display())]
-    TokenFile {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("cannot read the token file {}: {why}; log in again", path.display())]
+    TokenFile { path: PathBuf, why: std::io::Error },
     #[error("the token file {} is empty; log in again", .0.display())]
     EmptyTokenFile(PathBuf),
 }

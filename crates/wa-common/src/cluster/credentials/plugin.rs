@@ -29,10 +29,10 @@ const LARGEST_ANSWER_BYTES: u64 = 4 << 20;
 /// Why a plugin gave no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(in super::super) enum PluginError {
-    #[error("the credential plugin {command:?} cannot be started: {source}{}", hint("install it", .install_hint))]
+    #[error("the credential plugin {command:?} cannot be started: {why}{}", hint("install it", .install_hint))]
     Start {
         command: String,
-        source: io::Error,
+        why: io::Error,
         install_hint: String,
     },
     #[error("the credential plugin {command:?} failed ({status}); what it says stands above{}", hint("log in again", .install_hint))]
@@ -165,9 +165,9 @@ impl Plugin {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit());
-        let failed = |source| PluginError::Start {
+        let failed = |why| PluginError::Start {
             command: self.name(),
-            source,
+            why,
             install_hint: self.exec.install_hint.clone(),
         };
         let mut child = command.spawn().map_err(failed)?;

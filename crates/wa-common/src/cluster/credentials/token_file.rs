@@ -55,9 +55,9 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> Result<SecretString, CredentialError> {
-    let content = std::fs::read_to_string(path).map_err(|source| CredentialError::TokenFile {
+    let content = std::fs::read_to_string(path).map_err(|why| CredentialError::TokenFile {
         path: path.to_owned(),
-        source,
+        why,
     })?;
     match content.trim() {
         "" => Err(CredentialError::EmptyTokenFile(path.to_owned())),

@@ -62,8 +62,8 @@ pub struct KubeconfigError {
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// It cannot be read.
-    #[error("{0}")]
-    Read(#[source] io::Error),
+    #[error(transparent)]
+    Read(io::Error),
     /// It is no kubeconfig by its size.
     #[error("it is larger than {} MiB", LARGEST_BYTES >> 20)]
     TooLarge,

@@ -16,7 +16,7 @@ use super::super::{Holder, RENEW_WITHIN, RunError, RunState, run_labels};
 use super::JournalError;
 use super::content::{Header, LockPlace};
 use crate::cluster::{Cluster, is_label};
-use crate::report::{Event, Reporter, printable};
+use crate::report::{Event, Reporter, causes_text, printable};
 
 /// How often it is tried to get a lock that others get and let go of meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -129,8 +129,9 @@ impl Lock {
             Ok(()) | Err(RunError::Lost { .. }) => {}
             Err(error) => reporter.report(&Event::Warning {
                 message: format!(
-                    "the lock {} runs out by itself, within a minute: {error}",
-                    self.lease.name()
+                    "the lock {} runs out by itself, within a minute: {}",
+                    self.lease.name(),
+                    causes_text(&error)
                 ),
             }),
         }

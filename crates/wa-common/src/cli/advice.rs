@@ -1,0 +1,62 @@
+//! What to do about errors of backup sets, for plugins whose option `--to` names the directory of the sets.
+
+use std::io::ErrorKind;
+
+use backup_set::{BackupError, SetError};
+
+/// What a user can do where a set cannot be written in the directory of `--to`, or a backup that was named is not there.
+pub fn advice_on_sets(error: &anyhow::Error) -> Option<String> {
+    let advice = error.chain().find_map(|cause| {
+        let of_set = cause.downcast_ref().and_then(on_writing);
+        let of_backup = || cause.downcast_ref().and_then(on_reading);
+        of_set.or_else(of_backup)
+    });
+    advice.map(str::to_owned)
+}
+
+fn on_writing(error: &SetError) -> Option<&'static str> {
+    match error {
+        SetError::InTheWay { .. } => Some("move it away, or choose another directory with --to"),
+        SetError::Io { source, .. } => match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Some("free some space, or choose another directory with --to")
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Some("choose a directory you can write to with --to")
+            }
+            _ => None,
+        },
+        SetError::Changed { .. } | SetError::Foreign { .. } => None,
+    }
+}
+
+fn on_reading(error: &BackupError) -> Option<&'static str> {
+    match error {
+        BackupError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+            Some("give the directory of a backup set, or a dump file")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn libraries_say_what_happened_and_plugins_what_to_do() {
+        let full = SetError::writing(Path::new("/backups/wa"), ErrorKind::StorageFull.into());
+        assert!(!full.to_string().contains("--to"), "{full}");
+        let advice = advice_on_sets(&anyhow::Error::new(full).context("the dump failed"));
+        assert_eq!(
+            advice.unwrap(),
+            "free some space, or choose another directory with --to"
+        );
+        let gone = backup_set::Backup::open(Path::new("/nowhere/at/all")).unwrap_err();
+        let advice = advice_on_sets(&gone.into()).unwrap();
+        assert_eq!(advice, "give the directory of a backup set, or a dump file");
+        assert_eq!(advice_on_sets(&anyhow::anyhow!("no")), None);
+    }
+}
