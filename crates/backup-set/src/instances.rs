@@ -44,29 +44,39 @@ impl ServiceInstance {
         self.id.len() + optional.map(String::len).sum::<usize>()
     }
 
-    /// The schema of the store is not published and changes with releases, so columns are recognised by the names they
-    /// are known to have had; a tenant without an id is nothing that can be mapped.
-    fn from_row(row: &Row) -> Option<Self> {
+    /// The instance that a row of the table `tenant` is, by its columns' names. The schema of the store is not published
+    /// and changes with releases, so columns are recognised by the names they are known to have had
+    /// ([`COLUMNS`](Self::COLUMNS)); a tenant without an id is nothing that can be mapped.
+    pub fn from_columns(text_of: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let first = |names: &[&str]| {
             names
                 .iter()
-                .find_map(|name| row.get(name)?.to_text())
+                .find_map(|name| text_of(name))
                 .map(|text| shortened(&text).to_owned())
         };
-        let deleted_flag = first(&["deleted", "is_deleted"])
+        let deleted_flag = first(&DELETED)
             .is_some_and(|value| !matches!(value.as_str(), "f" | "false" | "0" | ""));
-        let deleted_time =
-            first(&["deleted_at", "deleted_time", "deletion_time", "deleted_on"]).is_some();
-        let deleted_status = first(&["status", "state"])
-            .is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
+        let deleted_time = first(&DELETED_AT).is_some();
+        let deleted_status =
+            first(&STATUS).is_some_and(|status| status.eq_ignore_ascii_case("deleted"));
         Some(Self {
-            id: first(&["tenant_id", "instance_id", "id"])?,
-            name: first(&["name", "display_name", "instance_name"]),
-            region: first(&["region", "region_id"]),
+            id: first(&ID)?,
+            name: first(&NAME),
+            region: first(&REGION),
             deleted: deleted_flag || deleted_time || deleted_status,
         })
     }
+
+    /// Every column that [`from_columns`](Self::from_columns) may ask for.
+    pub const COLUMNS: [&[&str]; 6] = [&ID, &NAME, &REGION, &DELETED, &DELETED_AT, &STATUS];
 }
+
+const ID: [&str; 3] = ["tenant_id", "instance_id", "id"];
+const NAME: [&str; 3] = ["name", "display_name", "instance_name"];
+const REGION: [&str; 2] = ["region", "region_id"];
+const DELETED: [&str; 2] = ["deleted", "is_deleted"];
+const DELETED_AT: [&str; 4] = ["deleted_at", "deleted_time", "deletion_time", "deleted_on"];
+const STATUS: [&str; 2] = ["status", "state"];
 
 /// Collects the tenants while a dump is verified, in the same pass.
 #[derive(Debug, Default)]
@@ -106,7 +116,8 @@ impl Visitor for TenantRows {
             self.not_listed += 1;
             return;
         }
-        if let Some(instance) = ServiceInstance::from_row(row) {
+        let text_of = |name: &str| Some(row.get(name)?.to_text()?.into_owned());
+        if let Some(instance) = ServiceInstance::from_columns(text_of) {
             self.bytes += size_of::<ServiceInstance>() + instance.text_bytes();
             self.instances.push(instance);
         }

@@ -78,6 +78,36 @@ impl Instance {
         }
     }
 
+    /// The instances of all namespaces, or `None` where the user may not list them.
+    pub async fn everywhere(cluster: &Cluster) -> Result<Option<Vec<Self>>, ClusterError> {
+        match cluster.list_custom(&names::watson_assistant(), true).await {
+            Ok(found) => {
+                let instances = found.iter();
+                let instance = |one: &DynamicObject| Self::of(one, one.namespace().unwrap_or_default());
+                Ok(Some(instances.map(instance).collect()))
+            }
+            Err(error) if error.code() == Some(403) => Ok(None),
+            Err(error) if error.code() == Some(404) => Ok(Some(Vec::new())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it is part of a watsonx Orchestrate: by its owner, and where that is not told, by the name that
+    /// Orchestrate gives.
+    pub async fn is_of_orchestrate(&self, cluster: &Cluster) -> Result<bool, ClusterError> {
+        let found = match cluster.find_custom(&names::watson_assistant(), &self.name).await {
+            Err(error) if error.code() == Some(403) => None,
+            found => found?,
+        };
+        let owners = found.map(|found| found.metadata.owner_references.unwrap_or_default());
+        let owned = owners.is_some_and(|owners| {
+            owners
+                .iter()
+                .any(|owner| owner.kind.to_ascii_lowercase().contains("orchestrate"))
+        });
+        Ok(owned || self.name == names::ORCHESTRATE_INSTANCE)
+    }
+
     fn of(resource: &DynamicObject, namespace: String) -> Self {
         Self {
             name: resource.name_any(),
@@ -96,25 +126,15 @@ async fn require_namespace(cluster: &Cluster) -> Result<(), AssistantError> {
     })
 }
 
-/// The instances of all namespaces, or `None` where the user may not list them.
+/// Where there are instances, for a person; `None` where the user may not list them.
 async fn elsewhere(cluster: &Cluster) -> Result<Option<Vec<String>>, ClusterError> {
-    match cluster.list_custom(&names::watson_assistant(), true).await {
-        Ok(found) => Ok(Some(
-            found
-                .iter()
-                .map(|one| {
-                    format!(
-                        "{} in {}",
-                        one.name_any(),
-                        one.namespace().unwrap_or_default()
-                    )
-                })
-                .collect(),
-        )),
-        Err(error) if error.code() == Some(403) => Ok(None),
-        Err(error) if error.code() == Some(404) => Ok(Some(Vec::new())),
-        Err(error) => Err(error),
-    }
+    let found = Instance::everywhere(cluster).await?;
+    Ok(found.map(|found| {
+        let places = found.iter();
+        places
+            .map(|one| format!("{} in {}", one.name, one.namespace))
+            .collect()
+    }))
 }
 
 /// What runs, rather than what is wanted: the status's version before the spec's.

@@ -8,6 +8,9 @@ pub(super) fn watson_assistant() -> ApiResource {
     ApiResource::from_gvk_with_plural(&kind, "watsonassistants")
 }
 
+/// The instance that watsonx Orchestrate makes for itself.
+pub(super) const ORCHESTRATE_INSTANCE: &str = "wo-wa";
+
 /// The EDB PostgreSQL operator's cluster.
 pub(super) fn postgres_cluster() -> ApiResource {
     let kind = GroupVersionKind::gvk("postgresql.k8s.enterprisedb.io", "v1", "Cluster");
@@ -33,6 +36,11 @@ pub(super) fn auth_encryption_secret(instance: &str) -> String {
 /// The backup CronJob, the same since 4.0.
 pub(super) fn backup_cron_job(instance: &str) -> String {
     format!("{instance}-store-cronjob")
+}
+
+/// Redis' StatefulSet.
+pub(super) fn redis_server(instance: &str) -> String {
+    format!("{instance}-redis-server")
 }
 
 /// CronJobs where Kubernetes is older than 1.21.

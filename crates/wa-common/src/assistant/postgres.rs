@@ -27,6 +27,16 @@ impl PostgresPod {
     /// The primary where it is Ready, else any Ready pod: `pg_dump` connects to the database's service, so the pod only
     /// supplies a client of the right version.
     pub async fn find(cluster: &Cluster, instance: &Instance) -> Result<Self, AssistantError> {
+        let mut pods = Self::find_all(cluster, instance).await?;
+        let chosen = pods.iter().position(|pod| pod.primary).unwrap_or_default();
+        Ok(pods.swap_remove(chosen))
+    }
+
+    /// Every Ready pod of the cluster, of which there is at least one.
+    pub async fn find_all(
+        cluster: &Cluster,
+        instance: &Instance,
+    ) -> Result<Vec<Self>, AssistantError> {
         let mut seen = Vec::new();
         for (label, value) in names::postgres_selectors(&instance.name) {
             let pods: Vec<Pod> = cluster.list(&format!("{label}={value}")).await?;
@@ -44,15 +54,12 @@ impl PostgresPod {
                     .find(|pod| labelled_primary(pod))
                     .map(|pod| pod.name_any()),
             };
-            let is_primary = |pod: &&&Pod| Some(pod.name_any()) == primary;
-            let Some(chosen) = ready.iter().find(is_primary).or_else(|| ready.first()) else {
-                continue;
-            };
-            return Ok(Self {
-                name: chosen.name_any(),
+            let found = ready.iter().map(|pod| Self {
+                name: pod.name_any(),
                 namespace: instance.namespace.clone(),
-                primary: is_primary(&chosen),
+                primary: Some(pod.name_any()) == primary,
             });
+            return Ok(found.collect());
         }
         seen.sort();
         seen.dedup();
@@ -75,6 +82,18 @@ impl PostgresPod {
             pod: self.name.clone(),
             container: POSTGRES_CONTAINER.to_owned(),
         }
+    }
+}
+
+impl Instance {
+    /// The names that its PostgreSQL cluster may have, newest first.
+    pub fn postgres_clusters(&self) -> [String; 2] {
+        names::postgres_clusters(&self.name)
+    }
+
+    /// The StatefulSet of its Redis, whose cache is stale when the database was exchanged.
+    pub fn redis_server(&self) -> String {
+        names::redis_server(&self.name)
     }
 }
 

@@ -10,6 +10,7 @@ mod global;
 mod logging;
 mod output;
 mod panics;
+mod prompt;
 mod signals;
 mod supervisor;
 
@@ -20,6 +21,7 @@ pub use dry_run::DryRun;
 pub use entry::{Plugin, main};
 pub use exit::{AsksExit, PluginErrors, asks};
 pub use global::GlobalArgs;
+pub use prompt::ask_secret;
 pub use output::{OutputFormat, Render, Shown};
 
 pub use crate::report::{EXIT_CODES, Exit};

@@ -1,0 +1,72 @@
+//! The command line: one file a command.
+
+mod check;
+mod config;
+mod mapping;
+mod plan;
+mod restore_args;
+mod upgrade_path;
+
+use clap::{Parser, Subcommand};
+use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+
+const EXPLANATION: &str = "\
+A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing in \
+the cluster: they check beforehand whether the restore can work, write the files that pgmig needs, and write down every \
+command of the restore with its values filled in.
+
+BACKUP is the directory of a backup set, a dump file, `latest` for the newest set of ./wa-backups, `latest~1` for the one \
+before it, or DIR/latest.
+
+Examples:
+  kubectl wa-restore upgrade-path 4.8.8 5.2.1
+  kubectl wa-restore mapping latest --to restore/mapping.yaml
+  kubectl wa-restore check latest --mapping restore/mapping.yaml --pgmig pgmig
+  kubectl wa-restore config --to restore
+  kubectl wa-restore plan latest --mapping restore/mapping.yaml --pgmig pgmig > runbook.txt";
+
+/// Prepares and checks the restore of a Watson Assistant backup.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-wa_restore",
+    bin_name = "kubectl wa-restore",
+    version,
+    propagate_version = true
+)]
+#[command(after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}"))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say whether a restore would work, with everything that stands in its way
+    Check(check::Args),
+    /// Write down the whole restore as commands, with values filled in
+    Plan(plan::Args),
+    /// Show which service instance becomes which, propose a mapping, or validate one
+    Mapping(mapping::Args),
+    /// Write pgmig's configuration: postgres.yaml, resourceController.yaml and ca.crt
+    Config(config::Args),
+    /// Show onto which releases a backup can be restored
+    UpgradePath(upgrade_path::Args),
+}
+
+impl Plugin for Cli {
+    fn global(&self) -> &GlobalArgs {
+        &self.global
+    }
+
+    async fn run(self, context: Context) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::Check(args) => check::run(args, &context).await,
+            Command::Plan(args) => plan::run(args, &context).await,
+            Command::Mapping(args) => mapping::run(args, &context).await,
+            Command::Config(args) => config::run(args, &context).await,
+            Command::UpgradePath(args) => upgrade_path::run(&args, &context),
+        }
+    }
+}

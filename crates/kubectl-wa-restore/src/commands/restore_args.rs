@@ -1,0 +1,61 @@
+//! The options that say what is to be restored, and how.
+
+use std::path::PathBuf;
+
+use store_restore::checks::Options;
+use store_restore::plan::require_stage_dir;
+use store_restore::release::Release;
+use store_restore::source::{DEFAULT_DIRECTORY, resolve};
+
+use super::config::RcFormArg;
+use super::mapping;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArgs {
+    /// Directory of a backup set, dump file, `latest` or `latest~N`
+    #[arg(value_name = "BACKUP")]
+    backup: PathBuf,
+    /// Mapping of service instances; without it the pairs that are clear
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// IBM's pgmig for the target's release: as it is, gzipped, or pgmig.Z
+    #[arg(long, value_name = "FILE")]
+    pgmig: Option<PathBuf>,
+    /// Release that the backup was taken on, where it does not tell
+    #[arg(long, value_name = "RELEASE")]
+    from_release: Option<Release>,
+    /// Only warn of an upgrade path that IBM's table does not list
+    #[arg(long)]
+    force_path: bool,
+    /// Namespace of the Watson Assistant operator [default: wherever it is]
+    #[arg(long, value_name = "NAMESPACE")]
+    operators_namespace: Option<String>,
+    /// Directory in the PostgreSQL pod to stage the files in
+    #[arg(long, value_name = "DIR", default_value = "/controller/tmp")]
+    stage_dir: String,
+    /// Directory for the backup of the current database
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
+    safety_to: PathBuf,
+    /// Form of resourceController.yaml, where the release does not tell, or tells wrong
+    #[arg(long, value_name = "FORM")]
+    rc_form: Option<RcFormArg>,
+}
+
+impl RestoreArgs {
+    /// What they ask for, with the files that they name read.
+    pub(super) fn options(self) -> anyhow::Result<Options> {
+        require_stage_dir(&self.stage_dir)?;
+        let mapping = self.mapping.as_deref().map(mapping::read_file);
+        Ok(Options {
+            backup: resolve(&self.backup)?,
+            mapping: mapping.transpose()?,
+            pgmig: self.pgmig,
+            from_release: self.from_release,
+            force_path: self.force_path,
+            operators_namespace: self.operators_namespace,
+            stage_dir: self.stage_dir,
+            safety_to: self.safety_to,
+            rc_form: self.rc_form.map(Into::into),
+        })
+    }
+}

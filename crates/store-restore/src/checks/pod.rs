@@ -1,0 +1,297 @@
+//! What the PostgreSQL pod must have: programs that can read the dump, pgmig's architecture, space.
+
+use anyhow::{Context as _, bail, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube_transfer::RemoteCommand;
+use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::report::bytes;
+
+use super::Run;
+
+/// The operator's scratch space, which is there in every pod.
+const SCRATCH: &str = "/controller";
+/// What pgmig takes when no copy is at hand, and what its other files take.
+const PGMIG_BYTES: u64 = 128 << 20;
+const SMALL_FILES_BYTES: u64 = 1 << 20;
+
+impl Run<'_> {
+    pub(super) async fn pods(&mut self, instance: &Instance) {
+        let found = PostgresPod::find_all(self.cluster, instance).await;
+        let found = self.list.add("postgres pod", found, |pods| {
+            let names: Vec<String> = pods
+                .iter()
+                .map(|pod| {
+                    let role = if pod.primary { "primary" } else { "replica" };
+                    format!("{} ({role})", pod.name)
+                })
+                .collect();
+            format!("Ready: {}", names.join(", "))
+        });
+        let Some(pods) = found else {
+            for name in ["pg_restore", "space in the pod"] {
+                self.list.skip(name, "postgres pod");
+            }
+            return;
+        };
+        let primary = pods.iter().find(|pod| pod.primary).or(pods.first());
+        // The primary has enough to do; what is staged in it would share its disk with the database's own files.
+        let staged = pods.iter().find(|pod| !pod.primary).or(primary);
+        let (primary, staged) = (primary.cloned(), staged.cloned());
+        if let Some(pod) = &staged {
+            self.pg_restore(pod).await;
+            self.architecture(instance, pod).await;
+            self.space(pod).await;
+        }
+        self.facts.primary = primary;
+        self.facts.pod = staged;
+    }
+
+    async fn in_pod(&self, pod: &PostgresPod, command: RemoteCommand) -> anyhow::Result<String> {
+        let answer = self
+            .cluster
+            .run_idempotent(&pod.container(), &command)
+            .await
+            .with_context(|| format!("cannot run a command in pod {}", pod.name))?;
+        Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+    }
+
+    async fn pg_restore(&mut self, pod: &PostgresPod) {
+        const NAME: &str = "pg_restore";
+        let printed = self
+            .in_pod(pod, RemoteCommand::new("pg_restore").arg("--version"))
+            .await;
+        let archive = self.facts.source.as_ref().map(|source| {
+            let header = &source.intact.verified.contents.header;
+            (header.version.minor, header.pg_dump_version.clone())
+        });
+        let judged = printed.and_then(|printed| {
+            let version = version_in(&printed).context("pg_restore did not print a version")?;
+            let Some((minor, pg_dump)) = &archive else {
+                return Ok((version, None));
+            };
+            let needed = least_major(*minor);
+            if major(&version).is_some_and(|own| own < needed) {
+                bail!(
+                    "the dump's archive version 1.{minor} is read from PostgreSQL {needed} on, and the pod has pg_restore {version}: restore onto a release with a newer PostgreSQL"
+                );
+            }
+            let newer = pg_dump.as_deref().filter(|dumped| major(dumped) > major(&version));
+            let remark = newer.map(|dumped| {
+                format!("pg_dump {dumped} made the dump, and the pod's pg_restore is {version}: it reads the archive, but may refuse a setting in it that its server does not know")
+            });
+            Ok((version, remark))
+        });
+        let found = self.list.add(NAME, judged, |(version, _)| match archive {
+            Some((minor, _)) => format!("{version} in {}, reads archive version 1.{minor}", pod.name),
+            None => format!("{version} in {}", pod.name),
+        });
+        if let Some((_, Some(remark))) = found {
+            self.list.warn(NAME, remark);
+        }
+    }
+
+    /// Only a program for the pod's own architecture runs there.
+    async fn architecture(&mut self, instance: &Instance, pod: &PostgresPod) {
+        let Some(pgmig) = &self.facts.pgmig else {
+            if self.options.pgmig.is_none() {
+                self.no_pgmig(instance);
+            }
+            return;
+        };
+        let own = pgmig.architecture;
+        let machine = self.in_pod(pod, RemoteCommand::new("uname").arg("-m")).await;
+        let judged = machine.and_then(|machine| {
+            let machine = machine.trim();
+            ensure!(
+                machine == own,
+                "pgmig is for {own}, and pod {} is {machine}: take the pgmig for {machine}",
+                pod.name
+            );
+            Ok(())
+        });
+        self.list.add("architecture", judged, |()| own.to_owned());
+    }
+
+    async fn space(&mut self, pod: &PostgresPod) {
+        const NAME: &str = "space in the pod";
+        let dump = self.facts.source.as_ref().map(|source| source.intact.bytes);
+        let Some(dump) = dump else {
+            return self.list.skip(NAME, "backup");
+        };
+        let pgmig = self.facts.pgmig.as_ref().map_or(PGMIG_BYTES, |pgmig| pgmig.bytes);
+        let needed = dump + pgmig + SMALL_FILES_BYTES;
+        let stage = self.options.stage_dir.clone();
+        let own_scratch = stage == SCRATCH || stage.starts_with("/controller/");
+        // What is staged there is made later; what it lies in is there.
+        let looked_at = if own_scratch { SCRATCH } else { &stage };
+        let printed = self
+            .in_pod(pod, RemoteCommand::new("df").args(["-Pk", looked_at]))
+            .await;
+        let limits = self.limits(pod, looked_at).await;
+        let judged = printed.and_then(|printed| {
+            let free = free_in(&printed)
+                .with_context(|| format!("cannot read what df tells of {looked_at}"))?;
+            ensure!(
+                free > needed,
+                "{} are needed in {stage} of pod {}, and {} are free: choose another directory with --stage-dir",
+                bytes(needed),
+                pod.name,
+                bytes(free)
+            );
+            for (what, limit) in limits? {
+                ensure!(
+                    limit > needed,
+                    "{} are needed in {stage} of pod {}, and {what} is {}: Kubernetes would evict the pod; choose another directory with --stage-dir",
+                    bytes(needed),
+                    pod.name,
+                    bytes(limit)
+                );
+            }
+            Ok(free)
+        });
+        self.list.add(NAME, judged, |free| {
+            format!(
+                "{} needed in {stage} of {}, {} free",
+                bytes(needed),
+                pod.name,
+                bytes(*free)
+            )
+        });
+    }
+
+    /// What Kubernetes limits, where the directory is in a volume without a disk of its own.
+    async fn limits(
+        &self,
+        pod: &PostgresPod,
+        directory: &str,
+    ) -> anyhow::Result<Vec<(&'static str, u64)>> {
+        let found: Option<Pod> = self.cluster.find(&pod.name).await?;
+        let spec = found.and_then(|pod| pod.spec);
+        let spec = spec.with_context(|| format!("pod {} is gone", pod.name))?;
+        let containers = spec.containers.iter();
+        let container = containers
+            .into_iter()
+            .find(|container| container.name == POSTGRES_CONTAINER);
+        let Some(container) = container else {
+            return Ok(Vec::new());
+        };
+        let within = |path: &str| {
+            let path = path.trim_end_matches('/');
+            directory == path || directory.starts_with(&format!("{path}/"))
+        };
+        let mounts = container.volume_mounts.iter().flatten();
+        let mount = mounts
+            .filter(|mount| within(&mount.mount_path))
+            .max_by_key(|mount| mount.mount_path.len());
+        let volume = mount.and_then(|mount| {
+            let mut volumes = spec.volumes.iter().flatten();
+            volumes.find(|volume| volume.name == mount.name)
+        });
+        let empty_dir = volume.and_then(|volume| volume.empty_dir.as_ref());
+        if mount.is_some() && empty_dir.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut limits = Vec::new();
+        let size = empty_dir.and_then(|volume| volume.size_limit.as_ref());
+        limits.extend(size.and_then(bytes_of).map(|size| ("the volume's sizeLimit", size)));
+        let resources = container.resources.as_ref();
+        let own = resources.and_then(|resources| resources.limits.as_ref()?.get("ephemeral-storage"));
+        limits.extend(
+            own.and_then(bytes_of)
+                .map(|limit| ("the container's ephemeral-storage limit", limit)),
+        );
+        Ok(limits)
+    }
+}
+
+/// `pg_restore (PostgreSQL) 15.18 (Debian …)` → `15.18`
+fn version_in(printed: &str) -> Option<String> {
+    let mut words = printed.split_whitespace();
+    let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    version.map(str::to_owned)
+}
+
+fn major(version: &str) -> Option<u32> {
+    let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+/// The first PostgreSQL whose pg_restore reads the archive version 1.`minor`.
+fn least_major(minor: u8) -> u32 {
+    match minor {
+        0..=12 => 9,
+        13 => 10,
+        14 => 12,
+        15 => 16,
+        _ => 17,
+    }
+}
+
+/// The available bytes in what `df -Pk` prints.
+fn free_in(printed: &str) -> Option<u64> {
+    let line = printed.lines().last()?;
+    let kilobytes: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kilobytes.saturating_mul(1024))
+}
+
+/// A quantity in whole bytes, rounded down; `None` for what is none.
+fn bytes_of(quantity: &Quantity) -> Option<u64> {
+    let text = quantity.0.as_str();
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let factor: u64 = match suffix {
+        "" => 1,
+        "k" => 1000,
+        "M" => 1000_u64.pow(2),
+        "G" => 1000_u64.pow(3),
+        "T" => 1000_u64.pow(4),
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut total = whole.parse::<u64>().ok()?.checked_mul(factor)?;
+    let mut share = factor;
+    for digit in fraction.chars() {
+        share /= 10;
+        total = total.checked_add(share * u64::from(digit.to_digit(10)?))?;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_needs_the_postgresql_that_brought_its_version() {
+        assert_eq!([12, 13, 14, 15, 16].map(least_major), [9, 10, 12, 16, 17]);
+        let printed = "pg_restore (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
+        assert_eq!(version_in(printed).as_deref(), Some("15.18"));
+        assert!(major("17beta1") > major("16.4"));
+    }
+
+    #[test]
+    fn free_space_is_the_fourth_word_of_the_last_line() {
+        let printed = "Filesystem 1024-blocks Used Available Capacity Mounted on\noverlay 100 40 60 40% /controller\n";
+        assert_eq!(free_in(printed), Some(60 * 1024));
+        assert_eq!(free_in("df: /x: No such file or directory\n"), None);
+    }
+
+    #[test]
+    fn quantities_are_bytes() {
+        let read = |text: &str| bytes_of(&Quantity(text.to_owned()));
+        assert_eq!(read("1Gi"), Some(1 << 30));
+        assert_eq!(read("500M"), Some(500_000_000));
+        assert_eq!(read("1.5Ki"), Some(1024 + 510));
+        assert_eq!(read("2048"), Some(2048));
+        for text in ["", "Gi", "1Zi", "99999999999Ti", "-1"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The service instances of the target: the rows of the live store's table `tenant`.
+
+use anyhow::{Context as _, ensure};
+use backup_set::ServiceInstance;
+use kube_transfer::PodContainer;
+use serde_json::Value;
+use store_backup::dump::psql_command;
+use wa_common::assistant::Datastore;
+use wa_common::cluster::Cluster;
+
+/// What is read of a column: more than any name has.
+const LONGEST_TEXT: u32 = 256;
+
+/// Reads them with `psql` in a pod, live ones first as in [`backup_set::TenantRows`]. Deleted ones and the product's own
+/// are left out.
+pub async fn read(
+    cluster: &Cluster,
+    pod: &PodContainer,
+    datastore: &Datastore,
+) -> anyhow::Result<Vec<ServiceInstance>> {
+    let command = psql_command(datastore, &[&query()])?;
+    let answer = cluster
+        .run_idempotent(pod, &command)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot read the service instances of the target through pod {}",
+                pod.pod
+            )
+        })?;
+    parse(&String::from_utf8_lossy(&answer.stdout))
+        .context("cannot read what psql tells of the target's service instances")
+}
+
+/// Each row as one line of JSON: names may hold every character that could part columns or lines otherwise. Columns that
+/// this release does not have are null.
+fn query() -> String {
+    let columns = ServiceInstance::COLUMNS.iter().copied().flatten();
+    let columns: Vec<String> = columns
+        .map(|column| format!("'{column}', left(r->>'{column}', {LONGEST_TEXT})"))
+        .collect();
+    format!(
+        "select json_strip_nulls(json_build_object({})) from (select to_jsonb(t) as r from tenant t) s",
+        columns.join(", ")
+    )
+}
+
+fn parse(lines: &str) -> anyhow::Result<Vec<ServiceInstance>> {
+    let mut instances = Vec::new();
+    for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+        let row: Value = serde_json::from_str(line).context("a line is not JSON")?;
+        ensure!(row.is_object(), "a line is no row");
+        let text_of = |name: &str| Some(row.get(name)?.as_str()?.to_owned());
+        instances.extend(ServiceInstance::from_columns(text_of));
+    }
+    instances.retain(ServiceInstance::is_live);
+    instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(instances)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_whatever_stands_in_their_names() {
+        let lines = concat!(
+            r#"{"tenant_id":"1","name":"a|b\t\"c\"\n\u001b[2J","region":"us-south"}"#,
+            "\n",
+            r#"{"tenant_id":"2","region":"us-south","deleted":"false"}"#,
+            "\n",
+            r#"{"tenant_id":"3","name":"old","deleted":"true"}"#,
+            "\n",
+            r#"{"tenant_id":"4","name":"","region":"eu-de","status":"active"}"#,
+            "\n",
+            r#"{"tenant_id":"5","name":"own","region":"System"}"#,
+            "\n",
+        );
+        let found = parse(lines).unwrap();
+        let names: Vec<_> = found
+            .iter()
+            .map(|one| (one.id.as_str(), one.name.as_deref()))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("2", None),
+                ("4", Some("")),
+                ("1", Some("a|b\t\"c\"\n\u{1b}[2J"))
+            ]
+        );
+        assert!(parse("ERROR: no such table").is_err());
+    }
+}
