@@ -16,6 +16,7 @@ mod placed;
 mod processes;
 mod programs;
 mod psql;
+mod restore;
 mod run;
 mod running;
 mod sweep;

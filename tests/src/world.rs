@@ -53,7 +53,7 @@ impl World {
         let home = home();
         let plugins = home.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
-        for plugin in ["backup", "pvc"] {
+        for plugin in ["backup", "pvc", "restore"] {
             let program = binary(&format!("kubectl-wa-{plugin}"));
             // `kubectl wa-backup` and `kubectl wa backup`.
             for name in [

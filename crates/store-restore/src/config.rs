@@ -114,7 +114,8 @@ pub async fn broker_token(cluster: &Cluster) -> anyhow::Result<Secret> {
         )
     })?;
     let token = secret.data.unwrap_or_default().remove(BROKER_KEY);
-    let token = token.with_context(|| format!("the secret {BROKER_SECRET} has no key {BROKER_KEY}"))?;
+    let token =
+        token.with_context(|| format!("the secret {BROKER_SECRET} has no key {BROKER_KEY}"))?;
     // The error would quote the token.
     let text = String::from_utf8(token.0)
         .map_err(|_| anyhow::anyhow!("the token of the secret {BROKER_SECRET} is not text"))?;
@@ -220,7 +221,10 @@ mod tests {
     fn controller(form: RcForm, orchestrate: bool, tokens: &[&str]) -> Value {
         let controller = ResourceController {
             form,
-            tokens: tokens.iter().map(|one| Secret::new(*one).unwrap()).collect(),
+            tokens: tokens
+                .iter()
+                .map(|one| Secret::new(*one).unwrap())
+                .collect(),
             address: broker_address("cpd"),
             orchestrate,
         };
@@ -268,10 +272,16 @@ mod tests {
 
     #[test]
     fn a_token_is_one_word_and_not_quoted_in_errors() {
-        assert_eq!(require_token(" Bearer ey.J-x\n").unwrap().expose(), "ey.J-x");
+        assert_eq!(
+            require_token(" Bearer ey.J-x\n").unwrap().expose(),
+            "ey.J-x"
+        );
         for text in ["", "\n", "one\ntwo", "one two", "t\u{f6}ken"] {
             let error = format!("{:#}", require_token(text).unwrap_err());
-            assert!(!error.contains("one") || error.contains("give one"), "{error}");
+            assert!(
+                !error.contains("one") || error.contains("give one"),
+                "{error}"
+            );
             assert!(!error.contains("two"), "{error}");
         }
     }
@@ -287,7 +297,9 @@ mod tests {
         assert_eq!(mode(&directory.join("one")), 0o600);
 
         fs::remove_file(directory.join("one")).unwrap();
-        let error = write_files(&directory, &files, false).unwrap_err().to_string();
+        let error = write_files(&directory, &files, false)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("two is there already"), "{error}");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         write_files(&directory, &[("two", b"new")], true).unwrap();

@@ -76,9 +76,7 @@ impl fmt::Display for BadMapping {
             [one] => write!(f, "the mapping cannot be used: {one}"),
             several => {
                 f.write_str("the mapping cannot be used:")?;
-                several
-                    .iter()
-                    .try_for_each(|one| write!(f, "\n  {one}"))
+                several.iter().try_for_each(|one| write!(f, "\n  {one}"))
             }
         }
     }
@@ -94,10 +92,11 @@ impl Mapping {
             sources_left: sources.to_vec(),
             targets_left: targets.to_vec(),
         };
-        mapping.pair_up(Reason::SameId, |source, target| same(&source.id, &target.id));
+        mapping.pair_up(Reason::SameId, |source, target| {
+            same(&source.id, &target.id)
+        });
         let twice = [sources, targets].map(names_of_several);
-        let is_unique =
-            |name: &str| !twice.iter().any(|names| names.contains(name));
+        let is_unique = |name: &str| !twice.iter().any(|names| names.contains(name));
         mapping.pair_up(Reason::SameName, |source, target| {
             let name = name_of(source);
             name.is_some_and(is_unique) && name == name_of(target)
@@ -108,11 +107,7 @@ impl Mapping {
         mapping
     }
 
-    fn pair_up(
-        &mut self,
-        by: Reason,
-        belong: impl Fn(&ServiceInstance, &ServiceInstance) -> bool,
-    ) {
+    fn pair_up(&mut self, by: Reason, belong: impl Fn(&ServiceInstance, &ServiceInstance) -> bool) {
         let sources = std::mem::take(&mut self.sources_left);
         for source in sources {
             let found = self
@@ -187,10 +182,7 @@ impl Mapping {
                     printable(from),
                     printable(to)
                 ),
-                None => format!(
-                    "{} is no service instance of the backup",
-                    printable(from)
-                ),
+                None => format!("{} is no service instance of the backup", printable(from)),
             });
         };
         let Some(target_at) = at(&self.targets_left, to) else {
@@ -403,7 +395,10 @@ mod tests {
         assert!(proposed(&[care("a"), care("b")], &[care("x"), one("y", None)]).is_empty());
         assert!(proposed(&[care("a")], &[care("x"), care("y")]).is_empty());
         for name in [None, Some(""), Some(" "), Some("null")] {
-            let (sources, targets) = ([one("a", name), one("b", None)], [one("x", name), one("y", None)]);
+            let (sources, targets) = (
+                [one("a", name), one("b", None)],
+                [one("x", name), one("y", None)],
+            );
             assert!(proposed(&sources, &targets).is_empty(), "{name:?}");
         }
     }
@@ -446,7 +441,10 @@ mod tests {
         for (lines, parts) in [
             (
                 format!("  src: dest\n  {A}: {X}\n"),
-                vec!["`src: dest` of IBM's example", "(\"HR\") of the backup is missing"],
+                vec![
+                    "`src: dest` of IBM's example",
+                    "(\"HR\") of the backup is missing",
+                ],
             ),
             (
                 format!("  {A}: {X}\n  {B}: {X}\n"),
@@ -475,7 +473,13 @@ mod tests {
                 assert!(told.contains(part), "no {part:?} in {told}");
             }
         }
-        for yaml in ["", "instance-mapping: {}", "[1, 2]", "instance-mappings: [a]", "\t"] {
+        for yaml in [
+            "",
+            "instance-mapping: {}",
+            "[1, 2]",
+            "instance-mappings: [a]",
+            "\t",
+        ] {
             assert!(Mapping::read(yaml, &sources, &targets).is_err(), "{yaml:?}");
         }
     }

@@ -230,11 +230,17 @@ mod tests {
     #[test]
     fn a_program_is_known_in_every_packing() {
         let plain = read(&elf(62)).unwrap();
-        assert_eq!((plain.packing, plain.architecture), (Packing::Plain, "x86_64"));
+        assert_eq!(
+            (plain.packing, plain.architecture),
+            (Packing::Plain, "x86_64")
+        );
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
         gzip.write_all(&elf(183)).unwrap();
         let gzip = read(&gzip.finish().unwrap()).unwrap();
-        assert_eq!((gzip.packing, gzip.architecture), (Packing::Gzip, "aarch64"));
+        assert_eq!(
+            (gzip.packing, gzip.architecture),
+            (Packing::Gzip, "aarch64")
+        );
         // 0x7f 'E' 'L' 'F' 2 1 1 0, then a word of two and one of three zeros and so on, in codes of 9 bits.
         let codes = [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 264, 265, 266, 0, 21, 0];
         let compressed = read(&[&[0x1f, 0x9d, 0x90][..], &nine_bits(&codes)].concat()).unwrap();

@@ -74,13 +74,19 @@ impl<'a> Plan<'a> {
             namespace: or(instance.map(|one| one.namespace.as_str()), "<NAMESPACE>"),
             instance: or(instance.map(|one| one.name.as_str()), "<INSTANCE>"),
             staged: format!("{}/wa-restore", options.stage_dir.trim_end_matches('/')),
-            pod: or(facts.pod.as_ref().map(|pod| pod.name.as_str()), "<POSTGRES_POD>"),
+            pod: or(
+                facts.pod.as_ref().map(|pod| pod.name.as_str()),
+                "<POSTGRES_POD>",
+            ),
             primary: or(
                 facts.primary.as_ref().map(|pod| pod.name.as_str()),
                 "<PRIMARY_POD>",
             ),
             database: or(
-                facts.datastore.as_ref().map(|store| store.database.as_str()),
+                facts
+                    .datastore
+                    .as_ref()
+                    .map(|store| store.database.as_str()),
                 "<DATABASE>",
             ),
             options,
@@ -149,8 +155,11 @@ impl<'a> Plan<'a> {
             commands[0].push_str(" --token-file <TOKEN_FILE>");
         }
         let backup = word(&self.options.backup.display().to_string());
-        commands.push(if self.options.mapping.is_some() {
-            format!("cp <YOUR_MAPPING> {LOCAL}/{MAPPING_FILE}")
+        commands.push(if let Some(file) = &self.options.mapping {
+            format!(
+                "cp {} {LOCAL}/{MAPPING_FILE}",
+                word(&file.path.display().to_string())
+            )
         } else {
             format!("kubectl wa-restore mapping {target} {backup} --to {LOCAL}/{MAPPING_FILE}")
         });
@@ -192,7 +201,12 @@ impl<'a> Plan<'a> {
     fn stage(&self) -> Option<Step> {
         let staged = &self.staged;
         let pod = &self.pod;
-        let make = format!("umask 077 && mkdir -p {}", word(staged));
+        // One that is there already may be another restore's.
+        let make = format!(
+            "umask 077 && mkdir -p {} && mkdir {}",
+            word(&self.options.stage_dir),
+            word(staged)
+        );
         let mut commands = vec![self.oc(&format!(
             "exec {} -c postgres -- bash -c {}",
             word(pod),
@@ -206,15 +220,16 @@ impl<'a> Plan<'a> {
             "pgmig",
         ];
         let local = names.map(|name| (format!("{LOCAL}/{name}"), name));
-        let files = local
-            .into_iter()
-            .chain([(self.dump(), "store.dump")]);
+        let files = local.into_iter().chain([(self.dump(), "store.dump")]);
         commands.extend(files.map(|(from, name)| {
             // Unlike `oc cp` it needs no tar in the pod, and tells when it broke; the hashes tell the rest.
             self.oc(&format!(
                 "exec -i {} -c postgres -- bash -c {} < {}",
                 word(pod),
-                word(&format!("umask 077 && cat > {}", word(&format!("{staged}/{name}")))),
+                word(&format!(
+                    "umask 077 && cat > {}",
+                    word(&format!("{staged}/{name}"))
+                )),
                 word(&from)
             ))
         }));
@@ -239,7 +254,10 @@ impl<'a> Plan<'a> {
 
     /// The environment that pgmig wants, set before it is run.
     fn environment(&self) -> String {
-        let mut environment = format!("export PG_CA_FILE={}", word(&format!("{}/{CA_FILE}", self.staged)));
+        let mut environment = format!(
+            "export PG_CA_FILE={}",
+            word(&format!("{}/{CA_FILE}", self.staged))
+        );
         let postgres = self.facts.postgres.as_ref();
         if postgres.is_some_and(super::target::PostgresCluster::needs_enable_icp) {
             environment.push_str(" ENABLE_ICP=true");
@@ -345,7 +363,8 @@ impl<'a> Plan<'a> {
 
     fn migrate(&self) -> Option<Step> {
         let pgmig = format!(
-            "{} && setsid bash -c {} </dev/null >pgmig.log 2>&1 &",
+            // In the braces, only what has no end of the connection open goes on in the background.
+            "{} && {{ setsid bash -c {} </dev/null >pgmig.log 2>&1 & }}",
             self.environment(),
             word(&format!(
                 "./pgmig --force --source store.dump --target {POSTGRES_FILE} --resourceController {RESOURCE_CONTROLLER_FILE} --mapping {MAPPING_FILE}{}; echo $? > pgmig.exit; exit 0",
@@ -364,10 +383,13 @@ impl<'a> Plan<'a> {
     }
 
     fn check(&self) -> Option<Step> {
-        let mut about =
-            "What decides is what is in the database, not what pgmig says.".to_owned();
+        let mut about = "What decides is what is in the database, not what pgmig says.".to_owned();
         if let Some(mapping) = &self.facts.mapping {
-            let ids: Vec<&str> = mapping.pairs.iter().map(|pair| pair.target.id.as_str()).collect();
+            let ids: Vec<&str> = mapping
+                .pairs
+                .iter()
+                .map(|pair| pair.target.id.as_str())
+                .collect();
             about.push_str(&format!(
                 " The {} must be there, by these ids: {}.",
                 count(ids.len() as u64, "service instance"),
@@ -464,22 +486,14 @@ impl<'a> Plan<'a> {
     }
 
     fn clean_up(&self) -> Option<Step> {
-        let files = [
-            POSTGRES_FILE,
-            RESOURCE_CONTROLLER_FILE,
-            "store.dump",
-        ];
+        let files = [POSTGRES_FILE, RESOURCE_CONTROLLER_FILE, "store.dump"];
         let secrets = files.join(" ");
         Some(Step {
             name: "clean up",
             about: "What holds secrets first. Drop the copy inside the server only when the restored service has proved itself.".to_owned(),
             commands: vec![
                 self.in_pod(&format!("rm -f {secrets}")),
-                self.oc(&format!(
-                    "cp -c postgres {}:{}/pgmig.log ./pgmig.log",
-                    word(&self.pod),
-                    word(&self.staged)
-                )),
+                format!("{} > pgmig.log", self.in_pod("cat pgmig.log")),
                 self.oc(&format!(
                     "exec {} -c postgres -- rm -rf {}",
                     word(&self.pod),

@@ -44,7 +44,10 @@ pub fn resolve(given: &Path) -> anyhow::Result<PathBuf> {
         _ => Path::new(DEFAULT_DIRECTORY),
     };
     let sets = complete(catalog(&DirectoryStore::new(directory)).with_context(|| {
-        format!("cannot look for the latest backup in {}", directory.display())
+        format!(
+            "cannot look for the latest backup in {}",
+            directory.display()
+        )
     })?);
     let mut owners: Vec<String> = sets.iter().map(|(_, manifest)| owner(manifest)).collect();
     owners.sort();

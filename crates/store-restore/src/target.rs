@@ -140,7 +140,10 @@ pub async fn operator(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Res
             if let Some(own) = own {
                 return Ok(Scaled::of(own));
             }
-            let namespaces: Vec<String> = several.iter().filter_map(kube::ResourceExt::namespace).collect();
+            let namespaces: Vec<String> = several
+                .iter()
+                .filter_map(kube::ResourceExt::namespace)
+                .collect();
             bail!(
                 "there are several operators, in the namespaces {}: choose the one of this instance with --operators-namespace",
                 namespaces.join(", ")
@@ -266,7 +269,9 @@ pub async fn resource_controller(
             });
         }
     }
-    bail!("the UI's pods have no variable {URL_VARIABLE}, which tells where the resource controller is")
+    bail!(
+        "the UI's pods have no variable {URL_VARIABLE}, which tells where the resource controller is"
+    )
 }
 
 /// Those of this instance: by their label, and where none has one, all.
@@ -341,7 +346,13 @@ mod tests {
             found("wa-gateway-svc.zen", 5000)
         );
         assert_eq!(read("https://gateway.zen/api"), found("gateway.zen", 443));
-        for url in ["gateway:5000", "https://", "https://a b:1", "https://a:99999", "https://u:p@h:1"] {
+        for url in [
+            "gateway:5000",
+            "https://",
+            "https://a b:1",
+            "https://a:99999",
+            "https://u:p@h:1",
+        ] {
             assert_eq!(read(url), None, "{url}");
         }
     }
@@ -353,9 +364,7 @@ mod tests {
                 serde_json::from_value(json!({"metadata": metadata})).unwrap();
             is_of(&deployment, "wa")
         };
-        let owner = |name: &str| {
-            json!([{"apiVersion": "assistant.watson.ibm.com/v1", "kind": STORE_KIND, "name": name, "uid": "u"}])
-        };
+        let owner = |name: &str| json!([{"apiVersion": "assistant.watson.ibm.com/v1", "kind": STORE_KIND, "name": name, "uid": "u"}]);
         let label = |name: &str| json!({ (INSTANCE_LABEL): name });
         assert_eq!(of(json!({"ownerReferences": owner("wa")})), Some(true));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The service instances of the target: the rows of the live store's table `tenant`.
+//! What the live store database tells: its service instances, the rows of the table `tenant`, and its size.
 
 use anyhow::{Context as _, ensure};
 use backup_set::ServiceInstance;
@@ -18,18 +18,39 @@ pub async fn read(
     pod: &PodContainer,
     datastore: &Datastore,
 ) -> anyhow::Result<Vec<ServiceInstance>> {
-    let command = psql_command(datastore, &[&query()])?;
+    let rows = ask(cluster, pod, datastore, &query())
+        .await
+        .context("cannot read the service instances of the target")?;
+    parse(&rows).context("cannot read what psql tells of the target's service instances")
+}
+
+/// How much of its server's disk the database takes.
+pub async fn database_bytes(
+    cluster: &Cluster,
+    pod: &PodContainer,
+    datastore: &Datastore,
+) -> anyhow::Result<u64> {
+    const SIZE: &str = "select pg_database_size(current_database())";
+    let size = ask(cluster, pod, datastore, SIZE)
+        .await
+        .context("cannot ask for the size of the database")?;
+    size.trim()
+        .parse()
+        .context("the database's size is not a number")
+}
+
+async fn ask(
+    cluster: &Cluster,
+    pod: &PodContainer,
+    datastore: &Datastore,
+    sql: &str,
+) -> anyhow::Result<String> {
+    let command = psql_command(datastore, &[sql])?;
     let answer = cluster
         .run_idempotent(pod, &command)
         .await
-        .with_context(|| {
-            format!(
-                "cannot read the service instances of the target through pod {}",
-                pod.pod
-            )
-        })?;
-    parse(&String::from_utf8_lossy(&answer.stdout))
-        .context("cannot read what psql tells of the target's service instances")
+        .with_context(|| format!("psql in pod {} failed", pod.pod))?;
+    Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
 }
 
 /// Each row as one line of JSON: names may hold every character that could part columns or lines otherwise. Columns that

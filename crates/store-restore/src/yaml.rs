@@ -12,7 +12,10 @@ pub(crate) fn string(text: &str) -> String {
                 quoted.push(letter);
             }
             // Control characters, the line ends of Unicode, and the mark that may begin a file.
-            letter if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            letter
+                if letter.is_control()
+                    || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}') =>
+            {
                 // Writing to a String does not fail.
                 let _ = write!(quoted, "\\u{:04X}", u32::from(letter));
             }
@@ -51,7 +54,10 @@ mod tests {
                 serde_saphyr::from_str(&format!("- {}\n", string(text))).unwrap();
             assert_eq!(read, [text]);
         }
-        assert_eq!(key("00000000-0000-0000-0000-00000000000a"), "00000000-0000-0000-0000-00000000000a");
+        assert_eq!(
+            key("00000000-0000-0000-0000-00000000000a"),
+            "00000000-0000-0000-0000-00000000000a"
+        );
         assert_eq!(key("a: b"), "\"a: b\"");
         assert_eq!(key("17"), "\"17\"");
     }

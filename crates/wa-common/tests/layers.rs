@@ -20,7 +20,7 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 type Layers = &'static [&'static [&'static str]];
 
 /// Every crate whose layers are held, by its folder.
-const CRATES: [(&str, Layers); 6] = [
+const CRATES: [(&str, Layers); 8] = [
     (
         "wa-common",
         &[
@@ -49,7 +49,18 @@ const CRATES: [(&str, Layers); 6] = [
             &["files", "names", "quantity"],
         ],
     ),
+    (
+        "store-restore",
+        &[
+            &["plan"],
+            &["checks"],
+            &["config"],
+            &["mapping", "source", "target", "tenants", "pgmig"],
+            &["release", "yaml"],
+        ],
+    ),
     ("kubectl-wa-backup", &[&["commands"]]),
+    ("kubectl-wa-restore", &[&["commands"]]),
     ("kubectl-wa-pvc", &[&["commands"]]),
     (
         "kube-sandbox",

@@ -117,7 +117,10 @@ impl Render for Report {
             targets_left,
         } = &self.mapping;
         if pairs.is_empty() && sources_left.is_empty() && targets_left.is_empty() {
-            return writeln!(out, "There are no service instances, neither in the backup nor in the target.");
+            return writeln!(
+                out,
+                "There are no service instances, neither in the backup nor in the target."
+            );
         }
         let cells = |instance: Option<&ServiceInstance>| {
             let text = |text: Option<&str>| {
@@ -130,10 +133,11 @@ impl Render for Report {
                 text(instance.and_then(|one| one.region.as_deref())),
             ]
         };
-        let row = |source: Option<&ServiceInstance>, target: Option<&ServiceInstance>, by: String| {
-            let sides = cells(source).into_iter().chain(cells(target));
-            sides.chain([by]).collect::<Vec<_>>()
-        };
+        let row =
+            |source: Option<&ServiceInstance>, target: Option<&ServiceInstance>, by: String| {
+                let sides = cells(source).into_iter().chain(cells(target));
+                sides.chain([by]).collect::<Vec<_>>()
+            };
         let paired = pairs
             .iter()
             .map(|pair| row(Some(&pair.source), Some(&pair.target), pair.by.to_string()));

@@ -66,7 +66,12 @@ impl Render for Plan {
             };
             write_comment(
                 out,
-                &format!("{}: {}: {}", word.style(style), check.name, printable_lines(&check.detail)),
+                &format!(
+                    "{}: {}: {}",
+                    word.style(style),
+                    check.name,
+                    printable_lines(&check.detail)
+                ),
             )?;
         }
         let steps = self.steps.len();

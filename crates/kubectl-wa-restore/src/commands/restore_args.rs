@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use store_restore::checks::Options;
+use store_restore::checks::{MappingFile, Options};
 use store_restore::plan::require_stage_dir;
 use store_restore::release::Release;
 use store_restore::source::{DEFAULT_DIRECTORY, resolve};
@@ -45,7 +45,10 @@ impl RestoreArgs {
     /// What they ask for, with the files that they name read.
     pub(super) fn options(self) -> anyhow::Result<Options> {
         require_stage_dir(&self.stage_dir)?;
-        let mapping = self.mapping.as_deref().map(mapping::read_file);
+        let mapping = self.mapping.map(|path| {
+            let yaml = mapping::read_file(&path)?;
+            anyhow::Ok(MappingFile { path, yaml })
+        });
         Ok(Options {
             backup: resolve(&self.backup)?,
             mapping: mapping.transpose()?,

@@ -2,14 +2,14 @@
 
 mod backup;
 mod list;
-mod pod;
 mod permissions;
+mod pod;
 
 use std::path::PathBuf;
 
 use backup_set::{ServiceInstance, Target};
-use k8s_openapi::api::core::v1::Secret as SecretObject;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret as SecretObject;
 use wa_common::assistant::{BackupCronJob, Datastore, Instance, PostgresPod};
 use wa_common::cluster::Cluster;
 use wa_common::report::{bytes, count};
@@ -22,8 +22,8 @@ use crate::source::Source;
 use crate::target::{self, Address, PostgresCluster, Scaled};
 use crate::tenants;
 
-pub use list::{Check, CheckResult};
 use list::List;
+pub use list::{Check, CheckResult};
 
 /// With more instances than this, some builds of pgmig fail.
 const MANY_INSTANCES: usize = 20;
@@ -33,8 +33,8 @@ const MANY_INSTANCES: usize = 20;
 pub struct Options {
     /// The backup: a set or a dump.
     pub backup: PathBuf,
-    /// The text of a mapping file.
-    pub mapping: Option<String>,
+    /// A mapping of service instances.
+    pub mapping: Option<MappingFile>,
     /// IBM's pgmig on this machine.
     pub pgmig: Option<PathBuf>,
     /// The release of the backup, where it does not tell.
@@ -49,6 +49,15 @@ pub struct Options {
     pub safety_to: PathBuf,
     /// The form of `resourceController.yaml`.
     pub rc_form: Option<RcForm>,
+}
+
+/// A mapping file that was read.
+#[derive(Debug, Clone)]
+pub struct MappingFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub yaml: String,
 }
 
 /// What was found out on the way; what could not be found out is none.
@@ -116,7 +125,6 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
     };
     run.backup().await;
     run.pgmig();
-    run.safety_space();
     if run.connection().await && run.instance(instance).await {
         run.installation().await;
     }
@@ -172,6 +180,7 @@ impl Run<'_> {
         self.upgrade_path(&instance);
         self.store_secret(&instance).await;
         self.pods(&instance).await;
+        self.safety_space().await;
         self.encryption_key(&instance).await;
         self.instances().await;
         self.resource_controller(&instance).await;
@@ -219,7 +228,7 @@ impl Run<'_> {
             let targets = tenants::read(self.cluster, &pod.container(), datastore).await?;
             let sources = source.instances()?;
             Ok::<_, anyhow::Error>(match &self.options.mapping {
-                Some(yaml) => Mapping::read(yaml, &sources, &targets)?,
+                Some(file) => Mapping::read(&file.yaml, &sources, &targets)?,
                 None => Mapping::propose(&sources, &targets),
             })
         };
@@ -346,7 +355,10 @@ impl Run<'_> {
         if cron_job.is_suspended() {
             text.push_str(", suspended");
         } else if let Some(next) = cron_job.next_run(Timestamp::now()) {
-            text.push_str(&format!(", next at {}", next.strftime("%Y-%m-%d %H:%M UTC")));
+            text.push_str(&format!(
+                ", next at {}",
+                next.strftime("%Y-%m-%d %H:%M UTC")
+            ));
         }
         if active.is_empty() {
             self.list.ok("nightly backup", text);
@@ -400,22 +412,44 @@ impl Run<'_> {
         self.list.fail("pgmig", &problem);
     }
 
-    fn safety_space(&mut self) {
+    /// A dump is smaller than its database, so that too little space for that need not be too little.
+    async fn safety_space(&mut self) {
+        const NAME: &str = "safety backup";
         let directory = &self.options.safety_to;
         let target = Target::look(directory);
-        self.list.add("safety backup", target, |target| {
+        let found = self.list.add(NAME, target, |target| {
             format!(
                 "goes to {}, {} free",
                 directory.display(),
                 bytes(target.available_bytes)
             )
         });
+        let (Some(target), Some(datastore), Some(pod)) =
+            (found, &self.facts.datastore, &self.facts.primary)
+        else {
+            return;
+        };
+        match tenants::database_bytes(self.cluster, &pod.container(), datastore).await {
+            Ok(database) if target.available_bytes < database => self.list.warn(
+                NAME,
+                format!(
+                    "the current database takes {} on its server: its dump is smaller, but may not be small enough",
+                    bytes(database)
+                ),
+            ),
+            Ok(_) => {}
+            Err(problem) => self.list.fail(NAME, &problem),
+        }
     }
 }
 
 fn pairs_text(mapping: &Mapping) -> String {
     let by = |mapping: &Mapping| {
-        let mut reasons: Vec<String> = mapping.pairs.iter().map(|pair| pair.by.to_string()).collect();
+        let mut reasons: Vec<String> = mapping
+            .pairs
+            .iter()
+            .map(|pair| pair.by.to_string())
+            .collect();
         reasons.sort();
         reasons.dedup();
         reasons.join(", ")

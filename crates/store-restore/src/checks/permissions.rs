@@ -24,8 +24,9 @@ impl Run<'_> {
                 .named(OPERATOR),
         ];
         let outcome = missing(&operators, &needed).await;
-        self.list
-            .add("permissions of the operator", outcome, |()| in_words(&needed));
+        self.list.add("permissions of the operator", outcome, |()| {
+            in_words(&needed)
+        });
     }
 
     fn in_operands(&self, instance: &Instance) -> Vec<Permission> {

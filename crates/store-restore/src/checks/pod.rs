@@ -83,7 +83,9 @@ impl Run<'_> {
             Ok((version, remark))
         });
         let found = self.list.add(NAME, judged, |(version, _)| match archive {
-            Some((minor, _)) => format!("{version} in {}, reads archive version 1.{minor}", pod.name),
+            Some((minor, _)) => {
+                format!("{version} in {}, reads archive version 1.{minor}", pod.name)
+            }
             None => format!("{version} in {}", pod.name),
         });
         if let Some((_, Some(remark))) = found {
@@ -100,7 +102,9 @@ impl Run<'_> {
             return;
         };
         let own = pgmig.architecture;
-        let machine = self.in_pod(pod, RemoteCommand::new("uname").arg("-m")).await;
+        let machine = self
+            .in_pod(pod, RemoteCommand::new("uname").arg("-m"))
+            .await;
         let judged = machine.and_then(|machine| {
             let machine = machine.trim();
             ensure!(
@@ -119,7 +123,11 @@ impl Run<'_> {
         let Some(dump) = dump else {
             return self.list.skip(NAME, "backup");
         };
-        let pgmig = self.facts.pgmig.as_ref().map_or(PGMIG_BYTES, |pgmig| pgmig.bytes);
+        let pgmig = self
+            .facts
+            .pgmig
+            .as_ref()
+            .map_or(PGMIG_BYTES, |pgmig| pgmig.bytes);
         let needed = dump + pgmig + SMALL_FILES_BYTES;
         let stage = self.options.stage_dir.clone();
         let own_scratch = stage == SCRATCH || stage.starts_with("/controller/");
@@ -194,9 +202,13 @@ impl Run<'_> {
         }
         let mut limits = Vec::new();
         let size = empty_dir.and_then(|volume| volume.size_limit.as_ref());
-        limits.extend(size.and_then(bytes_of).map(|size| ("the volume's sizeLimit", size)));
+        limits.extend(
+            size.and_then(bytes_of)
+                .map(|size| ("the volume's sizeLimit", size)),
+        );
         let resources = container.resources.as_ref();
-        let own = resources.and_then(|resources| resources.limits.as_ref()?.get("ephemeral-storage"));
+        let own =
+            resources.and_then(|resources| resources.limits.as_ref()?.get("ephemeral-storage"));
         limits.extend(
             own.and_then(bytes_of)
                 .map(|limit| ("the container's ephemeral-storage limit", limit)),
@@ -213,7 +225,9 @@ fn version_in(printed: &str) -> Option<String> {
 }
 
 fn major(version: &str) -> Option<u32> {
-    let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    let digits = version
+        .split(|letter: char| !letter.is_ascii_digit())
+        .next()?;
     digits.parse().ok()
 }
 

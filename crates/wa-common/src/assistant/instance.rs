@@ -83,7 +83,8 @@ impl Instance {
         match cluster.list_custom(&names::watson_assistant(), true).await {
             Ok(found) => {
                 let instances = found.iter();
-                let instance = |one: &DynamicObject| Self::of(one, one.namespace().unwrap_or_default());
+                let instance =
+                    |one: &DynamicObject| Self::of(one, one.namespace().unwrap_or_default());
                 Ok(Some(instances.map(instance).collect()))
             }
             Err(error) if error.code() == Some(403) => Ok(None),
@@ -95,7 +96,10 @@ impl Instance {
     /// Whether it is part of a watsonx Orchestrate: by its owner, and where that is not told, by the name that
     /// Orchestrate gives.
     pub async fn is_of_orchestrate(&self, cluster: &Cluster) -> Result<bool, ClusterError> {
-        let found = match cluster.find_custom(&names::watson_assistant(), &self.name).await {
+        let found = match cluster
+            .find_custom(&names::watson_assistant(), &self.name)
+            .await
+        {
             Err(error) if error.code() == Some(403) => None,
             found => found?,
         };

@@ -21,7 +21,7 @@ pub use dry_run::DryRun;
 pub use entry::{Plugin, main};
 pub use exit::{AsksExit, PluginErrors, asks};
 pub use global::GlobalArgs;
-pub use prompt::ask_secret;
 pub use output::{OutputFormat, Render, Shown};
+pub use prompt::ask_secret;
 
 pub use crate::report::{EXIT_CODES, Exit};
