@@ -4,11 +4,12 @@
 //! |---|---|
 //! | [`cli`] | flags every plugin has, output formats, exit codes, the one `main` |
 //! | [`run`] | changes that are recorded before they are made, and undone however the command ends; procedures that can be resumed |
+//! | [`preflight`] | what must hold before a command changes anything, looked at as a whole |
 //! | [`assistant`] | Watson Assistant: its instances, the names of each release, its store database, its key in a backup set |
 //! | [`cluster`] | the Kubernetes API: a connection from kubectl's flags, reads with a deadline, permissions |
 //! | [`report`] | events of running work, and what shows them |
 //!
-//! Each uses only those below it; `run` and `assistant` stand side by side.
+//! Each uses only those below it; `run`, `preflight` and `assistant` stand side by side, of which `preflight` uses `assistant`.
 //!
 //! Work emits [`report::Event`]s and returns values; only [`cli`] and [`report`] write to the terminal.
 //!
@@ -74,5 +75,6 @@
 pub mod assistant;
 pub mod cli;
 pub mod cluster;
+pub mod preflight;
 pub mod report;
 pub mod run;

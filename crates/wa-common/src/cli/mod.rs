@@ -1,6 +1,7 @@
 //! The command line every plugin has: connection flags, output formats, exit codes, and the one `main`.
 
 mod advice;
+mod check;
 mod connection;
 mod context;
 mod dry_run;

@@ -1,0 +1,54 @@
+//! Conditions that every plugin has.
+
+use anyhow::bail;
+
+use super::{Finding, Needed, Needs, Preflight, missing_permissions};
+use crate::assistant::Instance;
+use crate::cluster::Cluster;
+
+impl Preflight {
+    /// The API server answers.
+    pub async fn connection(&mut self, cluster: &Cluster) -> Finding<()> {
+        let look = async |()| Ok(cluster.version().await?);
+        let version = self
+            .check("connection", (), look, |version| {
+                format!("{}, Kubernetes {version}", cluster.server())
+            })
+            .await;
+        version.map(drop)
+    }
+
+    /// The instance named, or the only one, is there.
+    pub async fn instance<N: Needs>(
+        &mut self,
+        needs: N,
+        cluster: &Cluster,
+        name: Option<&str>,
+    ) -> Finding<Instance> {
+        let look = async |_| Ok(Instance::find(cluster, name).await?);
+        self.check("instance", needs, look, |instance| {
+            format!("{} in namespace {}", instance.name, instance.namespace)
+        })
+        .await
+    }
+
+    /// The user may do everything that is needed.
+    pub async fn permissions<N: Needs>(
+        &mut self,
+        needs: N,
+        cluster: &Cluster,
+        needed: &[Needed],
+    ) -> Finding<()> {
+        let look = async |_| {
+            if let Some(missing) = missing_permissions(cluster, needed).await? {
+                bail!("{missing}; ask a cluster administrator for a role that allows it");
+            }
+            Ok(())
+        };
+        self.check("permissions", needs, look, |()| {
+            let needed: Vec<String> = needed.iter().map(Needed::to_string).collect();
+            needed.join(", ")
+        })
+        .await
+    }
+}
