@@ -161,6 +161,12 @@ impl Manifest {
 }
 
 impl Manifest {
+    /// Whether the backup was made before a change, in order to be able to go back. Who looks for the latest backup passes
+    /// over it: it is of what was there when something was about to go wrong.
+    pub fn is_safety(&self) -> bool {
+        self.purpose == Purpose::Safety
+    }
+
     /// How many service instances a restore needs a target for; none where the dump was not verified, or they could not be
     /// counted.
     pub fn live_instances(&self) -> Option<usize> {

@@ -171,3 +171,17 @@ fn what_a_newer_tool_adds_does_no_harm() {
     fs::write(path.join(AUTH_ENCRYPTION_FILE), "changed").unwrap();
     assert!(problem(&path).contains(AUTH_ENCRYPTION_FILE));
 }
+
+#[test]
+fn a_safety_backup_is_told_from_one_to_be_kept_and_version_1_knew_none() {
+    let mut json = serde_json::to_value(some_manifest()).unwrap();
+    let is_safety = |json: &serde_json::Value| {
+        let manifest: Manifest = serde_json::from_value(json.clone()).unwrap();
+        manifest.is_safety()
+    };
+    assert!(!is_safety(&json));
+    json["purpose"] = "safety".into();
+    assert!(is_safety(&json));
+    json.as_object_mut().unwrap().remove("purpose");
+    assert!(!is_safety(&json));
+}
