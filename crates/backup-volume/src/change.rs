@@ -23,11 +23,20 @@ const REQUESTS: Duration = Duration::from_secs(20);
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum VolumeChange {
     /// A helper pod.
-    Pod { name: String },
+    Pod {
+        /// Its name.
+        name: String,
+    },
     /// A claim made from a snapshot.
-    Claim { name: String },
+    Claim {
+        /// Its name.
+        name: String,
+    },
     /// A VolumeSnapshot.
-    Snapshot { name: String },
+    Snapshot {
+        /// Its name.
+        name: String,
+    },
     /// A Portworx volume, attached and mounted.
     Portworx(PortworxMount),
 }

@@ -12,7 +12,7 @@ const DENIED: &str = "ermission denied";
 const SHOWN: usize = 200;
 
 /// Adds to an error of reading `path` whose it is and who reads, where that is what kept it from being read.
-pub async fn explain(
+pub(crate) async fn explain(
     error: anyhow::Error,
     cluster: &Cluster,
     target: &PodContainer,

@@ -33,12 +33,15 @@ pub enum FileKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeptAs {
+    /// One of every day.
     Daily,
+    /// One of every week.
     Weekly,
 }
 
 impl FileKind {
-    pub fn of(entry: &Entry) -> Self {
+    /// What a file is, by its name and what the file system calls it.
+    pub fn from_entry(entry: &Entry) -> Self {
         match entry.kind {
             EntryKind::File if entry.name.starts_with(DUMP) => Self::Dump,
             EntryKind::File
@@ -53,6 +56,7 @@ impl FileKind {
         }
     }
 
+    /// Its name for a person.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dump => "dump",
@@ -67,7 +71,7 @@ impl FileKind {
 
 impl KeptAs {
     /// How the CronJob counts that dump: it looks at the day in the name.
-    pub fn of(name: &str, retention: Retention) -> Option<Self> {
+    pub fn from_name(name: &str, retention: Retention) -> Option<Self> {
         let day: Date = stamp(name)?.get(..8)?.parse().ok()?;
         Some(if day.weekday() == retention.weekly_day {
             Self::Weekly
@@ -76,6 +80,7 @@ impl KeptAs {
         })
     }
 
+    /// Its name for a person.
     pub fn name(self) -> &'static str {
         match self {
             Self::Daily => "daily",
@@ -91,11 +96,11 @@ pub fn modified(entry: &Entry) -> Timestamp {
 }
 
 /// The auth-encryption file that was written with `dump`.
-pub fn key_of<'a>(dump: &Entry, files: &'a [Entry]) -> Option<&'a Entry> {
+pub(crate) fn key_of<'a>(dump: &Entry, files: &'a [Entry]) -> Option<&'a Entry> {
     let keys = || {
         files
             .iter()
-            .filter(|file| FileKind::of(file) == FileKind::AuthEncryption)
+            .filter(|file| FileKind::from_entry(file) == FileKind::AuthEncryption)
     };
     let wanted = stamp(&dump.name)?;
     keys()
@@ -109,8 +114,8 @@ pub fn key_of<'a>(dump: &Entry, files: &'a [Entry]) -> Option<&'a Entry> {
 }
 
 /// Whether keys are kept with the dumps on the volume.
-pub fn any_has_key(files: &[Entry]) -> bool {
-    let is_dump = |file: &&Entry| FileKind::of(file) == FileKind::Dump;
+pub(crate) fn any_has_key(files: &[Entry]) -> bool {
+    let is_dump = |file: &&Entry| FileKind::from_entry(file) == FileKind::Dump;
     let mut dumps = files.iter().filter(is_dump);
     dumps.any(|dump| key_of(dump, files).is_some())
 }
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn kinds_are_told_by_name_and_never_for_links() {
-        let kind = |name| FileKind::of(&file(name, 0));
+        let kind = |name| FileKind::from_entry(&file(name, 0));
         assert_eq!(kind("store.dump_20261121-230004"), FileKind::Dump);
         assert_eq!(
             kind("auth-encryption-wa_20261121-230004.yaml"),
@@ -159,7 +164,7 @@ mod tests {
             kind: EntryKind::Symlink,
             ..file("store.dump_20261121-230004", 0)
         };
-        assert_eq!(FileKind::of(&link), FileKind::Symlink);
+        assert_eq!(FileKind::from_entry(&link), FileKind::Symlink);
     }
 
     #[test]
@@ -169,7 +174,7 @@ mod tests {
             keep_weekly: Some(4),
             keep_daily: Some(6),
         };
-        let kept = |name| KeptAs::of(name, retention);
+        let kept = |name| KeptAs::from_name(name, retention);
         assert_eq!(kept("store.dump_20261122-230004"), Some(KeptAs::Weekly));
         assert_eq!(kept("store.dump_20261121-230004"), Some(KeptAs::Daily));
         assert_eq!(kept("store.dump_before_the_upgrade"), None);

@@ -21,15 +21,19 @@ const CLAIM_PATH: &str = "/volume";
 
 /// A provisioner that has failed for this long does not succeed by itself.
 const PROVISIONING_GRACE: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const PROBE_EVERY: Duration = Duration::from_secs(2);
 
 /// A helper pod to be.
 #[derive(Debug, Clone)]
-pub struct Helper(HelperPodSpec);
+pub(crate) struct Helper(HelperPodSpec);
 
 impl Helper {
     /// A pod like those of the template, with `claim` in the place of theirs.
-    pub fn of(template: &Template, claim: &str, image: Option<&str>) -> Result<Self, String> {
+    pub(crate) fn from_template(
+        template: &Template,
+        claim: &str,
+        image: Option<&str>,
+    ) -> Result<Self, String> {
         let Template {
             origin,
             pod,
@@ -46,7 +50,7 @@ impl Helper {
     }
 
     /// A pod of nothing but an image.
-    pub fn bare(claim: &str, image: &str) -> Result<Self, String> {
+    pub(crate) fn bare(claim: &str, image: &str) -> Result<Self, String> {
         let pod = json!({
             "spec": {
                 "containers": [{
@@ -63,25 +67,25 @@ impl Helper {
             pod,
             claim: claim.to_owned(),
         };
-        Self::of(&template, claim, None)
+        Self::from_template(&template, claim, None)
     }
 
-    pub fn on_node(mut self, node: &str) -> Self {
+    pub(crate) fn on_node(mut self, node: &str) -> Self {
         self.0.node = Some(node.to_owned());
         self
     }
 
-    pub fn on_claim(mut self, claim: &str) -> Self {
+    pub(crate) fn on_claim(mut self, claim: &str) -> Self {
         claim.clone_into(&mut self.0.claim);
         self
     }
 
-    pub fn node(&self) -> Option<&str> {
+    pub(crate) fn node(&self) -> Option<&str> {
         self.0.node.as_deref()
     }
 
     /// Makes it and waits until the volume's files can be read in it.
-    pub async fn start(
+    pub(crate) async fn start(
         &self,
         run: &VolumeRun,
         timeout: Duration,
@@ -142,7 +146,7 @@ async fn claim_that_fails(run: &VolumeRun, claim: &str, passing: &mut Option<Str
         Ok(Probe::Silent)
     };
     let wait = Wait::new(format!("for claim {claim}"), Duration::MAX, run.reporter());
-    match wait.every(LOOK_EVERY).until(look, judge).await {
+    match wait.every(PROBE_EVERY).until(look, judge).await {
         Ok(why) => why,
         Err(WaitError::Failed(never)) => match never {},
         Err(WaitError::TimedOut(_)) => std::future::pending().await,

@@ -23,14 +23,14 @@ const NANO: i32 = 9;
 
 /// An amount in billionths, as exact as Kubernetes is; what is too large for that is the largest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Quantity(u128);
+pub(crate) struct Quantity(u128);
 
 /// A text is no amount of storage, or a negative one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoQuantity;
+pub(crate) struct NoQuantity;
 
 impl Quantity {
-    pub fn is_zero(self) -> bool {
+    pub(crate) fn is_zero(self) -> bool {
         self.0 == 0
     }
 }

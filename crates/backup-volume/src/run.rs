@@ -8,15 +8,15 @@ use kube::api::{ApiResource, DynamicObject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wa_common::cli::Context;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::{Recorded, Run, RunError};
 
+use crate::caller::Caller;
 use crate::change::{PLUGIN, VolumeChange};
 
 /// A run of this plugin that changes something.
-pub struct VolumeRun {
+pub(crate) struct VolumeRun {
     run: Arc<Run<VolumeChange>>,
     cluster: Cluster,
     reporter: Arc<dyn Reporter>,
@@ -24,53 +24,49 @@ pub struct VolumeRun {
 
 impl VolumeRun {
     /// Begins one. What it changes is undone when the command ends, however it ends.
-    pub async fn begin(
-        context: &Context,
-        cluster: &Cluster,
-        purpose: String,
-    ) -> Result<Self, RunError> {
+    pub(crate) async fn begin(caller: &Caller, purpose: String) -> Result<Self, RunError> {
         Ok(Self {
             run: Run::begin(
-                &context.exit_hooks,
-                &context.reporter,
-                cluster,
+                &caller.exit_hooks,
+                &caller.reporter,
+                &caller.cluster,
                 PLUGIN,
                 purpose,
             )
             .await?,
-            cluster: cluster.clone(),
-            reporter: Arc::clone(&context.reporter),
+            cluster: caller.cluster.clone(),
+            reporter: Arc::clone(&caller.reporter),
         })
     }
 
-    pub fn cluster(&self) -> &Cluster {
+    pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    pub fn reporter(&self) -> &dyn Reporter {
+    pub(crate) fn reporter(&self) -> &dyn Reporter {
         &*self.reporter
     }
 
-    pub fn step(&self, step: &'static str, detail: String) {
+    pub(crate) fn step(&self, step: &'static str, detail: String) {
         self.reporter.report(&Event::Step { step, detail });
     }
 
     /// The run's own name.
-    pub fn run_name(&self) -> &str {
+    pub(crate) fn run_name(&self) -> &str {
         self.run.run_name()
     }
 
     /// A name for an object of this run.
-    pub fn name(&self, suffix: &str) -> String {
+    pub(crate) fn name(&self, suffix: &str) -> String {
         self.run.name(suffix)
     }
 
-    pub async fn record(&self, change: VolumeChange) -> Result<Recorded, RunError> {
+    pub(crate) async fn record(&self, change: VolumeChange) -> Result<Recorded, RunError> {
         self.run.record(change).await
     }
 
     /// Records the change, then creates the object that it is.
-    pub async fn create<K>(&self, change: VolumeChange, object: K) -> anyhow::Result<K>
+    pub(crate) async fn create<K>(&self, change: VolumeChange, object: K) -> anyhow::Result<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -86,7 +82,7 @@ impl VolumeRun {
     }
 
     /// As [`Self::create`], for a custom resource.
-    pub async fn create_custom(
+    pub(crate) async fn create_custom(
         &self,
         change: VolumeChange,
         kind: &ApiResource,
@@ -98,7 +94,7 @@ impl VolumeRun {
     }
 
     /// Does `work`, as long as nobody else has taken over this run.
-    pub async fn guard<T>(
+    pub(crate) async fn guard<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {

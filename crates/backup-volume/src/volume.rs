@@ -2,117 +2,173 @@
 
 use anyhow::Context as _;
 use kube_transfer::file::{Entry, FileHandle};
-use wa_common::cli::Context;
-use wa_common::cluster::Cluster;
+use wa_common::preflight::{Finding, Preflight};
 use wa_common::report::{Event, elapsed};
 use wa_common::run::{Change as _, Run, RunState};
 
-use crate::access::{self, Access, AccessArgs, Plan};
+use crate::access::{self, Access, AccessOptions, Method, Plan};
+use crate::caller::Caller;
 use crate::change::{PLUGIN, VolumeChange};
 use crate::denied;
 use crate::discovery::Discovery;
 
 /// The volume, and the way that is known to lead to its files.
 pub struct ClosedVolume {
-    pub cluster: Cluster,
-    pub discovery: Discovery,
-    pub plan: Plan,
+    caller: Caller,
+    options: AccessOptions,
+    discovery: Discovery,
+    plan: Plan,
 }
 
 /// The volume with access to its files.
 pub struct OpenVolume {
-    pub cluster: Cluster,
-    pub discovery: Discovery,
-    pub access: Access,
+    pub(crate) caller: Caller,
+    discovery: Discovery,
+    access: Access,
 }
 
 impl ClosedVolume {
-    /// Finds the volume and a way to its files; changes nothing.
-    pub async fn find(context: &Context, args: &AccessArgs) -> anyhow::Result<Self> {
-        let cluster = context.connect()?;
-        warn_of_leftovers(context, &cluster).await;
-        let instance = context.global.instance.as_deref();
-        let discovery = Discovery::discover(&cluster, instance, args.pvc.as_deref()).await?;
-        let plan = access::choose(&cluster, &discovery, args).await?;
-        Ok(Self {
-            cluster,
-            discovery,
-            plan,
-        })
+    /// Finds the volume of the instance named, or of the only one, and a way to its files; changes nothing.
+    pub async fn find(
+        caller: Caller,
+        instance: Option<&str>,
+        options: AccessOptions,
+    ) -> anyhow::Result<Self> {
+        warn_of_leftovers(&caller).await;
+        let mut conditions = Preflight::default();
+        let (discovery, plan) = look(&mut conditions, &caller, instance, &options).await;
+        match (discovery.into_value(), plan.into_value()) {
+            (Some(discovery), Some(plan)) => Ok(Self {
+                caller,
+                options,
+                discovery,
+                plan,
+            }),
+            _ => Err(conditions.into_error()),
+        }
     }
 
-    /// Goes that way.
-    pub async fn open(self, context: &Context, args: &AccessArgs) -> anyhow::Result<OpenVolume> {
+    /// The way that is known to lead to the files.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Goes that way. What is made on it is undone when the command ends, however it ends.
+    pub async fn open(self) -> anyhow::Result<OpenVolume> {
         let Self {
-            cluster,
+            caller,
+            options,
             discovery,
             plan,
         } = self;
-        context.reporter.report(&Event::Step {
+        caller.reporter.report(&Event::Step {
             step: plan.method().step(),
             detail: plan.to_string(),
         });
-        if matches!(plan, Plan::Debug(_))
+        if plan.method() == Method::Debug
             && (discovery.is_for_one_node() || discovery.is_for_one_pod())
-            && let Some(wait) = discovery.next_backup_within(args.window.0)
+            && let Some(wait) = discovery.next_backup_within(options.window)
         {
             let elsewhere = if discovery.is_for_one_pod() {
                 ""
             } else {
                 "on another node "
             };
-            context.reporter.report(&Event::Warning {
+            caller.reporter.report(&Event::Warning {
                 message: format!(
                     "a backup starts in {}; {elsewhere}it waits until the helper pod is gone",
                     elapsed(wait)
                 ),
             });
         }
-        let access = plan.open(context, &cluster, args).await?;
+        let access = plan.open(&caller, &options).await?;
         Ok(OpenVolume {
-            cluster,
+            caller,
             discovery,
             access,
         })
     }
 }
 
+/// The volume and a way to its files, as conditions.
+async fn look(
+    conditions: &mut Preflight,
+    caller: &Caller,
+    instance: Option<&str>,
+    options: &AccessOptions,
+) -> (Finding<Discovery>, Finding<Plan>) {
+    let (cluster, claim) = (&caller.cluster, options.claim.as_deref());
+    let discovery = Discovery::look(conditions, cluster, instance, claim).await;
+    let choose = async |found: &Discovery| access::choose(cluster, found, options).await;
+    let plan = conditions.check("access", &discovery, choose, Plan::to_string);
+    let plan = plan.await;
+    (discovery, plan)
+}
+
 impl OpenVolume {
+    /// What the cluster tells of the volume.
+    pub fn discovery(&self) -> &Discovery {
+        &self.discovery
+    }
+
+    /// The way that was gone.
+    pub fn via(&self) -> Method {
+        self.access.via
+    }
+
+    /// Does `work` with the files, as long as what was made for access to them is this command's own.
+    pub async fn guard<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        self.access.guard(work).await
+    }
+
+    /// Everything on the volume.
     pub async fn files(&self) -> anyhow::Result<Vec<Entry>> {
         let Access {
             target, directory, ..
         } = &self.access;
-        let listed = self.cluster.pod(target).list(directory).await;
+        let listed = self.caller.cluster.pod(target).list(directory).await;
         let claim = self.discovery.claim_name();
         let listed = listed.with_context(|| format!("cannot list the files of claim {claim}"));
         match listed {
-            Err(error) => Err(denied::explain(error, &self.cluster, target, directory).await),
+            Err(error) => {
+                Err(denied::explain(error, &self.caller.cluster, target, directory).await)
+            }
             listed => listed,
         }
     }
 
     /// Adds to an error of reading a file what the pod tells of its owner, where that is of use.
-    pub async fn explain(&self, error: anyhow::Error, entry: &Entry) -> anyhow::Error {
+    pub(crate) async fn explain(&self, error: anyhow::Error, entry: &Entry) -> anyhow::Error {
         let file = self.file(entry);
-        denied::explain(error, &self.cluster, &self.access.target, file.path()).await
+        denied::explain(
+            error,
+            &self.caller.cluster,
+            &self.access.target,
+            file.path(),
+        )
+        .await
     }
 
-    pub fn file(&self, entry: &Entry) -> FileHandle {
+    pub(crate) fn file(&self, entry: &Entry) -> FileHandle {
         let path = format!("{}/{}", self.access.directory, entry.name);
-        self.cluster.pod(&self.access.target).file(path)
+        self.caller.cluster.pod(&self.access.target).file(path)
     }
 }
 
 /// Tells of runs whose process died, and whose objects may be what is in the way now. Who may not look for them is not
 /// kept from the files.
-pub async fn warn_of_leftovers(context: &Context, cluster: &Cluster) {
+pub async fn warn_of_leftovers(caller: &Caller) {
+    let cluster = &caller.cluster;
     let Ok(runs) = Run::<VolumeChange>::others(cluster, PLUGIN).await else {
         return;
     };
     for run in runs.into_iter().flatten() {
         if run.state == RunState::Dead && !run.changes.is_empty() {
             let changes: Vec<String> = run.changes.iter().map(VolumeChange::describe).collect();
-            context.reporter.report(&Event::Warning {
+            caller.reporter.report(&Event::Warning {
                 message: format!(
                     "{} did not live to undo what it changed ({}); `kubectl {PLUGIN} cleanup -n {}` does",
                     run.name,

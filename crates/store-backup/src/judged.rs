@@ -3,20 +3,23 @@
 use std::path::Path;
 
 use backup_set::{Verdict, VerificationFailed, Verified};
-use wa_common::cli::Exit;
+use wa_common::report::Exit;
 
-use crate::dump::Received;
+use crate::pg_dump::Received;
 
 /// What is known of a dump that is kept.
+#[derive(Debug)]
 pub enum Judged {
     /// Nobody looked.
     Declined,
+    /// It is intact.
     Verified(Box<Verified>),
     /// It cannot be told whether it is intact; says why.
     Not(String),
 }
 
 impl Judged {
+    /// What was found in it, where it is intact.
     pub fn verified(&self) -> Option<&Verified> {
         match self {
             Self::Verified(verified) => Some(verified),
@@ -24,6 +27,7 @@ impl Judged {
         }
     }
 
+    /// Why it could not be judged.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Not(why) => Some(why),
@@ -31,6 +35,7 @@ impl Judged {
         }
     }
 
+    /// How a command ends that keeps it.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Not(_) => Exit::NotJudged,
@@ -40,7 +45,7 @@ impl Judged {
 }
 
 /// A dump that arrived whole and is nevertheless no backup was broken where it was made.
-pub fn judged<W>(received: Received<W>, path: &Path) -> anyhow::Result<(W, Judged)> {
+pub(crate) fn judged<W>(received: Received<W>, path: &Path) -> anyhow::Result<(W, Judged)> {
     let judged = match received.verdict {
         None => Judged::Declined,
         Some(Verdict::Intact(verified)) => Judged::Verified(verified),
@@ -49,8 +54,10 @@ pub fn judged<W>(received: Received<W>, path: &Path) -> anyhow::Result<(W, Judge
             return Err(anyhow::Error::new(error).context("cannot verify the dump"));
         }
         Some(Verdict::Failed(fault)) => {
-            return Err(anyhow::Error::new(VerificationFailed::of_dump(path, &fault))
-                .context("the dump arrived as the pod sent it, but cannot be verified; no backup was kept (--no-verify keeps one unverified)"));
+            return Err(
+                anyhow::Error::new(VerificationFailed::of_dump(path, &fault))
+                    .context("the dump arrived as the pod sent it, but cannot be verified"),
+            );
         }
     };
     Ok((received.out, judged))

@@ -1,12 +1,38 @@
 //! Verified backups of Watson Assistant's store database, taken with `pg_dump` in a pod.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    reason = "moved here as it was; what is public is yet to be chosen"
-)]
+//!
+//! Knows no command line: what is said there comes down as [`BackupOptions`], and what happens goes up as events and
+//! values. Two steps: [`prepare`] looks at everything a backup needs, and a [`Backup`] takes it.
+//!
+//! ```
+//! # use std::path::Path;
+//! # use backup_set::ToolRecord;
+//! # use store_backup::{Backup, BackupOptions, StoredBackup, prepare};
+//! # use wa_common::{cluster::Cluster, report::{Reporter, Steps}};
+//! # async fn example(cluster: &Cluster, reporter: &dyn Reporter, tool: ToolRecord) -> anyhow::Result<StoredBackup> {
+//! let steps = Steps::new(reporter);
+//! let directory = Path::new("/mnt/backups");
+//! let ready = prepare(cluster, reporter, &steps, Some("wa"), Some(directory)).await?;
+//! let options = BackupOptions::new(tool);
+//! Backup::new(cluster, reporter, &steps, &ready, &options)?
+//!     .to_set(directory)
+//!     .await
+//! # }
+//! ```
 
-pub mod dump;
-pub mod judged;
-pub mod key_file;
-pub mod preflight;
-pub mod silence;
+mod backup;
+mod judged;
+mod key_file;
+mod permissions;
+mod pg_dump;
+mod preflight;
+mod safety;
+mod silence;
+
+pub use backup::{Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, StoredBackup};
+pub use judged::Judged;
+pub use key_file::KeyFile;
+pub use permissions::needed_permissions;
+pub use pg_dump::Versions;
+pub use preflight::{BackupPreflight, Ready, prepare};
+pub use safety::take_safety_backup;
+pub use silence::DEFAULT_SILENT_AFTER;

@@ -9,16 +9,13 @@ use kube_transfer::PodContainer;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wa_common::assistant::Datastore;
-use wa_common::cli::TimeLimit;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Reporter, elapsed, error_text};
 
-use crate::dump::psql_command;
+use crate::pg_dump::psql_command;
 
-/// How long pg_dump may send nothing before that is explained.
-const SILENT_AFTER: Duration = Duration::from_secs(20);
-/// The variable that says otherwise; tests do not wait so long.
-const VARIABLE: &str = "KUBECTL_WA_SILENT_AFTER";
+/// How long pg_dump may send nothing before what it waits for is looked up.
+pub const DEFAULT_SILENT_AFTER: Duration = Duration::from_secs(20);
 /// How long the question may take: it only explains, and the dump goes on beside it.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// It is asked again less and less often, down to this.
@@ -70,20 +67,21 @@ impl Session {
 }
 
 /// Watches over a dump.
-pub struct SilenceWatch<'a> {
-    pub cluster: &'a Cluster,
-    pub target: PodContainer,
-    pub datastore: &'a Datastore,
-    pub reporter: &'a dyn Reporter,
+pub(crate) struct SilenceWatch<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) target: PodContainer,
+    pub(crate) datastore: &'a Datastore,
+    pub(crate) reporter: &'a dyn Reporter,
     /// When the dump last sent something.
-    pub heard: &'a Cell<Instant>,
+    pub(crate) heard: &'a Cell<Instant>,
+    /// How long it may send nothing before that is explained; `None` for ever.
+    pub(crate) limit: Option<Duration>,
 }
 
 impl SilenceWatch<'_> {
     /// Says in each silence what the dump waits for, and again when that changes. Ends with the dump, which drops it.
-    pub async fn watch(&self) -> Infallible {
-        let TimeLimit(limit) = limit();
-        let Some(limit) = limit else {
+    pub(crate) async fn watch(&self) -> Infallible {
+        let Some(limit) = self.limit else {
             return std::future::pending().await;
         };
         loop {
@@ -92,16 +90,16 @@ impl SilenceWatch<'_> {
                 sleep_until(heard + limit).await;
                 continue;
             }
-            let mut told = String::new();
+            let mut reported = String::new();
             let mut pause = limit;
             while self.heard.get() == heard {
                 let what = self.explanation().await;
-                if what != told {
+                if what != reported {
                     let silent = elapsed(heard.elapsed());
                     self.reporter.report(&Event::Warning {
                         message: format!("pg_dump has sent nothing for {silent}: {what}"),
                     });
-                    told = what;
+                    reported = what;
                 }
                 sleep(pause).await;
                 pause = pause.saturating_mul(2).min(ASK_AGAIN_WITHIN);
@@ -143,12 +141,6 @@ fn explanation(sessions: &[Session]) -> String {
         "it waits for a lock that is held by {}; it goes on when that transaction ends",
         holders.join(" and ")
     )
-}
-
-fn limit() -> TimeLimit {
-    let given = std::env::var(VARIABLE).ok();
-    let given = given.and_then(|text| text.parse().ok());
-    given.unwrap_or(TimeLimit(Some(SILENT_AFTER)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Imports run one way: from a module to those of its own layer and of the layers below, and never in a circle.
 //!
-//! This reads the sources of this crate and of the plugins, file by file as the compiler finds them, tests included, and
+//! This reads the sources of this crate, of the engines and of the plugins, file by file as the compiler finds them, tests included, and
 //! looks at every path that begins with `crate` or `super`.
 
 #![expect(
@@ -32,7 +32,12 @@ const CRATES: [(&str, Layers); 8] = [
     ),
     (
         "store-backup",
-        &[&["preflight", "judged", "silence"], &["dump", "key_file"]],
+        &[
+            &["safety"],
+            &["backup"],
+            &["preflight", "judged", "silence"],
+            &["pg_dump", "key_file", "permissions"],
+        ],
     ),
     (
         "backup-volume",
@@ -46,7 +51,7 @@ const CRATES: [(&str, Layers); 8] = [
             &["change"],
             &["driver", "portworx"],
             &["denied", "selection"],
-            &["files", "names", "quantity"],
+            &["caller", "files", "names", "quantity"],
         ],
     ),
     (
@@ -390,6 +395,59 @@ fn every_plugin_has_its_layers() {
     for plugin in plugins {
         assert!(CRATES.iter().any(|(name, _)| *name == plugin), "{plugin}");
     }
+}
+
+/// The crates that work for any command line, by their folders: they must not know one.
+const ENGINES: [&str; 2] = ["store-backup", "backup-volume"];
+
+#[test]
+fn no_engine_knows_a_command_line() {
+    for name in ENGINES {
+        let directory = crates().join(name);
+        let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("\nclap"), "{name} depends on clap");
+        for file in sources_in(&directory.join("src")) {
+            let text = fs::read_to_string(&file).unwrap();
+            let tokens: TokenStream = text.parse().unwrap();
+            assert!(!names_cli(tokens), "{} uses wa_common::cli", file.display());
+        }
+    }
+}
+
+/// Every file with Rust in it.
+fn sources_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = |path: PathBuf| {
+        if path.is_dir() {
+            sources_in(&path)
+        } else {
+            vec![path]
+        }
+    };
+    paths.flat_map(files).collect()
+}
+
+/// Whether a path leads into `wa_common::cli`.
+fn names_cli(tokens: TokenStream) -> bool {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    tokens.iter().enumerate().any(|(at, token)| match token {
+        TokenTree::Ident(name) if name == "wa_common" && is_separator(&tokens, at + 1) => {
+            let next = tokens.get(at + 3).into_iter().flat_map(firsts);
+            next.into_iter().any(|first| first == "cli")
+        }
+        TokenTree::Group(group) => names_cli(group.stream()),
+        _ => false,
+    })
+}
+
+#[test]
+fn a_path_into_the_command_line_is_found_wherever_it_stands() {
+    let found = |text: &str| names_cli(text.parse().unwrap());
+    assert!(found("use wa_common::cli::Context;"));
+    assert!(found("use wa_common::{cluster::Cluster, cli};"));
+    assert!(found("fn f(context: &wa_common::cli::Context) {}"));
+    assert!(!found("use wa_common::cluster::Cluster; // wa_common::cli"));
 }
 
 /// What is against layers of `top` over `left` and `right` over `bottom`, in a crate of these files.

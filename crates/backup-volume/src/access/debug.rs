@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
+use wa_common::preflight::missing_permissions;
 
-use super::args::AccessArgs;
 use super::obstacles::Obstacles;
+use super::options::AccessOptions;
 use crate::discovery::Discovery;
 use crate::helper::Helper;
-use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
+use crate::permissions::to_use_helper_pod;
 use crate::run::VolumeRun;
 
 /// The pod to make.
 #[derive(Debug)]
-pub struct DebugPlan {
+pub(crate) struct DebugPlan {
     helper: Helper,
     /// Where the pod's spec comes from.
     origin: String,
@@ -35,7 +36,7 @@ impl fmt::Display for DebugPlan {
 pub(super) async fn plan(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> Result<Result<DebugPlan, Obstacles>, ClusterError> {
     let mut obstacles = Vec::new();
     if !discovery.can_be_mounted() {
@@ -62,12 +63,12 @@ pub(super) async fn plan(
                 .to_owned(),
         );
     }
-    let needed = [to_exec(), to_record(), to_make_pods()].concat();
-    obstacles.extend(missing_permissions(cluster, &needed).await?);
+    obstacles.extend(missing_permissions(cluster, &to_use_helper_pod()).await?);
     let Some(template) = template.filter(|_| obstacles.is_empty()) else {
         return Ok(Err(Obstacles::from(obstacles)));
     };
-    let helper = Helper::of(&template, &discovery.claim_name(), args.image.as_deref());
+    let helper =
+        Helper::from_template(&template, &discovery.claim_name(), options.image.as_deref());
     let helper = helper.map(|helper| match discovery.node_in_use() {
         Some(node) => helper.on_node(node),
         None => helper,

@@ -3,9 +3,9 @@
 //! Each way is first assessed, which changes nothing and yields a [`Plan`] or the reasons against it, and then opened,
 //! which records every change before it is made.
 
-mod args;
 mod debug;
 mod obstacles;
+mod options;
 mod pod;
 mod portworx;
 mod restored;
@@ -16,27 +16,33 @@ use std::fmt;
 use anyhow::bail;
 use futures::future::try_join_all;
 use kube_transfer::PodContainer;
-use wa_common::cli::Context;
+use kube_transfer::file::Space;
 use wa_common::cluster::Cluster;
 
+use crate::caller::Caller;
 use crate::discovery::Discovery;
 use crate::run::VolumeRun;
-pub use args::{AccessArgs, Method, Via};
 use debug::DebugPlan;
-use obstacles::Obstacles;
+pub use obstacles::Obstacles;
+pub use options::{AccessOptions, Method, Via};
 use portworx::PortworxPlan;
 use snapshot::SnapshotPlan;
 
 /// One way, and whether it can be gone.
 #[derive(Debug)]
 pub struct Assessment {
+    /// Which.
     pub method: Method,
+    /// How it is gone, or what speaks against it.
     pub plan: Result<Plan, Obstacles>,
 }
 
 /// A way that can be gone.
 #[derive(Debug)]
-pub enum Plan {
+pub struct Plan(Way);
+
+#[derive(Debug)]
+enum Way {
     Pod(pod::PodPlan),
     Debug(Box<DebugPlan>),
     Snapshot(Box<SnapshotPlan>),
@@ -45,25 +51,30 @@ pub enum Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pod(plan) => plan.fmt(f),
-            Self::Debug(plan) => plan.fmt(f),
-            Self::Snapshot(plan) => plan.fmt(f),
-            Self::Portworx(plan) => plan.fmt(f),
+        match &self.0 {
+            Way::Pod(plan) => plan.fmt(f),
+            Way::Debug(plan) => plan.fmt(f),
+            Way::Snapshot(plan) => plan.fmt(f),
+            Way::Portworx(plan) => plan.fmt(f),
         }
     }
 }
 
 /// Where the files of the volume can be read now.
 pub struct Access {
-    pub via: Method,
-    pub target: PodContainer,
-    pub directory: String,
+    pub(crate) via: Method,
+    pub(crate) target: PodContainer,
+    pub(crate) directory: String,
     /// What was begun for it; nothing where no change was needed.
     run: Option<VolumeRun>,
 }
 
 impl Access {
+    /// What is used and what is free of the volume.
+    pub async fn space(&self, cluster: &Cluster) -> anyhow::Result<Space> {
+        Ok(cluster.pod(&self.target).space(&self.directory).await?)
+    }
+
     /// Does `work` with the files, as long as what was made for access to them is this command's own.
     pub async fn guard<T>(
         &self,
@@ -77,39 +88,35 @@ impl Access {
 }
 
 impl Plan {
+    /// Which it is.
     pub fn method(&self) -> Method {
-        match self {
-            Self::Pod(_) => Method::Pod,
-            Self::Debug(_) => Method::Debug,
-            Self::Snapshot(_) => Method::Snapshot,
-            Self::Portworx(_) => Method::Portworx,
+        match &self.0 {
+            Way::Pod(_) => Method::Pod,
+            Way::Debug(_) => Method::Debug,
+            Way::Snapshot(_) => Method::Snapshot,
+            Way::Portworx(_) => Method::Portworx,
         }
     }
 
     /// Goes it. What is made on the way is undone when the process ends, however it ends.
-    pub async fn open(
-        &self,
-        context: &Context,
-        cluster: &Cluster,
-        args: &AccessArgs,
-    ) -> anyhow::Result<Access> {
-        let timeout = args.timeout();
-        if !matches!(self, Self::Pod(_)) {
+    pub async fn open(&self, caller: &Caller, options: &AccessOptions) -> anyhow::Result<Access> {
+        let timeout = options.timeout();
+        if !matches!(self.0, Way::Pod(_)) {
             // Nothing is made that could then not be used.
-            cluster.require_websockets().await?;
+            caller.cluster.require_websockets().await?;
         }
-        let begin = || VolumeRun::begin(context, cluster, self.to_string());
-        let ((target, directory), run) = match self {
-            Self::Pod(plan) => (plan.open(cluster), None),
-            Self::Debug(plan) => {
+        let begin = || VolumeRun::begin(caller, self.to_string());
+        let ((target, directory), run) = match &self.0 {
+            Way::Pod(plan) => (plan.open(&caller.cluster), None),
+            Way::Debug(plan) => {
                 let run = begin().await?;
                 (plan.open(&run, timeout).await?, Some(run))
             }
-            Self::Snapshot(plan) => {
+            Way::Snapshot(plan) => {
                 let run = begin().await?;
                 (plan.open(&run, timeout).await?, Some(run))
             }
-            Self::Portworx(plan) => {
+            Way::Portworx(plan) => {
                 let run = begin().await?;
                 (plan.open(&run).await?, Some(run))
             }
@@ -127,45 +134,46 @@ impl Plan {
 pub async fn assess_all(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> anyhow::Result<Vec<Assessment>> {
-    let assessments = args.via.methods().iter();
-    try_join_all(assessments.map(|method| assess(*method, cluster, discovery, args))).await
+    let assessments = options.via.methods().iter();
+    try_join_all(assessments.map(|method| assess(*method, cluster, discovery, options))).await
 }
 
 async fn assess(
     method: Method,
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> anyhow::Result<Assessment> {
     let plan = match method {
-        Method::Pod => pod::plan(cluster, discovery, args.via == Via::Pod)
+        Method::Pod => pod::plan(cluster, discovery, options.via == Via::Only(Method::Pod))
             .await?
-            .map(Plan::Pod),
-        Method::Debug => debug::plan(cluster, discovery, args)
+            .map(Way::Pod),
+        Method::Debug => debug::plan(cluster, discovery, options)
             .await?
-            .map(|plan| Plan::Debug(Box::new(plan))),
-        Method::Snapshot => snapshot::plan(cluster, discovery, args)
+            .map(|plan| Way::Debug(Box::new(plan))),
+        Method::Snapshot => snapshot::plan(cluster, discovery, options)
             .await?
-            .map(|plan| Plan::Snapshot(Box::new(plan))),
-        Method::Portworx => portworx::plan(cluster, discovery, args)
+            .map(|plan| Way::Snapshot(Box::new(plan))),
+        Method::Portworx => portworx::plan(cluster, discovery, options)
             .await?
-            .map(Plan::Portworx),
+            .map(Way::Portworx),
     };
+    let plan = plan.map(Plan);
     Ok(Assessment { method, plan })
 }
 
 /// The way to go: the first that can be gone. The others are not looked at, which for Portworx takes a command in a
 /// privileged pod.
-pub async fn choose(
+pub(crate) async fn choose(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> anyhow::Result<Plan> {
     let mut reasons = String::new();
-    for method in args.via.methods() {
-        match assess(*method, cluster, discovery, args).await?.plan {
+    for method in options.via.methods() {
+        match assess(*method, cluster, discovery, options).await?.plan {
             Ok(plan) => return Ok(plan),
             Err(obstacles) => {
                 let name = method.name();

@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Obstacles(Vec<String>);
 
 impl Obstacles {
+    /// Each of them.
     pub fn reasons(&self) -> &[String] {
         &self.0
     }

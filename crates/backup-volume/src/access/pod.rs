@@ -4,16 +4,16 @@ use std::fmt;
 
 use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
+use wa_common::preflight::{missing_permissions, to_exec};
 
 use super::obstacles::Obstacles;
-use crate::discovery::{Discovery, Mount, Place};
-use crate::permissions::{missing_permissions, to_exec};
+use crate::discovery::{Discovery, Mount, MountPath};
 
 /// The container to run commands in.
 #[derive(Debug)]
-pub struct PodPlan {
+pub(crate) struct PodPlan {
     pod: String,
-    place: Place,
+    place: MountPath,
 }
 
 impl fmt::Display for PodPlan {
@@ -50,11 +50,9 @@ pub(super) async fn plan(
             )
         })));
     };
-    let missing = missing_permissions(cluster, &to_exec()).await?;
-    Ok(if missing.is_empty() {
-        Ok(plan)
-    } else {
-        Err(Obstacles::from(missing))
+    Ok(match missing_permissions(cluster, &to_exec()).await? {
+        None => Ok(plan),
+        Some(missing) => Err(Obstacles::from(missing)),
     })
 }
 

@@ -7,14 +7,15 @@ use std::fmt;
 
 use anyhow::{Context as _, bail, ensure};
 use kube_transfer::PodContainer;
-use wa_common::cluster::{Cluster, Permission};
+use wa_common::cluster::Cluster;
+use wa_common::preflight::missing_permissions;
 use wa_common::report::elapsed;
 
-use super::args::AccessArgs;
 use super::obstacles::Obstacles;
+use super::options::AccessOptions;
 use crate::change::VolumeChange;
 use crate::discovery::Discovery;
-use crate::permissions::{missing_permissions, to_exec, to_record};
+use crate::permissions::{to_record, to_use_portworx};
 use crate::portworx::{
     LABEL, NAMESPACES, PortworxMount, Pxctl, container_of, mark_of, node_of, path_of, ready_pods,
 };
@@ -24,7 +25,7 @@ use crate::run::VolumeRun;
 const PROVISIONERS: [&str; 2] = ["pxd.portworx.com", "kubernetes.io/portworx-volume"];
 /// The volume, and the pod to attach it through.
 #[derive(Debug)]
-pub struct PortworxPlan {
+pub(crate) struct PortworxPlan {
     volume: String,
     target: PodContainer,
     node: String,
@@ -48,7 +49,7 @@ impl fmt::Display for PortworxPlan {
 pub(super) async fn plan(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> anyhow::Result<Result<PortworxPlan, Obstacles>> {
     let provisioner = discovery.provisioner().unwrap_or("unknown");
     if !PROVISIONERS.contains(&provisioner) {
@@ -61,7 +62,7 @@ pub(super) async fn plan(
             "the claim is not bound to a volume".to_owned(),
         )));
     };
-    let mut obstacles = in_use(discovery, args);
+    let mut obstacles = in_use(discovery, options);
     obstacles.extend(missing_permissions(cluster, &to_record()).await?);
     match find_pod(cluster).await? {
         Err(reason) => obstacles.push(reason),
@@ -85,7 +86,7 @@ pub(super) async fn plan(
 }
 
 /// Who uses the volume now, or will within the window.
-fn in_use(discovery: &Discovery, args: &AccessArgs) -> Vec<String> {
+fn in_use(discovery: &Discovery, options: &AccessOptions) -> Vec<String> {
     let mut reasons = Vec::new();
     for mount in &discovery.mounts {
         reasons.push(format!("pod {} has the volume mounted", mount.pod));
@@ -95,7 +96,7 @@ fn in_use(discovery: &Discovery, args: &AccessArgs) -> Vec<String> {
     for job in discovery.active_jobs() {
         reasons.push(format!("backup job {job} is running"));
     }
-    if let Some(wait) = discovery.next_backup_within(args.window.0) {
+    if let Some(wait) = discovery.next_backup_within(options.window) {
         reasons.push(format!(
             "a backup starts in {}; wait until it is over, or allow it with a smaller --window",
             elapsed(wait)
@@ -103,7 +104,7 @@ fn in_use(discovery: &Discovery, args: &AccessArgs) -> Vec<String> {
     }
     if let Some(schedule) = discovery
         .unreadable_schedule()
-        .filter(|_| args.window.0.is_some())
+        .filter(|_| options.window.is_some())
     {
         reasons.push(format!(
             "the schedule {schedule:?} does not tell when the next backup starts; make sure that none is near, and allow it with --window 0"
@@ -117,11 +118,8 @@ async fn find_pod(cluster: &Cluster) -> anyhow::Result<Result<(PodContainer, Str
     let mut reasons = Vec::new();
     for namespace in NAMESPACES {
         let there = cluster.in_namespace(namespace);
-        let mut needed = to_exec();
-        needed.push(Permission::new("list", "", "pods"));
-        let missing = missing_permissions(&there, &needed).await?;
-        if !missing.is_empty() {
-            reasons.extend(missing);
+        if let Some(missing) = missing_permissions(&there, &to_use_portworx()).await? {
+            reasons.push(missing);
             continue;
         }
         let ready = ready_pods(&there).await?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::args::AccessArgs;
+use super::options::AccessOptions;
 use crate::discovery::Discovery;
 use crate::driver::SNAPSHOT_GROUP;
 use crate::quantity::Quantity;
@@ -21,11 +21,11 @@ pub(super) struct RestoredClaim {
 }
 
 impl RestoredClaim {
-    pub(super) fn like(discovery: &Discovery, args: &AccessArgs) -> Self {
+    pub(super) fn like(discovery: &Discovery, options: &AccessOptions) -> Self {
         let spec = discovery.claim.spec.as_ref();
         let own_class = || discovery.class_name().map(str::to_owned);
         Self {
-            storage_class: args.storage_class.clone().or_else(own_class),
+            storage_class: options.storage_class.clone().or_else(own_class),
             access_modes: discovery.access_modes().to_vec(),
             volume_mode: spec.and_then(|spec| spec.volume_mode.clone()),
             capacity: discovery.capacity().map(str::to_owned),

@@ -11,17 +11,18 @@ use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube_transfer::PodContainer;
 use serde_json::json;
-use wa_common::cluster::{Cluster, ClusterError, Lasting, Permission, Probe, Wait, WaitError};
+use wa_common::cluster::{Cluster, ClusterError, Lasting, Probe, Wait, WaitError};
+use wa_common::preflight::missing_permissions;
 use wa_common::report::{elapsed, printable};
 
-use super::args::AccessArgs;
 use super::obstacles::Obstacles;
+use super::options::AccessOptions;
 use super::restored::RestoredClaim;
 use crate::change::VolumeChange;
 use crate::discovery::{Discovery, if_allowed};
 use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
 use crate::helper::Helper;
-use crate::permissions::{missing_permissions, to_exec, to_make_pods, to_record};
+use crate::permissions::to_use_snapshot;
 use crate::run::VolumeRun;
 
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
@@ -37,7 +38,7 @@ fn volume_snapshot_classes() -> ApiResource {
 
 /// The snapshot, the claim and the pod to make.
 #[derive(Debug)]
-pub struct SnapshotPlan {
+pub(crate) struct SnapshotPlan {
     claim: String,
     snapshot_class: String,
     /// What the claim made from the snapshot takes over from the one that was snapshotted.
@@ -58,7 +59,7 @@ impl fmt::Display for SnapshotPlan {
 pub(super) async fn plan(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> Result<Result<SnapshotPlan, Obstacles>, ClusterError> {
     let mut obstacles = Vec::new();
     if !discovery.is_bound() {
@@ -72,47 +73,33 @@ pub(super) async fn plan(
         obstacles
             .push("the volume is not a CSI driver's, and only those make snapshots".to_owned());
     }
-    let class = match snapshot_class(cluster, discovery, args).await? {
+    let class = match snapshot_class(cluster, discovery, options).await? {
         Ok(class) => Some(class),
         Err(reason) => {
             obstacles.push(reason);
             None
         }
     };
-    obstacles.extend(storage_class_obstacle(cluster, discovery, args).await?);
-    obstacles.extend(missing_permissions(cluster, &needed()).await?);
+    obstacles.extend(storage_class_obstacle(cluster, discovery, options).await?);
+    obstacles.extend(missing_permissions(cluster, &to_use_snapshot()).await?);
     let helper =
-        helper(discovery, args).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
+        helper(discovery, options).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
     Ok(match (class, helper) {
         (Some(snapshot_class), Ok(helper)) if obstacles.is_empty() => Ok(SnapshotPlan {
             claim: discovery.claim_name(),
             snapshot_class,
-            restored: RestoredClaim::like(discovery, args),
+            restored: RestoredClaim::like(discovery, options),
             helper,
         }),
         _ => Err(Obstacles::from(obstacles)),
     })
 }
 
-fn needed() -> Vec<Permission> {
-    let verbs = ["create", "get", "delete"];
-    let snapshots = verbs.map(|verb| Permission::new(verb, SNAPSHOT_GROUP, "volumesnapshots"));
-    let claims = verbs.map(|verb| Permission::new(verb, "", "persistentvolumeclaims"));
-    [
-        snapshots.to_vec(),
-        claims.to_vec(),
-        to_exec(),
-        to_record(),
-        to_make_pods(),
-    ]
-    .concat()
-}
-
 /// A pod for the claim that is made from the snapshot; it may run on any node.
-fn helper(discovery: &Discovery, args: &AccessArgs) -> Result<Helper, Obstacles> {
+fn helper(discovery: &Discovery, options: &AccessOptions) -> Result<Helper, Obstacles> {
     let claim = discovery.claim_name();
-    let helper = match (discovery.template(), args.image.as_deref()) {
-        (Some(template), image) => Helper::of(&template, &claim, image),
+    let helper = match (discovery.template(), options.image.as_deref()) {
+        (Some(template), image) => Helper::from_template(&template, &claim, image),
         (None, Some(image)) => Helper::bare(&claim, image),
         (None, None) => Err(
             "there is neither a CronJob nor a finished pod of it to take an image from; name one with --image"
@@ -127,9 +114,9 @@ fn helper(discovery: &Discovery, args: &AccessArgs) -> Result<Helper, Obstacles>
 async fn snapshot_class(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> Result<Result<String, String>, ClusterError> {
-    let named = args.snapshot_class.as_deref();
+    let named = options.snapshot_class.as_deref();
     Ok(
         match cluster.list_custom(&volume_snapshot_classes(), true).await {
             Ok(classes) => choose_class(&classes, named, discovery.provisioner()),
@@ -188,9 +175,9 @@ fn choose_class(
 async fn storage_class_obstacle(
     cluster: &Cluster,
     discovery: &Discovery,
-    args: &AccessArgs,
+    options: &AccessOptions,
 ) -> Result<Option<String>, ClusterError> {
-    let class = match &args.storage_class {
+    let class = match &options.storage_class {
         Some(name) => if_allowed(cluster.find_global(name).await)?,
         None if discovery.class_name().is_none() => {
             return Ok(Some(

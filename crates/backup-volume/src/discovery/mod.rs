@@ -5,17 +5,19 @@ mod mounts;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, PodTemplateSpec};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
-use wa_common::cluster::{Cluster, ClusterError, Permission};
+use wa_common::cluster::{Cluster, ClusterError};
+use wa_common::preflight::{Finding, Preflight};
 
 use crate::driver::{PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER};
-use crate::permissions::missing_permissions;
-pub use mounts::{Mount, Place, Template};
+use crate::permissions::to_discover;
+pub(crate) use mounts::Template;
+pub use mounts::{Mount, MountPath};
 use mounts::{admit, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts};
 
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
@@ -26,16 +28,18 @@ const READ_WRITE_ONCE_POD: &str = "ReadWriteOncePod";
 /// What the cluster tells of the volume, before any of its files is read.
 #[derive(Debug)]
 pub struct Discovery {
+    /// Whose volume it is.
     pub instance: Instance,
-    pub claim: PersistentVolumeClaim,
+    pub(crate) claim: PersistentVolumeClaim,
     /// The bound volume; `None` where the claim is not bound or the user may not look.
-    pub volume: Option<PersistentVolume>,
+    pub(crate) volume: Option<PersistentVolume>,
     /// Its class; `None` where it has none or the user may not look.
-    pub class: Option<StorageClass>,
+    pub(crate) class: Option<StorageClass>,
     /// The pods that have the claim and have not ended.
     pub mounts: Vec<Mount>,
     /// The newest pod that has ended, of a Job if there is one: a backup's.
-    pub finished_pod: Option<Pod>,
+    pub(crate) finished_pod: Option<Pod>,
+    /// What writes the dumps, where the instance has it.
     pub cron_job: Option<BackupCronJob>,
 }
 
@@ -46,8 +50,33 @@ impl Discovery {
         instance: Option<&str>,
         claim: Option<&str>,
     ) -> anyhow::Result<Self> {
-        require_permissions(cluster, instance.is_some()).await?;
-        let instance = Instance::find(cluster, instance).await?;
+        let mut conditions = Preflight::default();
+        let discovery = Self::look(&mut conditions, cluster, instance, claim).await;
+        discovery
+            .into_value()
+            .ok_or_else(|| conditions.into_error())
+    }
+
+    /// The same, as conditions of a preflight.
+    pub(crate) async fn look(
+        conditions: &mut Preflight,
+        cluster: &Cluster,
+        instance: Option<&str>,
+        claim: Option<&str>,
+    ) -> Finding<Self> {
+        let needed = to_discover(instance.is_some());
+        let permissions = conditions.permissions((), cluster, &needed).await;
+        let instance = conditions.instance(&permissions, cluster, instance).await;
+        let look = async |instance: &Instance| Self::from_claim(cluster, instance, claim).await;
+        let detail = |found: &Self| format!("{}, {}", found.claim_name(), found.phase());
+        conditions.check("claim", &instance, look, detail).await
+    }
+
+    async fn from_claim(
+        cluster: &Cluster,
+        instance: &Instance,
+        claim: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let claim = match claim {
             Some(name) => cluster
                 .find::<PersistentVolumeClaim>(name)
@@ -58,7 +87,7 @@ impl Discovery {
                         cluster.namespace()
                     )
                 })?,
-            None => backup_claim(cluster, &instance).await?,
+            None => backup_claim(cluster, instance).await?,
         };
         let volume = match volume_name(&claim) {
             Some(name) => if_allowed(cluster.find_global(name).await)?,
@@ -74,8 +103,8 @@ impl Discovery {
         let pods: Vec<Pod> = cluster.list_matching("", mounting).await?;
         let (ended, live): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(has_ended);
         Ok(Self {
-            cron_job: BackupCronJob::find(cluster, &instance).await?,
-            instance,
+            cron_job: BackupCronJob::find(cluster, instance).await?,
+            instance: instance.clone(),
             mounts: live.iter().flat_map(|pod| mounts(pod, &name)).collect(),
             finished_pod: ended
                 .into_iter()
@@ -86,6 +115,7 @@ impl Discovery {
         })
     }
 
+    /// The name of the claim.
     pub fn claim_name(&self) -> String {
         self.claim.name_any()
     }
@@ -95,7 +125,7 @@ impl Discovery {
         phase(&self.claim)
     }
 
-    pub fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         is_bound(&self.claim)
     }
 
@@ -104,6 +134,7 @@ impl Discovery {
         volume_name(&self.claim)
     }
 
+    /// The name of its StorageClass.
     pub fn class_name(&self) -> Option<&str> {
         class_name(&self.claim)
     }
@@ -125,11 +156,12 @@ impl Discovery {
     }
 
     /// Whether a CSI driver serves the volume, which is what snapshots need.
-    pub fn is_csi(&self) -> Option<bool> {
+    pub(crate) fn is_csi(&self) -> Option<bool> {
         let volume = self.volume.as_ref()?.spec.as_ref()?;
         Some(volume.csi.is_some())
     }
 
+    /// Who may have the volume at a time, as Kubernetes writes it.
     pub fn access_modes(&self) -> &[String] {
         let granted = self.claim.status.as_ref();
         let granted = granted.and_then(|status| status.access_modes.as_deref());
@@ -150,18 +182,18 @@ impl Discovery {
     }
 
     /// The node on which a further pod must run to share the volume with the pods that have it now.
-    pub fn node_in_use(&self) -> Option<&str> {
+    pub(crate) fn node_in_use(&self) -> Option<&str> {
         let node = self.mounts.iter().find_map(|mount| mount.node.as_deref());
         node.filter(|_| self.is_for_one_node())
     }
 
     /// Whether only pods of one node may have the volume at a time.
-    pub fn is_for_one_node(&self) -> bool {
+    pub(crate) fn is_for_one_node(&self) -> bool {
         self.has_mode(READ_WRITE_ONCE) && !SEVERAL_NODES.iter().any(|mode| self.has_mode(mode))
     }
 
     /// Whether only one pod at a time may have the volume.
-    pub fn is_for_one_pod(&self) -> bool {
+    pub(crate) fn is_for_one_pod(&self) -> bool {
         self.has_mode(READ_WRITE_ONCE_POD)
     }
 
@@ -183,7 +215,7 @@ impl Discovery {
     }
 
     /// Whether a further pod could get the volume; also where the claim is bound only once a pod needs it.
-    pub fn can_be_mounted(&self) -> bool {
+    pub(crate) fn can_be_mounted(&self) -> bool {
         let waits_for_pod = || {
             let mode = self.class.as_ref().map(|class| &class.volume_binding_mode);
             // A class that the user may not read may be of that kind.
@@ -193,14 +225,14 @@ impl Discovery {
     }
 
     /// The schedule of the backups, where it does not tell when the next one starts.
-    pub fn unreadable_schedule(&self) -> Option<&str> {
+    pub(crate) fn unreadable_schedule(&self) -> Option<&str> {
         let cron_job = self.cron_job.as_ref()?;
         let unknown = !cron_job.is_suspended() && cron_job.next_run(Timestamp::now()).is_none();
         unknown.then(|| cron_job.schedule())
     }
 
     /// How long until the next backup starts, where that is less than `window`.
-    pub fn next_backup_within(&self, window: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn next_backup_within(&self, window: Option<Duration>) -> Option<Duration> {
         let now = Timestamp::now();
         let next = self.cron_job.as_ref()?.next_run(now)?;
         let wait = Duration::try_from(next.duration_since(now)).ok()?;
@@ -210,7 +242,7 @@ impl Discovery {
     /// What a helper pod can be made from: the CronJob's pods, as the cluster admits them, else a Job's pod that has
     /// ended. Where neither mounts the claim, because the user has named another one, the CronJob's pods with their own
     /// claim.
-    pub fn template(&self) -> Option<Template> {
+    pub(crate) fn template(&self) -> Option<Template> {
         let finished = self.finished_pod.as_ref();
         let of_cron_job = self.cron_job.as_ref().and_then(|cron_job| {
             let pod = cron_job.pod_template()?.clone();
@@ -242,29 +274,6 @@ impl Discovery {
     }
 }
 
-/// What it takes to look, asked for in one go, so that everything missing is told at once.
-async fn require_permissions(cluster: &Cluster, instance_named: bool) -> anyhow::Result<()> {
-    let mut needed = vec![
-        Permission::new("get", "", "persistentvolumeclaims"),
-        Permission::new("list", "", "pods"),
-        Permission::new("get", "batch", "cronjobs"),
-    ];
-    if !instance_named {
-        needed.push(Permission::new(
-            "list",
-            "assistant.watson.ibm.com",
-            "watsonassistants",
-        ));
-    }
-    let missing = missing_permissions(cluster, &needed).await?;
-    ensure!(
-        missing.is_empty(),
-        "{}; ask a cluster administrator for a role that allows it",
-        missing.join("; ")
-    );
-    Ok(())
-}
-
 fn phase(claim: &PersistentVolumeClaim) -> &str {
     let status = claim.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
@@ -272,7 +281,7 @@ fn phase(claim: &PersistentVolumeClaim) -> &str {
 }
 
 /// Whether a claim has its volume.
-pub fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+pub(crate) fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     phase(claim) == "Bound"
 }
 
@@ -287,7 +296,9 @@ fn class_name(claim: &PersistentVolumeClaim) -> Option<&str> {
 }
 
 /// Not every administrator of a namespace may look at what is outside of it.
-pub fn if_allowed<T>(found: Result<Option<T>, ClusterError>) -> Result<Option<T>, ClusterError> {
+pub(crate) fn if_allowed<T>(
+    found: Result<Option<T>, ClusterError>,
+) -> Result<Option<T>, ClusterError> {
     match found {
         Err(error) if error.code() == Some(403) => Ok(None),
         found => found,

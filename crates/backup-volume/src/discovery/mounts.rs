@@ -10,12 +10,13 @@ use wa_common::run::RUN_LABEL;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
+    /// Its name.
     pub pod: String,
     /// Absent until the pod is scheduled.
     pub node: Option<String>,
     /// Absent where no container mounts what the pod has.
     #[serde(flatten)]
-    pub place: Option<Place>,
+    pub place: Option<MountPath>,
     /// Whether commands can run in the container, now and as long as the pod runs.
     pub running: bool,
     /// The Job that the pod belongs to: it ends when that is done.
@@ -29,20 +30,22 @@ pub struct Mount {
 /// Where in a pod the files are.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Place {
+pub struct MountPath {
+    /// The container.
     pub container: String,
+    /// The path in it.
     pub path: String,
     /// Whether all of the volume is there, rather than a directory of it.
     pub whole: bool,
 }
 
 /// What a helper pod can be made from.
-pub struct Template {
+pub(crate) struct Template {
     /// Whose it is.
-    pub origin: String,
-    pub pod: PodTemplateSpec,
+    pub(crate) origin: String,
+    pub(crate) pod: PodTemplateSpec,
     /// The claim that it mounts, in whose place the helper pod has ours.
-    pub claim: String,
+    pub(crate) claim: String,
 }
 
 /// The security context constraint by which OpenShift admitted a pod, as it notes it.
@@ -166,7 +169,7 @@ pub(super) fn mounts(pod: &Pod, claim: &str) -> Vec<Mount> {
             here.map(move |mount| (container, mount, running))
         })
         .map(|(container, found, running)| {
-            let place = Place {
+            let place = MountPath {
                 container: container.name.clone(),
                 path: found.mount_path.clone(),
                 whole: is_whole(found),

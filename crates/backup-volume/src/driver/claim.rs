@@ -12,12 +12,12 @@ use wa_common::run::Undoing;
 use super::{Work, at_rest, is_transient};
 
 /// Where a claim's provisioner is noted on the claim itself, newest first.
-pub const PROVISIONER_NOTES: [&str; 2] = [
+pub(crate) const PROVISIONER_NOTES: [&str; 2] = [
     "volume.kubernetes.io/storage-provisioner",
     "volume.beta.kubernetes.io/storage-provisioner",
 ];
 /// The binding mode of classes whose volumes are made only for a pod.
-pub const WAIT_FOR_FIRST_CONSUMER: &str = "WaitForFirstConsumer";
+pub(crate) const WAIT_FOR_FIRST_CONSUMER: &str = "WaitForFirstConsumer";
 const PROVISIONING_FAILED: &str = "ProvisioningFailed";
 /// The node of the claim's first pod, where the volume is made only for that.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
@@ -25,7 +25,7 @@ const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 const HANDED_OVER: Duration = Duration::from_secs(3);
 
 /// Waits until the driver does not work on the run's claim any more, or there is none.
-pub async fn claim_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
+pub(crate) async fn claim_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
     let cluster = undoing.cluster;
     let what = format!("the volume of persistentvolumeclaim {name}");
     at_rest(&what, &undoing, || async {
@@ -85,7 +85,7 @@ async fn waits_for_pod(
 }
 
 /// What the provisioner of a claim said last, where that is a failure. Nothing where the user may not see events.
-pub async fn provisioning_failure(
+pub(crate) async fn provisioning_failure(
     cluster: &Cluster,
     claim: &PersistentVolumeClaim,
 ) -> Option<String> {

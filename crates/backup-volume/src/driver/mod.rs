@@ -12,11 +12,13 @@ use std::time::Duration;
 use wa_common::cluster::{ClusterError, Lasting, Probe, Wait, WaitError};
 use wa_common::report::Reporter;
 
-pub use claim::{PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER, claim_at_rest, provisioning_failure};
-pub use snapshot::{SNAPSHOT_GROUP, is_lasting, snapshot_at_rest, volume_snapshots};
+pub(crate) use claim::{
+    PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER, claim_at_rest, provisioning_failure,
+};
+pub(crate) use snapshot::{SNAPSHOT_GROUP, is_lasting, snapshot_at_rest, volume_snapshots};
 
 /// How long a driver is waited for before what it works on is deleted all the same.
-pub const WORKS_AT_MOST: Duration = Duration::from_mins(5);
+pub(crate) const WORKS_AT_MOST: Duration = Duration::from_mins(5);
 
 /// Whether a driver works on an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +77,7 @@ const PASSING: [&str; 5] = [
 ];
 
 /// Whether a driver's message is of an attempt that may succeed by itself the next time.
-pub fn is_transient(message: &str) -> bool {
+pub(crate) fn is_transient(message: &str) -> bool {
     let mut codes = message.split("code = ").skip(1);
     codes.any(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric());

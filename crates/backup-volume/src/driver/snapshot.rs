@@ -10,7 +10,7 @@ use wa_common::run::Undoing;
 use super::{Work, at_rest, is_transient};
 
 /// The API group of snapshots.
-pub const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
+pub(crate) const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
 /// What the snapshot controller leaves in the status when two of its own writes met; it tries again by itself.
 const CONFLICT: &str = "the object has been modified";
 /// So long nobody has touched a new snapshot where no snapshot controller runs.
@@ -20,13 +20,13 @@ const UNTOUCHED: Duration = Duration::from_secs(10);
 const TAKEN: Duration = Duration::from_secs(10);
 
 /// VolumeSnapshots of a CSI driver.
-pub fn volume_snapshots() -> ApiResource {
+pub(crate) fn volume_snapshots() -> ApiResource {
     let kind = GroupVersionKind::gvk(SNAPSHOT_GROUP, "v1", "VolumeSnapshot");
     ApiResource::from_gvk_with_plural(&kind, "volumesnapshots")
 }
 
 /// Waits until the driver does not work on the run's snapshot any more, or there is none.
-pub async fn snapshot_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
+pub(crate) async fn snapshot_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
     let kind = volume_snapshots();
     at_rest(&format!("volumesnapshot {name}"), &undoing, || async {
         let found = undoing.cluster.find_custom(&kind, name).await?;
@@ -54,7 +54,7 @@ fn work_on(snapshot: &DynamicObject) -> Work {
 }
 
 /// Whether an error of a snapshot is to be taken for its last.
-pub fn is_lasting(error: &str) -> bool {
+pub(crate) fn is_lasting(error: &str) -> bool {
     !error.contains(CONFLICT) && !is_transient(error)
 }
 

@@ -4,6 +4,7 @@ mod mount;
 mod pods;
 mod pxctl;
 
-pub use mount::{PortworxMount, mark_of, path_of};
-pub use pods::{LABEL, NAMESPACES, container_of, node_of, ready_pods};
-pub use pxctl::Pxctl;
+pub use mount::PortworxMount;
+pub(crate) use mount::{mark_of, path_of};
+pub(crate) use pods::{LABEL, NAMESPACES, container_of, node_of, ready_pods};
+pub(crate) use pxctl::Pxctl;

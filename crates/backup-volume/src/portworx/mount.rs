@@ -24,13 +24,13 @@ const RELEASED_WITHIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the run called `run` mounts its volume.
-pub fn path_of(run: &str) -> String {
+pub(crate) fn path_of(run: &str) -> String {
     format!("{MOUNTS}/{run}-mount")
 }
 
 /// A directory beside that of the mount, which Portworx may remove itself: there from before the volume is attached until
 /// it is detached, and so it tells whether the run may have attached it.
-pub fn mark_of(path: &str) -> String {
+pub(crate) fn mark_of(path: &str) -> String {
     format!("{path}.mark")
 }
 
@@ -38,13 +38,13 @@ pub fn mark_of(path: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortworxMount {
     /// Of the Portworx pods.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// The pod that attached it; it may have been replaced since.
-    pub pod: String,
+    pub(crate) pod: String,
     /// The node it is attached to.
-    pub node: String,
-    pub volume: String,
-    pub path: String,
+    pub(crate) node: String,
+    pub(crate) volume: String,
+    pub(crate) path: String,
 }
 
 impl fmt::Display for PortworxMount {
@@ -72,7 +72,7 @@ impl PortworxMount {
     }
 
     /// Whether the run called `run` can have made it; the pods of Portworx are privileged.
-    pub fn is_of(&self, run: &str) -> bool {
+    pub(crate) fn is_of(&self, run: &str) -> bool {
         self.path == path_of(run)
             && NAMESPACES.contains(&&*self.namespace)
             && [&self.pod, &self.node, &self.volume]
@@ -82,7 +82,7 @@ impl PortworxMount {
 
     /// Unmounts and detaches, as far as this run did the opposite, and makes sure of the result. Tries for
     /// [`RELEASED_WITHIN`], in which the directory should go too.
-    pub async fn undo(&self, undoing: Undoing<'_>) -> anyhow::Result<()> {
+    pub(crate) async fn undo(&self, undoing: Undoing<'_>) -> anyhow::Result<()> {
         let (cluster, started) = (undoing.cluster, Instant::now());
         let what = format!("until Portworx releases volume {}", self.volume);
         let wait = Wait::new(what, RELEASED_WITHIN, &undoing);
@@ -143,7 +143,7 @@ impl PortworxMount {
     }
 
     #[cfg(test)]
-    pub fn example() -> Self {
+    pub(crate) fn example() -> Self {
         Self {
             namespace: "kube-system".to_owned(),
             pod: "portworx-x2k7p".to_owned(),
@@ -155,7 +155,7 @@ impl PortworxMount {
 
     /// What somebody may write into the record of `wa-pvc-1`.
     #[cfg(test)]
-    pub fn forged() -> [Self; 5] {
+    pub(crate) fn forged() -> [Self; 5] {
         let with = |change: fn(&mut Self)| {
             let mut mount = Self::example();
             change(&mut mount);
@@ -171,7 +171,7 @@ impl PortworxMount {
     }
 
     /// What a person types to do the same.
-    pub fn manual_commands(&self) -> String {
+    pub(crate) fn manual_commands(&self) -> String {
         let Self {
             namespace,
             pod,

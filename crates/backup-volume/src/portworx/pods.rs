@@ -6,17 +6,17 @@ use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
 
 /// Where Portworx is installed: the usual place, and the operator's.
-pub const NAMESPACES: [&str; 2] = ["kube-system", "portworx"];
-pub const LABEL: &str = "name=portworx";
-pub const CONTAINER: &str = "portworx";
+pub(crate) const NAMESPACES: [&str; 2] = ["kube-system", "portworx"];
+pub(crate) const LABEL: &str = "name=portworx";
+pub(crate) const CONTAINER: &str = "portworx";
 
-pub async fn ready_pods(cluster: &Cluster) -> Result<Vec<Pod>, ClusterError> {
+pub(crate) async fn ready_pods(cluster: &Cluster) -> Result<Vec<Pod>, ClusterError> {
     let mut pods: Vec<Pod> = cluster.list(LABEL).await?;
     pods.retain(is_ready);
     Ok(pods)
 }
 
-pub fn container_of(pod: &Pod, namespace: &str) -> PodContainer {
+pub(crate) fn container_of(pod: &Pod, namespace: &str) -> PodContainer {
     PodContainer {
         namespace: namespace.to_owned(),
         pod: pod.name_any(),
@@ -24,7 +24,7 @@ pub fn container_of(pod: &Pod, namespace: &str) -> PodContainer {
     }
 }
 
-pub fn node_of(pod: &Pod) -> String {
+pub(crate) fn node_of(pod: &Pod) -> String {
     let spec = pod.spec.as_ref();
     spec.and_then(|spec| spec.node_name.clone())
         .unwrap_or_default()

@@ -8,16 +8,16 @@ use wa_common::cluster::Cluster;
 use wa_common::report::printable;
 
 /// Where it is in the pod.
-pub const PROGRAM: &str = "/opt/pwx/bin/pxctl";
+pub(crate) const PROGRAM: &str = "/opt/pwx/bin/pxctl";
 
 /// pxctl in one pod, and so on one node.
-pub struct Pxctl<'a> {
+pub(crate) struct Pxctl<'a> {
     target: &'a PodContainer,
 }
 
 /// What `pxctl volume inspect` says of a volume, as far as it can be relied on: `attached_state` cannot.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct VolumeState {
+pub(crate) struct VolumeState {
     #[serde(default)]
     state: Value,
     #[serde(default, deserialize_with = "text_or_nothing")]
@@ -56,7 +56,7 @@ impl VolumeState {
         }
     }
 
-    pub fn is_attached(&self) -> bool {
+    pub(crate) fn is_attached(&self) -> bool {
         let state = match &self.state {
             Value::Number(number) => number.as_u64().is_some_and(|n| ATTACHED.contains(&n)),
             Value::String(name) => {
@@ -69,19 +69,19 @@ impl VolumeState {
         state || !self.attached_on.is_empty() || self.is_mounted()
     }
 
-    pub fn is_mounted(&self) -> bool {
+    pub(crate) fn is_mounted(&self) -> bool {
         !self.attach_path.is_empty()
     }
 
-    pub fn is_mounted_at(&self, path: &str) -> bool {
+    pub(crate) fn is_mounted_at(&self, path: &str) -> bool {
         self.attach_path.iter().any(|mounted| mounted == path)
     }
 
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.spec.encrypted
     }
 
-    pub fn attached_to(&self) -> &str {
+    pub(crate) fn attached_to(&self) -> &str {
         if self.attached_on.is_empty() {
             "a node"
         } else {
@@ -90,7 +90,7 @@ impl VolumeState {
     }
 
     /// Why the volume must not be attached.
-    pub fn obstacle(&self, volume: &str) -> Option<String> {
+    pub(crate) fn obstacle(&self, volume: &str) -> Option<String> {
         self.is_attached().then(|| {
             format!(
                 "volume {volume} is attached to {}; wait until nothing uses it",
@@ -101,49 +101,67 @@ impl VolumeState {
 }
 
 impl<'a> Pxctl<'a> {
-    pub fn new(target: &'a PodContainer) -> Self {
+    pub(crate) fn new(target: &'a PodContainer) -> Self {
         Self { target }
     }
 
-    pub async fn inspect(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<VolumeState> {
+    pub(crate) async fn inspect(
+        &self,
+        cluster: &Cluster,
+        volume: &str,
+    ) -> anyhow::Result<VolumeState> {
         let printed = self
             .pxctl(cluster, &["-j", "volume", "inspect", volume])
             .await?;
         VolumeState::parse(&printed.stdout)
     }
 
-    pub async fn attach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
+    pub(crate) async fn attach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
         self.pxctl(cluster, &["host", "attach", volume])
             .await
             .map(drop)
     }
 
-    pub async fn detach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
+    pub(crate) async fn detach(&self, cluster: &Cluster, volume: &str) -> anyhow::Result<()> {
         self.pxctl(cluster, &["host", "detach", volume])
             .await
             .map(drop)
     }
 
-    pub async fn mount(&self, cluster: &Cluster, volume: &str, path: &str) -> anyhow::Result<()> {
+    pub(crate) async fn mount(
+        &self,
+        cluster: &Cluster,
+        volume: &str,
+        path: &str,
+    ) -> anyhow::Result<()> {
         self.pxctl(cluster, &["host", "mount", volume, "--path", path])
             .await
             .map(drop)
     }
 
-    pub async fn unmount(&self, cluster: &Cluster, volume: &str, path: &str) -> anyhow::Result<()> {
+    pub(crate) async fn unmount(
+        &self,
+        cluster: &Cluster,
+        volume: &str,
+        path: &str,
+    ) -> anyhow::Result<()> {
         self.pxctl(cluster, &["host", "unmount", "--path", path, volume])
             .await
             .map(drop)
     }
 
-    pub async fn make_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<()> {
+    pub(crate) async fn make_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<()> {
         self.run(cluster, RemoteCommand::new("mkdir").args(["-p", path]))
             .await
             .map(drop)
             .with_context(|| format!("cannot make {path} in pod {}", self.target.pod))
     }
 
-    pub async fn has_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn has_directory(
+        &self,
+        cluster: &Cluster,
+        path: &str,
+    ) -> anyhow::Result<bool> {
         let script = r#"[ ! -d "$1" ] || echo there"#;
         let look = RemoteCommand::script(script).arg(path);
         let printed = self.run(cluster, look).await;
@@ -153,7 +171,7 @@ impl<'a> Pxctl<'a> {
     }
 
     /// Whether the pod has something mounted there: Portworx may mount on the node alone.
-    pub async fn sees_mount(&self, cluster: &Cluster, path: &str) -> anyhow::Result<bool> {
+    pub(crate) async fn sees_mount(&self, cluster: &Cluster, path: &str) -> anyhow::Result<bool> {
         let mounts = RemoteCommand::new("cat").arg("/proc/self/mountinfo");
         let printed = self.run(cluster, mounts).await;
         let printed =
@@ -165,7 +183,11 @@ impl<'a> Pxctl<'a> {
     }
 
     /// Removes the directory of a mount, where it is there; never what is in it.
-    pub async fn remove_directory(&self, cluster: &Cluster, path: &str) -> anyhow::Result<()> {
+    pub(crate) async fn remove_directory(
+        &self,
+        cluster: &Cluster,
+        path: &str,
+    ) -> anyhow::Result<()> {
         let script = r#"[ ! -d "$1" ] || rmdir "$1""#;
         let remove = RemoteCommand::script(script).arg(path);
         self.run(cluster, remove)

@@ -10,7 +10,7 @@ use wa_common::cluster::Cluster;
 use wa_common::report::{Styles, age, printable};
 use wa_common::run::{Change as _, Found, Loss, RunError, RunState};
 
-use backup_volume::change::{PLUGIN, VolumeChange};
+use backup_volume::{PLUGIN, VolumeChange};
 
 type Run = wa_common::run::Run<VolumeChange>;
 

@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
-use backup_volume::access::{self, Access, AccessArgs, Assessment, Method, Plan};
-use backup_volume::discovery::{Discovery, Mount};
-use backup_volume::volume::warn_of_leftovers;
+use backup_volume::{Assessment, Discovery, Method, Mount, assess_all, warn_of_leftovers};
+
+use super::access::{AccessArgs, caller};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,22 +24,29 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let cluster = context.connect()?;
-    warn_of_leftovers(context, &cluster).await;
+    let caller = caller(context)?;
+    let cluster = &caller.cluster;
+    warn_of_leftovers(&caller).await;
     let instance = context.global.instance.as_deref();
-    let discovery = Discovery::discover(&cluster, instance, args.access.pvc.as_deref()).await?;
-    let assessments = access::assess_all(&cluster, &discovery, &args.access).await?;
-    let mut report = Report::of(&discovery, &assessments);
+    let discovery = Discovery::discover(cluster, instance, args.access.pvc.as_deref()).await?;
+    let options = args.access.options();
+    let assessments = assess_all(cluster, &discovery, &options).await?;
+    let mut report = Report::new(&discovery, &assessments);
     let websockets = cluster.require_websockets().await;
     report.no_websocket = websockets.err().map(|error| error.to_string());
     let plan = assessments.into_iter().find_map(|one| one.plan.ok());
     if let Some(plan) = plan
         && report.no_websocket.is_none()
-        && (args.measure || matches!(plan, Plan::Pod(_)))
+        && (args.measure || plan.method() == Method::Pod)
     {
-        let access = plan.open(context, &cluster, &args.access).await?;
-        match access.guard(space(&cluster, &access)).await {
-            Ok(space) => report.space = Some(space),
+        let access = plan.open(&caller, &options).await?;
+        match access.guard(access.space(cluster)).await {
+            Ok(space) => {
+                report.space = Some(Space {
+                    used_bytes: space.used,
+                    available_bytes: space.available,
+                });
+            }
             // The rest is worth telling all the same.
             Err(error) => context.reporter.report(&Event::Warning {
                 message: format!("the free space is not known: {}", error_text(&error)),
@@ -52,14 +58,6 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         Exit::Done
     } else {
         Exit::Error
-    })
-}
-
-async fn space(cluster: &Cluster, access: &Access) -> anyhow::Result<Space> {
-    let space = cluster.pod(&access.target).space(&access.directory).await?;
-    Ok(Space {
-        used_bytes: space.used,
-        available_bytes: space.available,
     })
 }
 
@@ -123,7 +121,7 @@ struct MethodReport {
 }
 
 impl Report {
-    fn of(discovery: &Discovery, assessments: &[Assessment]) -> Self {
+    fn new(discovery: &Discovery, assessments: &[Assessment]) -> Self {
         let now = Timestamp::now();
         let text = |value: Option<&str>| value.map(str::to_owned);
         let backups = discovery.cron_job.as_ref().map(|cron_job| Backups {
@@ -134,7 +132,7 @@ impl Report {
             next: cron_job.next_run(now),
             active_jobs: discovery.active_jobs(),
         });
-        let methods: Vec<MethodReport> = assessments.iter().map(MethodReport::of).collect();
+        let methods: Vec<MethodReport> = assessments.iter().map(MethodReport::new).collect();
         Self {
             instance: discovery.instance.name.clone(),
             namespace: discovery.instance.namespace.clone(),
@@ -262,7 +260,7 @@ impl Report {
 }
 
 impl MethodReport {
-    fn of(assessment: &Assessment) -> Self {
+    fn new(assessment: &Assessment) -> Self {
         let plan = assessment.plan.as_ref();
         Self {
             method: assessment.method,

@@ -2,16 +2,14 @@
 
 use std::io::{self, Write};
 
+use backup_volume::{ClosedVolume, Entry, FileKind, KeptAs, Method, modified};
 use jiff::Timestamp;
-use kube_transfer::file::Entry;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Retention};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 
-use backup_volume::access::{AccessArgs, Method};
-use backup_volume::files::{self, FileKind, KeptAs};
-use backup_volume::volume::ClosedVolume;
+use super::access::{AccessArgs, caller};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,21 +18,22 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let volume = ClosedVolume::find(context, &args.access).await?;
-    let volume = volume.open(context, &args.access).await?;
-    let cron_job = volume.discovery.cron_job.as_ref();
+    let instance = context.global.instance.as_deref();
+    let volume = ClosedVolume::find(caller(context)?, instance, args.access.options()).await?;
+    let volume = volume.open().await?;
+    let cron_job = volume.discovery().cron_job.as_ref();
     let retention = cron_job.and_then(BackupCronJob::retention);
-    let mut entries = volume.access.guard(volume.files()).await?;
+    let mut entries = volume.guard(volume.files()).await?;
     entries.sort_by(|a, b| {
         let newest_first = b.version.modified.cmp(&a.version.modified);
         newest_first.then_with(|| b.name.cmp(&a.name))
     });
     let listing = Listing {
-        claim: volume.discovery.claim_name(),
-        via: volume.access.via,
+        claim: volume.discovery().claim_name(),
+        via: volume.via(),
         files: entries
             .into_iter()
-            .map(|entry| File::of(entry, retention))
+            .map(|entry| File::new(entry, retention))
             .collect(),
         now: Timestamp::now(),
     };
@@ -64,16 +63,16 @@ struct File {
 }
 
 impl File {
-    fn of(entry: Entry, retention: Option<Retention>) -> Self {
-        let kind = FileKind::of(&entry);
+    fn new(entry: Entry, retention: Option<Retention>) -> Self {
+        let kind = FileKind::from_entry(&entry);
         let kept_as = retention
             .filter(|_| kind == FileKind::Dump)
-            .and_then(|retention| KeptAs::of(&entry.name, retention));
+            .and_then(|retention| KeptAs::from_name(&entry.name, retention));
         Self {
             kind,
             kept_as,
             bytes: entry.version.bytes,
-            modified: files::modified(&entry),
+            modified: modified(&entry),
             name: entry.name,
         }
     }

@@ -1,9 +1,12 @@
 //! The command line: one file a command.
 
+mod access;
 mod cleanup;
+mod fallback;
 mod info;
 mod list;
 mod pull;
+mod selection;
 
 use clap::{Parser, Subcommand};
 use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets};

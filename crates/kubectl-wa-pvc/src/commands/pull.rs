@@ -2,22 +2,21 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::bail;
 use backup_set::{Target, ToolRecord, VerificationFailed};
-use kube_transfer::file::Entry;
+use backup_volume::{
+    ClosedVolume, Entry, FetchOptions, FetchedSet, FileKind, Method, OpenVolume, Selection, dumps,
+    modified,
+};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{Context, DryRun, Exit, Render};
-use wa_common::report::{Event, Share, Styles, bytes, count, printable};
+use wa_common::report::{Event, Styles, bytes, printable};
 
-use backup_volume::access::{AccessArgs, Method};
-use backup_volume::fallback;
-use backup_volume::fetch::{Fetch, FetchArgs, Pulled};
-use backup_volume::files::{self, FileKind};
-use backup_volume::selection::{self, SelectionArgs};
-use backup_volume::volume::{ClosedVolume, OpenVolume};
+use super::access::{AccessArgs, caller};
+use super::fallback;
+use super::selection::SelectionArgs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -39,56 +38,88 @@ pub(super) struct Args {
     access: AccessArgs,
 }
 
+/// How to fetch.
+#[derive(Debug, clap::Args)]
+struct FetchArgs {
+    /// Go on where an earlier pull was broken off, as far as the file on the volume is still the same
+    #[arg(long)]
+    resume: bool,
+
+    /// How many streams read a file at the same time
+    #[arg(long, value_name = "N", default_value_t = FetchOptions::DEFAULT_STREAMS, value_parser = clap::value_parser!(u8).range(1..=32))]
+    streams: u8,
+
+    /// How often a stream that brings nothing is opened again
+    #[arg(long, value_name = "N", default_value_t = FetchOptions::DEFAULT_RETRIES)]
+    retries: u32,
+
+    /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
+    #[arg(long)]
+    no_verify: bool,
+
+    /// Fetch a dump also where its auth-encryption file cannot be read; restored data cannot be read without that key
+    #[arg(long)]
+    without_key: bool,
+}
+
+impl FetchArgs {
+    fn options(&self) -> FetchOptions {
+        FetchOptions {
+            tool: ToolRecord {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            resume: self.resume,
+            streams: self.streams,
+            retries: self.retries,
+            verify: !self.no_verify,
+            without_key: self.without_key,
+        }
+    }
+}
+
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let target = Target::look(&args.to)?;
-    let volume = ClosedVolume::find(context, &args.access).await?;
+    Target::look(&args.to)?;
+    let instance = context.global.instance.as_deref();
+    let volume = ClosedVolume::find(caller(context)?, instance, args.access.options()).await?;
     if args.dry_run.is_some_and(DryRun::is_on) {
         context.print(&Intention {
-            via: volume.plan.method(),
-            plan: volume.plan.to_string(),
+            via: volume.plan().method(),
+            plan: volume.plan().to_string(),
             to: args.to.clone(),
         })?;
         return Ok(Exit::Done);
     }
-    let volume = volume.open(context, &args.access).await?;
+    let volume = volume.open().await?;
     let files = volume.files().await?;
-    let candidates = if args.selection.is_by_name() {
-        files.clone()
-    } else {
-        finished(&files, &volume, context)?
+    let selection = args.selection.selection();
+    let candidates = match &selection {
+        Selection::Named(_) => files.clone(),
+        _ => finished(&files, &volume, context)?,
     };
-    let all = selection::dumps(candidates.clone());
-    let dumps = args.selection.choose(candidates)?;
-    let fetches = fetches(args, context, &volume, &dumps, &files);
-    let needed = fetches.iter().map(Fetch::bytes_to_store).sum();
-    if target.available_bytes < needed {
-        bail!(
-            "{} needs {} in {}, and only {} are free; nothing was fetched: choose another directory with --to",
-            count(dumps.len() as u64, "dump"),
-            bytes(needed),
-            args.to.display(),
-            bytes(target.available_bytes)
-        );
+    let all = dumps(candidates.clone());
+    let chosen = selection.choose(candidates)?;
+    let options = args.fetch.options();
+    let outcome = volume.fetch(&files, &chosen, &args.to, &options).await?;
+    if selection == Selection::Latest && outcome.failures.iter().any(is_of_a_broken_dump) {
+        // The first is the one that is broken.
+        let older = all.get(1..).unwrap_or_default();
+        let next = async {
+            fallback::report(context, &volume, older, &args.access, &args.to).await;
+            Ok(())
+        };
+        volume.guard(next).await?;
     }
-    let work = async {
-        let (sets, failures) = fetch_all(&fetches).await;
-        if args.selection.is_latest() && failures.iter().any(is_of_a_broken_dump) {
-            // The first is the one that is broken.
-            let older = all.get(1..).unwrap_or_default();
-            fallback::tell(context, &volume, older, &args.access, &args.to).await;
-        }
-        let not_judged = sets.iter().any(Pulled::is_not_judged);
-        if !sets.is_empty() {
-            context.print(&Sets { sets })?;
-        }
-        context.conclude(failures)?;
-        Ok(if not_judged {
-            Exit::NotJudged
-        } else {
-            Exit::Done
-        })
-    };
-    volume.access.guard(work).await
+    let not_judged = outcome.sets.iter().any(FetchedSet::is_not_judged);
+    if !outcome.sets.is_empty() {
+        context.print(&Sets { sets: outcome.sets })?;
+    }
+    context.conclude(outcome.failures)?;
+    Ok(if not_judged {
+        Exit::NotJudged
+    } else {
+        Exit::Done
+    })
 }
 
 fn is_of_a_broken_dump(failure: &anyhow::Error) -> bool {
@@ -98,12 +129,12 @@ fn is_of_a_broken_dump(failure: &anyhow::Error) -> bool {
 
 /// Without the dumps that a running backup may still write to; one that is named is fetched all the same.
 fn finished(files: &[Entry], volume: &OpenVolume, context: &Context) -> anyhow::Result<Vec<Entry>> {
-    let began = volume.discovery.backup_running_since();
-    let is_dump = |file: &&Entry| FileKind::of(file) == FileKind::Dump;
+    let began = volume.discovery().backup_running_since();
+    let is_dump = |file: &&Entry| FileKind::from_entry(file) == FileKind::Dump;
     let (being_written, finished): (Vec<&Entry>, Vec<&Entry>) = files
         .iter()
         .filter(is_dump)
-        .partition(|dump| began.is_some_and(|began| files::modified(dump) >= began));
+        .partition(|dump| began.is_some_and(|began| modified(dump) >= began));
     for dump in &being_written {
         context.reporter.report(&Event::Warning {
             message: format!(
@@ -118,51 +149,6 @@ fn finished(files: &[Entry], volume: &OpenVolume, context: &Context) -> anyhow::
         );
     }
     Ok(finished.into_iter().cloned().collect())
-}
-
-fn fetches<'a>(
-    args: &'a Args,
-    context: &'a Context,
-    volume: &'a OpenVolume,
-    dumps: &'a [Entry],
-    files: &'a [Entry],
-) -> Vec<Fetch<'a>> {
-    let of = dumps.iter().map(|dump| dump.version.bytes).sum();
-    let mut before = 0;
-    let keys_are_kept = files::any_has_key(files);
-    let fetch = |dump: &'a Entry| {
-        let overall = (dumps.len() > 1).then_some(Share { bytes: before, of });
-        before += dump.version.bytes;
-        Fetch {
-            context,
-            volume,
-            to: &args.to,
-            args: &args.fetch,
-            tool: ToolRecord {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
-            dump,
-            key: files::key_of(dump, files),
-            keys_are_kept,
-            overall,
-            shown: Arc::from(printable(&dump.name)),
-        }
-    };
-    dumps.iter().map(fetch).collect()
-}
-
-/// One dump after the other: a dump that cannot be fetched does not keep the others from it.
-async fn fetch_all(fetches: &[Fetch<'_>]) -> (Vec<Pulled>, Vec<anyhow::Error>) {
-    let mut sets = Vec::new();
-    let mut failures = Vec::new();
-    for fetch in fetches {
-        match fetch.run().await {
-            Ok(pulled) => sets.push(pulled),
-            Err(error) => failures.push(error.context(format!("{:?}", fetch.shown))),
-        }
-    }
-    (sets, failures)
 }
 
 /// What `--dry-run` prints.
@@ -192,7 +178,7 @@ impl Render for Intention {
 /// What was fetched.
 #[derive(Serialize)]
 struct Sets {
-    sets: Vec<Pulled>,
+    sets: Vec<FetchedSet>,
 }
 
 impl Render for Sets {
@@ -222,7 +208,7 @@ impl Render for Sets {
     }
 
     fn names(&self) -> Vec<String> {
-        let path = |set: &Pulled| set.path.display().to_string();
+        let path = |set: &FetchedSet| set.path.display().to_string();
         self.sets.iter().map(path).collect()
     }
 }

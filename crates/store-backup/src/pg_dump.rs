@@ -1,14 +1,19 @@
 //! `pg_dump` in a pod: its command line, its versions, and the sink that stores and verifies what it writes.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use anyhow::{Context as _, bail};
 use backup_set::{Verdict, Verifier};
 use kube_transfer::{RemoteCommand, Secret, Sink};
 use wa_common::assistant::Datastore;
+use wa_common::report::bytes;
 
 /// The command that writes the dump to standard output. Everything about the connection is in the environment.
-pub fn pg_dump_command(datastore: &Datastore, compress: &str) -> anyhow::Result<RemoteCommand> {
+pub(crate) fn pg_dump_command(
+    datastore: &Datastore,
+    compress: &str,
+) -> anyhow::Result<RemoteCommand> {
     // Before PostgreSQL 16 pg_dump takes only a level, which later ones still do.
     let level = if compress == "none" { "0" } else { compress };
     let command = RemoteCommand::new("pg_dump")
@@ -18,18 +23,21 @@ pub fn pg_dump_command(datastore: &Datastore, compress: &str) -> anyhow::Result<
 }
 
 /// The command that prints the version of `pg_dump`.
-pub fn client_version_command() -> RemoteCommand {
+pub(crate) fn client_version_command() -> RemoteCommand {
     RemoteCommand::new("pg_dump").arg("--version")
 }
 
 /// The command that prints the version of the server and the size of the database, a line each.
-pub fn server_version_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
+pub(crate) fn server_version_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
     let size = "select pg_database_size(current_database())";
     psql_command(datastore, &["show server_version", size])
 }
 
 /// The command that prints the results of `statements`, a line for each row, in one session.
-pub fn psql_command(datastore: &Datastore, statements: &[&str]) -> anyhow::Result<RemoteCommand> {
+pub(crate) fn psql_command(
+    datastore: &Datastore,
+    statements: &[&str],
+) -> anyhow::Result<RemoteCommand> {
     let command = RemoteCommand::new("psql")
         .args([
             "--no-psqlrc",
@@ -70,7 +78,7 @@ pub struct Versions {
 
 impl Versions {
     /// Reads what [`client_version_command`] and [`server_version_command`] print.
-    pub fn parse(client: &str, server: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(client: &str, server: &str) -> anyhow::Result<Self> {
         let lines: Vec<&str> = server.lines().collect();
         let [server, size] = lines[..] else {
             bail!("expected two lines from psql, got {}", lines.len());
@@ -95,8 +103,8 @@ impl Versions {
         })
     }
 
-    /// pg_dump's own rule, told before it is started.
-    pub fn require_compatible(&self) -> anyhow::Result<()> {
+    /// pg_dump's own rule, applied before it is started.
+    pub(crate) fn require_compatible(&self) -> anyhow::Result<()> {
         let (Some(client), Some(server)) = (major(&self.pg_dump), major(&self.server)) else {
             return Ok(());
         };
@@ -111,7 +119,7 @@ impl Versions {
     }
 
     /// Refuses a compression that this `pg_dump` does not have.
-    pub fn require_compression(&self, method: &str) -> anyhow::Result<()> {
+    pub(crate) fn require_compression(&self, method: &str) -> anyhow::Result<()> {
         let only_levels = major(&self.pg_dump).is_some_and(|major| major < 16);
         if only_levels && method != "none" && method.parse::<u8>().is_err() {
             bail!(
@@ -123,28 +131,40 @@ impl Versions {
     }
 }
 
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "pg_dump {}, server {}, database {}",
+            self.pg_dump,
+            self.server,
+            bytes(self.database_bytes)
+        )
+    }
+}
+
 fn major(version: &str) -> Option<u32> {
     let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
 /// Writes the dump and verifies it while it arrives, in one pass.
-pub struct DumpSink<W> {
+pub(crate) struct DumpSink<W> {
     out: W,
     verifier: Option<Verifier>,
 }
 
 /// A dump that has arrived whole.
-pub struct Received<W> {
+pub(crate) struct Received<W> {
     /// Where it was written.
-    pub out: W,
+    pub(crate) out: W,
     /// The verdict on it; `None` where that was declined.
-    pub verdict: Option<Verdict>,
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl<W: Write> DumpSink<W> {
     /// A sink that writes to `out`.
-    pub fn new(out: W, verify: bool) -> io::Result<Self> {
+    pub(crate) fn new(out: W, verify: bool) -> io::Result<Self> {
         let verifier = verify.then(Verifier::start).transpose()?;
         Ok(Self { out, verifier })
     }
