@@ -6,8 +6,10 @@
 )]
 
 use std::fs;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use end_to_end::{Outcome, World};
 use serde_json::Value;
@@ -371,4 +373,46 @@ fn tokens_are_asked_for_only_on_a_terminal_and_files_are_not_replaced() {
     let controller = fs::read_to_string(directory.join("files/resourceController.yaml")).unwrap();
     assert!(controller.contains("type: orchestrate"), "{controller}");
     assert!(controller.contains("port: 5000"), "{controller}");
+}
+
+/// Reads what a terminal shows until that holds `part`.
+fn read_until(output: &mut impl Read, part: &str) -> String {
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    loop {
+        let text = String::from_utf8_lossy(&shown).into_owned();
+        if text.contains(part) {
+            return text;
+        }
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "no {part:?} in {text}");
+        shown.push(byte[0]);
+    }
+}
+
+#[test]
+fn a_token_that_is_typed_is_not_shown() {
+    let world = World::start(Profile::V4_8_8);
+    let scratch = world.scratch();
+    let plugin = end_to_end::binary("kubectl-wa-restore");
+    let mut terminal = world
+        .command("script")
+        .args(["-qec", &format!("{} config --to files", plugin.display())])
+        .arg("/dev/null")
+        .current_dir(scratch.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = terminal.stdin.take().unwrap();
+    let mut output = terminal.stdout.take().unwrap();
+    let mut shown = read_until(&mut output, "(not shown): ");
+    input.write_all(b"ey.typed\n").unwrap();
+    shown += &read_until(&mut output, "if that was the last: ");
+    input.write_all(b"\n").unwrap();
+    shown += &read_until(&mut output, "written");
+    output.read_to_string(&mut shown).unwrap();
+    assert!(terminal.wait().unwrap().success(), "{shown}");
+    assert!(!shown.contains("ey.typed"), "{shown}");
+    let controller = fs::read_to_string(scratch.path().join("files/resourceController.yaml"));
+    assert!(controller.unwrap().contains("ey.typed"));
 }

@@ -1,6 +1,6 @@
 //! The files that pgmig is configured with: `postgres.yaml`, `resourceController.yaml` and `ca.crt`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{self, DirBuilder};
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -82,11 +82,9 @@ impl ResourceController {
             text.push_str(&yaml::string(token.expose()));
             text.push('\n');
         }
-        text.push_str(&format!(
-            "host: {}\nport: {}\n",
-            yaml::string(&self.address.host),
-            self.address.port
-        ));
+        let host = yaml::string(&self.address.host);
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "host: {host}\nport: {}", self.address.port);
         match (self.orchestrate, self.form) {
             (true, _) => text.push_str("type: orchestrate\n"),
             (false, RcForm::ServiceToken) => text.push_str("type: assistant\n"),

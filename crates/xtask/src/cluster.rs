@@ -32,6 +32,8 @@ impl PracticeCluster {
             "kubectl-wa-backup",
             "--package",
             "kubectl-wa-pvc",
+            "--package",
+            "kubectl-wa-restore",
         ]))?;
         println!(
             "\nStarting a practice cluster: a Kubernetes API with a real PostgreSQL and a real etcd behind it."
@@ -104,6 +106,8 @@ impl PracticeCluster {
             ("kubectl-wa-backup", "kubectl-wa-backup"),
             ("kubectl-wa_pvc", "kubectl-wa-pvc"),
             ("kubectl-wa-pvc", "kubectl-wa-pvc"),
+            ("kubectl-wa_restore", "kubectl-wa-restore"),
+            ("kubectl-wa-restore", "kubectl-wa-restore"),
             ("wa-sandbox", "wa-sandbox"),
         ] {
             symlink(binaries.join(binary), self.programs.join(name))

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use backup_set::ServiceInstance;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -46,7 +46,7 @@ struct Report {
     mapping: Mapping,
 }
 
-pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let path = resolve(&args.backup)?;
     // Before the dump is read, which may take long.
     let given = args.mapping.as_deref().map(read_file).transpose()?;
@@ -94,8 +94,14 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 pub(super) fn read_file(path: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path);
-    let read = file.and_then(|file| file.take(FILE_LIMIT_BYTES).read_to_string(&mut text));
+    // One byte more tells a larger one.
+    let read = file.and_then(|file| file.take(FILE_LIMIT_BYTES + 1).read_to_string(&mut text));
     read.with_context(|| format!("cannot read the mapping {}", path.display()))?;
+    ensure!(
+        text.len() as u64 <= FILE_LIMIT_BYTES,
+        "{} is too large for a mapping",
+        path.display()
+    );
     Ok(text)
 }
 

@@ -64,7 +64,7 @@ impl Plugin for Cli {
         match self.command {
             Command::Check(args) => check::run(args, &context).await,
             Command::Plan(args) => plan::run(args, &context).await,
-            Command::Mapping(args) => mapping::run(args, &context).await,
+            Command::Mapping(args) => mapping::run(&args, &context).await,
             Command::Config(args) => config::run(args, &context).await,
             Command::UpgradePath(args) => upgrade_path::run(&args, &context),
         }

@@ -236,9 +236,7 @@ impl Run<'_> {
             Some(gap) => Err(anyhow::anyhow!("{gap}")),
             None => Ok(mapping),
         });
-        let mapping = self
-            .list
-            .add("service instances", mapping, |mapping| pairs_text(mapping));
+        let mapping = self.list.add("service instances", mapping, pairs_text);
         if let Some(mapping) = &mapping {
             let unused: Vec<&ServiceInstance> = mapping.targets_left.iter().collect();
             if !unused.is_empty() {
