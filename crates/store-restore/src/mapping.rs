@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write as _};
 
 use backup_set::ServiceInstance;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use wa_common::report::printable;
 
@@ -333,7 +333,7 @@ impl<'de> Deserialize<'de> for Lines {
 }
 
 fn parse(yaml: &str) -> Result<File, String> {
-    let entries: Result<BTreeMap<String, IgnoredAny>, _> = serde_saphyr::from_str(yaml);
+    let entries: Result<BTreeMap<String, serde_json::Value>, _> = serde_saphyr::from_str(yaml);
     if entries.is_ok_and(|entries| !entries.contains_key(ENTRY)) {
         return Err(format!("the file has no entry `{ENTRY}:`"));
     }

@@ -5,6 +5,7 @@ mod list;
 mod permissions;
 mod pod;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use backup_set::{ServiceInstance, Target};
@@ -353,18 +354,16 @@ impl Run<'_> {
         if cron_job.is_suspended() {
             text.push_str(", suspended");
         } else if let Some(next) = cron_job.next_run(Timestamp::now()) {
-            text.push_str(&format!(
-                ", next at {}",
-                next.strftime("%Y-%m-%d %H:%M UTC")
-            ));
+            let _ = write!(text, ", next at {}", next.strftime("%Y-%m-%d %H:%M UTC"));
         }
         if active.is_empty() {
             self.list.ok("nightly backup", text);
         } else {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 ": {} at work now, to be waited for before anything is stopped",
                 active.join(", ")
-            ));
+            );
             self.list.warn("nightly backup", text);
         }
         self.facts.cron_job = Some(cron_job);

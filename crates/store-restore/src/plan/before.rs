@@ -1,5 +1,7 @@
 //! The steps before anything stops.
 
+use std::fmt::Write as _;
+
 use super::{LOCAL, MAPPING_FILE, Plan, Step, word};
 use crate::config::{CA_FILE, POSTGRES_FILE, RESOURCE_CONTROLLER_FILE, RcForm};
 use crate::pgmig::Packing;
@@ -96,12 +98,12 @@ impl Plan<'_> {
             "Into {staged} of pod {pod}, where only PostgreSQL's user reads it. Compare the hashes before you go on: a file that was cut off restores a part of the data."
         );
         if let Some(source) = &self.facts.source {
-            about.push_str(&format!(" store.dump: {}.", source.intact.sha256));
+            let _ = write!(about, " store.dump: {}.", source.intact.sha256);
         }
         if let Some(pgmig) = &self.facts.pgmig
             && pgmig.packing == Packing::Plain
         {
-            about.push_str(&format!(" pgmig: {}.", pgmig.sha256));
+            let _ = write!(about, " pgmig: {}.", pgmig.sha256);
         }
         Step {
             name: "stage",

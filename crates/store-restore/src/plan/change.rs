@@ -1,5 +1,7 @@
 //! The steps from the stop of production on.
 
+use std::fmt::Write as _;
+
 use wa_common::report::count;
 
 use super::{LOCAL, MAPPING_FILE, Plan, Step, WAIT, sql_name, sql_text, word};
@@ -40,11 +42,12 @@ impl Plan<'_> {
         commands.push(format!("oc -n {namespace} get pods | grep {OPERATOR}"));
         commands.push(self.oc("get pods -l component=store"));
         let stores: Vec<String> = self.stores().iter().map(Scaled::in_words).collect();
-        about.push_str(&format!(
+        let _ = write!(
+            about,
             "Production is down from here until \"resume service\". Counts to come back to: operator {}, {}. Repeat the last two commands until they show no pod of the operator and none of these stores.",
             replicas,
             stores.join(", ")
-        ));
+        );
         Step {
             name: "quiesce",
             about,
@@ -109,11 +112,12 @@ impl Plan<'_> {
                 .iter()
                 .map(|pair| pair.target.id.as_str())
                 .collect();
-            about.push_str(&format!(
+            let _ = write!(
+                about,
                 " The {} must be there, by these ids: {}.",
                 count(ids.len() as u64, "service instance"),
                 ids.join(", ")
-            ));
+            );
         }
         let workspaces = self.facts.source.as_ref().and_then(|source| {
             let tables = source.intact.verified.contents.tables.iter();
@@ -121,7 +125,7 @@ impl Plan<'_> {
             table.rows
         });
         if let Some(rows) = workspaces {
-            about.push_str(&format!(" The backup has {}.", count(rows, "workspace")));
+            let _ = write!(about, " The backup has {}.", count(rows, "workspace"));
         }
         Step {
             name: "check",

@@ -216,16 +216,16 @@ mod tests {
         };
         let steps = steps(&options(), &facts);
         let resume = steps.iter().find(|step| step.name == "resume service");
-        let scales: Vec<&String> = resume
+        let counts: Vec<&String> = resume
             .unwrap()
             .commands
             .iter()
             .filter(|command| command.contains("scale"))
             .collect();
-        assert!(scales[0].contains("wa-store --replicas=3"), "{scales:?}");
-        assert!(scales[1].contains("wa-store-b --replicas=2"), "{scales:?}");
-        assert!(scales[2].contains("-n ops"), "{scales:?}");
-        assert!(scales[2].ends_with("--replicas=2"), "{scales:?}");
+        assert!(counts[0].contains("wa-store --replicas=3"), "{counts:?}");
+        assert!(counts[1].contains("wa-store-b --replicas=2"), "{counts:?}");
+        assert!(counts[2].contains("-n ops"), "{counts:?}");
+        assert!(counts[2].ends_with("--replicas=2"), "{counts:?}");
     }
 
     #[test]
