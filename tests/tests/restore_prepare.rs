@@ -162,6 +162,19 @@ fn what_stands_in_the_way_is_told_at_once_and_refused() {
     let scratch = world.scratch();
     let directory = scratch.path();
     back_up(&world, directory);
+    let operator = "deployment/ibm-watson-assistant-operator";
+    // It would bring the store back.
+    world.kubectl(&["-n", "cpd-operators", "scale", operator, "--replicas=0"]);
+    let pods = "app.kubernetes.io/name=ibm-watson-assistant-operator";
+    world.kubectl(&[
+        "-n",
+        "cpd-operators",
+        "wait",
+        "pod",
+        "--for=delete",
+        "-l",
+        pods,
+    ]);
     world.kubectl(&["scale", "deployment/wa-store", "--replicas=0"]);
     fs::write(directory.join("pgmig"), "<html>").unwrap();
     fs::write(
@@ -186,6 +199,7 @@ fn what_stands_in_the_way_is_told_at_once_and_refused() {
         ("pgmig", "web page"),
         ("service instances", "src: dest"),
         ("store", "wa-store is scaled to 0"),
+        ("operator", "ibm-watson-assistant-operator is scaled to 0"),
         ("upgrade path", "4.7.0 → 5.0.x → 5.1.0"),
     ] {
         let (result, detail) = result_of(&report, name);
@@ -214,17 +228,13 @@ fn what_stands_in_the_way_is_told_at_once_and_refused() {
 
 #[test]
 fn counts_of_several_stores_and_operators_are_those_of_the_plan() {
-    let world = World::start(Profile::V4_8_5);
+    let world = World::start_as(|config| {
+        config.profile = Profile::V4_8_5;
+        config.variant.store_replicas = vec![3, 2];
+        config.variant.operator_replicas = 2;
+    });
     let scratch = world.scratch();
     back_up(&world, scratch.path());
-    world.kubectl(&["scale", "deployment/wa-store", "--replicas=3"]);
-    world.kubectl(&[
-        "-n",
-        "cpd-operators",
-        "scale",
-        "deployment/ibm-watson-assistant-operator",
-        "--replicas=2",
-    ]);
     let store = world.kubectl(&["get", "deployment", "wa-store", "-o", "json"]);
     let mut other: Value = serde_json::from_str(&store).unwrap();
     other["metadata"] = serde_json::json!({
@@ -240,6 +250,7 @@ fn counts_of_several_stores_and_operators_are_those_of_the_plan() {
     let written = plan();
     for part in [
         "deployment/wa-store --replicas=3",
+        "deployment/wa-store-2 --replicas=2",
         "deployment/ibm-watson-assistant-operator --replicas=2",
     ] {
         assert!(written.contains(part), "no {part} in {written}");
@@ -354,6 +365,7 @@ fn tokens_are_asked_for_only_on_a_terminal_and_files_are_not_replaced() {
     let refused = config(&["--token-file", "bad"]).expect_code(1);
     assert!(!refused.everything().contains("hunter2"), "{refused:?}");
     assert!(!directory.join("files").exists());
+    world.kubectl(&["delete", "secret", "zen-service-broker-secret"]);
     config(&["--rc-form", "service-token"])
         .expect_code(1)
         .expect_error(&["zen-service-broker-secret", "--rc-form user-tokens"]);
