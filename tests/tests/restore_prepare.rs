@@ -332,11 +332,12 @@ fn instances_are_put_together_by_name_and_the_rest_is_left_to_the_user() {
     let targets = ids(&format!(
         "SELECT tenant_id FROM tenant WHERE {live} ORDER BY 1"
     ));
-    let mut lines = "instance-mappings:\n".to_owned();
-    for target in &targets {
+    let line = |target: &String| {
         let source = target.replacen("10000000", "00000000", 1);
-        lines.push_str(&format!("  {source}: {target}\n"));
-    }
+        format!("  {source}: {target}\n")
+    };
+    let lines: Vec<String> = targets.iter().map(line).collect();
+    let lines = format!("instance-mappings:\n{}", lines.concat());
     fs::write(directory.join("own.yaml"), &lines).unwrap();
     let own = propose(&["--mapping", "own.yaml", "-o", "name"]).expect_code(0);
     assert_eq!(own.stdout.lines().count(), 5, "{own:?}");
