@@ -273,6 +273,9 @@ resources! {
     REPLICA_SETS = Resource::new("apps", "v1", ("replicasets", "replicaset", "ReplicaSet"), &["rs"]).workload(&[SCALE, STATUS]);
     /// apps/v1 StatefulSet.
     STATEFUL_SETS = Resource::new("apps", "v1", ("statefulsets", "statefulset", "StatefulSet"), &["sts"]).workload(&[SCALE, STATUS]);
+    /// autoscaling/v1 HorizontalPodAutoscaler; nothing scales by it.
+    AUTOSCALERS = Resource::new("autoscaling", "v1", ("horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler"), &["hpa"])
+        .workload(&[STATUS]);
     /// batch/v1 CronJob.
     CRON_JOBS = Resource::new("batch", "v1", ("cronjobs", "cronjob", "CronJob"), &["cj"]).workload(&[STATUS]);
     /// batch/v1 Job.

@@ -1,4 +1,4 @@
-//! The kinds that a Watson Assistant and its database bring to a cluster.
+//! The kinds that a Watson Assistant, its database and its neighbours bring to a cluster.
 
 use kube_sandbox::meta::Resource;
 
@@ -72,6 +72,14 @@ pub static TEMPORARY_PATCHES: Resource = assistant(
     &[],
 );
 
+/// What Watson Discovery calls the same.
+pub static DISCOVERY_PATCHES: Resource = Resource::custom(
+    "discovery.watson.ibm.com",
+    "v1",
+    ("temporarypatches", "temporarypatch", "TemporaryPatch"),
+    &[],
+);
+
 /// All of them.
 pub static ALL: &[&Resource] = &[
     &POSTGRES_CLUSTERS,
@@ -81,4 +89,5 @@ pub static ALL: &[&Resource] = &[
     &ASSISTANT_CLU_RUNTIMES,
     &ASSISTANT_CLU_TRAININGS,
     &TEMPORARY_PATCHES,
+    &DISCOVERY_PATCHES,
 ];

@@ -6,7 +6,7 @@
 use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
-use super::{image, labels, secret, service};
+use super::{image, labels, secret, service, training};
 use crate::world::resource_controller::GATEWAY_PORT;
 use crate::world::secrets::{Credentials, encoded};
 use crate::world::{Names, UiEnvironment, Variant, kinds};
@@ -203,7 +203,7 @@ pub(in crate::world) fn config_maps(names: &Names) -> Vec<Value> {
 fn container(names: &Names, component: &str) -> Value {
     let mut container = json!({
         "name": component, "image": image(component, names.version), "command": ["sleep", "infinity"],
-        "env": [], "resources": {}, "terminationMessagePath": "/dev/termination-log",
+        "env": [], "resources": training::resources(component), "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
         "securityContext": { "readOnlyRootFilesystem": true, "runAsNonRoot": true },
     });

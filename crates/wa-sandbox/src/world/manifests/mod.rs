@@ -7,6 +7,7 @@ pub(super) mod etcd;
 pub(super) mod portworx;
 pub(super) mod postgres;
 pub(super) mod redis;
+mod training;
 
 use serde_json::{Value, json};
 
