@@ -34,7 +34,6 @@ mod helper;
 mod names;
 pub mod permissions;
 mod portworx;
-mod quantity;
 mod run;
 mod selection;
 mod volume;

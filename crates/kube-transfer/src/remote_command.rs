@@ -59,7 +59,8 @@ impl RemoteCommand {
     }
 
     /// As [`script`](Self::script), for a longer one: it is sent over standard input, so that the URL stays short.
-    pub(crate) fn sent_script(text: &str) -> Self {
+    /// Its own standard input is empty.
+    pub fn sent_script(text: &str) -> Self {
         const READ_AND_RUN: &str = r#"trap 'exit 143' HUP TERM
 script=
 while IFS= read -r line; do

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::options::AccessOptions;
 use crate::discovery::Discovery;
 use crate::driver::SNAPSHOT_GROUP;
-use crate::quantity::Quantity;
+use wa_common::cluster::Quantity;
 
 /// Where neither snapshot nor source tells a size.
 const DEFAULT_SIZE: &str = "1Gi";

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Resource};
@@ -78,6 +79,48 @@ impl Cluster {
         let parameters = ListParams::default().labels(labels);
         self.pages(&self.namespaced(), &listing::<K>(), parameters, matches)
             .await
+    }
+
+    /// All objects of a kind that is in no namespace.
+    pub async fn list_global<K>(&self) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client().clone());
+        let what = format!("list {}", K::plural(&()));
+        self.pages(&api, &what, ListParams::default(), |_| true)
+            .await
+    }
+
+    /// Those objects of all namespaces that `matches` picks; the others are dropped page by page.
+    pub async fn list_everywhere<K: InNamespace>(
+        &self,
+        matches: impl Fn(&K) -> bool,
+    ) -> Result<Vec<K>, ClusterError> {
+        let api: Api<K> = Api::all(self.client().clone());
+        let what = format!("{} in all namespaces", listing::<K>());
+        self.pages(&api, &what, ListParams::default(), matches)
+            .await
+    }
+
+    /// What the API server serves under `api_version`, such as `apps/v1`; `None` where it has nothing of that name.
+    pub async fn served_kinds(
+        &self,
+        api_version: &str,
+    ) -> Result<Option<Vec<APIResource>>, ClusterError> {
+        let answer = self
+            .send_idempotent(&format!("discover {api_version}"), || {
+                self.client().list_api_group_resources(api_version)
+            })
+            .await;
+        match answer {
+            Ok(list) => Ok(Some(list.resources)),
+            Err(error) if error.code() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The objects of this namespace with `fields` (a field selector), such as the events about one object; asked for

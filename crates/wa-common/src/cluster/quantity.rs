@@ -1,4 +1,4 @@
-//! Amounts of storage as Kubernetes writes them, to be compared and not to be shown: `10Gi`, `10737418240`, `1.5e9`.
+//! Amounts as Kubernetes writes them, of storage, memory or processors: `10Gi`, `10737418240`, `1.5e9`, `250m`.
 // kube_quantity reads neither `5E` nor `16Ei`, and brings a parser and a decimal type with it.
 
 use std::str::FromStr;
@@ -22,16 +22,55 @@ const DECIMAL: [(&str, i32); 10] = [
 const NANO: i32 = 9;
 
 /// An amount in billionths, as exact as Kubernetes is; what is too large for that is the largest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Quantity(u128);
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Quantity(u128);
 
-/// A text is no amount of storage, or a negative one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoQuantity;
+/// A text is no amount, or a negative one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an amount as Kubernetes writes them, such as 10Gi or 250m")]
+pub struct NoQuantity;
 
 impl Quantity {
-    pub(crate) fn is_zero(self) -> bool {
+    /// One: a processor, or a byte.
+    const ONE: u128 = 1_000_000_000;
+
+    /// So many processors, or bytes.
+    pub const fn whole(number: u64) -> Self {
+        // Cannot overflow: both factors are of 64 bits at most.
+        Self(number as u128 * Self::ONE)
+    }
+
+    /// Whether it is nothing at all.
+    pub fn is_zero(self) -> bool {
         self.0 == 0
+    }
+
+    /// Both together; what is too large is the largest.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of this when `other` is taken away, at least nothing.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// So many of it.
+    #[must_use]
+    pub fn times(self, number: u64) -> Self {
+        Self(self.0.saturating_mul(u128::from(number)))
+    }
+
+    /// In whole bytes, rounded up.
+    pub fn bytes(self) -> u64 {
+        u64::try_from(self.0.div_ceil(Self::ONE)).unwrap_or(u64::MAX)
+    }
+
+    /// In thousandths, as processors are shown, rounded up.
+    pub fn thousandths(self) -> u64 {
+        u64::try_from(self.0.div_ceil(Self::ONE / 1000)).unwrap_or(u64::MAX)
     }
 }
 
@@ -136,6 +175,18 @@ mod tests {
         assert_eq!(amounts.len(), rising.len() - 1, "10Gi1 is none");
         assert!(amounts.is_sorted_by(|a, b| a < b), "{amounts:?}");
         assert!(quantity("0Gi").is_zero() && !quantity("1n").is_zero());
+    }
+
+    #[test]
+    fn amounts_are_added_and_taken_away_and_never_below_nothing() {
+        assert_eq!(quantity("1500m"), quantity("1").plus(quantity("500m")));
+        assert_eq!(quantity("250m").times(4), Quantity::whole(1));
+        assert_eq!(quantity("1").minus(quantity("2")), Quantity::default());
+        assert_eq!(quantity("1.5Ki").bytes(), 1536);
+        assert_eq!(quantity("100.1m").thousandths(), 101);
+        let most = quantity("9e99");
+        assert_eq!(most.plus(most).times(2), most);
+        assert_eq!((most.bytes(), most.thousandths()), (u64::MAX, u64::MAX));
     }
 
     #[test]
