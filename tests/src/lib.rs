@@ -17,6 +17,7 @@ mod processes;
 mod programs;
 mod psql;
 mod restore;
+mod retrain;
 mod run;
 mod running;
 mod sweep;

@@ -54,6 +54,23 @@ fn a_backup_is_taken_with_the_documented_role() {
 }
 
 #[test]
+fn retraining_is_estimated_and_planned_with_the_documented_role() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let role = documented_role("wa-retrain");
+    let user = user_with_role(&world, scratch.path(), "wa-retrain", role);
+    for arguments in [&["estimate"][..], &["plan", "--replicas", "10"]] {
+        let outcome = plugin("kubectl-wa-retrain", &user, scratch.path(), arguments);
+        let outcome = outcome.expect_code(0);
+        assert!(
+            outcome.stdout.contains("you may not list nodes"),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
 fn a_dump_is_fetched_with_the_documented_role_by_helper_pod_and_by_snapshot() {
     let world = World::shared();
     let scratch = world.scratch();

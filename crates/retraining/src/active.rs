@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn active(annotations: Value) -> Result<ActivePatches, Unreadable> {
+    fn active(annotations: &Value) -> Result<ActivePatches, Unreadable> {
         let object = json!({
             "apiVersion": "assistant.watson.ibm.com/v1", "kind": "WatsonAssistantStore",
             "metadata": { "name": "wa", "annotations": annotations },
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn an_empty_map_is_the_same_as_no_annotation() {
-        let none = active(json!({})).unwrap();
+        let none = active(&json!({})).unwrap();
         assert!(none.is_empty());
         for empty in ["{}", " {} ", ""] {
-            assert_eq!(active(json!({ OLD: empty, NEW: empty })).unwrap(), none);
+            assert_eq!(active(&json!({ OLD: empty, NEW: empty })).unwrap(), none);
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
             json!({ OLD: ENTRY, NEW: with_kind }),
             json!({ OLD: "{}", NEW: ENTRY }),
         ] {
-            let active = active(annotations).unwrap();
+            let active = active(&annotations).unwrap();
             assert!(active.lists("wa-fix") && !active.lists("wa"), "{active:?}");
             assert_eq!(active.dangling(&[patch("wa-fix")]).count(), 0);
         }
@@ -138,17 +138,17 @@ mod tests {
     #[test]
     fn a_key_whose_patch_is_gone_is_dangling_in_the_annotation_that_has_it() {
         // What IBM's recipe leaves: the older annotation is cleared, the newer one is not.
-        let left = active(json!({ NEW: ENTRY })).unwrap();
+        let left = active(&json!({ NEW: ENTRY })).unwrap();
         let found: Vec<_> = left.dangling(&[]).collect();
         assert_eq!(found, [(NEW, "wa-fix")]);
-        let both = active(json!({ OLD: ENTRY, NEW: ENTRY })).unwrap();
+        let both = active(&json!({ OLD: ENTRY, NEW: ENTRY })).unwrap();
         assert_eq!(both.dangling(&[patch("wa-fixed")]).count(), 2);
     }
 
     #[test]
     fn an_annotation_that_is_no_map_is_an_error_and_not_empty() {
         for text in ["null", "[]", "wa-fix", "{\"wa-fix\": 1}", "{"] {
-            let unreadable = active(json!({ NEW: text })).unwrap_err();
+            let unreadable = active(&json!({ NEW: text })).unwrap_err();
             assert_eq!(unreadable.annotation, NEW);
             assert!(
                 unreadable

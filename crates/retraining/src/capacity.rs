@@ -269,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    fn node(name: &str, cpu: &str, memory: &str, spec: Value) -> Node {
+    fn node(name: &str, cpu: &str, memory: &str, spec: &Value) -> Node {
         let node = json!({
             "metadata": { "name": name, "labels": { "zone": name } }, "spec": spec,
             "status": {
@@ -298,8 +298,8 @@ mod tests {
     fn pods_are_placed_whole_on_one_node_each() {
         // Five processors are left in all, but no node has three.
         let two = capacity(vec![
-            node("a", "2500m", "8Gi", json!({})),
-            node("b", "2500m", "8Gi", json!({})),
+            node("a", "2500m", "8Gi", &json!({})),
+            node("b", "2500m", "8Gi", &json!({})),
         ]);
         assert_eq!(placed(&two, &pod("3", "1Gi"), 1), 0);
         assert_eq!(placed(&two, &pod("2", "1Gi"), 9), 2);
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn large_pods_are_placed_before_small_ones_fill_the_gaps() {
-        let one = capacity(vec![node("a", "4", "8Gi", json!({}))]);
+        let one = capacity(vec![node("a", "4", "8Gi", &json!({}))]);
         let (small, large) = (pod("1", "1Gi"), pod("3", "1Gi"));
         let wanted = [
             Wanted {
@@ -336,7 +336,7 @@ mod tests {
         let pod_that_runs = running("Running");
         let (name, amount) = takes(&pod_that_runs).unwrap();
         let used = HashMap::from([(name.to_owned(), (amount, 1))]);
-        let capacity = Capacity::from_nodes(vec![node("a", "2", "8Gi", json!({}))], &used, true);
+        let capacity = Capacity::from_nodes(vec![node("a", "2", "8Gi", &json!({}))], &used, true);
         assert_eq!(placed(&capacity, &pod("1", "1Gi"), 9), 1);
         assert_eq!(capacity.freest_node(), Some(("a", Quantity::whole(1))));
     }
@@ -345,20 +345,20 @@ mod tests {
     fn cordoned_tainted_and_unready_nodes_take_no_pods_that_do_not_ask_for_them() {
         let taint = json!({ "taints": [{ "key": "infra", "effect": "NoSchedule" }] });
         let wish = json!({ "taints": [{ "key": "infra", "effect": "PreferNoSchedule" }] });
-        let mut unready = node("d", "4", "8Gi", json!({}));
+        let mut unready = node("d", "4", "8Gi", &json!({}));
         unready.status = None;
         let one = |node| placed(&capacity(vec![node]), &pod("1", "1Gi"), 1);
         assert_eq!(
-            one(node("a", "4", "8Gi", json!({ "unschedulable": true }))),
+            one(node("a", "4", "8Gi", &json!({ "unschedulable": true }))),
             0
         );
-        assert_eq!(one(node("b", "4", "8Gi", taint.clone())), 0);
-        assert_eq!(one(node("c", "4", "8Gi", wish)), 1);
+        assert_eq!(one(node("b", "4", "8Gi", &taint)), 0);
+        assert_eq!(one(node("c", "4", "8Gi", &wish)), 1);
         assert_eq!(one(unready), 0);
         let mut tolerant = pod("1", "1Gi");
         let toleration = json!([{ "key": "infra", "operator": "Exists" }]);
         tolerant.tolerations = serde_json::from_value(toleration).unwrap();
-        let tainted = capacity(vec![node("b", "4", "8Gi", taint)]);
+        let tainted = capacity(vec![node("b", "4", "8Gi", &taint)]);
         assert_eq!(placed(&tainted, &tolerant, 1), 1);
         tolerant.node_selector = Some([("zone".to_owned(), "elsewhere".to_owned())].into());
         assert_eq!(placed(&tainted, &tolerant, 1), 0);

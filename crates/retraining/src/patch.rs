@@ -47,11 +47,11 @@ impl TemporaryPatch {
     pub fn replicas(instance: &str, replicas: &[(Component, u32)]) -> Vec<Self> {
         let mut patches: Vec<Self> = Vec::new();
         for (component, count) in replicas {
-            let patched = component.patched();
-            let name = format!("{instance}-{}", patched.patch);
+            let target = component.patched();
+            let name = format!("{instance}-{}", target.patch);
             let at = patches.iter().position(|patch| patch.name == name);
             let at = at.unwrap_or_else(|| {
-                patches.push(Self::merging(instance, patched, json!({})));
+                patches.push(Self::merging(instance, target, json!({})));
                 patches.len() - 1
             });
             set(&mut patches[at].patch, component.path(), (*count).into());
@@ -133,16 +133,13 @@ impl TemporaryPatch {
 
     /// Whether it sets the replicas of `component`, as its own patch would.
     pub fn scales(&self, component: Component) -> bool {
-        let path: Vec<&str> = component.path().to_vec();
+        let pointer = format!("/{}", component.path().join("/"));
         match &self.patch {
             // patchJson6902: a list of operations with a path each.
-            Value::Array(operations) => {
-                let path = format!("/{}", path.join("/"));
-                operations
-                    .iter()
-                    .any(|operation| operation["path"] == *path)
-            }
-            patch => patch.pointer(&format!("/{}", path.join("/"))).is_some(),
+            Value::Array(operations) => operations
+                .iter()
+                .any(|operation| operation["path"] == *pointer),
+            merged => merged.pointer(&pointer).is_some(),
         }
     }
 }

@@ -191,15 +191,17 @@ fn number(
     from: i16,
     to: i16,
 ) -> Result<i16, ScheduleError> {
-    let named = names
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text));
-    let named = named.and_then(|at| i16::try_from(at).ok()?.checked_add(from));
+    let by_name = || {
+        let at = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text))?;
+        i16::try_from(at).ok()?.checked_add(from)
+    };
     let digits = || {
         let only_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         only_digits.then(|| text.parse().ok()).flatten()
     };
-    named
+    by_name()
         .or_else(digits)
         .filter(|value| (from..=to).contains(value))
         .ok_or_else(|| ScheduleError::Field {

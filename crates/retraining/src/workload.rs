@@ -92,11 +92,11 @@ impl Workload {
 
     /// A variable of the container `store-admin`. Of several of one name, the last one counts.
     pub fn variable(&self, name: &str) -> Variable {
-        let variables = self
+        let mut variables = self
             .container(STORE_ADMIN)
             .into_iter()
             .flat_map(|one| one.env.iter().flatten());
-        match variables.filter(|variable| variable.name == name).last() {
+        match variables.rfind(|variable| variable.name == name) {
             None => Variable::Unset,
             Some(found) if found.value_from.is_some() => Variable::Elsewhere,
             Some(found) => Variable::Value(found.value.clone().unwrap_or_default()),

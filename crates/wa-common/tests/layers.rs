@@ -20,7 +20,7 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 type Layers = &'static [&'static [&'static str]];
 
 /// Every crate whose layers are held, by its folder.
-const CRATES: [(&str, Layers); 8] = [
+const CRATES: [(&str, Layers); 10] = [
     (
         "wa-common",
         &[
@@ -51,7 +51,17 @@ const CRATES: [(&str, Layers); 8] = [
             &["change"],
             &["driver", "portworx"],
             &["denied", "selection"],
-            &["caller", "files", "names", "quantity"],
+            &["caller", "files", "names"],
+        ],
+    ),
+    (
+        "retraining",
+        &[
+            &["estimate", "plan"],
+            &["active", "etcd"],
+            &["patch", "workload"],
+            &["settings", "start", "kinds", "capacity", "autoscaler"],
+            &["component", "schedule", "formula", "error"],
         ],
     ),
     (
@@ -67,6 +77,7 @@ const CRATES: [(&str, Layers); 8] = [
     ("kubectl-wa-backup", &[&["commands"]]),
     ("kubectl-wa-restore", &[&["commands"]]),
     ("kubectl-wa-pvc", &[&["commands"]]),
+    ("kubectl-wa-retrain", &[&["commands"]]),
     (
         "kube-sandbox",
         &[

@@ -34,6 +34,8 @@ impl PracticeCluster {
             "kubectl-wa-pvc",
             "--package",
             "kubectl-wa-restore",
+            "--package",
+            "kubectl-wa-retrain",
         ]))?;
         println!(
             "\nStarting a practice cluster: a Kubernetes API with a real PostgreSQL and a real etcd behind it."
@@ -108,6 +110,8 @@ impl PracticeCluster {
             ("kubectl-wa-pvc", "kubectl-wa-pvc"),
             ("kubectl-wa_restore", "kubectl-wa-restore"),
             ("kubectl-wa-restore", "kubectl-wa-restore"),
+            ("kubectl-wa_retrain", "kubectl-wa-retrain"),
+            ("kubectl-wa-retrain", "kubectl-wa-retrain"),
             ("wa-sandbox", "wa-sandbox"),
         ] {
             symlink(binaries.join(binary), self.programs.join(name))
