@@ -32,7 +32,7 @@ pub use backup::{Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, St
 pub use judged::Judged;
 pub use key_file::KeyFile;
 pub use permissions::needed_permissions;
-pub use pg_dump::Versions;
+pub use pg_dump::{Versions, psql_command};
 pub use preflight::{BackupPreflight, Ready, prepare};
 pub use safety::take_safety_backup;
 pub use silence::DEFAULT_SILENT_AFTER;

@@ -34,10 +34,7 @@ pub(crate) fn server_version_command(datastore: &Datastore) -> anyhow::Result<Re
 }
 
 /// The command that prints the results of `statements`, a line for each row, in one session.
-pub(crate) fn psql_command(
-    datastore: &Datastore,
-    statements: &[&str],
-) -> anyhow::Result<RemoteCommand> {
+pub fn psql_command(datastore: &Datastore, statements: &[&str]) -> anyhow::Result<RemoteCommand> {
     let command = RemoteCommand::new("psql")
         .args([
             "--no-psqlrc",

@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use backup_set::ServiceInstance;
 use kube_transfer::PodContainer;
 use serde_json::Value;
-use store_backup::dump::psql_command;
+use store_backup::psql_command;
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
 
