@@ -332,11 +332,11 @@ fn instances_are_put_together_by_name_and_the_rest_is_left_to_the_user() {
     let targets = ids(&format!(
         "SELECT tenant_id FROM tenant WHERE {live} ORDER BY 1"
     ));
-    let line = |target: &String| {
+    let pair_of = |target: &String| {
         let source = target.replacen("10000000", "00000000", 1);
         format!("  {source}: {target}\n")
     };
-    let lines: Vec<String> = targets.iter().map(line).collect();
+    let lines: Vec<String> = targets.iter().map(pair_of).collect();
     let lines = format!("instance-mappings:\n{}", lines.concat());
     fs::write(directory.join("own.yaml"), &lines).unwrap();
     let own = propose(&["--mapping", "own.yaml", "-o", "name"]).expect_code(0);
