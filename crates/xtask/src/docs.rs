@@ -13,7 +13,8 @@ use anyhow::{Context as _, bail};
 use crate::cluster::PracticeCluster;
 use crate::process::workspace;
 
-const FILES: [&str; 2] = ["README.md", "docs/practice-cluster.md"];
+/// In this order: what a command of one shows may have been made by a command of the one before.
+const FILES: [&str; 3] = ["README.md", "docs/restore.md", "docs/practice-cluster.md"];
 const MARK: &str = "<!-- output of: ";
 
 pub(crate) fn run() -> anyhow::Result<()> {

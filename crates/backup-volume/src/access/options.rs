@@ -12,13 +12,13 @@ pub struct AccessOptions {
     pub via: Via,
     /// The claim of the volume; the instance's own backup claim where none is named.
     pub claim: Option<String>,
-    /// The VolumeSnapshotClass of [`Via::Snapshot`]; the one of the volume's driver where none is named.
+    /// The VolumeSnapshotClass of [`Method::Snapshot`]; the one of the volume's driver where none is named.
     pub snapshot_class: Option<String>,
     /// The StorageClass of the volume made from the snapshot; the claim's own where none is named.
     pub storage_class: Option<String>,
     /// The image of the helper pod; the CronJob's own where none is named.
     pub image: Option<String>,
-    /// With [`Via::Portworx`], refuse when a backup starts within this time; `None` does not look.
+    /// With [`Method::Portworx`], refuse when a backup starts within this time; `None` does not look.
     pub window: Option<Duration>,
     /// The longest wait for a helper pod, a snapshot or a volume to be ready; `None` waits forever.
     pub timeout: Option<Duration>,
