@@ -79,7 +79,7 @@ impl Partial {
     /// Continues what an earlier run left, provided that it is of a source as long and as old as this `version`; `None`
     /// when nothing of it is usable. The inode may differ: a copy of the volume is the same file by another way.
     ///
-    /// [`fetch`](super::fetch()) compares what is held with the pod's file before it relies on it.
+    /// [`FileHandle::fetch`](crate::file::FileHandle::fetch) compares what is held with the pod's file before it relies on it.
     pub fn resume(path: &Path, version: &FileVersion) -> Result<Option<Self>, PartialError> {
         let data = data_path(path);
         let file = match OpenOptions::new().read(true).write(true).open(&data) {
