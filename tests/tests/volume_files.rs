@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use end_to_end::{Outcome, Placed, World, fetched, sets};
+use end_to_end::{Outcome, Placed, World, fetched, sets, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::Value;
 
@@ -165,6 +165,14 @@ fn the_dump_that_a_backup_is_writing_is_left_out() {
     let world = World::shared();
     let scratch = world.scratch();
     let earlier = world.dumps()[0].clone();
+    // A job's start is told in whole seconds: what is written in the same one may be its own.
+    let written = world.volume_directory().join(&earlier);
+    let written = written.metadata().unwrap().modified().unwrap();
+    wait_until("the newest dump is of an earlier second", || {
+        written
+            .elapsed()
+            .is_ok_and(|age| age > Duration::from_secs(1))
+    });
     world.start_job_on_volume("slow-backup");
     let placed = Placed::file(&world, "store.dump_half-written", b"PGDMP");
     let outcome = world.pull(scratch.path(), &["--latest", "-o", "json"]);
