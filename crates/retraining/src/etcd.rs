@@ -5,7 +5,7 @@ use kube_transfer::{DownloadError, PodContainer, RemoteCommand};
 use serde::Deserialize;
 use serde_json::Value;
 use wa_common::assistant::{AssistantError, Instance};
-use wa_common::cluster::Cluster;
+use wa_common::cluster::{Cluster, pod_is_ready};
 
 use crate::error::RetrainError;
 
@@ -49,7 +49,7 @@ impl Etcd {
             let Some(pod) = cluster.find::<Pod>(&name).await? else {
                 continue;
             };
-            if !is_ready(&pod) {
+            if !pod_is_ready(&pod) {
                 seen.push(format!("{name} is not"));
                 continue;
             }
@@ -147,17 +147,6 @@ fn last_line(text: &str) -> String {
         .last()
         .unwrap_or_default()
         .to_owned()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions
-        .into_iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    ready && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// The container of etcd itself, which may have companions.

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
 
 use super::{AssistantError, Instance, names};
-use crate::cluster::{Cluster, ClusterError};
+use crate::cluster::{Cluster, ClusterError, pod_is_ready};
 
 /// The container that has `pg_dump` and `psql`, the same since 4.0.
 pub const POSTGRES_CONTAINER: &str = "postgres";
@@ -42,7 +42,7 @@ impl PostgresPod {
             let pods: Vec<Pod> = cluster.list(&format!("{label}={value}")).await?;
             // A connection pooler's pods carry the cluster's label too.
             let pods: Vec<Pod> = pods.into_iter().filter(has_postgres_container).collect();
-            let ready: Vec<&Pod> = pods.iter().filter(|pod| is_ready(pod)).collect();
+            let ready: Vec<&Pod> = pods.iter().filter(|pod| pod_is_ready(pod)).collect();
             if ready.is_empty() {
                 seen.extend(pods.iter().map(describe));
                 continue;
@@ -123,18 +123,6 @@ fn labelled_primary(pod: &Pod) -> bool {
     label(pod.labels(), "k8s.enterprisedb.io/instanceRole") || label(pod.labels(), "role")
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else {
-        return false;
-    };
-    let ready = status
-        .conditions
-        .iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    ready && status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none()
-}
-
 fn describe(pod: &Pod) -> String {
     let phase = pod
         .status
@@ -168,14 +156,6 @@ mod tests {
         .unwrap();
         pod.metadata.deletion_timestamp = deleted.then_some(Time(jiff::Timestamp::UNIX_EPOCH));
         pod
-    }
-
-    #[test]
-    fn only_running_ready_pods_that_stay_are_used() {
-        assert!(is_ready(&pod("Running", "True", false)));
-        assert!(!is_ready(&pod("Running", "False", false)));
-        assert!(!is_ready(&pod("Succeeded", "True", false)));
-        assert!(!is_ready(&pod("Running", "True", true)));
     }
 
     #[test]

@@ -1,0 +1,40 @@
+//! Whether a pod can be used.
+
+use k8s_openapi::api::core::v1::Pod;
+
+/// Whether a pod runs, is Ready and stays: commands can be run in it.
+pub fn pod_is_ready(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else {
+        return false;
+    };
+    let ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    ready && status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_running_ready_pods_that_stay_are_used() {
+        let is_ready = |phase: &str, ready: &str, deleted: bool| {
+            let mut pod: Pod = serde_json::from_value(json!({
+                "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
+            }))
+            .unwrap();
+            pod.metadata.deletion_timestamp = deleted.then_some(Time(jiff::Timestamp::UNIX_EPOCH));
+            pod_is_ready(&pod)
+        };
+        assert!(is_ready("Running", "True", false));
+        assert!(!is_ready("Running", "False", false));
+        assert!(!is_ready("Succeeded", "True", false));
+        assert!(!is_ready("Running", "True", true));
+    }
+}
