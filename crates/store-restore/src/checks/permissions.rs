@@ -1,8 +1,8 @@
 //! What the user must be allowed to do, in both namespaces.
 
-use anyhow::ensure;
 use wa_common::assistant::Instance;
-use wa_common::cluster::{Cluster, Permission};
+use wa_common::cluster::Permission;
+use wa_common::preflight::{Needed, in_words, require_permissions, to_exec};
 
 use super::Run;
 use crate::target::OPERATOR;
@@ -10,7 +10,7 @@ use crate::target::OPERATOR;
 impl Run<'_> {
     pub(super) async fn permissions(&mut self, instance: &Instance) {
         let needed = self.in_operands(instance);
-        let operands = missing(self.cluster, &needed).await;
+        let operands = require_permissions(self.cluster, &needed).await;
         self.list
             .add("permissions", operands, |()| in_words(&needed));
         let Some(operator) = &self.facts.operator else {
@@ -22,53 +22,35 @@ impl Run<'_> {
             Permission::new("patch", "apps", "deployments")
                 .on_subresource("scale")
                 .named(OPERATOR),
-        ];
-        let outcome = missing(&operators, &needed).await;
+        ]
+        .map(Needed::from);
+        let outcome = require_permissions(&operators, &needed).await;
         self.list.add("permissions of the operator", outcome, |()| {
             in_words(&needed)
         });
     }
 
-    fn in_operands(&self, instance: &Instance) -> Vec<Permission> {
-        let mut needed = vec![
-            Permission::new("list", "", "pods"),
-            Permission::new("get", "", "pods").on_subresource("exec"),
-            Permission::new("create", "", "pods").on_subresource("exec"),
-            Permission::new("list", "apps", "deployments"),
-            Permission::new("patch", "apps", "deployments").on_subresource("scale"),
-        ];
+    fn in_operands(&self, instance: &Instance) -> Vec<Needed> {
+        let mut needed = vec![Permission::new("list", "", "pods").into()];
+        needed.extend(to_exec());
+        needed.extend([
+            Permission::new("list", "apps", "deployments").into(),
+            Permission::new("patch", "apps", "deployments")
+                .on_subresource("scale")
+                .into(),
+        ]);
         if let Some(cron_job) = &self.facts.cron_job {
-            needed.push(Permission::new("patch", "batch", "cronjobs").named(cron_job.name()));
+            let nightly = Permission::new("patch", "batch", "cronjobs");
+            needed.push(nightly.named(cron_job.name()).into());
         }
         if self.facts.redis {
             let redis = Permission::new("patch", "apps", "statefulsets");
-            needed.push(redis.named(instance.redis_server()));
+            needed.push(redis.named(instance.redis_server()).into());
         }
         if self.facts.key_differs {
             let secret = Permission::new("patch", "", "secrets");
-            needed.push(secret.named(instance.auth_encryption_name()));
+            needed.push(secret.named(instance.auth_encryption_name()).into());
         }
         needed
     }
-}
-
-async fn missing(cluster: &Cluster, needed: &[Permission]) -> anyhow::Result<()> {
-    let mut missing = Vec::new();
-    for permission in needed {
-        if !cluster.may(permission).await? {
-            missing.push(permission.to_string());
-        }
-    }
-    ensure!(
-        missing.is_empty(),
-        "you may not {} in namespace {:?}; ask a cluster administrator for a role that allows it",
-        missing.join(", "),
-        cluster.namespace()
-    );
-    Ok(())
-}
-
-fn in_words(needed: &[Permission]) -> String {
-    let words: Vec<String> = needed.iter().map(ToString::to_string).collect();
-    words.join(", ")
 }

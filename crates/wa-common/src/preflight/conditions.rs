@@ -1,8 +1,6 @@
 //! Conditions that every plugin has.
 
-use anyhow::bail;
-
-use super::{Finding, Needed, Needs, Preflight, missing_permissions};
+use super::{Finding, Needed, Needs, Preflight, in_words, require_permissions};
 use crate::assistant::Instance;
 use crate::cluster::Cluster;
 
@@ -39,16 +37,8 @@ impl Preflight {
         cluster: &Cluster,
         needed: &[Needed],
     ) -> Finding<()> {
-        let look = async |_| {
-            if let Some(missing) = missing_permissions(cluster, needed).await? {
-                bail!("{missing}; ask a cluster administrator for a role that allows it");
-            }
-            Ok(())
-        };
-        self.check("permissions", needs, look, |()| {
-            let needed: Vec<String> = needed.iter().map(Needed::to_string).collect();
-            needed.join(", ")
-        })
-        .await
+        let look = async |_| require_permissions(cluster, needed).await;
+        self.check("permissions", needs, look, |()| in_words(needed))
+            .await
     }
 }

@@ -30,7 +30,9 @@ mod tests;
 use serde::Serialize;
 
 pub use finding::{Finding, Needs};
-pub use permissions::{Needed, missing_permissions, to_exec, to_search_instances};
+pub use permissions::{
+    Needed, in_words, missing_permissions, require_permissions, to_exec, to_search_instances,
+};
 pub use problems::Problems;
 
 use crate::report::error_text;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::bail;
 use futures::future::try_join_all;
 
 use crate::cluster::{Cluster, ClusterError, Permission};
@@ -73,4 +74,18 @@ pub async fn missing_permissions(
             cluster.namespace()
         )
     }))
+}
+
+/// An error with all that the user may not do, and whom to ask.
+pub async fn require_permissions(cluster: &Cluster, needed: &[Needed]) -> anyhow::Result<()> {
+    if let Some(missing) = missing_permissions(cluster, needed).await? {
+        bail!("{missing}; ask a cluster administrator for a role that allows it");
+    }
+    Ok(())
+}
+
+/// All of them, for a person.
+pub fn in_words(needed: &[Needed]) -> String {
+    let words: Vec<String> = needed.iter().map(Needed::to_string).collect();
+    words.join(", ")
 }
