@@ -41,12 +41,13 @@ copy() {
     exec tee /proc/self/fd/4 >&3 3>&-
 }
 main() {
-    command= copy= code= copied= hash= reporter= asked= over=
+    command= copy= code= copied= hash= reporter= reporting= asked= over=
     begin
     hear
     printf %s "$input" | run command start "$@" | run copy copy 4>&1 >&3 | digest &
     ready
-    until [ "$over" ]; do
+    # A process that has said something no longer loses a signal.
+    until [ "$over" ] && [ "$reporting" = "${reporter:+1}" ]; do
         next
         case $who$what in
             commandpid) command=$value ;;
@@ -54,6 +55,7 @@ main() {
             copypid) copy=$value ;;
             copyend) copy= copied=$value ;;
             digestend) hash=${value:-none} ;;
+            reporterpid) reporting=1 ;;
             "said$nonce") over=1 ;;
         esac
         report=
@@ -64,7 +66,10 @@ main() {
         # A client that was only asleep learns why.
         [ ! "$halted" ] || report=ended
         [ ! "$report" ] || [ "$reporter" ] || {
-            printf '\n%s %s\n' "$nonce" "$report" >&9 &
+            {
+                echo reporter pid >&6
+                printf '\n%s %s\n' "$nonce" "$report" >&9
+            } &
             reporter=$!
         }
         [ "$halted" ] || continue

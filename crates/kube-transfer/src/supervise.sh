@@ -16,13 +16,14 @@
 exec 3>&1 7<&0 9>&2
 halted= quiet=0 pause=5 timer= listener= listening=
 
-# Runs a program under a shell that stays until the program has ended; tells of both.
+# Runs a program under a shell that stays until the program has ended; tells of both. The shell catches signals only once it
+# has made the process of the program: one that inherits a trap loses a signal that comes before it runs anything.
 run() {
     exec 5<&0
-    trap : HUP TERM
     who=$1
     shift
     "$@" <&5 2>&9 5<&- 6>&- 7<&- 9>&- &
+    trap : HUP TERM
     echo "$who pid $!" >&6
     wait $!
     code=$?

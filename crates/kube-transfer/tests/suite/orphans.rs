@@ -116,6 +116,37 @@ async fn nothing_is_left_when_the_client_goes_while_the_command_is_silent() {
     }
 }
 
+/// On a processor that is busy, a program may be told to end before its process has run at all.
+#[tokio::test]
+async fn nothing_is_left_when_the_client_goes_before_a_program_has_run() {
+    // In one session, as processors are shared out between sessions first.
+    let busy = r#"for one in 1 2 3; do
+                      while :; do :; done &
+                      others="$others $!"
+                  done
+                  "$@"
+                  kill $others
+                  wait"#;
+    let on_busy_processor = ["/usr/bin/taskset", "-c", "0", "/bin/sh", "-c", busy, "sh"];
+    let command = RemoteCommand::new("/bin/sleep").arg("1000");
+    for shell in shells() {
+        // Without an end, so that nothing is told again.
+        let (_tools, pod) = pod_with_pauses_of("1000", &shell);
+        let before = on_busy_processor.into_iter().map(ToOwned::to_owned);
+        let pod = Pod {
+            shell: before.chain(pod.shell.clone()).collect(),
+            fault: Fault::CutInput(0),
+            ..pod
+        };
+        for _ in 0..15 {
+            fetch(pod.clone(), &command, &TransferOptions::default())
+                .await
+                .expect_err("must fail");
+            pod.node.is_clean().await;
+        }
+    }
+}
+
 /// A container in which a pause of the scripts, of five or two seconds, takes so many.
 fn pod_with_pauses_of(pause: &str, shell: &[String]) -> (crate::support::Tools, Pod) {
     let tools = tools(&[
