@@ -6,6 +6,7 @@
 //! | `demo` | takes a backup on the practice cluster, checks it and fetches another, showing every command |
 //! | `test` | formatting, lints and every test |
 //! | `bench` | compares the plugins with `kubectl exec … pg_dump > file` and `kubectl cp` |
+//! | `dist` | builds the release archives, and a krew index of them |
 //! | `docs` | regenerates the output shown in README.md and docs/ |
 
 #![expect(
@@ -17,7 +18,9 @@
 mod bench;
 mod cluster;
 mod demo;
+mod dist;
 mod docs;
+mod pip;
 mod process;
 mod setup;
 mod test;
@@ -44,6 +47,8 @@ enum Task {
     Test,
     /// Compare the plugins with `kubectl exec … pg_dump > file` and `kubectl cp`, in time, CPU and memory
     Bench(bench::Args),
+    /// Build the release archives, and a krew index of them
+    Dist(dist::Args),
     /// Regenerate the output shown in README.md and docs/
     Docs,
 }
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test => test::run(),
         Task::Bench(args) => bench::run(&args),
+        Task::Dist(args) => dist::run(&args),
         Task::Docs => docs::run(),
     };
     match done {

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail};
+use sha2::Digest as _;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -44,6 +45,16 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("`{name} {}` failed: {status}", arguments.join(" "));
     }
     Ok(())
+}
+
+/// The SHA-256 of these bytes, in lowercase hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut digits = String::new();
+    for byte in sha2::Sha256::digest(bytes) {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 /// The workspace's directory, wherever the task was started.

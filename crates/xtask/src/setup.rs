@@ -1,6 +1,6 @@
 //! The programs that are no Rust crates: found, or installed where that is possible without asking.
 
-mod apt;
+pub(crate) mod apt;
 mod postgres;
 
 use std::fs;

