@@ -48,6 +48,7 @@
 //! ```
 
 mod catalog;
+mod difference;
 mod directory;
 mod error;
 mod instances;
@@ -57,6 +58,7 @@ mod names;
 mod place;
 mod read;
 mod remarks;
+mod rows;
 mod store;
 mod target;
 mod verdict;
@@ -64,6 +66,7 @@ mod verifier;
 mod writer;
 
 pub use catalog::{CatalogEntry, catalog};
+pub use difference::{Change, Difference, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore};
 pub use error::SetError;
 pub use instances::{ServiceInstance, TenantRows};
@@ -75,6 +78,7 @@ pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, 
 pub use place::Place;
 pub use read::{Backup, BackupError, Intact, SetState};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
+pub use rows::RowsError;
 pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredSet};
 pub use target::Target;
 pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified};

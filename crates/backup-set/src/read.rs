@@ -94,6 +94,11 @@ impl Backup {
         self.set.as_ref().map(|(_, manifest)| manifest)
     }
 
+    /// Where the dump is.
+    pub(crate) fn dump_path(&self) -> &Path {
+        &self.dump
+    }
+
     /// Reads everything: sizes and hashes against the manifest, and every data block of the dump.
     pub fn verify(&self) -> Result<Intact, BackupError> {
         let mut problems = Vec::new();

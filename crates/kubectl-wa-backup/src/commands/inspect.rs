@@ -10,16 +10,33 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, bytes, count, printable, table};
 
+use super::rows::{self, RowsArgs};
 use super::several::{OtherVerdict, Several};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Works without a cluster. The dump is read from end to end: what is shown is what is in it."
+    after_help = "Works without a cluster. The dump is read from end to end: what is shown is what is in it.
+
+With --rows the rows of one table are printed, without PostgreSQL: a deleted skill is got back by hand without a restore.
+
+Examples:
+  kubectl wa-backup inspect wa-backups/*
+  kubectl wa-backup inspect SET --rows workspace --where workspace_id=ID -o json
+  kubectl wa-backup inspect SET --rows public.tenant > tenants.csv"
 )]
 pub(super) struct Args {
     /// Directories of backup sets, or dump files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    rows: RowsArgs,
+}
+
+impl Args {
+    pub(super) fn prints_rows(&self) -> bool {
+        self.rows.is_given()
+    }
 }
 
 #[derive(Serialize)]
@@ -67,6 +84,9 @@ enum Item {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.rows.is_given() {
+        return rows::run(&args.rows, &args.paths, context).await;
+    }
     if let [path] = &args.paths[..] {
         context.print(&read(path).await??)?;
         return Ok(Exit::Done);

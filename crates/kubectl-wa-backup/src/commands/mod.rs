@@ -2,8 +2,10 @@
 
 mod check;
 mod create;
+mod diff;
 mod inspect;
 mod list;
+mod rows;
 mod several;
 mod verify;
 
@@ -52,6 +54,8 @@ enum Command {
     Verify(verify::Args),
     /// Show what is in backups: tables and service instances
     Inspect(inspect::Args),
+    /// Compare two backups: service instances and rows that came or went
+    Diff(diff::Args),
     /// List the backups in a directory, newest first
     List(list::Args),
 }
@@ -68,6 +72,10 @@ impl Plugin for Cli {
         }
     }
 
+    fn prints_rows(&self) -> bool {
+        matches!(&self.command, Some(Command::Inspect(args)) if args.prints_rows())
+    }
+
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
         let Some(command) = self.command else {
             return create::run(self.create.unwrap_or_default(), &context).await;
@@ -82,6 +90,7 @@ impl Plugin for Cli {
             Command::Check => check::run(&context).await,
             Command::Verify(args) => verify::run(&args, &context).await,
             Command::Inspect(args) => inspect::run(&args, &context).await,
+            Command::Diff(args) => diff::run(&args, &context).await,
             Command::List(args) => list::run(&args, &context),
         }
     }

@@ -90,7 +90,8 @@ impl Context {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whether whoever read the output has gone: `… | head` has seen enough, which is no failure.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &(dyn std::error::Error + 'static)| {
         // serde_json does not name the error of the writer as its cause.
         let of_json = || cause.downcast_ref::<serde_json::Error>()?.io_error_kind();

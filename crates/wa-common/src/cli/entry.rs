@@ -27,6 +27,11 @@ pub trait Plugin: Parser + Send + 'static {
         PluginErrors::default()
     }
 
+    /// Whether what was asked prints the rows of a table, which `-o csv` is for.
+    fn prints_rows(&self) -> bool {
+        false
+    }
+
     /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what
     /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is added to
     /// [`Context::exit_hooks`].
@@ -62,6 +67,10 @@ fn parse_and_run<P: Plugin>() -> Exit {
         Err(error) => return usage(&error),
     };
     let global = plugin.global().clone();
+    if global.output == OutputFormat::Csv && !plugin.prints_rows() {
+        let refused = "csv is for rows: `kubectl wa-backup inspect PATH --rows TABLE -o csv`";
+        return usage(&P::command().error(ErrorKind::InvalidValue, refused));
+    }
     log_to_stderr(global.verbosity, global.output.is_structured());
     let context = Context::new(global, program::<P>(), P::errors());
     let reporter = Arc::clone(&context.reporter);

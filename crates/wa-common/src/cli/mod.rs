@@ -17,7 +17,7 @@ mod supervisor;
 
 pub use advice::advice_on_sets;
 pub use connection::{ConnectionArgs, TimeLimit};
-pub use context::Context;
+pub use context::{Context, is_broken_pipe};
 pub use dry_run::DryRun;
 pub use entry::{Plugin, main};
 pub use exit::{AsksExit, PluginErrors, asks};

@@ -24,6 +24,8 @@ pub enum OutputFormat {
     Yaml,
     /// Only the names of what the result is about, one a line.
     Name,
+    /// Comma-separated values, of what has rows alone: see [`Plugin::prints_rows`](super::Plugin::prints_rows).
+    Csv,
     /// kubectl's JSONPath template over the JSON document: text with `{.path}` in it.
     JsonPath(JsonPathTemplate),
 }
@@ -45,6 +47,7 @@ impl FromStr for OutputFormat {
             "json" => Ok(Self::Json),
             "yaml" => Ok(Self::Yaml),
             "name" => Ok(Self::Name),
+            "csv" => Ok(Self::Csv),
             _ => match text.strip_prefix("jsonpath=") {
                 Some(template) => Ok(Self::JsonPath(template.parse()?)),
                 None => {
@@ -78,6 +81,8 @@ pub trait Render: Serialize {
         match format {
             OutputFormat::Human => self.human(out, styles, false)?,
             OutputFormat::Wide => self.human(out, styles, true)?,
+            // Only what prints rows gets so far with it.
+            OutputFormat::Csv => anyhow::bail!("this result has no rows to be written as CSV"),
             OutputFormat::Name => {
                 for name in self.names() {
                     writeln!(out, "{}", shown(&name))?;
