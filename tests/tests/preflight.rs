@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use end_to_end::{Outcome, World, binary, run};
 use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::{Value, json};
+use wa_sandbox::world::Profile;
 
 /// Runs `create` with more arguments; it must fail with exit code 1 and write nothing.
 #[track_caller]
@@ -301,6 +302,7 @@ fn a_key_that_the_release_has_and_nobody_finds_is_missed_aloud() {
     let mut secret: Value = serde_json::from_str(&secret).unwrap();
     world.kubectl(&["delete", "secret", "wa-auth-encryption"]);
     let outcome = world.backup(scratch.path(), &["create", "--to", "sets"]);
+    let check = world.backup(scratch.path(), &["check"]);
     let metadata = secret["metadata"].as_object_mut().unwrap();
     metadata.retain(|field, _| ["name", "namespace", "labels"].contains(&field.as_str()));
     world.create(&secret);
@@ -309,6 +311,27 @@ fn a_key_that_the_release_has_and_nobody_finds_is_missed_aloud() {
         stderr.contains("warning: there is no secret wa-auth-encryption"),
         "{stderr}"
     );
+    let stdout = check.expect_code(0).stdout;
+    assert!(stdout.contains("auth-encryption  warning"), "{stdout}");
+    assert!(
+        stdout.contains("there is no secret wa-auth-encryption"),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn of_several_problems_each_says_what_to_do() {
+    let world = World::start(Profile::V5_2_1);
+    let scratch = world.scratch();
+    fs::write(scratch.path().join("file"), "").unwrap();
+    world.kubectl(&["delete", "secret", "wa-store-datastore-connection-strings"]);
+    let create = ["create", "--to", "file"];
+    let outcome = world.backup(scratch.path(), &create).expect_code(1);
+    outcome.expect_error(&[
+        "2 problems stand in the way; nothing was changed",
+        "wa-store-datastore-connection-strings",
+        "choose another directory with --to",
+    ]);
 }
 
 #[test]

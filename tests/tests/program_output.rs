@@ -52,6 +52,38 @@ fn an_error_is_an_object() {
     assert!(!events(&lines, "log").is_empty(), "{lines:?}");
 }
 
+/// What came of the step of that name, as fields.
+#[track_caller]
+fn data<'a>(lines: &'a [Value], step: &str) -> &'a Value {
+    let mut finished = events(lines, "stepFinished").into_iter();
+    let finished = finished.find(|line| line["step"] == step);
+    let finished = finished.unwrap_or_else(|| panic!("no step {step} in {lines:?}"));
+    assert_eq!(finished["outcome"], "done");
+    assert!(finished["durationSeconds"].is_number(), "{finished}");
+    let began = events(lines, "stepStarted");
+    assert!(began.iter().any(|line| line["id"] == finished["id"]));
+    &finished["data"]
+}
+
+#[test]
+fn what_came_of_a_step_is_in_fields() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let create = world.backup(scratch.path(), &["create", "--to", "made", "-o", "json"]);
+    let pull = world.pvc(scratch.path(), &[PULL, &["--to", "sets"]].concat());
+    for (outcome, arrived) in [(create, "store.dump"), (pull, "fetched")] {
+        let lines = lines(outcome, 0);
+        let dump = data(&lines, arrived);
+        assert!(dump["bytes"].as_u64().unwrap() > 0, "{dump}");
+        assert_eq!(dump["sha256"].as_str().unwrap().len(), 64, "{dump}");
+        let verified = data(&lines, "verified");
+        assert_eq!(verified["serviceInstances"], 5, "{verified}");
+        assert!(verified["tables"].as_u64().unwrap() > 0, "{verified}");
+        assert!(verified["rows"].as_u64().unwrap() > 0, "{verified}");
+        assert!(data(&lines, "auth-encryption.yaml")["bytes"].is_number());
+    }
+}
+
 #[test]
 fn wrong_usage_is_an_object() {
     let world = World::shared();

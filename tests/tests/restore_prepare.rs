@@ -30,6 +30,14 @@ fn result_of(report: &Value, name: &str) -> (String, String) {
     (text("result"), text("detail"))
 }
 
+fn remarks_of(report: &Value, name: &str) -> String {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name);
+    let remarks = check.unwrap()["remarks"].as_array().unwrap().iter();
+    let remarks: Vec<&str> = remarks.map(|remark| remark.as_str().unwrap()).collect();
+    remarks.join("; ")
+}
+
 /// A program for this machine, in place of pgmig.
 fn program() -> String {
     std::env::current_exe().unwrap().display().to_string()
@@ -209,6 +217,12 @@ fn what_stands_in_the_way_is_told_at_once_and_refused() {
     let forced = [&arguments[..], &["--force-path"]].concat();
     let report = world.restore(directory, &forced).expect_code(4).json();
     assert_eq!(result_of(&report, "upgrade path").0, "warning");
+    let remarks = remarks_of(&report, "upgrade path");
+    assert!(remarks.contains("4.7.0 → 5.0.x → 5.1.0"), "{remarks}");
+    // What needs what failed is skipped by itself, and says of which.
+    let needs = |name: &str| result_of(&report, name).1;
+    assert_eq!(needs("architecture"), "needs: pgmig");
+    assert_eq!(needs("permissions of the operator"), "needs: operator");
     // A plan is written all the same, and does not come back to a count of 0.
     let plan = ["plan", "sets/latest", "--from-release", "4.7.0"];
     let plan = world.restore(directory, &plan).expect_code(4).stdout;
@@ -223,7 +237,64 @@ fn what_stands_in_the_way_is_told_at_once_and_refused() {
     let cut = ["check", "sets/cut.dump", "-o", "json"];
     let report = world.restore(directory, &cut).expect_code(4).json();
     assert_eq!(result_of(&report, "backup").0, "failed");
-    assert_eq!(result_of(&report, "service instances").0, "skipped");
+    for name in [
+        "service instances",
+        "upgrade path",
+        "encryption key",
+        "space in the pod",
+    ] {
+        let skipped = ("skipped".to_owned(), "needs: backup".to_owned());
+        assert_eq!(result_of(&report, name), skipped, "{name}");
+    }
+    assert_eq!(result_of(&report, "pg_restore").0, "ok");
+    let nobody = ["check", "sets/latest", "-i", "nobody", "-o", "json"];
+    let report = world.restore(directory, &nobody).expect_code(4).json();
+    let skipped = ("skipped".to_owned(), "needs: instance".to_owned());
+    assert_eq!(result_of(&report, "service instances"), skipped);
+    assert_eq!(result_of(&report, "pgmig"), skipped);
+}
+
+#[test]
+fn what_must_be_known_and_stands_in_no_way_is_a_remark_on_its_condition() {
+    let world = World::start(Profile::V5_2_1);
+    let scratch = world.scratch();
+    let directory = scratch.path();
+    back_up(&world, directory);
+    world.kubectl(&["delete", "secret", "wa-auth-encryption"]);
+    world.sql(
+        "SET session_replication_role = replica; \
+         INSERT INTO tenant SELECT (jsonb_populate_record(tenant, jsonb_build_object( \
+           'tenant_id', '99999999-0000-0000-0000-000000000000', \
+           'instance_id', '99999999-0000-0000-0000-000000000000', 'name', 'Left over'))).* \
+         FROM tenant WHERE tenant_id::text LIKE '00000000-0000-0000-%' LIMIT 1;",
+    );
+    let program = program();
+    let check = ["check", "sets/latest", "--pgmig", &program];
+    let report = world
+        .restore(directory, &[&check[..], &["-o", "json"]].concat())
+        .expect_code(0)
+        .json();
+    assert_eq!(report["ok"], true);
+    for (name, told) in [
+        (
+            "encryption key",
+            "the target has no secret wa-auth-encryption",
+        ),
+        ("service instances", "99999999-0000-0000-0000-000000000000"),
+    ] {
+        assert_eq!(result_of(&report, name).0, "warning", "{report:#}");
+        let remarks = remarks_of(&report, name);
+        assert!(remarks.contains(told), "{name}: {remarks}");
+    }
+    let shown = world.restore(directory, &check).expect_code(0).stdout;
+    let line = shown.lines().find(|line| line.contains("encryption key"));
+    assert!(line.unwrap().contains(" warning "), "{shown}");
+    let plan = ["plan", "sets/latest", "--pgmig", &program];
+    let plan = world.restore(directory, &plan).expect_code(0).stdout;
+    assert!(
+        plan.contains("to know: encryption key: the target has no secret"),
+        "{plan}"
+    );
 }
 
 #[test]

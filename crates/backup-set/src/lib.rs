@@ -81,7 +81,7 @@ pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use rows::RowsError;
 pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredSet};
 pub use target::Target;
-pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified};
+pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified, VerifiedCounts};
 pub use verifier::Verifier;
 pub use writer::{CompletedFile, PartialFile, SealedSet, SetWriter};
 

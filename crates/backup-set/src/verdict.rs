@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pg_archive::{ArchiveError, Behind, Contents, ErrorKind};
+use serde::Serialize;
 use thiserror::Error;
 
-use crate::remarks::{Remark, rows_text};
+use crate::remarks::{Remark, counted_rows, rows_text};
 use crate::{DUMP_FILE, ServiceInstance, TenantRows};
 use human_text::{count, printable};
 
@@ -42,6 +43,15 @@ impl Verified {
         counted.then(|| self.instances.iter().filter(|one| one.is_live()).count())
     }
 
+    /// What was counted, for a program to read.
+    pub fn counts(&self) -> VerifiedCounts {
+        VerifiedCounts {
+            tables: self.contents.tables.len(),
+            rows: counted_rows(&self.contents),
+            service_instances: self.live_instances(),
+        }
+    }
+
     /// `3 service instances`
     pub fn instances_text(&self) -> String {
         self.live_instances().map_or_else(
@@ -49,6 +59,19 @@ impl Verified {
             |live| count(live as u64, "service instance"),
         )
     }
+}
+
+/// What was counted in a verified dump; what could not be counted is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct VerifiedCounts {
+    /// The tables with data.
+    pub tables: usize,
+    /// The rows of the tables whose rows can be counted.
+    pub rows: Option<u64>,
+    /// The service instances that a restore needs a target for.
+    pub service_instances: Option<usize>,
 }
 
 impl fmt::Display for Verified {

@@ -132,11 +132,12 @@ impl<'a> Backup<'a> {
         let open = || Ok(set.file(DUMP_FILE, FileRole::StoreDump)?);
         let cannot_write = |source| SetError::writing(set.location(), source).into();
         let step = self.steps.begin(DUMP_FILE, "");
+        let verifying = self.begin_verifying();
         let (delivered, pod) = self.download(open, |_| true, cannot_write).await?;
         arrived(step, delivered.bytes(), &delivered.sha256().to_string());
         let (received, proof) = delivered.into_parts();
         let (file, judged) = judged(received, &set.location().join(DUMP_FILE))?;
-        self.report_verdict(&judged);
+        self.report_verdict(verifying, &judged);
         let dump = file.complete(proof)?;
         let key = self.store_auth_encryption(&set)?;
         let manifest = self.manifest(pod.name, &judged);
@@ -161,13 +162,14 @@ impl<'a> Backup<'a> {
         let cannot_write =
             |source| anyhow::Error::new(source).context(format!("cannot write to {name}"));
         let step = self.steps.begin(DUMP_FILE, "");
+        let verifying = self.begin_verifying();
         let (delivered, _) = self
             .download(open, |received| received == 0, cannot_write)
             .await
             .with_context(|| format!("what {name} has got is no backup: delete it"))?;
         arrived(step, delivered.bytes(), &delivered.sha256().to_string());
         let (_, judged) = judged(delivered.into_output(), Path::new(name))?;
-        self.report_verdict(&judged);
+        self.report_verdict(verifying, &judged);
         Ok(judged)
     }
 
@@ -272,7 +274,7 @@ impl<'a> Backup<'a> {
             return Ok(None);
         };
         let yaml = auth_encryption_yaml(secret)?;
-        let file = store_auth_encryption(set, &yaml, self.reporter)?;
+        let file = store_auth_encryption(set, &yaml, self.steps)?;
         Ok(Some(file))
     }
 
@@ -301,12 +303,20 @@ impl<'a> Backup<'a> {
         manifest
     }
 
-    fn report_verdict(&self, judged: &Judged) {
+    /// The dump is verified while it arrives, where that was not declined.
+    fn begin_verifying(&self) -> Option<RunningStep<'a>> {
+        let verify = self.options.verify;
+        verify.then(|| self.steps.begin("verified", ""))
+    }
+
+    fn report_verdict(&self, verifying: Option<RunningStep<'_>>, judged: &Judged) {
         let warn = |message| self.reporter.report(&Event::Warning { message });
         match judged {
             Judged::Declined => {}
             Judged::Verified(verified) => {
-                self.step("verified", verified.to_string());
+                if let Some(step) = verifying {
+                    step.done_with(verified.to_string(), verified.counts());
+                }
                 for remark in &verified.remarks {
                     warn(remark.to_string());
                 }
@@ -315,10 +325,6 @@ impl<'a> Backup<'a> {
                 "the dump arrived as the pod sent it, and is kept, but cannot be judged: {why}"
             )),
         }
-    }
-
-    fn step(&self, step: &'static str, detail: String) {
-        self.reporter.report(&Event::Step { step, detail });
     }
 }
 

@@ -24,7 +24,6 @@ pub struct BackupPreflight {
     auth_encryption: Finding<AuthEncryption>,
     pod: Finding<PostgresPod>,
     versions: Finding<Versions>,
-    target: Option<Target>,
 }
 
 /// Everything that a backup needs to know.
@@ -59,8 +58,10 @@ pub async fn prepare(
     if let Some(directory) = directory {
         preflight.target(directory);
     }
-    for message in preflight.warnings() {
-        reporter.report(&Event::Warning { message });
+    for remark in preflight.conditions.remarks() {
+        reporter.report(&Event::Warning {
+            message: remark.to_owned(),
+        });
     }
     let checks = preflight.conditions.checks().len() as u64;
     let ready = preflight.ready()?;
@@ -90,7 +91,7 @@ impl BackupPreflight {
         let mut conditions = Preflight::default();
         let connection = conditions.connection(cluster).await;
         let instance = conditions.instance(&connection, cluster, wanted).await;
-        release(&mut conditions, &instance).await;
+        conditions.release(&instance).await;
         // What is needed of which object is known where the instance is.
         let needed = needed_permissions(wanted, instance.value());
         conditions.permissions(&connection, cluster, &needed).await;
@@ -105,7 +106,6 @@ impl BackupPreflight {
             auth_encryption,
             pod,
             versions,
-            target: None,
         }
     }
 
@@ -119,7 +119,20 @@ impl BackupPreflight {
                 bytes(target.available_bytes)
             )
         });
-        self.target = target.into_value();
+        let (Some(here), Some(versions)) = (target.value(), self.versions.value()) else {
+            return;
+        };
+        let (available, database) = (here.available_bytes, versions.database_bytes);
+        if available < database {
+            self.conditions.remark(
+                &target,
+                format!(
+                    "the database takes {} on its server, and only {} are free here; a dump is smaller, but may not be small enough",
+                    bytes(database),
+                    bytes(available)
+                ),
+            );
+        }
     }
 
     /// The conditions that were looked at, for a command that only checks.
@@ -151,47 +164,6 @@ impl BackupPreflight {
             _ => Err(self.conditions.into_error()),
         }
     }
-
-    /// What the user should know although nothing stands in the way.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        [self.missing_key(), self.little_space()]
-            .into_iter()
-            .flatten()
-    }
-
-    /// The names of releases only decide how loudly it is told: what counts is what was found.
-    fn missing_key(&self) -> Option<String> {
-        let None = self.auth_encryption.value()? else {
-            return None;
-        };
-        let instance = self.instance.value()?;
-        let release = instance.release.as_deref()?;
-        has_key(release).then(|| {
-            format!(
-                "there is no secret {}, which release {release} has: without its key, restored data cannot be read; look for the key before you rely on this backup",
-                instance.auth_encryption_name()
-            )
-        })
-    }
-
-    fn little_space(&self) -> Option<String> {
-        let available = self.target?.available_bytes;
-        let database = self.versions.value()?.database_bytes;
-        (available < database).then(|| {
-            format!(
-                "the database takes {} on its server, and only {} are free here; a dump is smaller, but may not be small enough",
-                bytes(database),
-                bytes(available)
-            )
-        })
-    }
-}
-
-async fn release(conditions: &mut Preflight, instance: &Finding<Instance>) {
-    let not_known = "not told by the WatsonAssistant resource";
-    let look = async |instance: &Instance| Ok(instance.release.clone());
-    let detail = |release: &Option<String>| release.as_deref().unwrap_or(not_known).to_owned();
-    conditions.check("release", instance, look, detail).await;
 }
 
 async fn datastore(
@@ -221,9 +193,26 @@ async fn auth_encryption(
         Some(secret) => secret.metadata.name.clone().unwrap_or_default(),
         None => "none found; releases before 5.1 may have none".to_owned(),
     };
-    conditions
+    let found = conditions
         .check("auth-encryption", instance, look, detail)
-        .await
+        .await;
+    if let (Some(None), Some(instance)) = (found.value(), instance.value())
+        && let Some(remark) = missing_key(instance)
+    {
+        conditions.remark(&found, remark);
+    }
+    found
+}
+
+/// The names of releases only decide how loudly it is told: what counts is what was found.
+fn missing_key(instance: &Instance) -> Option<String> {
+    let release = instance.release.as_deref()?;
+    has_key(release).then(|| {
+        format!(
+            "there is no secret {}, which release {release} has: without its key, restored data cannot be read; look for the key before you rely on this backup",
+            instance.auth_encryption_name()
+        )
+    })
 }
 
 async fn postgres_pod(

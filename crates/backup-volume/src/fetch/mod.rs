@@ -16,8 +16,9 @@ use backup_set::{
 use jiff::Timestamp;
 use kube_transfer::file::Entry;
 use serde::Serialize;
+use serde_json::json;
 use wa_common::assistant::store_auth_encryption;
-use wa_common::report::{Event, Reporter, Share, bytes, count, printable};
+use wa_common::report::{Event, Reporter, RunningStep, Share, Steps, bytes, count, printable};
 
 use crate::files;
 use crate::volume::OpenVolume;
@@ -114,7 +115,8 @@ impl OpenVolume {
         to: &Path,
         options: &FetchOptions,
     ) -> anyhow::Result<FetchOutcome> {
-        let fetches = self.fetches(files, dumps, to, options);
+        let steps = Steps::new(&*self.caller.reporter);
+        let fetches = self.fetches(files, dumps, to, options, &steps);
         let needed = fetches.iter().map(Fetch::bytes_to_store).sum();
         let available = Target::look(to)?.available_bytes;
         if available < needed {
@@ -145,6 +147,7 @@ impl OpenVolume {
         dumps: &'a [Entry],
         to: &'a Path,
         options: &'a FetchOptions,
+        steps: &'a Steps<'a>,
     ) -> Vec<Fetch<'a>> {
         let of = dumps.iter().map(|dump| dump.version.bytes).sum();
         let mut before = 0;
@@ -156,6 +159,7 @@ impl OpenVolume {
                 volume: self,
                 to,
                 options,
+                steps,
                 dump,
                 key: files::key_of(dump, files),
                 keys_are_kept,
@@ -172,6 +176,7 @@ struct Fetch<'a> {
     volume: &'a OpenVolume,
     to: &'a Path,
     options: &'a FetchOptions,
+    steps: &'a Steps<'a>,
     dump: &'a Entry,
     /// The auth-encryption file that belongs to it.
     key: Option<&'a Entry>,
@@ -214,6 +219,10 @@ impl Fetch<'_> {
         let mut set = SetWriter::resume_or_create(&DirectoryStore::new(self.to), &name)?;
         set.keep_data();
         let path = set.path(DUMP_FILE);
+        let fetching = self.steps.begin("fetched", "");
+        // While it arrives.
+        let verifying = self.options.verify;
+        let verifying = verifying.then(|| self.steps.begin("verified", ""));
         let fetched = match self.transfer(&path).await {
             Ok(fetched) => fetched,
             Err(error) => {
@@ -221,14 +230,14 @@ impl Fetch<'_> {
                 return Err(self.volume.explain(error, self.dump).await);
             }
         };
-        self.step(
-            "fetched",
+        let (size, sha256) = (fetched.bytes(), fetched.sha256().to_string());
+        fetching.done_with(
             format!(
-                "{}, {}, SHA-256 {}, as computed in the pod",
+                "{}, {}, SHA-256 {sha256}, as computed in the pod",
                 self.shown,
-                bytes(fetched.bytes()),
-                fetched.sha256()
+                bytes(size)
             ),
+            json!({"file": self.dump.name, "bytes": size, "sha256": sha256}),
         );
         if let Some(Verdict::Failed(fault)) = fetched.output() {
             let error = VerificationFailed::of_dump(&path, fault);
@@ -236,11 +245,11 @@ impl Fetch<'_> {
             return Err(anyhow::Error::new(error).context("it arrived as it is on the volume, and is broken there; no backup was made (--no-verify makes one all the same)"));
         }
         let (_, verdict, proof) = fetched.save()?;
-        self.report_verdict(verdict.as_ref());
+        self.report_verdict(verifying, verdict.as_ref());
         let dump = set.adopt(DUMP_FILE, FileRole::StoreDump, proof)?;
         let mut others = Vec::new();
         if let Some(yaml) = key {
-            others.push(store_auth_encryption(&set, &yaml, self.reporter())?);
+            others.push(store_auth_encryption(&set, &yaml, self.steps)?);
         }
         let manifest = self.manifest(started_at, verdict.as_ref());
         let (path, manifest) = set.seal(dump, others, manifest)?.into_parts();
@@ -341,11 +350,13 @@ impl Fetch<'_> {
         manifest
     }
 
-    fn report_verdict(&self, verdict: Option<&Verdict>) {
+    fn report_verdict(&self, verifying: Option<RunningStep<'_>>, verdict: Option<&Verdict>) {
         let warn = |message| self.reporter().report(&Event::Warning { message });
         match verdict {
             Some(Verdict::Intact(verified)) => {
-                self.step("verified", verified.to_string());
+                if let Some(step) = verifying {
+                    step.done_with(verified.to_string(), verified.counts());
+                }
                 for remark in &verified.remarks {
                     warn(format!("{}: {remark}", self.shown));
                 }
@@ -366,9 +377,5 @@ impl Fetch<'_> {
 
     fn reporter(&self) -> &dyn Reporter {
         &*self.volume.caller.reporter
-    }
-
-    fn step(&self, step: &'static str, detail: String) {
-        self.reporter().report(&Event::Step { step, detail });
     }
 }

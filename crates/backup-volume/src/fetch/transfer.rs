@@ -73,14 +73,14 @@ impl Fetch<'_> {
             }
             return Partial::create(path, version);
         };
-        self.step(
-            "resuming",
-            format!(
+        self.reporter().report(&Event::Step {
+            step: "resuming",
+            detail: format!(
                 "{} of {} are here",
                 bytes(partial.held_bytes()),
                 bytes(version.bytes)
             ),
-        );
+        });
         Ok(partial)
     }
 

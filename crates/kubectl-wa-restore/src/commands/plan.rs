@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use store_restore::checks::{self, Check, CheckResult};
+use store_restore::checks;
 use store_restore::plan::{self, Step};
 use wa_common::cli::{Context, Exit, Render};
+use wa_common::preflight::{Check, CheckResult};
 use wa_common::report::{Styles, printable, printable_lines};
 
 use super::restore_args::RestoreArgs;
@@ -35,19 +36,20 @@ struct Plan {
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let options = args.restore.options()?;
     let cluster = context.connect()?;
-    let mut checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
-    let ok = checked.passed();
+    let checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
+    let mut report = context.check_report(cluster.namespace(), checked.conditions);
+    let exit = report.exit(Exit::Refused);
     let notable = [CheckResult::Failed, CheckResult::Warning];
-    checked
+    report
         .checks
         .retain(|check| notable.contains(&check.result));
     context.print(&Plan {
-        ok,
+        ok: report.ok,
         steps: plan::steps(&options, &checked.facts),
-        checks: checked.checks,
+        checks: report.checks,
         backup: options.backup,
     })?;
-    Ok(if ok { Exit::Done } else { Exit::Refused })
+    Ok(exit)
 }
 
 /// Every line is a comment or a command, so that the whole can be read, and taken apart, as a shell script.
@@ -64,15 +66,13 @@ impl Render for Plan {
                 CheckResult::Failed => ("STANDS IN THE WAY", styles.bad),
                 _ => ("to know", styles.warning),
             };
-            write_comment(
-                out,
-                &format!(
-                    "{}: {}: {}",
-                    word.style(style),
-                    check.name,
-                    printable_lines(&check.detail)
-                ),
-            )?;
+            let word = word.style(style);
+            // Of what holds, only the remarks.
+            let failed = (check.result == CheckResult::Failed).then_some(&check.detail);
+            for text in failed.into_iter().chain(&check.remarks) {
+                let text = format!("{word}: {}: {}", check.name, printable_lines(text));
+                write_comment(out, &text)?;
+            }
         }
         let steps = self.steps.len();
         for (number, step) in self.steps.iter().enumerate() {

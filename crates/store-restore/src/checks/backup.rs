@@ -2,26 +2,49 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::Secret;
 use tokio::task::spawn_blocking;
 use wa_common::assistant::{AUTH_ENCRYPTION_KEY, Instance, read_auth_encryption};
-use wa_common::report::{bytes, count};
+use wa_common::preflight::Finding;
+use wa_common::report::{bytes, count, error_text};
 
-use super::Run;
+use super::{Options, Run};
 use crate::release::{Release, UpgradePath};
 use crate::source::Source;
 
 /// More than the file with the key ever takes.
 const KEY_FILE_LIMIT_BYTES: u64 = 1 << 20;
 
+/// Whether there is a way from the backup's release onto the target's.
+enum UpgradeCheck {
+    /// IBM lists it.
+    Listed(String),
+    /// There is none, for this reason, and the user wants to try.
+    Forced(String),
+}
+
+/// The key of the target, and whether it is the backup's.
+pub(super) struct Key {
+    /// The name of the target's secret.
+    name: String,
+    /// Whether the backup has one.
+    in_backup: bool,
+    /// The target's.
+    pub(super) target: Option<Secret>,
+    /// Whether the backup's must take the place of the target's.
+    pub(super) differs: bool,
+}
+
 impl Run<'_> {
-    pub(super) async fn backup(&mut self) {
+    pub(super) async fn backup(&mut self) -> Finding<Source> {
         let path = self.options.backup.clone();
         // On a thread of its own: a signal must be heard meanwhile.
         let read = spawn_blocking(move || Source::read(&path).map_err(anyhow::Error::from)).await;
         let read = read.map_err(anyhow::Error::from).flatten();
-        self.facts.source = self.list.add("backup", read, |source| {
+        let found = self.conditions.record("backup", read, |source| {
             format!(
                 "{}: intact, {}, {}",
                 source.path.display(),
@@ -29,105 +52,138 @@ impl Run<'_> {
                 source.intact.verified
             )
         });
-        let remarks = self.facts.source.iter();
-        let remarks: Vec<String> = remarks
-            .flat_map(|source| &source.intact.verified.remarks)
-            .map(ToString::to_string)
-            .collect();
-        for remark in remarks {
-            self.list.warn("backup", remark);
+        if let Some(source) = found.value() {
+            for remark in &source.intact.verified.remarks {
+                self.conditions.remark(&found, remark.to_string());
+            }
+        }
+        found
+    }
+
+    pub(super) async fn upgrade_path(
+        &mut self,
+        source: &Finding<Source>,
+        instance: &Finding<Instance>,
+    ) {
+        let Options {
+            from_release,
+            force_path,
+            ..
+        } = *self.options;
+        let look = async |(source, instance): (&Source, &Instance)| {
+            let path = releases(from_release, source, instance).and_then(|(from, to)| {
+                match problem_of(from, to) {
+                    None => Ok(format!("{from} onto {to}")),
+                    Some(problem) => Err(anyhow::anyhow!(problem)),
+                }
+            });
+            match path {
+                Err(problem) if force_path => Ok(UpgradeCheck::Forced(error_text(&problem))),
+                path => path.map(UpgradeCheck::Listed),
+            }
+        };
+        let detail = |found: &UpgradeCheck| match found {
+            UpgradeCheck::Listed(path) => path.clone(),
+            UpgradeCheck::Forced(_) => "taken all the same: --force-path".to_owned(),
+        };
+        let found = self
+            .conditions
+            .check("upgrade path", (source, instance), look, detail)
+            .await;
+        if let Some(UpgradeCheck::Forced(problem)) = found.value() {
+            let remark = format!("{problem}; pgmig may not be able to upgrade the schema");
+            self.conditions.remark(&found, remark);
         }
     }
 
-    pub(super) fn upgrade_path(&mut self, instance: &Instance) {
-        const NAME: &str = "upgrade path";
-        let Some(source) = &self.facts.source else {
-            return self.list.skip(NAME, "backup");
+    /// The key that the restored data is read with.
+    pub(super) async fn encryption_key(
+        &mut self,
+        source: &Finding<Source>,
+        instance: &Finding<Instance>,
+    ) -> Finding<Key> {
+        let cluster = self.cluster;
+        let look = async |(source, instance): (&Source, &Instance)| {
+            let target = instance.auth_encryption(cluster).await?;
+            let file = source.auth_encryption_file();
+            let own = file.as_deref().map(read_key).transpose()?;
+            let value = |secret: &Secret| secret.data.as_ref()?.get(AUTH_ENCRYPTION_KEY).cloned();
+            let differs = match (&own, &target) {
+                (Some(own), Some(target)) => value(own) != value(target),
+                _ => false,
+            };
+            Ok(Key {
+                name: instance.auth_encryption_name(),
+                in_backup: own.is_some(),
+                target,
+                differs,
+            })
         };
-        let from = match (self.options.from_release, source.release()) {
-            (Some(given), _) => Ok(given),
-            (None, Some(told)) => told.parse::<Release>().map_err(anyhow::Error::from),
-            (None, None) => Err(anyhow::anyhow!(
-                "the backup does not tell the release that it was taken on: give --from-release"
-            )),
+        let detail = |key: &Key| match (key.in_backup, &key.target) {
+            (true, Some(_)) if key.differs => format!("differs from that in {}", key.name),
+            (true, Some(_)) => format!("the backup and {} have the same", key.name),
+            (true, None) => "only the backup has one".to_owned(),
+            (false, Some(_)) => format!("only the target has one, {}", key.name),
+            (false, None) => "neither the backup nor the target has one".to_owned(),
         };
-        let to = match &instance.release {
-            Some(release) => release.parse::<Release>().map_err(anyhow::Error::from),
-            None => Err(anyhow::anyhow!(
-                "the WatsonAssistant resource does not tell the target's release"
-            )),
-        };
-        let both = from.and_then(|from| Ok((from, to?)));
-        let problem = match both {
-            Ok((from, to)) => match problem_of(from, to) {
-                None => return self.list.ok(NAME, format!("{from} onto {to}")),
-                Some(problem) => anyhow::anyhow!("{problem}"),
-            },
-            Err(problem) => problem,
-        };
-        if self.options.force_path {
-            self.list.warn(
-                NAME,
-                format!("{problem:#}; --force-path: pgmig may not be able to upgrade the schema"),
-            );
-        } else {
-            self.list.fail(NAME, &problem);
+        let found = self
+            .conditions
+            .check("encryption key", (source, instance), look, detail)
+            .await;
+        let remark = found.value().and_then(Key::remark);
+        if let Some(remark) = remark {
+            self.conditions.remark(&found, remark);
         }
+        found
     }
+}
 
-    pub(super) async fn encryption_key(&mut self, instance: &Instance) {
-        const NAME: &str = "encryption key";
-        let target = match instance.auth_encryption(self.cluster).await {
-            Ok(target) => target,
-            Err(error) => return self.list.fail(NAME, &error.into()),
-        };
-        let file = self
-            .facts
-            .source
-            .as_ref()
-            .and_then(Source::auth_encryption_file);
-        let own = file.map(|path| {
-            let mut yaml = Vec::new();
-            File::open(&path)
-                .and_then(|file| file.take(KEY_FILE_LIMIT_BYTES).read_to_end(&mut yaml))
-                .map_err(anyhow::Error::from)
-                .and_then(|_| read_auth_encryption(&yaml))
-                .with_context(|| format!("cannot read the key in {}", path.display()))
-        });
-        let own = match own.transpose() {
-            Ok(own) => own,
-            Err(problem) => return self.list.fail(NAME, &problem),
-        };
-        let name = instance.auth_encryption_name();
-        let key = |secret: &k8s_openapi::api::core::v1::Secret| {
-            secret.data.as_ref()?.get(AUTH_ENCRYPTION_KEY).cloned()
-        };
-        match (&own, &target) {
-            (Some(own), Some(target)) if key(own) == key(target) => {
-                self.list
-                    .ok(NAME, format!("the backup and {name} have the same"));
-            }
-            (Some(_), Some(_)) => {
-                self.facts.key_differs = true;
-                self.list.warn(
-                    NAME,
-                    format!("the backup's differs from that in {name}, and must take its place: restored data cannot be read without it"),
-                );
-            }
-            (Some(_), None) => self.list.warn(
-                NAME,
-                format!("the backup has one, and the target has no secret {name} to put it into"),
-            ),
-            (None, Some(_)) => self.list.warn(
-                NAME,
-                format!("the backup has none, and the target has {name}: where the backup was taken with another key, restored data cannot be read"),
-            ),
-            (None, None) => self
-                .list
-                .ok(NAME, "neither the backup nor the target has one".to_owned()),
+impl Key {
+    fn remark(&self) -> Option<String> {
+        let name = &self.name;
+        match (self.in_backup, &self.target) {
+            (true, Some(_)) if self.differs => Some(format!(
+                "the backup's must take the place of that in {name}: restored data cannot be read without it"
+            )),
+            (true, None) => Some(format!(
+                "the target has no secret {name} to put the backup's into"
+            )),
+            (false, Some(_)) => Some(format!(
+                "where the backup was taken with another key than that in {name}, restored data cannot be read"
+            )),
+            _ => None,
         }
-        self.facts.target_key = target;
     }
+}
+
+/// The releases of the backup and of the target.
+fn releases(
+    given: Option<Release>,
+    source: &Source,
+    instance: &Instance,
+) -> anyhow::Result<(Release, Release)> {
+    let from = match (given, source.release()) {
+        (Some(given), _) => given,
+        (None, Some(told)) => told.parse()?,
+        (None, None) => {
+            bail!("the backup does not tell the release that it was taken on: give --from-release")
+        }
+    };
+    let to = instance
+        .release
+        .as_deref()
+        .context("the WatsonAssistant resource does not tell the target's release")?;
+    Ok((from, to.parse()?))
+}
+
+fn read_key(path: &Path) -> anyhow::Result<Secret> {
+    let read = || {
+        let mut yaml = Vec::new();
+        let file = File::open(path)?;
+        file.take(KEY_FILE_LIMIT_BYTES).read_to_end(&mut yaml)?;
+        read_auth_encryption(&yaml)
+    };
+    read().with_context(|| format!("cannot read the key in {}", path.display()))
 }
 
 /// Why a backup of `from` cannot be restored onto `to`.

@@ -1,22 +1,42 @@
 //! What the user must be allowed to do, in both namespaces.
 
-use wa_common::assistant::Instance;
+use wa_common::assistant::{BackupCronJob, Instance};
 use wa_common::cluster::Permission;
-use wa_common::preflight::{Needed, in_words, require_permissions, to_exec};
+use wa_common::preflight::{Finding, Needed, in_words, require_permissions, to_exec};
 
 use super::Run;
-use crate::target::OPERATOR;
+use crate::target::{OPERATOR, Scaled};
+
+/// What a restore changes beside the Deployments, in this installation.
+pub(super) struct Touched<'a> {
+    /// The nightly backup, which is suspended meanwhile.
+    pub(super) cron_job: Option<&'a BackupCronJob>,
+    /// Whether there is a Redis to restart.
+    pub(super) redis: bool,
+    /// Whether the backup's key takes the place of the target's.
+    pub(super) key: bool,
+}
 
 impl Run<'_> {
-    pub(super) async fn permissions(&mut self, instance: &Instance) {
-        let needed = self.in_operands(instance);
-        let operands = require_permissions(self.cluster, &needed).await;
-        self.list
-            .add("permissions", operands, |()| in_words(&needed));
-        let Some(operator) = &self.facts.operator else {
-            return self.list.skip("permissions of the operator", "operator");
+    pub(super) async fn permissions(
+        &mut self,
+        instance: &Finding<Instance>,
+        touched: &Touched<'_>,
+    ) {
+        let cluster = self.cluster;
+        let look = async |instance: &Instance| {
+            let needed = in_operands(instance, touched);
+            require_permissions(cluster, &needed).await?;
+            Ok(needed)
         };
-        let operators = self.cluster.in_namespace(&operator.namespace);
+        let conditions = &mut self.conditions;
+        conditions
+            .check("permissions", instance, look, |needed| in_words(needed))
+            .await;
+    }
+
+    pub(super) async fn permissions_of_operator(&mut self, operator: &Finding<Scaled>) {
+        let cluster = self.cluster;
         let needed = [
             Permission::new("list", "", "pods"),
             Permission::new("patch", "apps", "deployments")
@@ -24,33 +44,37 @@ impl Run<'_> {
                 .named(OPERATOR),
         ]
         .map(Needed::from);
-        let outcome = require_permissions(&operators, &needed).await;
-        self.list.add("permissions of the operator", outcome, |()| {
-            in_words(&needed)
-        });
+        let look = async |operator: &Scaled| {
+            require_permissions(&cluster.in_namespace(&operator.namespace), &needed).await
+        };
+        let detail = |(): &()| in_words(&needed);
+        let conditions = &mut self.conditions;
+        conditions
+            .check("permissions of the operator", operator, look, detail)
+            .await;
     }
+}
 
-    fn in_operands(&self, instance: &Instance) -> Vec<Needed> {
-        let mut needed = vec![Permission::new("list", "", "pods").into()];
-        needed.extend(to_exec());
-        needed.extend([
-            Permission::new("list", "apps", "deployments").into(),
-            Permission::new("patch", "apps", "deployments")
-                .on_subresource("scale")
-                .into(),
-        ]);
-        if let Some(cron_job) = &self.facts.cron_job {
-            let nightly = Permission::new("patch", "batch", "cronjobs");
-            needed.push(nightly.named(cron_job.name()).into());
-        }
-        if self.facts.redis {
-            let redis = Permission::new("patch", "apps", "statefulsets");
-            needed.push(redis.named(instance.redis_server()).into());
-        }
-        if self.facts.key_differs {
-            let secret = Permission::new("patch", "", "secrets");
-            needed.push(secret.named(instance.auth_encryption_name()).into());
-        }
-        needed
+fn in_operands(instance: &Instance, touched: &Touched<'_>) -> Vec<Needed> {
+    let mut needed = vec![Permission::new("list", "", "pods").into()];
+    needed.extend(to_exec());
+    needed.extend([
+        Permission::new("list", "apps", "deployments").into(),
+        Permission::new("patch", "apps", "deployments")
+            .on_subresource("scale")
+            .into(),
+    ]);
+    if let Some(cron_job) = touched.cron_job {
+        let nightly = Permission::new("patch", "batch", "cronjobs");
+        needed.push(nightly.named(cron_job.name()).into());
     }
+    if touched.redis {
+        let redis = Permission::new("patch", "apps", "statefulsets");
+        needed.push(redis.named(instance.redis_server()).into());
+    }
+    if touched.key {
+        let secret = Permission::new("patch", "", "secrets");
+        needed.push(secret.named(instance.auth_encryption_name()).into());
+    }
+    needed
 }

@@ -5,9 +5,13 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_transfer::RemoteCommand;
 use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::cluster::Cluster;
+use wa_common::preflight::Finding;
 use wa_common::report::bytes;
 
 use super::Run;
+use crate::pgmig::{Pgmig, download_url};
+use crate::source::Source;
 
 /// The operator's scratch space, which is there in every pod.
 const SCRATCH: &str = "/controller";
@@ -15,130 +19,138 @@ const SCRATCH: &str = "/controller";
 const PGMIG_BYTES: u64 = 128 << 20;
 const SMALL_FILES_BYTES: u64 = 1 << 20;
 
+/// The pods that a restore works in.
+pub(super) struct Pods {
+    all: Vec<PostgresPod>,
+    /// The one with the database's primary server.
+    pub(super) primary: PostgresPod,
+    /// The one that everything is staged in.
+    pub(super) staged: PostgresPod,
+}
+
+/// What the pod's `pg_restore` is, and can read.
+struct PgRestore {
+    version: String,
+    /// The archive version of the dump, where that could be read.
+    archive_minor: Option<u8>,
+    remark: Option<String>,
+}
+
 impl Run<'_> {
-    pub(super) async fn pods(&mut self, instance: &Instance) {
-        let found = PostgresPod::find_all(self.cluster, instance).await;
-        let found = self.list.add("postgres pod", found, |pods| {
-            let names: Vec<String> = pods
-                .iter()
-                .map(|pod| {
-                    let role = if pod.primary { "primary" } else { "replica" };
-                    format!("{} ({role})", pod.name)
-                })
-                .collect();
-            format!("Ready: {}", names.join(", "))
-        });
-        let Some(pods) = found else {
-            for name in ["pg_restore", "space in the pod"] {
-                self.list.skip(name, "postgres pod");
-            }
-            return;
+    pub(super) async fn pods(&mut self, instance: &Finding<Instance>) -> Finding<Pods> {
+        let cluster = self.cluster;
+        let look = async |instance: &Instance| {
+            let all = PostgresPod::find_all(cluster, instance).await?;
+            let primary = all.iter().find(|pod| pod.primary).or(all.first());
+            let primary = primary.context("there is no PostgreSQL pod")?.clone();
+            // The primary has enough to do; what is staged in it would share its disk with the database's own files.
+            let staged = all.iter().find(|pod| !pod.primary);
+            Ok(Pods {
+                staged: staged.unwrap_or(&primary).clone(),
+                primary,
+                all,
+            })
         };
-        let primary = pods.iter().find(|pod| pod.primary).or(pods.first());
-        // The primary has enough to do; what is staged in it would share its disk with the database's own files.
-        let staged = pods.iter().find(|pod| !pod.primary).or(primary);
-        let (primary, staged) = (primary.cloned(), staged.cloned());
-        if let Some(pod) = &staged {
-            self.pg_restore(pod).await;
-            self.architecture(instance, pod).await;
-            self.space(pod).await;
-        }
-        self.facts.primary = primary;
-        self.facts.pod = staged;
-    }
-
-    async fn in_pod(&self, pod: &PostgresPod, command: RemoteCommand) -> anyhow::Result<String> {
-        let answer = self
-            .cluster
-            .run_idempotent(&pod.container(), &command)
-            .await
-            .with_context(|| format!("cannot run a command in pod {}", pod.name))?;
-        Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
-    }
-
-    async fn pg_restore(&mut self, pod: &PostgresPod) {
-        const NAME: &str = "pg_restore";
-        let printed = self
-            .in_pod(pod, RemoteCommand::new("pg_restore").arg("--version"))
-            .await;
-        let archive = self.facts.source.as_ref().map(|source| {
-            let header = &source.intact.verified.contents.header;
-            (header.version.minor, header.pg_dump_version.clone())
-        });
-        let judged = printed.and_then(|printed| {
-            let version = version_in(&printed).context("pg_restore did not print a version")?;
-            let Some((minor, pg_dump)) = &archive else {
-                return Ok((version, None));
-            };
-            let needed = least_major(*minor);
-            if major(&version).is_some_and(|own| own < needed) {
-                bail!(
-                    "the dump's archive version 1.{minor} is read from PostgreSQL {needed} on, and the pod has pg_restore {version}: restore onto a release with a newer PostgreSQL"
-                );
-            }
-            let newer = pg_dump.as_deref().filter(|dumped| major(dumped) > major(&version));
-            let remark = newer.map(|dumped| {
-                format!("pg_dump {dumped} made the dump, and the pod's pg_restore is {version}: it reads the archive, but may refuse a setting in it that its server does not know")
+        let detail = |pods: &Pods| {
+            let names = pods.all.iter().map(|pod| {
+                let role = if pod.primary { "primary" } else { "replica" };
+                format!("{} ({role})", pod.name)
             });
-            Ok((version, remark))
-        });
-        let found = self.list.add(NAME, judged, |(version, _)| match archive {
-            Some((minor, _)) => {
-                format!("{version} in {}, reads archive version 1.{minor}", pod.name)
+            format!("Ready: {}", names.collect::<Vec<_>>().join(", "))
+        };
+        let conditions = &mut self.conditions;
+        conditions
+            .check("postgres pod", instance, look, detail)
+            .await
+    }
+
+    pub(super) async fn pg_restore(&mut self, pods: &Finding<Pods>, source: &Finding<Source>) {
+        let (cluster, source) = (self.cluster, source.value());
+        let look = async |pods: &Pods| {
+            let command = RemoteCommand::new("pg_restore").arg("--version");
+            let printed = in_pod(cluster, &pods.staged, command).await?;
+            let version = version_in(&printed).context("pg_restore did not print a version")?;
+            judge(version, source)
+        };
+        let detail = |found: &PgRestore| {
+            let pod = pods.value().map_or("", |pods| pods.staged.name.as_str());
+            match found.archive_minor {
+                Some(minor) => {
+                    format!(
+                        "{} in {pod}, reads archive version 1.{minor}",
+                        found.version
+                    )
+                }
+                None => format!("{} in {pod}", found.version),
             }
-            None => format!("{version} in {}", pod.name),
-        });
-        if let Some((_, Some(remark))) = found {
-            self.list.warn(NAME, remark);
+        };
+        let conditions = &mut self.conditions;
+        let found = conditions.check("pg_restore", pods, look, detail).await;
+        if let Some(remark) = found.value().and_then(|found| found.remark.as_ref()) {
+            conditions.remark(&found, remark);
         }
+    }
+
+    /// pgmig on this machine. Where none is given, it is said where to get the one of this release.
+    pub(super) async fn pgmig(&mut self, instance: &Finding<Instance>) -> Finding<Pgmig> {
+        const NAME: &str = "pgmig";
+        let detail = |pgmig: &Pgmig| {
+            format!(
+                "{}, {}, SHA-256 {}",
+                pgmig.architecture,
+                bytes(pgmig.bytes),
+                pgmig.sha256
+            )
+        };
+        if let Some(path) = &self.options.pgmig {
+            return self.conditions.record(NAME, Pgmig::read(path), detail);
+        }
+        let look = async |instance: &Instance| {
+            bail!(
+                "not given: download the one of the target's release from {} and give it with --pgmig FILE",
+                download_url(instance.release.as_deref().unwrap_or("<RELEASE>"))
+            )
+        };
+        self.conditions.check(NAME, instance, look, detail).await
     }
 
     /// Only a program for the pod's own architecture runs there.
-    async fn architecture(&mut self, instance: &Instance, pod: &PostgresPod) {
-        let Some(pgmig) = &self.facts.pgmig else {
-            if self.options.pgmig.is_none() {
-                self.no_pgmig(instance);
-            }
-            return;
-        };
-        let own = pgmig.architecture;
-        let machine = self
-            .in_pod(pod, RemoteCommand::new("uname").arg("-m"))
-            .await;
-        let judged = machine.and_then(|machine| {
+    pub(super) async fn architecture(&mut self, pgmig: &Finding<Pgmig>, pods: &Finding<Pods>) {
+        let cluster = self.cluster;
+        let look = async |(pgmig, pods): (&Pgmig, &Pods)| {
+            let (own, pod) = (pgmig.architecture, &pods.staged);
+            let machine = in_pod(cluster, pod, RemoteCommand::new("uname").arg("-m")).await?;
             let machine = machine.trim();
             ensure!(
                 machine == own,
                 "pgmig is for {own}, and pod {} is {machine}: take the pgmig for {machine}",
                 pod.name
             );
-            Ok(())
-        });
-        self.list.add("architecture", judged, |()| own.to_owned());
+            Ok(own)
+        };
+        let detail = |own: &&str| (*own).to_owned();
+        self.conditions
+            .check("architecture", (pgmig, pods), look, detail)
+            .await;
     }
 
-    async fn space(&mut self, pod: &PostgresPod) {
-        const NAME: &str = "space in the pod";
-        let dump = self.facts.source.as_ref().map(|source| source.intact.bytes);
-        let Some(dump) = dump else {
-            return self.list.skip(NAME, "backup");
-        };
-        let pgmig = self
-            .facts
-            .pgmig
-            .as_ref()
-            .map_or(PGMIG_BYTES, |pgmig| pgmig.bytes);
-        let needed = dump + pgmig + SMALL_FILES_BYTES;
-        let stage = self.options.stage_dir.clone();
+    pub(super) async fn space(
+        &mut self,
+        pods: &Finding<Pods>,
+        source: &Finding<Source>,
+        pgmig: &Finding<Pgmig>,
+    ) {
+        let cluster = self.cluster;
+        let pgmig = pgmig.value().map_or(PGMIG_BYTES, |pgmig| pgmig.bytes);
+        let stage = &self.options.stage_dir;
         let own_scratch = stage == SCRATCH || stage.starts_with("/controller/");
         // What is staged there is made later; what it lies in is there.
-        let looked_at = if own_scratch { SCRATCH } else { &stage };
-        let printed = self
-            .in_pod(pod, RemoteCommand::new("df").args(["-Pk", looked_at]))
-            .await;
-        let limits = self.limits(pod, looked_at).await;
-        let judged = printed.and_then(|printed| {
-            let free = free_in(&printed)
+        let looked_at = if own_scratch { SCRATCH } else { stage };
+        let look = async |(pods, source): (&Pods, &Source)| {
+            let pod = &pods.staged;
+            let needed = source.intact.bytes + pgmig + SMALL_FILES_BYTES;
+            let df = RemoteCommand::new("df").args(["-Pk", looked_at]);
+            let free = free_in(&in_pod(cluster, pod, df).await?)
                 .with_context(|| format!("cannot read what df tells of {looked_at}"))?;
             ensure!(
                 free > needed,
@@ -147,7 +159,7 @@ impl Run<'_> {
                 pod.name,
                 bytes(free)
             );
-            for (what, limit) in limits? {
+            for (what, limit) in limits(cluster, pod, looked_at).await? {
                 ensure!(
                     limit > needed,
                     "{} are needed in {stage} of pod {}, and {what} is {}: Kubernetes would evict the pod; choose another directory with --stage-dir",
@@ -156,67 +168,105 @@ impl Run<'_> {
                     bytes(limit)
                 );
             }
-            Ok(free)
-        });
-        self.list.add(NAME, judged, |free| {
-            format!(
+            Ok(format!(
                 "{} needed in {stage} of {}, {} free",
                 bytes(needed),
                 pod.name,
-                bytes(*free)
-            )
-        });
-    }
-
-    /// What Kubernetes limits, where the directory is in a volume without a disk of its own.
-    async fn limits(
-        &self,
-        pod: &PostgresPod,
-        directory: &str,
-    ) -> anyhow::Result<Vec<(&'static str, u64)>> {
-        let found: Option<Pod> = self.cluster.find(&pod.name).await?;
-        let spec = found.and_then(|pod| pod.spec);
-        let spec = spec.with_context(|| format!("pod {} is gone", pod.name))?;
-        let containers = spec.containers.iter();
-        let container = containers
-            .into_iter()
-            .find(|container| container.name == POSTGRES_CONTAINER);
-        let Some(container) = container else {
-            return Ok(Vec::new());
+                bytes(free)
+            ))
         };
-        let within = |path: &str| {
-            let path = path.trim_end_matches('/');
-            directory == path || directory.starts_with(&format!("{path}/"))
-        };
-        let mounts = container.volume_mounts.iter().flatten();
-        let mount = mounts
-            .filter(|mount| within(&mount.mount_path))
-            .max_by_key(|mount| mount.mount_path.len());
-        let volume = mount.and_then(|mount| {
-            let mut volumes = spec.volumes.iter().flatten();
-            volumes.find(|volume| volume.name == mount.name)
-        });
-        let empty_dir = volume.and_then(|volume| volume.empty_dir.as_ref());
-        if mount.is_some() && empty_dir.is_none() {
-            return Ok(Vec::new());
-        }
-        let mut limits = Vec::new();
-        let size = empty_dir.and_then(|volume| volume.size_limit.as_ref());
-        limits.extend(
-            size.and_then(bytes_of)
-                .map(|size| ("the volume's sizeLimit", size)),
-        );
-        let resources = container.resources.as_ref();
-        let own =
-            resources.and_then(|resources| resources.limits.as_ref()?.get("ephemeral-storage"));
-        limits.extend(
-            own.and_then(bytes_of)
-                .map(|limit| ("the container's ephemeral-storage limit", limit)),
-        );
-        Ok(limits)
+        self.conditions
+            .check("space in the pod", (pods, source), look, String::clone)
+            .await;
     }
 }
 
+async fn in_pod(
+    cluster: &Cluster,
+    pod: &PostgresPod,
+    command: RemoteCommand,
+) -> anyhow::Result<String> {
+    let answer = cluster
+        .run_idempotent(&pod.container(), &command)
+        .await
+        .with_context(|| format!("cannot run a command in pod {}", pod.name))?;
+    Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+}
+
+/// Whether a `pg_restore` of this version reads the dump, where that could be read itself.
+fn judge(version: String, source: Option<&Source>) -> anyhow::Result<PgRestore> {
+    let Some(source) = source else {
+        return Ok(PgRestore {
+            version,
+            archive_minor: None,
+            remark: None,
+        });
+    };
+    let header = &source.intact.verified.contents.header;
+    let minor = header.version.minor;
+    let needed = least_major(minor);
+    ensure!(
+        major(&version).is_none_or(|own| own >= needed),
+        "the dump's archive version 1.{minor} is read from PostgreSQL {needed} on, and the pod has pg_restore {version}: restore onto a release with a newer PostgreSQL"
+    );
+    let pg_dump = header.pg_dump_version.as_deref();
+    let newer = pg_dump.filter(|dumped| major(dumped) > major(&version));
+    let remark = newer.map(|dumped| {
+        format!("pg_dump {dumped} made the dump, and the pod's pg_restore is {version}: it reads the archive, but may refuse a setting in it that its server does not know")
+    });
+    Ok(PgRestore {
+        version,
+        archive_minor: Some(minor),
+        remark,
+    })
+}
+
+/// What Kubernetes limits, where the directory is in a volume without a disk of its own.
+async fn limits(
+    cluster: &Cluster,
+    pod: &PostgresPod,
+    directory: &str,
+) -> anyhow::Result<Vec<(&'static str, u64)>> {
+    let found: Option<Pod> = cluster.find(&pod.name).await?;
+    let spec = found.and_then(|pod| pod.spec);
+    let spec = spec.with_context(|| format!("pod {} is gone", pod.name))?;
+    let containers = spec.containers.iter();
+    let container = containers
+        .into_iter()
+        .find(|container| container.name == POSTGRES_CONTAINER);
+    let Some(container) = container else {
+        return Ok(Vec::new());
+    };
+    let within = |path: &str| {
+        let path = path.trim_end_matches('/');
+        directory == path || directory.starts_with(&format!("{path}/"))
+    };
+    let mounts = container.volume_mounts.iter().flatten();
+    let mount = mounts
+        .filter(|mount| within(&mount.mount_path))
+        .max_by_key(|mount| mount.mount_path.len());
+    let volume = mount.and_then(|mount| {
+        let mut volumes = spec.volumes.iter().flatten();
+        volumes.find(|volume| volume.name == mount.name)
+    });
+    let empty_dir = volume.and_then(|volume| volume.empty_dir.as_ref());
+    if mount.is_some() && empty_dir.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut limits = Vec::new();
+    let size = empty_dir.and_then(|volume| volume.size_limit.as_ref());
+    limits.extend(
+        size.and_then(bytes_of)
+            .map(|size| ("the volume's sizeLimit", size)),
+    );
+    let resources = container.resources.as_ref();
+    let own = resources.and_then(|resources| resources.limits.as_ref()?.get("ephemeral-storage"));
+    limits.extend(
+        own.and_then(bytes_of)
+            .map(|limit| ("the container's ephemeral-storage limit", limit)),
+    );
+    Ok(limits)
+}
 /// `pg_restore (PostgreSQL) 15.18 (Debian …)` → `15.18`
 fn version_in(printed: &str) -> Option<String> {
     let mut words = printed.split_whitespace();

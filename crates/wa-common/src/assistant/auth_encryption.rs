@@ -7,9 +7,10 @@ use backup_set::{AUTH_ENCRYPTION_FILE, CompletedFile, FileRole, SetError, SetWri
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
+use serde_json::json;
 
 use super::AUTH_ENCRYPTION_KEY;
-use crate::report::{Event, Reporter, bytes};
+use crate::report::{Steps, bytes};
 
 /// What a restore needs of the secret: its key, its name and labels. What the cluster added (uid, owner, managed fields)
 /// would keep the file from being applied elsewhere.
@@ -52,24 +53,25 @@ pub fn auth_encryption_yaml(secret: &Secret) -> anyhow::Result<String> {
     serde_saphyr::to_string(&file).context("cannot write the auth-encryption secret as YAML")
 }
 
-/// Puts that YAML into a set, and tells of it.
+/// Puts that YAML into a set, as one of `steps`.
 pub fn store_auth_encryption(
     set: &SetWriter,
     yaml: &str,
-    reporter: &dyn Reporter,
+    steps: &Steps<'_>,
 ) -> Result<CompletedFile, SetError> {
+    let step = steps.begin(AUTH_ENCRYPTION_FILE, "");
     let file = set.write(
         AUTH_ENCRYPTION_FILE,
         FileRole::AuthEncryption,
         yaml.as_bytes(),
     )?;
-    reporter.report(&Event::Step {
-        step: AUTH_ENCRYPTION_FILE,
-        detail: format!(
+    step.done_with(
+        format!(
             "{}, needed to read restored data: keep it secret",
             bytes(file.bytes())
         ),
-    });
+        json!({"bytes": file.bytes()}),
+    );
     Ok(file)
 }
 

@@ -21,6 +21,7 @@ fn on_writing(error: &SetError) -> Option<&'static str> {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 Some("free some space, or choose another directory with --to")
             }
+            ErrorKind::NotADirectory => Some("choose another directory with --to"),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 Some("choose a directory you can write to with --to")
             }

@@ -4,39 +4,129 @@ use std::io::{self, Write};
 
 use owo_colors::OwoColorize as _;
 
-use super::{Exit, Render};
-use crate::preflight::{Check, CheckReport, CheckResult};
-use crate::report::{Styles, printable};
+use super::{Context, Exit, Render};
+use crate::preflight::{Check, CheckReport, CheckResult, Preflight};
+use crate::report::{Styles, count, printable};
+
+/// The least width of the column with the names.
+const NAME_WIDTH: usize = 16;
+
+impl Context {
+    /// What a command that only checks prints, with this plugin's advice on each problem.
+    pub fn check_report(&self, namespace: &str, conditions: Preflight) -> CheckReport {
+        conditions.into_report(namespace, |problem| self.error_text(problem))
+    }
+}
 
 impl CheckReport {
-    /// How a command that only checks ends.
-    pub fn exit(&self) -> Exit {
-        if self.ok { Exit::Done } else { Exit::Error }
+    /// How a command that only checks ends: where a condition does not hold, with `refusal`, as the command does that it
+    /// checks for.
+    pub fn exit(&self, refusal: Exit) -> Exit {
+        if self.ok { Exit::Done } else { refusal }
+    }
+
+    fn having(&self, result: CheckResult) -> impl Iterator<Item = &Check> {
+        self.checks
+            .iter()
+            .filter(move |check| check.result == result)
     }
 }
 
 impl Render for CheckReport {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        let names = self.checks.iter().map(|check| check.name.len());
+        let width = names.max().unwrap_or_default().max(NAME_WIDTH);
         for check in &self.checks {
             let (word, style) = match check.result {
                 CheckResult::Ok => ("ok", styles.good),
+                CheckResult::Warning => ("warning", styles.warning),
                 CheckResult::Failed => ("FAILED", styles.bad),
                 CheckResult::Skipped => ("skipped", styles.faint),
             };
+            let mut lines = check.detail.lines();
             writeln!(
                 out,
-                "{:<16} {} {}",
+                "{:<width$} {} {}",
                 check.name,
                 format_args!("{word:<8}").style(style),
-                printable(&check.detail)
+                printable(lines.next().unwrap_or_default())
             )?;
+            for line in lines.chain(check.remarks.iter().flat_map(|remark| remark.lines())) {
+                writeln!(out, "{:<width$} {:<8} {}", "", "", printable(line))?;
+            }
+        }
+        let failed = self.having(CheckResult::Failed).count();
+        if failed > 0 {
+            let text = format!(
+                "{} in the way: what to do is said where it says FAILED.",
+                match failed {
+                    1 => "1 problem stands".to_owned(),
+                    several => format!("{} stand", count(several as u64, "problem")),
+                }
+            );
+            writeln!(out, "\n{}", text.style(styles.bad))?;
         }
         Ok(())
     }
 
     fn names(&self) -> Vec<String> {
-        let failed = |check: &&Check| check.result == CheckResult::Failed;
-        let failed = self.checks.iter().filter(failed);
+        let failed = self.having(CheckResult::Failed);
         failed.map(|check| check.name.to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+    use crate::report::error_text;
+
+    async fn shown() -> (String, serde_json::Value) {
+        let mut conditions = Preflight::default();
+        let look = async |()| Ok("two\nlines");
+        let detail = |found: &&str| (*found).to_owned();
+        let first = conditions.check("first", (), look, detail).await;
+        conditions.remark(&first, "it is\u{1b}[2J old");
+        conditions.remark(&first, "and slow");
+        let broken = async |_: &&str| -> anyhow::Result<()> { bail!("no") };
+        let second = conditions.check("second", &first, broken, |()| String::new());
+        let second = second.await;
+        conditions.remark(&second, "not said of what does not hold");
+        conditions.skip::<()>("a name that is longer", "second");
+        let report = conditions.into_report("cpd", |problem| {
+            format!("{}; do something", error_text(problem))
+        });
+        assert_eq!(report.exit(Exit::Refused), Exit::Refused);
+        assert_eq!(report.names(), ["second"]);
+        let mut human = Vec::new();
+        let styles = Styles::default();
+        report.human(&mut human, &styles, false).unwrap();
+        let json = serde_json::to_value(&report).unwrap();
+        (String::from_utf8(human).unwrap(), json)
+    }
+
+    #[tokio::test]
+    async fn every_condition_has_a_line_and_its_remarks_stand_below_it() {
+        let (human, _) = shown().await;
+        assert_eq!(
+            human,
+            "first                 warning  two\n\
+             \x20                              lines\n\
+             \x20                              it is\\u{1b}[2J old\n\
+             \x20                              and slow\n\
+             second                FAILED   no; do something\n\
+             a name that is longer skipped  needs: second\n\n\
+             1 problem stands in the way: what to do is said where it says FAILED.\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_finds_remarks_where_there_are_some() {
+        let (_, json) = shown().await;
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["checks"][0]["result"], "warning");
+        assert_eq!(json["checks"][0]["remarks"][1], "and slow");
+        assert!(json["checks"][1].get("remarks").is_none(), "{json}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::preflight::Problems;
 use crate::report::{Exit, HasExit, error_text};
 use crate::run::LeftBehind;
 use crate::run::journal::JournalError;
@@ -50,23 +51,42 @@ impl PluginErrors {
     /// The exit that `error`, or one of its causes, asks for; else [`Exit::Error`].
     pub(super) fn exit(self, error: &anyhow::Error) -> Exit {
         let kinds = || KINDS.iter().chain(self.exits);
+        let causes = causes(error);
         let asked = || {
-            error
-                .chain()
-                .flat_map(|cause| kinds().filter_map(move |asks| asks(cause)))
+            let causes = causes.iter();
+            causes.flat_map(|cause| kinds().filter_map(move |asks| asks(*cause)))
         };
         let first = FIRST.iter().find(|exit| asked().any(|one| one == **exit));
         first.copied().or(asked().next()).unwrap_or(Exit::Error)
     }
 
-    /// The error with its causes, and what to do about it.
+    /// The error with its causes, and what to do about it; of several problems, what to do about each.
     pub(super) fn text(self, error: &anyhow::Error) -> String {
-        let text = error_text(error);
+        let mut text = error_text(error);
+        if let Some(problems) = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Problems>())
+        {
+            let advised = problems.in_words(|problem| self.text(problem));
+            text = text.replace(&problems.to_string(), &advised);
+        }
         match (self.advice)(error) {
             Some(advice) => format!("{text}; {advice}"),
             None => text,
         }
     }
+}
+
+/// An error's causes, and those of the problems that it joins.
+fn causes(error: &anyhow::Error) -> Vec<&(dyn Error + 'static)> {
+    let mut causes = Vec::new();
+    for cause in error.chain() {
+        causes.push(cause);
+        if let Some(problems) = cause.downcast_ref::<Problems>() {
+            causes.extend(problems.iter().flat_map(anyhow::Error::chain));
+        }
+    }
+    causes
 }
 
 /// The exit of `cause`, where it is an error of this kind.
@@ -130,5 +150,30 @@ mod tests {
             (errors.exit(&other), errors.text(&other)),
             (Exit::Error, "no".to_owned())
         );
+    }
+
+    #[test]
+    fn of_problems_told_together_each_keeps_its_advice_and_its_exit() {
+        let errors = PluginErrors {
+            exits: &[asks::<StillRuns>],
+            advice: |error| {
+                let is_own = error.chain().any(<dyn Error>::is::<StillRuns>);
+                is_own.then(|| "wait with `resume`".to_owned())
+            },
+        };
+        let problems = vec![
+            anyhow::Error::new(StillRuns).context("cannot restart"),
+            anyhow::anyhow!("no space"),
+            anyhow::Error::new(StillRuns),
+        ];
+        let error = anyhow::Error::new(Problems::from(problems)).context("cannot begin");
+        assert_eq!(
+            errors.text(&error),
+            "cannot begin: 3 problems stand in the way; nothing was changed:\n  \
+             cannot restart: the rollout still runs; wait with `resume`\n  \
+             no space\n  \
+             the rollout still runs; wait with `resume`"
+        );
+        assert_eq!(errors.exit(&error), Exit::TimedOut);
     }
 }

@@ -30,6 +30,16 @@ impl Preflight {
         .await
     }
 
+    /// Which release the instance is of, which may not be told.
+    pub async fn release(&mut self, instance: &Finding<Instance>) {
+        let look = async |instance: &Instance| Ok(instance.release.clone());
+        self.check("release", instance, look, |release| match release {
+            Some(release) => release.clone(),
+            None => "not told by the WatsonAssistant resource".to_owned(),
+        })
+        .await;
+    }
+
     /// The user may do everything that is needed.
     pub async fn permissions<N: Needs>(
         &mut self,

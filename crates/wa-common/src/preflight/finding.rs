@@ -2,36 +2,50 @@
 
 /// What was found for a condition, where it holds.
 #[derive(Debug, Clone, Copy)]
-pub struct Finding<T>(Result<T, &'static str>);
+pub struct Finding<T> {
+    /// The condition that it was found for; where there is none, the one that failed, so that nobody looked for this.
+    condition: &'static str,
+    found: Option<T>,
+}
 
 impl<T> Finding<T> {
-    pub(super) fn held(found: T) -> Self {
-        Self(Ok(found))
+    /// The condition holds.
+    pub(super) fn held(condition: &'static str, found: T) -> Self {
+        Self {
+            condition,
+            found: Some(found),
+        }
     }
 
-    /// The condition `name` does not hold.
-    pub(super) fn failed(name: &'static str) -> Self {
-        Self(Err(name))
+    /// There is none because `condition` does not hold, be it its own or one that it needs.
+    pub(super) fn none(condition: &'static str) -> Self {
+        Self {
+            condition,
+            found: None,
+        }
     }
 
-    /// What it needed did not hold, which is `because` of the first condition that failed.
-    pub(super) fn skipped(because: &'static str) -> Self {
-        Self(Err(because))
+    /// The condition that holds.
+    pub(super) fn holds(&self) -> Option<&'static str> {
+        self.found.as_ref().map(|_| self.condition)
     }
 
     /// What was found; `None` where the condition does not hold, or nobody looked.
     pub fn value(&self) -> Option<&T> {
-        self.0.as_ref().ok()
+        self.found.as_ref()
     }
 
     /// The same finding with another value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Finding<U> {
-        Finding(self.0.map(change))
+        Finding {
+            condition: self.condition,
+            found: self.found.map(change),
+        }
     }
 
     /// As [`Finding::value`], given away.
     pub fn into_value(self) -> Option<T> {
-        self.0.ok()
+        self.found
     }
 }
 
@@ -56,7 +70,7 @@ impl<'a, T> Needs for &'a Finding<T> {
     type Found = &'a T;
 
     fn found(self) -> Result<&'a T, &'static str> {
-        self.0.as_ref().map_err(|because| *because)
+        self.found.as_ref().ok_or(self.condition)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A [`Preflight`] looks at one condition after the other. Each yields a [`Finding`], and says which findings it needs:
 //! where one of those does not hold, the condition is skipped by itself, and that is what its line says. In the end there
-//! is either everything that the command needs to know, or one error with every problem.
+//! is either everything that the command needs to know, or one error with every problem. What a condition that holds still
+//! asks the user to look at is a remark on it.
 //!
 //! ```
 //! # use wa_common::cluster::Cluster;
@@ -46,6 +47,9 @@ pub struct Check {
     pub result: CheckResult,
     /// What was found, what is wrong, or what it would have needed.
     pub detail: String,
+    /// What the user should know although it holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// How a condition stands.
@@ -54,6 +58,8 @@ pub struct Check {
 pub enum CheckResult {
     /// It holds.
     Ok,
+    /// It holds, with remarks that the user should read.
+    Warning,
     /// It does not.
     Failed,
     /// Nobody looked: it depends on one that failed.
@@ -72,7 +78,7 @@ pub struct Preflight {
 pub struct CheckReport {
     /// The namespace that was looked at.
     pub namespace: String,
-    /// Whether every condition holds.
+    /// Whether no condition has failed.
     pub ok: bool,
     /// Each condition, in the order they were looked at.
     pub checks: Vec<Check>,
@@ -105,34 +111,53 @@ impl Preflight {
         detail: impl FnOnce(&T) -> String,
     ) -> Finding<T> {
         let (result, detail, found) = match outcome {
-            Ok(found) => (CheckResult::Ok, detail(&found), Finding::held(found)),
+            Ok(found) => (CheckResult::Ok, detail(&found), Finding::held(name, found)),
             Err(problem) => {
                 let text = error_text(&problem);
                 self.problems.push(problem);
-                (CheckResult::Failed, text, Finding::failed(name))
+                (CheckResult::Failed, text, Finding::none(name))
             }
         };
-        self.checks.push(Check {
-            name,
-            result,
-            detail,
-        });
+        self.push(name, result, detail);
         found
+    }
+
+    /// Adds what the user should know although the condition of `finding` holds; says nothing where it does not.
+    pub fn remark<T>(&mut self, finding: &Finding<T>, remark: impl Into<String>) {
+        let Some(name) = finding.holds() else {
+            return;
+        };
+        let check = self.checks.iter_mut().rfind(|check| check.name == name);
+        if let Some(check) = check {
+            check.result = CheckResult::Warning;
+            check.remarks.push(remark.into());
+        }
     }
 
     /// Adds a condition that could not be looked at, because the one called `because` does not hold.
     pub fn skip<T>(&mut self, name: &'static str, because: &'static str) -> Finding<T> {
+        self.push(name, CheckResult::Skipped, format!("needs: {because}"));
+        Finding::none(because)
+    }
+
+    fn push(&mut self, name: &'static str, result: CheckResult, detail: String) {
         self.checks.push(Check {
             name,
-            result: CheckResult::Skipped,
-            detail: format!("needs: {because}"),
+            result,
+            detail,
+            remarks: Vec::new(),
         });
-        Finding::skipped(because)
     }
 
     /// The conditions so far, in the order they were looked at.
     pub fn checks(&self) -> &[Check] {
         &self.checks
+    }
+
+    /// All remarks, in the order of their conditions.
+    pub fn remarks(&self) -> impl Iterator<Item = &str> {
+        let remarks = self.checks.iter().flat_map(|check| &check.remarks);
+        remarks.map(String::as_str)
     }
 
     /// Whether no condition has failed.
@@ -148,8 +173,17 @@ impl Preflight {
         anyhow::Error::new(Problems::from(self.problems))
     }
 
-    /// What a command that only checks prints.
-    pub fn into_report(self, namespace: &str) -> CheckReport {
+    /// What a command that only checks prints, each problem as `text` tells it.
+    pub fn into_report(
+        mut self,
+        namespace: &str,
+        text: impl Fn(&anyhow::Error) -> String,
+    ) -> CheckReport {
+        let failed = |check: &&mut Check| check.result == CheckResult::Failed;
+        // A problem for each that failed, in the same order.
+        for (check, problem) in self.checks.iter_mut().filter(failed).zip(&self.problems) {
+            check.detail = text(problem);
+        }
         CheckReport {
             namespace: namespace.to_owned(),
             ok: self.passed(),

@@ -14,16 +14,26 @@ impl From<Vec<anyhow::Error>> for Problems {
     }
 }
 
+impl Problems {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &anyhow::Error> {
+        self.0.iter()
+    }
+
+    /// All of them, each as `text` tells it.
+    pub fn in_words(&self, text: impl Fn(&anyhow::Error) -> String) -> String {
+        let problems = self.iter().map(|problem| format!("\n  {}", text(problem)));
+        format!(
+            "{} problems stand in the way; nothing was changed:{}",
+            self.0.len(),
+            problems.collect::<String>()
+        )
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} problems stand in the way; nothing was changed:",
-            self.0.len()
-        )?;
-        self.0
-            .iter()
-            .try_for_each(|problem| write!(f, "\n  {}", error_text(problem)))
+        f.write_str(&self.in_words(error_text))
     }
 }
 

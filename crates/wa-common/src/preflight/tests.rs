@@ -87,7 +87,8 @@ async fn all_problems_are_told_at_once_and_what_was_skipped_is_none() {
 #[tokio::test]
 async fn the_report_of_a_check_has_every_condition() {
     let (preflight, _) = preflight(&["d"]).await;
-    let report = serde_json::to_value(preflight.into_report("cpd")).unwrap();
+    let report =
+        serde_json::to_value(preflight.into_report("cpd", crate::report::error_text)).unwrap();
     assert_eq!(
         (&report["namespace"], &report["ok"]),
         (&"cpd".into(), &false.into())
@@ -98,6 +99,31 @@ async fn the_report_of_a_check_has_every_condition() {
         .map(|check| check["result"].as_str())
         .collect();
     assert_eq!(results, ["ok", "ok", "ok", "failed", "skipped"].map(Some));
+}
+
+#[tokio::test]
+async fn a_remark_makes_a_warning_of_a_condition_that_holds_and_stops_nothing() {
+    let mut preflight = Preflight::default();
+    let a = preflight.record("a", Ok(1), i32::to_string);
+    preflight.remark(&a, "rather old");
+    let a = a.map(|found| found + 1);
+    preflight.remark(&a, "rather slow");
+    let look = async |_: &i32| bail!("too little");
+    let b = preflight.check("b", &a, look, |()| String::new()).await;
+    preflight.remark(&b, "of what failed, there is more to say than this");
+    let c: Finding<()> = preflight.skip("c", "b");
+    preflight.remark(&c, "of what nobody looked at, there is nothing to say");
+    let remarks: Vec<&str> = preflight.remarks().collect();
+    assert_eq!(remarks, ["rather old", "rather slow"]);
+    assert_eq!(
+        lines(&preflight),
+        ["a Warning 1", "b Failed too little", "c Skipped needs: b"]
+    );
+    assert_eq!(preflight.into_error().to_string(), "too little");
+    let mut warned = Preflight::default();
+    let a = warned.record("a", Ok(()), |()| String::new());
+    warned.remark(&a, "rather old");
+    assert!(warned.passed());
 }
 
 #[test]
