@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use kube_sandbox::faults::{Effect, Fault, Matcher};
 use rustix::io::Errno;
@@ -69,6 +70,8 @@ impl World {
             .build()
             .unwrap();
         let mut config = Config::new(home.path().join("cluster"));
+        // Patches that a test creates take effect only where it wants that.
+        config.variant.operator_period = Duration::from_hours(1);
         adjust(&mut config);
         let sandbox =
             runtime.block_on(async { tokio::spawn(Sandbox::start(config)).await.unwrap() });

@@ -15,8 +15,8 @@ use kube_sandbox::{Cluster, StartError as ClusterError};
 
 use crate::preflight;
 use crate::world::{
-    Daemons, Names, Portworx, ProcessOne, Profile, Seed, Setting, Storage, Variant, World,
-    WorldError, kinds,
+    Daemons, Names, OperatorPace, Portworx, ProcessOne, Profile, Seed, Setting, Storage, Variant,
+    World, WorldError, kinds,
 };
 
 /// Name of cluster, user and context in the kubeconfig.
@@ -189,6 +189,11 @@ impl Sandbox {
     /// Makes an image one that no registry has: pods that name it wait from now on.
     pub fn forget_image(&self, reference: &str) {
         self.cluster.node().forget_image(reference);
+    }
+
+    /// Makes the operator of Watson Assistant faster or slower from now on.
+    pub fn set_operator_pace(&self, pace: OperatorPace) {
+        self.world.set_operator_pace(pace);
     }
 
     /// What goes wrong on purpose.

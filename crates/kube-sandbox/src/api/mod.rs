@@ -27,6 +27,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 pub use log::{LoggedRequest, RequestLog};
+pub use objects::strategic_merge;
 pub use server::{Server, ServerError};
 pub use tls::TlsError;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use wa_sandbox::world::{Instances, Variant};
+use wa_sandbox::world::{Instances, OtherPatch, Variant};
 
 /// What of the Watson Assistant differs.
 #[derive(Debug, Args)]
@@ -29,6 +29,19 @@ pub(super) struct VariantArgs {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 200)]
     operator_delay: u64,
 
+    /// Milliseconds between two reconciles of the operator, by which temporary patches take effect; really ten minutes
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 5000)]
+    operator_period: u64,
+
+    /// Milliseconds between the operator's reading a custom resource and its writing a patch's key there
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 50)]
+    operator_write_delay: u64,
+
+    /// Temporary patches of other people: store-assistant-limits, add-custom-webhooks-cert, fix-clu-certs,
+    /// data-governor, store-admin-auto-train [default: none]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    patches: Vec<OtherPatch>,
+
     /// Seconds that pods of Deployments take to go
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     grace_period: u32,
@@ -49,6 +62,9 @@ impl VariantArgs {
             store_replicas: self.store_replicas.clone(),
             operator_replicas: self.operator_replicas,
             operator_delay: Duration::from_millis(self.operator_delay),
+            operator_period: Duration::from_millis(self.operator_period),
+            operator_write_delay: Duration::from_millis(self.operator_write_delay),
+            patches: self.patches.clone(),
             grace_seconds: self.grace_period,
             scratch_size: self.scratch_size.clone(),
             orchestrate: self.orchestrate,
@@ -63,8 +79,15 @@ impl VariantArgs {
             format!("--store-replicas={}", counts.join(",")),
             format!("--operator-replicas={}", self.operator_replicas),
             format!("--operator-delay={}", self.operator_delay),
+            format!("--operator-period={}", self.operator_period),
+            format!("--operator-write-delay={}", self.operator_write_delay),
             format!("--grace-period={}", self.grace_period),
         ];
+        flags.extend(
+            self.patches
+                .iter()
+                .map(|patch| format!("--patches={patch}")),
+        );
         flags.extend(
             self.scratch_size
                 .iter()
@@ -96,10 +119,12 @@ mod tests {
     fn a_detached_cluster_is_the_one_that_was_asked_for() {
         assert_eq!(parse(&[]).variant(), Variant::default());
         let flags = "--instances=more --store-replicas=3,2 --operator-replicas=2 --operator-delay=5 --grace-period=7 \
-                     --scratch-size=64Mi --orchestrate";
+                     --scratch-size=64Mi --orchestrate --operator-period=6 --operator-write-delay=8 \
+                     --patches=fix-clu-certs,data-governor";
         let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
         let asked = parse(&flags);
         assert_eq!(asked.variant().store_replicas, [3, 2]);
+        assert_eq!(asked.variant().patches.len(), 2);
         assert_eq!(parse(&asked.repeated()).variant(), asked.variant());
     }
 }

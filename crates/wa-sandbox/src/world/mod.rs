@@ -11,11 +11,13 @@ mod backups;
 pub mod kinds;
 mod manifests;
 mod operator;
+mod other_patch;
 mod pods;
 mod portworx;
 mod process_one;
 mod profile;
 mod provision;
+mod rendering;
 mod resource_controller;
 mod secrets;
 mod seed;
@@ -32,6 +34,8 @@ use kube_sandbox::store::Store;
 use local_postgres::Server;
 use serde_json::Value;
 
+pub use assistant_operator::OperatorPace;
+pub use other_patch::{OtherPatch, UnknownPatch};
 pub(crate) use portworx::Daemons;
 pub use portworx::{InUse, Operation, Portworx, Refusal};
 pub use process_one::ProcessOne;
@@ -41,9 +45,10 @@ pub use storage::{Storage, UnknownStorage};
 pub use tenants::{Instances, UnknownInstances};
 pub use variant::Variant;
 
-use assistant_operator::{AssistantOperator, Duty};
+use assistant_operator::{Annotations, AssistantOperator, Duty};
 use manifests::{assistant, backup, cluster, etcd, postgres, redis};
 use operator::Operator;
+use rendering::Rendering;
 use resource_controller::ResourceController;
 use secrets::{Authority, Credentials};
 
@@ -59,6 +64,14 @@ pub enum WorldError {
         name: String,
         /// Why.
         source: Status,
+    },
+    /// A temporary patch of the installation does not fit.
+    #[error("failed to render Deployment {name:?}: {message}")]
+    Render {
+        /// The Deployment.
+        name: String,
+        /// Why.
+        message: String,
     },
     /// No certificate could be made.
     #[error("failed to make the installation's certificates")]
@@ -117,7 +130,7 @@ pub const ORCHESTRATE: &str = "wo-wa";
 pub(crate) struct World {
     installed: Vec<Installed>,
     _core: Option<ResourceController>,
-    _operator: AssistantOperator,
+    operator: AssistantOperator,
 }
 
 /// One instance.
@@ -125,6 +138,7 @@ struct Installed {
     names: Names,
     credentials: Credentials,
     instances: Instances,
+    renderings: Vec<Rendering>,
     _operator: Operator,
     _gateway: Option<ResourceController>,
 }
@@ -212,13 +226,22 @@ impl World {
         let duty = Duty {
             operators: names.operators_namespace(),
             operands: names.namespace.clone(),
-            delay: variant.operator_delay,
+            renderings: installed
+                .iter()
+                .flat_map(|one| one.renderings.clone())
+                .collect(),
+            annotations: Annotations::of(names),
         };
         Ok(Self {
             installed,
             _core: core,
-            _operator: AssistantOperator::start(store, duty),
+            operator: AssistantOperator::start(store, duty, variant.operator_pace()),
         })
+    }
+
+    /// Makes the operator faster or slower from now on.
+    pub(crate) fn set_operator_pace(&self, pace: OperatorPace) {
+        self.operator.set_pace(pace);
     }
 
     /// Writes a file for each token of a user who owns service instances.
@@ -290,8 +313,11 @@ impl Installed {
         )?;
         let store_part = find(store, &kinds::ASSISTANT_STORES, &names)?;
         let whole = find(store, &kinds::ASSISTANTS, &names)?;
-        let deployments = assistant::deployments(&names, variant, &store_part, &whole);
-        create_all(store, &resources::DEPLOYMENTS, deployments)?;
+        let renderings = assistant::renderings(&names, variant, &store_part, &whole);
+        for rendering in &renderings {
+            let deployment = first_rendered(store, &names, rendering)?;
+            create(store, &resources::DEPLOYMENTS, deployment)?;
+        }
         let redis = redis::stateful_set(&names, variant);
         create(store, &resources::STATEFUL_SETS, redis)?;
         create_all(store, &resources::CRON_JOBS, [backup::cron_job(&names)])?;
@@ -315,10 +341,28 @@ impl Installed {
             names,
             credentials,
             instances,
+            renderings,
             _operator: Operator::start(store, pods),
             _gateway: gateway,
         })
     }
+}
+
+/// A Deployment with the patches that are active from the beginning.
+fn first_rendered(
+    store: &Store,
+    names: &Names,
+    rendering: &Rendering,
+) -> Result<Value, WorldError> {
+    let part = find(store, rendering.part, names)?;
+    let patches = Annotations::of(names).patches(store, &part);
+    let rendered = patches
+        .map_err(|failure| failure.message)
+        .and_then(|patches| rendering.created(&patches));
+    rendered.map_err(|message| WorldError::Render {
+        name: rendering.name().to_owned(),
+        message,
+    })
 }
 
 /// An image of this machine's software with the programs of that PostgreSQL first on PATH.

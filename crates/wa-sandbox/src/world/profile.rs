@@ -268,6 +268,11 @@ impl Names {
         )
     }
 
+    /// Whether entries of active patches say the kind of the patch; those of the oldest releases do not.
+    pub fn patch_entries_have_kind(&self) -> bool {
+        self.patch_annotations.len() > 1
+    }
+
     /// The service by which the resource controller was asked before the service token.
     pub fn gateway(&self) -> String {
         format!("{}-addon-assistant-gateway-svc", self.instance)

@@ -1,6 +1,7 @@
 //! What the field guide says of each release, looked up in the objects themselves.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use kube_sandbox::meta::Kinds;
 use serde_json::Value;
 
 use super::*;
@@ -13,7 +14,7 @@ fn installed(profile: Profile) -> (Store, Names) {
 }
 
 fn installed_as(profile: Profile, variant: &Variant) -> (Store, Names) {
-    let store = Store::new();
+    let store = Store::with_kinds(Kinds::with(kinds::ALL.iter().copied()));
     let names = profile.names("wa", "cpd");
     let setting = Setting {
         postgres_version: VERSION,
@@ -229,10 +230,10 @@ async fn the_assistant_states_its_version_and_its_active_patches() {
         for annotation in names.patch_annotations {
             let active = annotations[*annotation].as_str().expect("text");
             let active: Value = serde_json::from_str(active).expect("a JSON map");
-            assert_eq!(
-                active["wa-store-certificates"]["kind"], "TemporaryPatch",
-                "{profile}"
-            );
+            let entry = &active["wa-store-certificates"];
+            let kind = names.patch_entries_have_kind().then_some("TemporaryPatch");
+            assert_eq!(entry["kind"].as_str(), kind, "{profile}");
+            assert!(entry["timestamp"].is_string(), "{profile}");
         }
         store
             .get(&kinds::TEMPORARY_PATCHES, "cpd", "wa-store-certificates")
@@ -355,5 +356,45 @@ async fn the_deployments_of_the_store_are_owned_by_its_part_of_the_instance() {
             (&kind.into(), &"wa".into())
         );
         assert_eq!(owner["controller"], true);
+    }
+}
+
+#[tokio::test]
+async fn patches_of_other_people_are_in_force_from_the_beginning() {
+    let variant = Variant {
+        patches: OtherPatch::ALL.to_vec(),
+        ..Variant::default()
+    };
+    let (store, names) = installed_as(Profile::V5_2_1, &variant);
+    let deployment = |name: &str| {
+        let found = store.get(&resources::DEPLOYMENTS, "cpd", name);
+        found.expect("the Deployment")["spec"]["template"].clone()
+    };
+    let variables = |name: &str| {
+        let env = deployment(name)["spec"]["containers"][0]["env"].to_string();
+        [
+            "ASSISTANTS_LIMIT",
+            "NODE_EXTRA_CA_CERTS",
+            "AUTO_RETRAIN_ALL_ENABLED",
+            "DATA_GOVERNOR_ENABLED",
+        ]
+        .map(|variable| env.contains(variable))
+    };
+    assert_eq!(variables("wa-store"), [true, true, false, false]);
+    assert_eq!(variables("wa-store-admin"), [false, true, true, false]);
+    assert_eq!(variables("wa-ui"), [false, false, false, true]);
+    for name in ["wa-store", "wa-clu-embedding", "wa-clu-triton-serving"] {
+        let annotations = &deployment(name)["metadata"]["annotations"];
+        assert_eq!(annotations["certificates"], "renewed", "{name}");
+    }
+    let part = store
+        .get(&kinds::ASSISTANT_STORES, "cpd", "wa")
+        .expect("the part");
+    for annotation in names.patch_annotations {
+        let entries = part["metadata"]["annotations"][*annotation].as_str();
+        let entries: Value = serde_json::from_str(entries.expect("text")).expect("a map");
+        assert_eq!(entries.as_object().expect("a map").len(), 4);
+        assert!(entries["wa-store-assistant-limits"]["kind"].is_null());
+        assert!(entries["wa-store-admin-auto-train"]["kind"].is_string());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Instances;
+use super::{Instances, OperatorPace, OtherPatch};
 
 /// What of the Watson Assistant differs among clusters of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub struct Variant {
     pub operator_replicas: u32,
     /// From a change until the operator acts on it.
     pub operator_delay: Duration,
+    /// Between two of its reconciles of everything, by which patches take effect.
+    pub operator_period: Duration,
+    /// Between its reading a custom resource and its writing the key of a patch there.
+    pub operator_write_delay: Duration,
+    /// The temporary patches of other people that are active from the beginning.
+    pub patches: Vec<OtherPatch>,
     /// How long pods of the Deployments take to go: they do not listen when they are told to.
     pub grace_seconds: u32,
     /// The size limit of `/controller` in the PostgreSQL pods, as Kubernetes writes quantities. Nothing enforces it.
@@ -23,13 +29,28 @@ pub struct Variant {
     pub orchestrate: bool,
 }
 
+impl Variant {
+    /// How fast the operator is.
+    pub(super) fn operator_pace(&self) -> OperatorPace {
+        OperatorPace {
+            delay: self.operator_delay,
+            period: self.operator_period,
+            write_delay: self.operator_write_delay,
+        }
+    }
+}
+
 impl Default for Variant {
     fn default() -> Self {
+        let pace = OperatorPace::default();
         Self {
             instances: Instances::default(),
             store_replicas: vec![2],
             operator_replicas: 1,
-            operator_delay: Duration::from_millis(200),
+            operator_delay: pace.delay,
+            operator_period: pace.period,
+            operator_write_delay: pace.write_delay,
+            patches: Vec::new(),
             grace_seconds: 2,
             scratch_size: None,
             orchestrate: false,

@@ -9,4 +9,5 @@ mod process_one;
 mod running;
 mod storage;
 mod support;
+mod temporary_patches;
 mod versions;

@@ -1,7 +1,5 @@
 //! The operator of Watson Assistant, as a restore meets it.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 use wa_sandbox::world::Variant;
 
@@ -12,7 +10,6 @@ const OPERATOR: [&str; 3] = [
     "-n",
     "cpd-operators",
 ];
-const PATIENCE: Duration = Duration::from_mins(2);
 
 impl World {
     async fn with(variant: Variant) -> Self {
@@ -22,22 +19,6 @@ impl World {
     fn scale(&self, what: &[&str], replicas: u32) {
         let replicas = format!("--replicas={replicas}");
         self.ask(&[&["scale", &replicas], what].concat());
-    }
-
-    /// Waits until kubectl prints that.
-    async fn until(&self, arguments: &[&str], expected: &str) {
-        let begin = Instant::now();
-        loop {
-            let found = self.ask(arguments);
-            if found == expected {
-                return;
-            }
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "kubectl {arguments:?}: {found}, not {expected}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     async fn until_ready(&self, deployment: &str, replicas: &str) {

@@ -27,6 +27,7 @@ use super::users::Caller;
 use super::{Api, respond};
 use crate::meta::{Resource, Status, request::RequestInfo};
 use params::Params;
+pub use patch::strategic_merge;
 use representation::Representation;
 
 /// A request for objects, read as far as every verb needs it.

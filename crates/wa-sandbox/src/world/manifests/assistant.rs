@@ -6,7 +6,8 @@
 use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
-use super::{image, labels, secret, service, training};
+use super::{image, labels, patches, secret, service, training};
+use crate::world::rendering::Rendering;
 use crate::world::resource_controller::GATEWAY_PORT;
 use crate::world::secrets::{Credentials, encoded};
 use crate::world::{Names, UiEnvironment, Variant, kinds};
@@ -15,21 +16,47 @@ use crate::world::{Names, UiEnvironment, Variant, kinds};
 pub(in crate::world) const OPERATOR: &str = "ibm-watson-assistant-operator";
 /// The label by which its pods are found.
 pub(in crate::world) const OPERATOR_LABEL: &str = "app.kubernetes.io/name";
+/// The component that has all models trained, and its container.
+pub(super) const STORE_ADMIN: &str = "store-admin";
 /// The variable of the UI with the address of the resource controller.
 const RESOURCE_CONTROLLER_URL: &str = "RESOURCE_CONTROLLER_URL";
 
-/// A temporary patch that is in force, as on most installations that have lived for a while.
-const ACTIVE_PATCH: &str = "store-certificates";
+/// A component beside the store that runs as a Deployment with one replica: its name, the custom resource that it is made
+/// of, and where a temporary patch has what changes it.
+type Component = (&'static str, &'static Resource, &'static [&'static str]);
 
-/// The components beside the store that run as Deployments, with one replica each.
-const COMPONENTS: [&str; 7] = [
-    "store-admin",
-    "ui",
-    "clu-training",
-    "clu-embedding",
-    "clu-triton-serving",
-    "dragonfly-clu-mm",
-    "tfmm",
+static COMPONENTS: [Component; 7] = [
+    (
+        STORE_ADMIN,
+        &kinds::ASSISTANT_STORES,
+        &["store-admin", "deployment"],
+    ),
+    ("ui", &kinds::ASSISTANTS, &["ui", "deployment"]),
+    (
+        "clu-training",
+        &kinds::ASSISTANT_CLU_TRAININGS,
+        &["clu-training", "deployment", "training"],
+    ),
+    (
+        "clu-embedding",
+        &kinds::ASSISTANT_CLUS,
+        &["clu-embedding", "deployment"],
+    ),
+    (
+        "clu-triton-serving",
+        &kinds::ASSISTANT_CLUS,
+        &["clu-triton-serving", "deployment"],
+    ),
+    (
+        "dragonfly-clu-mm",
+        &kinds::ASSISTANT_CLU_RUNTIMES,
+        &["dragonfly-clu-mm", "deployment"],
+    ),
+    (
+        "tfmm",
+        &kinds::ASSISTANT_CLU_RUNTIMES,
+        &["tfmm", "deployment"],
+    ),
 ];
 
 /// The custom resources of the instance.
@@ -48,7 +75,8 @@ pub(in crate::world) fn custom_resources(
         .into_iter()
         .map(|resource| (resource, custom_resource(names, variant, resource)))
         .collect();
-    objects.push((&kinds::TEMPORARY_PATCHES, active_patch(names)));
+    let patches = patches::objects(names, variant).into_iter();
+    objects.extend(patches.map(|patch| (&kinds::TEMPORARY_PATCHES, patch)));
     objects
 }
 
@@ -79,40 +107,16 @@ fn custom_resource(names: &Names, variant: &Variant, resource: &Resource) -> Val
         let counts =
             stores(names, variant).map(|(name, replicas)| (name, json!({ "replicas": replicas })));
         custom["spec"]["deployments"] = Value::Object(counts.collect());
-        let active = json!({
-            (patch_name(names)): {
-                "timestamp": "2026-01-12T09:14:03.120417",
-                "api_version": "assistant.watson.ibm.com/v1",
-                "kind": "TemporaryPatch",
-            },
-        });
+    }
+    let active = patches::entries(names, variant, resource);
+    if !active.is_empty() {
+        let text = Value::Object(active).to_string();
         let annotations = object::map_mut(&mut custom["metadata"]["annotations"]);
         for annotation in names.patch_annotations {
-            annotations.insert((*annotation).to_owned(), active.to_string().into());
+            annotations.insert((*annotation).to_owned(), text.clone().into());
         }
     }
     custom
-}
-
-fn patch_name(names: &Names) -> String {
-    format!("{}-{ACTIVE_PATCH}", names.instance)
-}
-
-fn active_patch(names: &Names) -> Value {
-    json!({
-        "apiVersion": "assistant.watson.ibm.com/v1", "kind": "TemporaryPatch",
-        "metadata": {
-            "name": patch_name(names), "namespace": names.namespace,
-            "finalizers": ["finalizers.temporarypatch.assistant.watson.ibm.com"],
-        },
-        "spec": {
-            "apiVersion": "assistant.watson.ibm.com/v1", "kind": "WatsonAssistantStore",
-            "name": names.instance, "patchType": "patchStrategicMerge",
-            "patch": { "store": { "deployment": { "spec": { "template": { "metadata": {
-                "annotations": { "certificates": "renewed" },
-            } } } } } },
-        },
-    })
 }
 
 /// The Deployments of the store and their replicas.
@@ -126,35 +130,44 @@ fn stores(names: &Names, variant: &Variant) -> impl Iterator<Item = (String, u32
 }
 
 /// The Deployments of the instance. Those of the store are owned by its part of the instance, the others by the whole.
-pub(in crate::world) fn deployments(
+pub(in crate::world) fn renderings(
     names: &Names,
     variant: &Variant,
     store_owner: &Value,
     owner: &Value,
-) -> Vec<Value> {
-    let build = |name: &str, component: &str, replicas: u32, owner: &Value| {
+) -> Vec<Rendering> {
+    let render = |name: String, part, path: &[&'static str], container: &Value| {
+        let component = container["name"].as_str().unwrap_or_default();
         let mut labels = labels(names, component);
         // Several Deployments of one component must not select each other's pods.
-        labels["app"] = name.into();
-        let container = container(names, component);
-        let mut one = deployment(
-            (&names.namespace, name),
-            &labels,
-            replicas,
-            &container,
-            variant,
-        );
-        one["metadata"]["ownerReferences"] = json!([{
+        labels["app"] = name.as_str().into();
+        let at = (names.namespace.as_str(), name.as_str());
+        Rendering {
+            part,
+            instance: names.instance.clone(),
+            path: path.to_vec(),
+            manifest: deployment(at, &labels, 1, container, variant),
+        }
+    };
+    let owned_by = |mut rendering: Rendering, owner: &Value| {
+        rendering.manifest["metadata"]["ownerReferences"] = json!([{
             "apiVersion": owner["apiVersion"], "kind": owner["kind"], "controller": true, "blockOwnerDeletion": true,
             "name": object::name(owner), "uid": object::uid(owner),
         }]);
-        one
+        rendering
     };
-    let stores =
-        stores(names, variant).map(|(name, replicas)| build(&name, "store", replicas, store_owner));
-    let others = COMPONENTS.map(|component| {
+    let stores = stores(names, variant).map(|(name, replicas)| {
+        // A patch of the store changes every Deployment of it.
+        let container = container(names, "store");
+        let path = &["store", "deployment"];
+        let mut rendering = render(name, &kinds::ASSISTANT_STORES, path, &container);
+        rendering.manifest["spec"]["replicas"] = replicas.into();
+        owned_by(rendering, store_owner)
+    });
+    let others = COMPONENTS.iter().map(|(component, part, path)| {
         let name = format!("{}-{component}", names.instance);
-        build(&name, component, 1, owner)
+        let rendering = render(name, part, path, &container(names, component));
+        owned_by(rendering, owner)
     });
     stores.chain(others).collect()
 }
@@ -260,7 +273,8 @@ fn deployment(
 
 /// Every image that the Deployments name.
 pub(in crate::world) fn images(names: &Names) -> Vec<String> {
-    let components = COMPONENTS.into_iter().chain(["store", "operator"]);
+    let components = COMPONENTS.iter().map(|(component, _, _)| *component);
+    let components = components.chain(["store", "operator"]);
     components
         .map(|component| image(component, names.version))
         .collect()

@@ -4,6 +4,7 @@ pub(super) mod assistant;
 pub(super) mod backup;
 pub(super) mod cluster;
 pub(super) mod etcd;
+mod patches;
 pub(super) mod portworx;
 pub(super) mod postgres;
 pub(super) mod redis;

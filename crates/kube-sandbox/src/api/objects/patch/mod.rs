@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::{ObjectRequest, body, managed, schema};
 use crate::meta::{Resource, Status, object};
 
+pub use strategic::merge as strategic_merge;
+
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";

@@ -10,8 +10,8 @@ const DELETE_PREFIX: &str = "$deleteFromPrimitiveList/";
 const ORDER_PREFIX: &str = "$setElementOrder/";
 const RETAIN_KEYS: &str = "$retainKeys";
 
-/// Changes `target` as `patch` says.
-pub(super) fn merge(target: &mut Value, patch: &Value) -> Result<(), Status> {
+/// Changes `target` as a strategic merge patch says.
+pub fn merge(target: &mut Value, patch: &Value) -> Result<(), Status> {
     let patch = patch
         .as_object()
         .ok_or_else(|| Status::bad_request("the patch is not a JSON object"))?;
