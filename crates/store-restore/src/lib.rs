@@ -1,4 +1,5 @@
-//! What a restore of Watson Assistant's store database needs, found out and prepared without changing anything.
+//! What a restore of Watson Assistant's store database needs: found out and prepared without changing anything, and the
+//! single changes to the database that a restore is made of. Which comes when, and what is told of it, is for others.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -11,14 +12,23 @@
 //! | [`pgmig`] | a copy of pgmig on this machine |
 //! | [`checks`] | everything that must hold, with all problems at once |
 //! | [`plan`] | the restore as commands |
+//! | [`database`] | whole databases in the store's server: copied, exchanged, dropped; who is at work there |
+//! | [`safety_set`] | a set, restored into a database beside the store's |
+//! | [`comparison`] | what a database holds, against what the dump does |
+//! | [`encryption_key`] | the one key, in the target's secret |
 
 pub mod checks;
+pub mod comparison;
 pub mod config;
+pub mod database;
+pub mod encryption_key;
 pub mod mapping;
 pub mod pgmig;
 pub mod plan;
 pub mod release;
+pub mod safety_set;
 pub mod source;
+mod sql;
 pub mod target;
 pub mod tenants;
 mod yaml;

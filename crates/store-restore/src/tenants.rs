@@ -55,7 +55,7 @@ async fn ask(
 
 /// Each row as one line of JSON: names may hold every character that could part columns or lines otherwise. Columns that
 /// this release does not have are null.
-fn query() -> String {
+pub(crate) fn query() -> String {
     let columns = ServiceInstance::COLUMNS.iter().copied().flatten();
     let columns: Vec<String> = columns
         .map(|column| format!("'{column}', left(r->>'{column}', {LONGEST_TEXT})"))
@@ -66,7 +66,8 @@ fn query() -> String {
     )
 }
 
-fn parse(lines: &str) -> anyhow::Result<Vec<ServiceInstance>> {
+/// What that prints.
+pub(crate) fn parse(lines: &str) -> anyhow::Result<Vec<ServiceInstance>> {
     let mut instances = Vec::new();
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let row: Value = serde_json::from_str(line).context("a line is not JSON")?;

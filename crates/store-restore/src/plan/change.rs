@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use wa_common::report::count;
 
-use super::{LOCAL, MAPPING_FILE, Plan, Step, WAIT, sql_name, sql_text, word};
+use super::{LOCAL, MAPPING_FILE, Plan, Step, WAIT, word};
 use crate::config::{POSTGRES_FILE, RESOURCE_CONTROLLER_FILE};
+use crate::sql;
 use crate::target::{OPERATOR, Scaled};
 
 impl Plan<'_> {
@@ -62,12 +63,12 @@ impl Plan<'_> {
     pub(super) fn copy(&self) -> Step {
         let end = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND pid <> pg_backend_pid()",
-            sql_text(&self.database)
+            sql::text(&self.database)
         );
         let copy = format!(
             "CREATE DATABASE {} TEMPLATE {}",
-            sql_name(&self.copy_name()),
-            sql_name(&self.database)
+            sql::name(&self.copy_name()),
+            sql::name(&self.database)
         );
         Step {
             name: "copy",
@@ -225,15 +226,15 @@ impl Plan<'_> {
                 format!("rm -rf {LOCAL}"),
                 self.psql(
                     "postgres",
-                    &format!("DROP DATABASE IF EXISTS {}", sql_name(&self.copy_name())),
+                    &format!("DROP DATABASE IF EXISTS {}", sql::name(&self.copy_name())),
                 ),
             ],
         }
     }
 
     pub(super) fn roll_back(&self) -> Step {
-        let (copy, database) = (sql_name(&self.copy_name()), sql_name(&self.database));
-        let failed = sql_name(&format!("{}_failed_restore", self.database));
+        let (copy, database) = (sql::name(&self.copy_name()), sql::name(&self.database));
+        let failed = sql::name(&format!("{}_failed_restore", self.database));
         Step {
             name: "way back",
             about: "Only if \"migrate\" or \"check\" failed: with pgmig and pg_restore ended and the stores at 0, the copy takes the database's place. Then go on with \"resume service\". Without the copy, restore the safety backup.".to_owned(),

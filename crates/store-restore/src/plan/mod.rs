@@ -158,14 +158,6 @@ fn word(text: &str) -> String {
     shlex::try_quote(text).map_or_else(|_| "<UNQUOTABLE>".to_owned(), Into::into)
 }
 
-fn sql_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn sql_text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Whether a directory can be used for staging: in the shell commands of a plan and in the pod.
 pub fn require_stage_dir(directory: &str) -> anyhow::Result<()> {
     anyhow::ensure!(

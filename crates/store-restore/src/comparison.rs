@@ -1,0 +1,431 @@
+//! What a restored database holds, against what its dump does.
+//!
+//! What the dump holds is told by our own reader of archives, and not by the programs that have restored it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use anyhow::Context as _;
+use backup_set::ServiceInstance;
+use kube_transfer::Sink;
+use pg_archive::{Archive, Row, TableData, TocEntry, Visitor};
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use wa_common::report::{count, printable};
+
+use crate::database::DatabaseServer;
+use crate::mapping::Mapping;
+use crate::source::Source;
+use crate::{sql, tenants};
+
+/// The store's table of workspaces, and what its key has been called.
+const WORKSPACE_TABLE: &str = "workspace";
+const WORKSPACE_IDS: [&str; 2] = ["workspace_id", "id"];
+/// More than the ids of a million workspaces take; a hostile dump must not fill the memory.
+const MOST_ID_BYTES: usize = 128 << 20;
+/// How many ids or tables a sentence names.
+const NAMED: usize = 5;
+/// Prints a line of JSON for each table: its schema, its name, how many rows it has. Rows of a table that inherits are
+/// its own alone, as in a dump.
+pub(crate) const COUNT_ROWS: &str = r"select format('select json_build_array(%L, %L, (select count(*) from only %I.%I))', n.nspname, c.relname, n.nspname, c.relname)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+order by n.nspname, c.relname \gexec
+";
+
+/// How many rows a table of a database has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TableRows(
+    /// Its schema.
+    pub String,
+    /// Its name.
+    pub String,
+    /// Its rows.
+    pub u64,
+);
+
+/// What a comparison came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// What is not as in the dump, a sentence each. None: the database holds what the dump does.
+    pub differences: Vec<String>,
+    /// What differs and may: the rows of other tables, where the release has changed.
+    pub remarks: Vec<String>,
+    /// How many service instances were compared.
+    pub instances: u64,
+    /// How many workspaces were compared; none where the dump does not tell them.
+    pub workspaces: Option<u64>,
+    /// How many tables were compared by their rows.
+    pub tables: u64,
+    /// How many rows these have in the database.
+    pub rows: u64,
+}
+
+impl Comparison {
+    /// Whether the database holds what the dump does.
+    pub fn agrees(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    /// `5 service instances, 12 workspaces, 7 tables with 679 rows`
+    pub fn in_words(&self) -> String {
+        let workspaces = self.workspaces.map(|number| count(number, "workspace"));
+        let mut parts = vec![count(self.instances, "service instance")];
+        parts.extend(workspaces);
+        parts.push(format!(
+            "{} with {}",
+            count(self.tables, "table"),
+            count(self.rows, "row")
+        ));
+        parts.join(", ")
+    }
+}
+
+/// Compares the store database with the dump that pgmig has restored into it.
+///
+/// The service instances, by the ids that `mapping` gives them, and the ids of the workspaces decide. So do the rows of
+/// every other table where `same_release`; pgmig upgrades the schema of another one, and then they are remarks.
+pub async fn compare(
+    server: &DatabaseServer,
+    source: &Source,
+    mapping: &Mapping,
+    same_release: bool,
+) -> anyhow::Result<Comparison> {
+    let dump = source.dump.clone();
+    // On a thread of its own: a signal must be heard meanwhile.
+    let held = spawn_blocking(move || workspaces_in(&dump)).await??;
+    let found = server.instances_in(server.store()).await?;
+    let mut comparison = Comparison::default();
+    comparison.instances(mapping, &found);
+    match held {
+        Some(held) => {
+            let found = server.ids_in(server.store(), &held).await?;
+            comparison.workspaces(&held.ids, &found);
+        }
+        None => comparison.remarks.push(
+            "the dump does not tell the ids of its workspaces, so they were not compared"
+                .to_owned(),
+        ),
+    }
+    let rows = server.rows_in(server.store()).await?;
+    comparison.rows(&source.intact.verified.contents.tables, &rows, same_release);
+    Ok(comparison)
+}
+
+impl Comparison {
+    /// The rows of every table of a dump against those of a database, into which the dump alone was restored.
+    pub fn of_rows(tables: &[TableData], found: &[TableRows]) -> Self {
+        let mut comparison = Self::default();
+        comparison.rows(tables, found, true);
+        comparison
+    }
+
+    fn instances(&mut self, mapping: &Mapping, found: &[ServiceInstance]) {
+        let id = |text: &str| text.trim().to_ascii_lowercase();
+        let expected: BTreeSet<String> = mapping
+            .pairs
+            .iter()
+            .map(|pair| id(&pair.target.id))
+            .collect();
+        let found: BTreeSet<String> = found.iter().map(|one| id(&one.id)).collect();
+        self.instances = expected.len() as u64;
+        self.sets("service instance", &expected, &found);
+    }
+
+    fn workspaces(&mut self, expected: &BTreeSet<String>, found: &BTreeSet<String>) {
+        self.workspaces = Some(expected.len() as u64);
+        self.sets(WORKSPACE_TABLE, expected, found);
+    }
+
+    fn sets(&mut self, what: &str, expected: &BTreeSet<String>, found: &BTreeSet<String>) {
+        for (ids, verdict) in [
+            (expected.difference(found), "missing"),
+            (found.difference(expected), "there and not in the dump"),
+        ] {
+            let ids: Vec<&String> = ids.collect();
+            if !ids.is_empty() {
+                let number = count(ids.len() as u64, what);
+                let verb = if ids.len() == 1 { "is" } else { "are" };
+                self.differences
+                    .push(format!("{number} {verb} {verdict}: {}", named(&ids)));
+            }
+        }
+    }
+
+    fn rows(&mut self, tables: &[TableData], found: &[TableRows], decides: bool) {
+        let mut in_database: BTreeMap<(&str, &str), u64> = found
+            .iter()
+            .map(|TableRows(schema, name, rows)| ((schema.as_str(), name.as_str()), *rows))
+            .collect();
+        let mut differing = Vec::new();
+        for table in tables {
+            let schema = table.schema.as_deref().unwrap_or("public");
+            let shown = format!("{schema}.{}", table.name);
+            let shown = printable(&shown);
+            let there = in_database.remove(&(schema, table.name.as_str()));
+            match (table.rows, there) {
+                (_, None) => differing.push(format!("the table {shown} is missing")),
+                // Dumped as INSERTs, which are not counted.
+                (None, Some(_)) => {}
+                (Some(rows), Some(there)) => {
+                    self.tables += 1;
+                    self.rows += there;
+                    if rows != there {
+                        differing.push(format!(
+                            "the table {shown} has {}, and the dump {}",
+                            count(there, "row"),
+                            count(rows, "row")
+                        ));
+                    }
+                }
+            }
+        }
+        let more = in_database.into_iter().filter(|(_, rows)| *rows > 0);
+        differing.extend(more.map(|((schema, name), rows)| {
+            let shown = format!("{schema}.{name}");
+            format!(
+                "the table {} has {}, and is not in the dump",
+                printable(&shown),
+                count(rows, "row")
+            )
+        }));
+        if decides {
+            self.differences.extend(differing);
+        } else {
+            self.remarks.extend(differing);
+        }
+    }
+}
+
+/// Some of many, in a sentence.
+fn named(ids: &[&String]) -> String {
+    let shown: Vec<_> = ids.iter().take(NAMED).map(|id| printable(id)).collect();
+    let more = ids.len().saturating_sub(NAMED);
+    let shown = shown.join(", ");
+    if more > 0 {
+        format!("{shown} and {more} more")
+    } else {
+        shown
+    }
+}
+
+/// The workspaces of a dump, by their ids, and where these stand.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Workspaces {
+    schema: String,
+    column: String,
+    ids: BTreeSet<String>,
+}
+
+/// Collects them. Also tells whether there were too many.
+#[derive(Default)]
+struct Collector {
+    found: Option<Workspaces>,
+    bytes: usize,
+    passed_over: bool,
+}
+
+impl Visitor for Collector {
+    fn wants(&mut self, table: &TocEntry) -> bool {
+        let wanted = table.tag == WORKSPACE_TABLE && self.found.is_none();
+        if wanted {
+            self.found = Some(Workspaces {
+                schema: table.schema.clone().unwrap_or_else(|| "public".to_owned()),
+                ..Workspaces::default()
+            });
+        }
+        wanted
+    }
+
+    fn row(&mut self, _: &TocEntry, row: &Row) {
+        let Some(found) = &mut self.found else {
+            return;
+        };
+        if found.column.is_empty() {
+            let column = WORKSPACE_IDS
+                .into_iter()
+                .find(|name| row.get(name).is_some());
+            column.unwrap_or_default().clone_into(&mut found.column);
+        }
+        let id = row
+            .get(&found.column)
+            .and_then(|field| field.to_text().map(String::from));
+        self.bytes += id.as_ref().map_or(0, String::len);
+        match id {
+            Some(id) if self.bytes <= MOST_ID_BYTES => {
+                found.ids.insert(id);
+            }
+            _ => self.passed_over = true,
+        }
+    }
+
+    fn large_row(&mut self, _: &TocEntry) {
+        self.passed_over = true;
+    }
+}
+
+/// The workspaces of a dump; none where they cannot all be told.
+fn workspaces_in(dump: &Path) -> anyhow::Result<Option<Workspaces>> {
+    let cannot = || format!("cannot read {}", dump.display());
+    let mut collector = Collector::default();
+    let archive = Archive::open(File::open(dump).with_context(cannot)?).with_context(cannot)?;
+    archive.verify_with(&mut collector).with_context(cannot)?;
+    Ok(collector
+        .found
+        .filter(|found| !collector.passed_over && !found.column.is_empty()))
+}
+
+impl DatabaseServer {
+    async fn instances_in(&self, database: &str) -> anyhow::Result<Vec<ServiceInstance>> {
+        let rows = self
+            .ask(database, "read the service instances", &tenants::query())
+            .await?;
+        tenants::parse(&rows).context("cannot read what psql tells of the service instances")
+    }
+
+    async fn ids_in(&self, database: &str, held: &Workspaces) -> anyhow::Result<BTreeSet<String>> {
+        let ask = format!(
+            "select {} from {}.{};",
+            sql::name(&held.column),
+            sql::name(&held.schema),
+            sql::name(WORKSPACE_TABLE)
+        );
+        let ids = self
+            .stream(database, "read the ids of the workspaces", &ask, || {
+                Bounded(Vec::new())
+            })
+            .await?;
+        Ok(String::from_utf8_lossy(&ids)
+            .lines()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// How many rows each table of a database has.
+    pub(crate) async fn rows_in(&self, database: &str) -> anyhow::Result<Vec<TableRows>> {
+        let rows = self.ask(database, "count the rows", COUNT_ROWS).await?;
+        parse_rows(&rows)
+    }
+}
+
+/// What [`COUNT_ROWS`] prints.
+pub(crate) fn parse_rows(printed: &str) -> anyhow::Result<Vec<TableRows>> {
+    let lines = printed.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| serde_json::from_str(line).context("cannot read what psql tells of the rows"))
+        .collect()
+}
+
+/// Collects what comes, up to a limit.
+struct Bounded(Vec<u8>);
+
+impl Sink for Bounded {
+    type Finished = Vec<u8>;
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.0.len() + data.len() > MOST_ID_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "there are more workspaces than can be compared",
+            ));
+        }
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        Ok(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::{Pair, Reason};
+
+    fn instance(id: &str) -> ServiceInstance {
+        ServiceInstance {
+            id: id.to_owned(),
+            name: None,
+            region: None,
+            deleted: false,
+        }
+    }
+
+    fn table(name: &str, rows: Option<u64>) -> TableData {
+        TableData {
+            schema: Some("public".to_owned()),
+            name: name.to_owned(),
+            rows,
+            bytes: 0,
+            stored_bytes: 0,
+        }
+    }
+
+    fn rows(name: &str, rows: u64) -> TableRows {
+        TableRows("public".to_owned(), name.to_owned(), rows)
+    }
+
+    #[test]
+    fn instances_are_looked_for_under_the_ids_that_the_mapping_gives_them() {
+        let mapping = Mapping {
+            pairs: vec![Pair {
+                source: instance("aa"),
+                target: instance("BB"),
+                by: Reason::Given,
+            }],
+            ..Mapping::default()
+        };
+        let compared = |found: &[ServiceInstance]| {
+            let mut comparison = Comparison::default();
+            comparison.instances(&mapping, found);
+            comparison.differences
+        };
+        assert!(compared(&[instance("bb")]).is_empty());
+        // As pgmig leaves it when it dies before it has mapped the ids.
+        assert_eq!(
+            compared(&[instance("aa")]),
+            [
+                "1 service instance is missing: bb",
+                "1 service instance is there and not in the dump: aa"
+            ]
+        );
+    }
+
+    #[test]
+    fn rows_decide_where_the_release_is_the_same_and_are_remarks_otherwise() {
+        let held = [table("a", Some(2)), table("b", Some(1)), table("c", None)];
+        let found = [rows("a", 3), rows("c", 9), rows("new", 1), rows("empty", 0)];
+        let told = [
+            "the table public.a has 3 rows, and the dump 2 rows",
+            "the table public.b is missing",
+            "the table public.new has 1 row, and is not in the dump",
+        ];
+        assert_eq!(Comparison::of_rows(&held, &found).differences, told);
+        let mut upgraded = Comparison::default();
+        upgraded.rows(&held, &found, false);
+        assert!(upgraded.agrees());
+        assert_eq!(upgraded.remarks, told);
+        assert_eq!((upgraded.tables, upgraded.rows), (1, 3));
+    }
+
+    #[test]
+    fn of_many_ids_only_some_are_named() {
+        let ids: Vec<String> = (0..7).map(|n| n.to_string()).collect();
+        let ids: Vec<&String> = ids.iter().collect();
+        assert_eq!(named(&ids), "0, 1, 2, 3, 4 and 2 more");
+    }
+
+    #[test]
+    fn counts_are_read_whatever_the_tables_are_called() {
+        let found = parse_rows("[\"public\", \"a\\nb\", 7]\n\n").unwrap();
+        assert_eq!(
+            found,
+            [TableRows("public".to_owned(), "a\nb".to_owned(), 7)]
+        );
+        assert!(parse_rows("ERROR").is_err());
+    }
+}
