@@ -20,21 +20,9 @@ pub(crate) struct Psql {
 impl World {
     /// Connects to the store database.
     pub(crate) fn psql(&self) -> Psql {
-        let service = self.sandbox().names().postgres_service();
-        let namespace = self.sandbox().namespace();
-        let kind = &resources::SERVICES;
-        let service = self.sandbox().store().get(kind, namespace, &service);
-        let address = service.unwrap()["spec"]["clusterIP"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let mut child = Command::new("psql")
+        let mut child = self
+            .psql_command()
             .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"])
-            .envs(self.store_environment())
-            // Pods know it by its name.
-            .env("PGHOST", address)
-            .env("PGSSLMODE", "require")
-            .env("PGAPPNAME", "bystander")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -44,6 +32,26 @@ impl World {
             output: BufReader::new(child.stdout.take().unwrap()),
             child,
         }
+    }
+
+    /// A `psql` of this machine that will connect to the store database.
+    pub fn psql_command(&self) -> Command {
+        let service = self.sandbox().names().postgres_service();
+        let namespace = self.sandbox().namespace();
+        let kind = &resources::SERVICES;
+        let service = self.sandbox().store().get(kind, namespace, &service);
+        let address = service.unwrap()["spec"]["clusterIP"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let mut command = Command::new("psql");
+        command
+            .envs(self.store_environment())
+            // Pods know it by its name.
+            .env("PGHOST", address)
+            .env("PGSSLMODE", "require")
+            .env("PGAPPNAME", "bystander");
+        command
     }
 }
 
