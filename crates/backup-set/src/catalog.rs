@@ -7,13 +7,15 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::error::io_error;
 use crate::names::{PARTIAL_SUFFIX, without_number};
-use crate::read::{glance, io_error};
+use crate::read::glance;
 use crate::store::{Store, StoredSet};
 use crate::{BackupError, DUMP_FILE, MANIFEST_FILE, SetState};
 
 /// One directory that is, or was to become, a backup set.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CatalogEntry {
     /// Its path.
     pub path: PathBuf,

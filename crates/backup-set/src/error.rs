@@ -1,12 +1,15 @@
-//! Why a set cannot be written.
+//! Why a set cannot be written, and why a backup cannot be read.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::{NotJudged, VerificationFailed};
+
 /// Why a set cannot be written.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SetError {
     /// Something else is where the set's directory is to be.
     #[error("{} {what}; nothing was changed", path.display())]
@@ -47,6 +50,27 @@ pub enum SetError {
     },
 }
 
+/// Why a path cannot be read as a backup at all.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The file system refused.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// It is read, and not intact.
+    #[error(transparent)]
+    Failed(#[from] VerificationFailed),
+    /// It is read, and cannot be judged.
+    #[error(transparent)]
+    NotJudged(#[from] NotJudged),
+}
+
 pub(crate) fn in_the_way(path: PathBuf, what: impl Into<String>) -> SetError {
     let what = what.into();
     SetError::InTheWay { path, what }
@@ -75,5 +99,13 @@ impl SetError {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// The file or directory could not be read.
+pub(crate) fn io_error(path: &Path, source: io::Error) -> BackupError {
+    BackupError::Io {
+        path: path.to_owned(),
+        source,
     }
 }

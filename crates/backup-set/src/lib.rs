@@ -55,7 +55,6 @@ mod instances;
 mod manifest;
 mod manifest_file;
 mod names;
-mod place;
 mod read;
 mod remarks;
 mod rows;
@@ -67,16 +66,15 @@ mod writer;
 
 pub use catalog::{CatalogEntry, catalog};
 pub use difference::{Change, Difference, InstanceChange, TableChange};
-pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore};
-pub use error::SetError;
+pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
+pub use error::{BackupError, SetError};
 pub use instances::{ServiceInstance, TenantRows};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
-pub use place::Place;
-pub use read::{Backup, BackupError, Intact, SetState};
+pub use read::{Backup, Intact, SetState};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use rows::RowsError;
 pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredSet};

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::instances::TENANT_TABLE;
-use crate::{CompletedFile, ServiceInstance, Verified};
+use crate::{ServiceInstance, Verified};
 
 /// The version of the manifest's format that this code writes, and the newest it reads.
 pub const FORMAT_VERSION: u32 = 2;
@@ -127,11 +127,8 @@ impl Manifest {
     }
 
     /// With these files, and no others.
-    pub(crate) fn of_files(self, files: Vec<CompletedFile>) -> Self {
-        Self {
-            files: files.into_iter().map(CompletedFile::into_record).collect(),
-            ..self
-        }
+    pub(crate) fn with_files(self, files: Vec<FileRecord>) -> Self {
+        Self { files, ..self }
     }
 
     /// The content of the file. A dump with more tables and instances than a manifest can hold is a backup all the same.
@@ -179,6 +176,7 @@ impl Manifest {
 /// What a backup was made for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Purpose {
     /// To be kept.
     #[default]
@@ -193,6 +191,7 @@ pub enum Purpose {
 /// How a dump was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Method {
     /// `pg_dump` wrote it when the backup was made.
     PgDump,
@@ -250,6 +249,7 @@ pub struct PgDumpRecord {
 
 /// One file of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FileRecord {
     /// Its name within the set.
     pub name: String,
@@ -310,6 +310,7 @@ fn known_or_other<'de, K: Kind, D: Deserializer<'de>>(deserializer: D) -> Result
 /// What a file of a set is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum FileRole {
     /// The database dump.
     StoreDump,
@@ -322,6 +323,7 @@ pub enum FileRole {
 
 /// A table in the dump.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TableRecord {
     /// Its schema.
     pub schema: Option<String>,

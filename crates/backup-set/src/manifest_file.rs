@@ -4,11 +4,11 @@ use std::io::{self, Read as _};
 
 use human_text::bytes;
 
+use crate::error::{BackupError, io_error};
 use crate::manifest::MANIFEST_LIMIT_BYTES;
-use crate::read::io_error;
 use crate::store::{FileState, StoredSet};
 use crate::verdict::Problem;
-use crate::{BackupError, FORMAT_VERSION, MANIFEST_FILE, Manifest};
+use crate::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
 
 /// Why a manifest is of no use.
 pub(crate) enum Unusable {

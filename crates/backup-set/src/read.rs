@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pg_archive::Archive;
-use thiserror::Error;
 use transfer_proof::{Hasher, Measured};
 
+use crate::error::{BackupError, io_error};
 use crate::manifest_file::{Unusable, read_manifest};
 use crate::store::{FileState, StoredSet};
 use crate::verdict::Problem;
@@ -28,28 +28,9 @@ pub struct Backup {
     set: Option<(Box<dyn StoredSet>, Manifest)>,
 }
 
-/// Why a path cannot be read as a backup at all.
-#[derive(Debug, Error)]
-pub enum BackupError {
-    /// The file system refused.
-    #[error("cannot read {}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// It is read, and not intact.
-    #[error(transparent)]
-    Failed(#[from] VerificationFailed),
-    /// It is read, and cannot be judged.
-    #[error(transparent)]
-    NotJudged(#[from] NotJudged),
-}
-
 /// What a full reading of an intact backup found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Intact {
     /// What is in the dump.
     pub verified: Verified,
@@ -328,14 +309,6 @@ fn size_mismatch(bytes: u64, promised: u64) -> String {
         format!(
             "has {bytes} bytes, {MANIFEST_FILE} says {promised}: something was added behind byte {promised}"
         )
-    }
-}
-
-/// The file or directory could not be read.
-pub(crate) fn io_error(path: &Path, source: io::Error) -> BackupError {
-    BackupError::Io {
-        path: path.to_owned(),
-        source,
     }
 }
 

@@ -17,6 +17,7 @@ const NAMED_TABLES: usize = 10;
 
 /// One such thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Remark {
     /// Bytes follow the archive.
     BytesBehind {

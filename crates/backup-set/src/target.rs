@@ -9,6 +9,7 @@ use crate::SetError;
 
 /// What there is of a target directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// Bytes that this user may still write on its file system.
     pub available_bytes: u64,

@@ -27,6 +27,7 @@ pub enum Verdict {
 
 /// Proof that every data block of a dump was read.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Verified {
     /// The dump's header and tables.
     pub contents: Contents,
@@ -125,6 +126,7 @@ impl Verdict {
 
 /// Why a dump cannot be restored from as it is.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Fault {
     /// It is damaged, or no archive.
     Archive(ArchiveError),

@@ -149,7 +149,8 @@ impl<B: BegunSet> SetWriter<B> {
         if let Some(other) = files.iter().find(|file| file.set != self.location()) {
             return Err(self.foreign(other, "a file of another set"));
         }
-        let manifest = manifest.of_files(files);
+        let files = files.into_iter().map(CompletedFile::into_record);
+        let manifest = manifest.with_files(files.collect());
         let path = self.location().to_owned();
         let json = manifest.to_json().on("write", &path.join(MANIFEST_FILE))?;
         self.set.seal(&json)?;

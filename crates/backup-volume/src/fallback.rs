@@ -53,15 +53,12 @@ mod tests {
     use super::*;
 
     fn dump(bytes: u64) -> Entry {
-        Entry {
-            name: "store.dump".to_owned(),
-            kind: EntryKind::File,
-            version: FileVersion {
-                bytes,
-                modified: 0,
-                inode: 1,
-            },
-        }
+        let version = FileVersion {
+            bytes,
+            modified: 0,
+            inode: 1,
+        };
+        Entry::new("store.dump", EntryKind::File, version)
     }
 
     #[test]

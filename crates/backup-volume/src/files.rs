@@ -52,7 +52,7 @@ impl FileKind {
             EntryKind::File => Self::Other,
             EntryKind::Symlink => Self::Symlink,
             EntryKind::Directory => Self::Directory,
-            EntryKind::Other => Self::Special,
+            _ => Self::Special,
         }
     }
 
@@ -140,15 +140,12 @@ mod tests {
     use kube_transfer::file::FileVersion;
 
     fn file(name: &str, modified: u64) -> Entry {
-        Entry {
-            name: name.to_owned(),
-            kind: EntryKind::File,
-            version: FileVersion {
-                bytes: 1,
-                modified,
-                inode: 1,
-            },
-        }
+        let version = FileVersion {
+            bytes: 1,
+            modified,
+            inode: 1,
+        };
+        Entry::new(name, EntryKind::File, version)
     }
 
     #[test]
@@ -160,10 +157,8 @@ mod tests {
             FileKind::AuthEncryption
         );
         assert_eq!(kind("notes.txt"), FileKind::Other);
-        let link = Entry {
-            kind: EntryKind::Symlink,
-            ..file("store.dump_20261121-230004", 0)
-        };
+        let mut link = file("store.dump_20261121-230004", 0);
+        link.kind = EntryKind::Symlink;
         assert_eq!(FileKind::from_entry(&link), FileKind::Symlink);
     }
 

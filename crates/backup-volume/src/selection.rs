@@ -90,15 +90,12 @@ mod tests {
     use kube_transfer::file::{EntryKind, FileVersion};
 
     fn file(name: &str, modified: u64, kind: EntryKind) -> Entry {
-        Entry {
-            name: name.to_owned(),
-            kind,
-            version: FileVersion {
-                bytes: 1,
-                modified,
-                inode: 1,
-            },
-        }
+        let version = FileVersion {
+            bytes: 1,
+            modified,
+            inode: 1,
+        };
+        Entry::new(name, kind, version)
     }
 
     fn volume() -> Vec<Entry> {

@@ -1,17 +1,58 @@
-//! A container of a pod as what commands, files and jobs are reached through.
+//! A container of a pod as what commands, files and jobs are reached through; what is done in it, the modules above add.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use kube::Client;
 
-use crate::{
-    download::{Delivered, DownloadError, Sink, TransferOptions, download},
-    exec::PodContainer,
-    file::{Entry, FileError, FileHandle, Space, query},
-    job::{JobDirectory, JobError},
-    remote_command::RemoteCommand,
-    run::{CAPTURE_LIMIT_BYTES, Captured, capture},
-};
+use crate::exec::{PodContainer, StreamOptions};
+
+/// Limits of a transfer.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TransferOptions {
+    /// Of the stream below.
+    pub stream: StreamOptions,
+    /// How long the command may put out nothing while the connection lives.
+    pub stall_limit: Duration,
+    /// How long the rest may take once the pod has reported: data under way, and the exit of the shell.
+    pub settle_limit: Duration,
+}
+
+impl Default for TransferOptions {
+    fn default() -> Self {
+        Self {
+            stream: StreamOptions::default(),
+            stall_limit: Duration::from_mins(10),
+            settle_limit: Duration::from_secs(30),
+        }
+    }
+}
+
+impl TransferOptions {
+    /// With these limits of the stream below.
+    #[must_use]
+    pub fn with_stream(self, stream: StreamOptions) -> Self {
+        Self { stream, ..self }
+    }
+
+    /// With another [`stall_limit`](Self::stall_limit).
+    #[must_use]
+    pub fn with_stall_limit(self, stall_limit: Duration) -> Self {
+        Self {
+            stall_limit,
+            ..self
+        }
+    }
+
+    /// With another [`settle_limit`](Self::settle_limit).
+    #[must_use]
+    pub fn with_settle_limit(self, settle_limit: Duration) -> Self {
+        Self {
+            settle_limit,
+            ..self
+        }
+    }
+}
 
 /// A container of a pod, with the client and the limits for everything that is done in it. Cheap to clone; nothing is
 /// asked of the pod before something is done.
@@ -51,47 +92,5 @@ impl PodHandle {
     /// Which container it is.
     pub fn container(&self) -> &PodContainer {
         &self.container
-    }
-
-    /// Runs a command and captures what it prints, verified like a [`download`](Self::download), if it is no more than
-    /// [`CAPTURE_LIMIT_BYTES`].
-    ///
-    /// An exit code other than zero is [`DownloadError::Command`].
-    pub async fn run(&self, command: &RemoteCommand) -> Result<Captured, DownloadError> {
-        capture(self, command, CAPTURE_LIMIT_BYTES).await
-    }
-
-    /// Runs a command and streams its standard output into `sink`.
-    ///
-    /// `progress` is called with the number of bytes received so far, for every frame: it must be cheap. Dropping the
-    /// future ends the connection, upon which the pod kills the command. Nothing is tried again: that is the caller's
-    /// decision, for which [`DownloadError::is_transient`] helps.
-    pub async fn download<S: Sink>(
-        &self,
-        command: &RemoteCommand,
-        sink: S,
-        progress: impl FnMut(u64),
-    ) -> Result<Delivered<S::Finished>, DownloadError> {
-        download(self, command, sink, progress).await
-    }
-
-    /// The entries of `directory`, in no particular order.
-    pub async fn list(&self, directory: &str) -> Result<Vec<Entry>, FileError> {
-        query::list(self, directory).await
-    }
-
-    /// The room in the file system that holds `directory`.
-    pub async fn space(&self, directory: &str) -> Result<Space, FileError> {
-        query::space(self, directory).await
-    }
-
-    /// The file with this absolute path, which need not be there.
-    pub fn file(&self, path: impl Into<String>) -> FileHandle {
-        FileHandle::new(self.clone(), path.into())
-    }
-
-    /// The directory of a job, whose parent must be there when the job is started.
-    pub fn job(&self, directory: impl Into<String>) -> Result<JobDirectory, JobError> {
-        JobDirectory::new(self.clone(), directory.into())
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    download::{DownloadError, Sink, download},
+    download::{DownloadError, Sink},
     pod::PodHandle,
     remote_command::RemoteCommand,
 };
@@ -13,11 +13,22 @@ pub const CAPTURE_LIMIT_BYTES: usize = 1 << 20;
 
 /// What a command that succeeded has printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Captured {
     /// All of its standard output.
     pub stdout: Vec<u8>,
     /// The last 16 KiB of its standard error, control characters escaped.
     pub stderr: String,
+}
+
+impl PodHandle {
+    /// Runs a command and captures what it prints, verified like a [`download`](Self::download), if it is no more than
+    /// [`CAPTURE_LIMIT_BYTES`].
+    ///
+    /// An exit code other than zero is [`DownloadError::Command`].
+    pub async fn run(&self, command: &RemoteCommand) -> Result<Captured, DownloadError> {
+        capture(self, command, CAPTURE_LIMIT_BYTES).await
+    }
 }
 
 /// Runs `command` and captures at most `limit_bytes` of what it prints.
@@ -30,7 +41,7 @@ pub(crate) async fn capture(
         captured: Vec::new(),
         limit_bytes,
     };
-    let delivered = download(pod, command, sink, |_| ()).await?;
+    let delivered = pod.download(command, sink, |_| ()).await?;
     let stderr = delivered.stderr().to_owned();
     Ok(Captured {
         stdout: delivered.into_output(),

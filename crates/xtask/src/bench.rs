@@ -113,7 +113,7 @@ fn machine() -> anyhow::Result<String> {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown CPU", |(_, name)| name);
     let version = |program: &str, arguments: &[&str]| -> anyhow::Result<String> {
-        let output = Command::new(setup::find(program).unwrap_or_else(|| program.into()))
+        let output = Command::new(process::find(program).unwrap_or_else(|| program.into()))
             .args(arguments)
             .output()?;
         Ok(String::from_utf8_lossy(&output.stdout)

@@ -15,6 +15,7 @@
     reason = "a developer's tool talks to the terminal"
 )]
 
+mod apt;
 mod bench;
 mod cluster;
 mod demo;

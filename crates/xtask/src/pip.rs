@@ -8,8 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::process;
-use crate::setup::apt;
+use crate::{apt, process};
 
 /// What pip calls this platform, if there are wheels for it: each name stands for an age of glibc.
 pub(crate) fn platforms() -> anyhow::Result<Vec<String>> {

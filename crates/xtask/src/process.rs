@@ -1,6 +1,7 @@
-//! Running other programs, and stopping in good order on Ctrl-C.
+//! Finding and running other programs, and stopping in good order on Ctrl-C.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,4 +80,25 @@ pub(crate) fn target_directory() -> PathBuf {
         Some(directory) => workspace().join(directory),
         None => workspace().join("target"),
     }
+}
+
+/// A program on PATH, or where Debian keeps those of PostgreSQL and of administrators.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let postgres = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(postgres)
+        .map(|directory| directory.join(name))
+        .find(|candidate| is_program(candidate))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

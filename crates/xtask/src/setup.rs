@@ -1,12 +1,11 @@
 //! The programs that are no Rust crates: found, or installed where that is possible without asking.
 
-pub(crate) mod apt;
 mod postgres;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use anyhow::bail;
+
+use crate::apt;
+use crate::process::find;
 
 /// A program and the Debian package that has it.
 struct Program {
@@ -100,25 +99,4 @@ fn list(programs: &[&Program], word: impl Fn(&Program) -> &'static str) -> Strin
         .map(|program| word(program))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// A program on PATH, or where Debian keeps those of PostgreSQL and of administrators.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let postgres = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join("bin"));
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .chain(postgres)
-        .map(|directory| directory.join(name))
-        .find(|candidate| is_program(candidate))
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(path)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

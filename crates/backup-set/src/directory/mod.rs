@@ -2,6 +2,7 @@
 
 mod begun;
 mod parents;
+mod place;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -9,11 +10,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use begun::{BegunDirectory, DirectoryFile};
+pub use place::Place;
 
+use crate::SetError;
 use crate::error::{OnPath as _, in_the_way};
 use crate::names::numbered_names;
 use crate::store::{FileState, Store, StoredSet};
-use crate::{Place, SetError};
 
 /// A directory that holds sets.
 #[derive(Debug, Clone)]

@@ -37,11 +37,9 @@ impl Fetch<'_> {
     ) -> Result<Fetched<Verification>, FetchError> {
         let partial = self.partial(path, resume)?;
         let sink = VerifyingSink::new(self.options.verify).map_err(FetchError::Sink)?;
-        let options = file::FetchOptions {
-            streams: self.options.streams.into(),
-            retries: self.options.retries,
-            ..file::FetchOptions::default()
-        };
+        let options = file::FetchOptions::default()
+            .with_streams(self.options.streams.into())
+            .with_retries(RetryPolicy::connections(self.options.retries));
         let progress = TransferProgress::begin(
             self.reporter(),
             Arc::clone(&self.shown),
@@ -109,6 +107,8 @@ impl Fetch<'_> {
             FetchEvent::AskingAgain { error } => {
                 warning(format!("{}; asking again", causes_text(*error)))
             }
+            // What a newer version tells in addition.
+            _ => return,
         });
     }
 }

@@ -13,15 +13,16 @@ mod error;
 pub(crate) mod report;
 mod worker;
 
-use std::{io, ops::ControlFlow, time::Duration};
+use std::{io, ops::ControlFlow};
 
 use tokio::time::timeout;
 use transfer_proof::{Differs, Proof};
 
+pub use crate::pod::TransferOptions;
 use crate::{
     Sha256Digest,
     batch::Batch,
-    exec::{End, Output, Session, StreamError, StreamOptions},
+    exec::{End, Output, Session, StreamError},
     pod::PodHandle,
     remote_command::RemoteCommand,
     script,
@@ -41,27 +42,6 @@ pub trait Sink: Send + 'static {
     /// Called once, after everything was verified: the place to sync and rename. Dropped without it, the data is
     /// incomplete or wrong.
     fn finish(self) -> io::Result<Self::Finished>;
-}
-
-/// Limits of a transfer.
-#[derive(Debug, Clone)]
-pub struct TransferOptions {
-    /// Of the stream below.
-    pub stream: StreamOptions,
-    /// How long the command may put out nothing while the connection lives.
-    pub stall_limit: Duration,
-    /// How long the rest may take once the pod has reported: data under way, and the exit of the shell.
-    pub settle_limit: Duration,
-}
-
-impl Default for TransferOptions {
-    fn default() -> Self {
-        Self {
-            stream: StreamOptions::default(),
-            stall_limit: Duration::from_mins(10),
-            settle_limit: Duration::from_secs(30),
-        }
-    }
 }
 
 /// Proof of a complete transfer: exists only when pod and this side agree on every byte.
@@ -104,8 +84,23 @@ impl<T> Delivered<T> {
     }
 }
 
-/// See [`PodHandle::download`].
-pub(crate) async fn download<S: Sink>(
+impl PodHandle {
+    /// Runs a command and streams its standard output into `sink`.
+    ///
+    /// `progress` is called with the number of bytes received so far, for every frame: it must be cheap. Dropping the
+    /// future ends the connection, upon which the pod kills the command. Nothing is tried again: that is the caller's
+    /// decision, for which [`DownloadError::is_transient`] helps.
+    pub async fn download<S: Sink>(
+        &self,
+        command: &RemoteCommand,
+        sink: S,
+        progress: impl FnMut(u64),
+    ) -> Result<Delivered<S::Finished>, DownloadError> {
+        download(self, command, sink, progress).await
+    }
+}
+
+async fn download<S: Sink>(
     pod: &PodHandle,
     command: &RemoteCommand,
     sink: S,

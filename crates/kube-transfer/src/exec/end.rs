@@ -41,6 +41,7 @@ fn message_of(status: &Status) -> String {
 
 /// Why a stream ended without a status.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Lost {
     /// The peer answered neither data nor pings.
     #[error("nothing was heard from the API server for {} s", .limit.as_secs_f32())]

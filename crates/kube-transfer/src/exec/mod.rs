@@ -88,6 +88,7 @@ impl fmt::Display for PodContainer {
 
 /// Time limits of a session.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct StreamOptions {
     /// How long connecting, authenticating and the handshake may take together.
     pub open_timeout: Duration,
@@ -107,6 +108,32 @@ impl Default for StreamOptions {
     }
 }
 
+impl StreamOptions {
+    /// With another [`open_timeout`](Self::open_timeout).
+    #[must_use]
+    pub fn with_open_timeout(self, open_timeout: Duration) -> Self {
+        Self {
+            open_timeout,
+            ..self
+        }
+    }
+
+    /// With another [`ping_every`](Self::ping_every).
+    #[must_use]
+    pub fn with_ping_every(self, ping_every: Duration) -> Self {
+        Self { ping_every, ..self }
+    }
+
+    /// With another [`silence_limit`](Self::silence_limit).
+    #[must_use]
+    pub fn with_silence_limit(self, silence_limit: Duration) -> Self {
+        Self {
+            silence_limit,
+            ..self
+        }
+    }
+}
+
 /// `config` without what breaks long streams: socket time-outs, which also hold after the upgrade, and the silent
 /// repetition of requests, which would run a command twice. Build the [`Client`] for this crate from the result.
 pub fn stream_config(config: &Config) -> Config {
@@ -119,6 +146,7 @@ pub fn stream_config(config: &Config) -> Config {
 
 /// Standard input cannot be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StdinError {
     /// The connection is gone; [`Session::next`] says why.
     #[error("the stream to the pod has ended")]

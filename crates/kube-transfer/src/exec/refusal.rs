@@ -12,6 +12,7 @@ use crate::text::printable;
 
 /// Why a session could not be opened. The command did not run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// A name that would lead elsewhere as part of a URL.
     #[error("cannot run a command in {target}: {name:?} is not the name of a pod or a namespace")]

@@ -12,7 +12,7 @@
 mod error;
 pub mod fetch;
 mod handle;
-pub(crate) mod query;
+mod query;
 pub mod upload;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,7 @@ pub struct FileVersion {
 
 /// What a directory entry is; symbolic links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A regular file.
     File,
@@ -51,6 +52,7 @@ pub enum EntryKind {
 
 /// A directory entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Its name without the directory. Bytes that are not UTF-8 show as U+FFFD; no file is found under such a name.
     pub name: String,
@@ -60,8 +62,20 @@ pub struct Entry {
     pub version: FileVersion,
 }
 
+impl Entry {
+    /// An entry with this name, which is this, in this state.
+    pub fn new(name: impl Into<String>, kind: EntryKind, version: FileVersion) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            version,
+        }
+    }
+}
+
 /// The room in a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Space {
     /// Its size.
     pub total: u64,

@@ -15,8 +15,26 @@ const ANSWER_LIMIT_BYTES: usize = 64 << 10;
 /// How much of an answer that cannot be read is shown.
 const SHOWN_BYTES: usize = 200;
 
-/// The entries of `directory`, in no particular order.
-pub(crate) async fn list(pod: &PodHandle, directory: &str) -> Result<Vec<Entry>, FileError> {
+impl PodHandle {
+    /// The entries of `directory`, in no particular order.
+    pub async fn list(&self, directory: &str) -> Result<Vec<Entry>, FileError> {
+        list(self, directory).await
+    }
+
+    /// The room in the file system that holds `directory`.
+    pub async fn space(&self, directory: &str) -> Result<Space, FileError> {
+        space(self, directory).await
+    }
+}
+
+impl FileHandle {
+    /// What it is at this moment. A symbolic link is not followed.
+    pub async fn stat(&self) -> Result<Entry, FileError> {
+        stat(self).await
+    }
+}
+
+async fn list(pod: &PodHandle, directory: &str) -> Result<Vec<Entry>, FileError> {
     let script = RemoteCommand::script(LIST_SCRIPT).arg(absolute(directory)?);
     let answer = capture(pod, &script, LIST_LIMIT_BYTES)
         .await
@@ -24,8 +42,7 @@ pub(crate) async fn list(pod: &PodHandle, directory: &str) -> Result<Vec<Entry>,
     entries(&answer.stdout).ok_or_else(|| unreadable(directory, "stat", &answer.stdout))
 }
 
-/// What `file` is at this moment. A symbolic link is not followed.
-pub(crate) async fn stat(file: &FileHandle) -> Result<Entry, FileError> {
+pub(super) async fn stat(file: &FileHandle) -> Result<Entry, FileError> {
     let path = absolute(&file.path)?;
     let command = in_english("stat").args(["-c", "%f %s %Y %i", "--", path]);
     let answer = ask(&file.pod, &command)
@@ -43,8 +60,7 @@ pub(crate) async fn stat(file: &FileHandle) -> Result<Entry, FileError> {
     })
 }
 
-/// The room in the file system that holds `directory`.
-pub(crate) async fn space(pod: &PodHandle, directory: &str) -> Result<Space, FileError> {
+pub(super) async fn space(pod: &PodHandle, directory: &str) -> Result<Space, FileError> {
     let command = in_english("df").args(["-Pk", "--", absolute(directory)?]);
     let answer = ask(pod, &command)
         .await

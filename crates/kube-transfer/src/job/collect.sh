@@ -9,7 +9,7 @@ find_sum || {
     echo missing sha256sum
     exit 0
 }
-size=$(wc -c <"$directory/log") || failed read its log
+size=$(stat -L -c %s -- "$directory/log") || failed read its log
 hash=$($sum <"$directory/log") || failed read its log
 report
-echo "log $((size)) ${hash%% *}"
+echo "log $size ${hash%% *}"

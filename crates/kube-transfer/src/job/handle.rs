@@ -1,17 +1,13 @@
-//! A job that was found, and what its state allows.
+//! A job that was found, in its state.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    JobDirectory, JobError, JobLog, JobState,
-    answer::{self, Answer, Fate},
+    JobDirectory, JobError, JobState,
+    answer::{Answer, Fate},
     directory::Reply,
     script,
 };
-use crate::{Sha256Digest, text::printable};
-
-/// How long a program that was killed may take to end.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// One certain job: its directory, and the record that tells it from any other there.
 #[derive(Debug, Clone)]
@@ -38,12 +34,26 @@ impl JobHandle {
         self.directory.ask(script, arguments).await
     }
 
-    pub(super) fn state(&self, answer: Answer, said: &str) -> Result<JobState, JobError> {
-        self.directory.state(answer, said)
+    /// The state that an answer about the job in `directory` tells.
+    pub(super) fn state(
+        directory: &JobDirectory,
+        answer: Answer,
+        said: &str,
+    ) -> Result<JobState, JobError> {
+        let Answer::Job { record, fate } = answer else {
+            return Err(directory.refusal(answer, said));
+        };
+        let job = Self::new(directory, record);
+        Ok(match fate {
+            Fate::Starting => JobState::Starting,
+            Fate::Running => JobState::Running(RunningJob(job)),
+            Fate::Ended { code } => JobState::Ended(EndedJob { job, code }),
+            Fate::Gone => JobState::Gone(GoneJob(job)),
+        })
     }
 
     /// The same job, whose pod may be silent for `longer`.
-    fn patient(&self, longer: Duration) -> Self {
+    pub(super) fn patient(&self, longer: Duration) -> Self {
         let mut patient = self.clone();
         let limit = &mut Arc::make_mut(&mut patient.directory)
             .pod
@@ -53,7 +63,7 @@ impl JobHandle {
         patient
     }
 
-    async fn remove(&self) -> Result<(), JobError> {
+    pub(super) async fn remove(&self) -> Result<(), JobError> {
         let reply = self.ask(script::REMOVE, []).await?;
         match reply.answer {
             Answer::Absent => Ok(()),
@@ -66,109 +76,20 @@ impl JobHandle {
 #[derive(Debug, Clone)]
 pub struct RunningJob(pub(super) JobHandle);
 
-impl RunningJob {
-    /// The log from byte `offset` on.
-    pub fn log(&self, offset: u64) -> JobLog {
-        JobLog::new(self.0.clone(), offset)
-    }
-
-    /// Asks the program to end, once a second; when it has not ended within `grace`, it is killed. Returns how it ended.
-    ///
-    /// When the connection breaks, the program may or may not have been asked; asking again does no harm,
-    /// and begins with the whole `grace`.
-    pub async fn stop(&self, grace: Duration) -> Result<JobState, JobError> {
-        let limit = grace.saturating_add(KILL_LIMIT);
-        // Whole seconds, not fewer than asked for; a shell's numbers have an end.
-        let seconds = |duration: Duration| {
-            let seconds = duration.as_millis().div_ceil(1000);
-            seconds.min(u128::from(u32::MAX)).to_string()
-        };
-        let reply = self
-            .0
-            .patient(limit)
-            .ask(script::STOP, [seconds(grace), seconds(limit)])
-            .await?;
-        match self.0.state(reply.answer, &reply.said)? {
-            JobState::Running(_) => Err(JobError::WillNotEnd {
-                directory: self.0.directory.path.clone(),
-            }),
-            state => Ok(state),
-        }
-    }
-}
-
 /// A job that has ended.
 #[derive(Debug, Clone)]
 pub struct EndedJob {
-    job: JobHandle,
+    pub(super) job: JobHandle,
     code: u8,
 }
 
-/// How a job ended, and what it printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Collected {
-    /// The exit code of the program; 128 + n when signal n killed it, 126 or 127 when it could not be executed.
-    pub code: u8,
-    /// How many bytes its log has.
-    pub log_bytes: u64,
-    /// Their SHA-256.
-    pub log_sha256: Sha256Digest,
-}
-
 impl EndedJob {
-    pub(super) fn new(job: JobHandle, code: u8) -> Self {
-        Self { job, code }
-    }
-
     /// The exit code of the program; 128 + n when signal n killed it, 126 or 127 when it could not be executed.
     pub fn code(&self) -> u8 {
         self.code
-    }
-
-    /// The log from byte `offset` on.
-    pub fn log(&self, offset: u64) -> JobLog {
-        JobLog::new(self.job.clone(), offset)
-    }
-
-    /// How it ended, with the size and the hash of its log, by which a log that was read in parts can be checked.
-    pub async fn collect(&self) -> Result<Collected, JobError> {
-        let reply = self.job.ask(script::COLLECT, []).await?;
-        let directory = &self.job.directory;
-        let Answer::Job {
-            fate: Fate::Ended { code },
-            ..
-        } = reply.answer
-        else {
-            return Err(directory.refusal(reply.answer, &reply.said));
-        };
-        let (log_bytes, log_sha256) = answer::log_digest(&reply.rest)
-            .ok_or_else(|| directory.unreadable(printable(&reply.rest)))?;
-        Ok(Collected {
-            code,
-            log_bytes,
-            log_sha256,
-        })
-    }
-
-    /// Removes the directory: first the log and whatever else may hold a secret. Does nothing when it is removed already.
-    pub async fn remove(&self) -> Result<(), JobError> {
-        self.job.remove().await
     }
 }
 
 /// A job that was ended from outside, without an exit code.
 #[derive(Debug, Clone)]
 pub struct GoneJob(pub(super) JobHandle);
-
-impl GoneJob {
-    /// The log from byte `offset` on, as far as it came.
-    pub fn log(&self, offset: u64) -> JobLog {
-        JobLog::new(self.0.clone(), offset)
-    }
-
-    /// Removes the directory: first the log and whatever else may hold a secret. Does nothing when it is removed already.
-    pub async fn remove(&self) -> Result<(), JobError> {
-        self.0.remove().await
-    }
-}

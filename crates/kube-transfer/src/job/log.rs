@@ -66,7 +66,8 @@ impl JobLog {
             wait.as_secs().to_string(),
         ];
         let reply = self.job.ask(script::READ, arguments).await?;
-        let state = self.job.state(reply.answer.clone(), &reply.said)?;
+        let directory = &self.job.directory;
+        let state = JobHandle::state(directory, reply.answer.clone(), &reply.said)?;
         let unreadable = || self.job.directory.unreadable(printable(&reply.rest));
         let (bytes, data) = answer::log_size(&reply.rest).ok_or_else(unreadable)?;
         let Some(left) = bytes.checked_sub(self.offset) else {

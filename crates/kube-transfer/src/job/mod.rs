@@ -60,20 +60,24 @@
 //!
 //! The container needs Linux with `/proc`, `sh`, `setsid`, coreutils or busybox, and `sha256sum` or `openssl`.
 
+mod actions;
 mod answer;
 mod directory;
 mod error;
 mod handle;
 mod log;
 mod script;
+mod start;
 
+pub use actions::Collected;
 pub use directory::JobDirectory;
 pub use error::JobError;
-pub use handle::{Collected, EndedJob, GoneJob, RunningJob};
+pub use handle::{EndedJob, GoneJob, RunningJob};
 pub use log::{JobLog, LogPart};
 
 /// What a job's directory tells.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum JobState {
     /// There is no directory: no job was started, or it was removed.
     Absent,

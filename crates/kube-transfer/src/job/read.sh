@@ -8,8 +8,7 @@ while :; do
     # First the job, then its log: of a job that has ended the log is whole.
     expect "$3"
     [ -f "$directory/log" ] || failed find its log
-    size=$(wc -c <"$directory/log") || failed read its log
-    size=$((size))
+    size=$(stat -L -c %s -- "$directory/log") || failed read its log
     [ $size -eq "$offset" ] && [ $state = running ] && [ "$left" -gt 0 ] || break
     sleep 1
     left=$((left - 1))

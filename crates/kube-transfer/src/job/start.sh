@@ -9,7 +9,7 @@ working_directory=$3
 shift 3
 mask=$(umask)
 umask 077
-for tool in head mkdir mv rm rmdir setsid sleep tail wc; do
+for tool in head mkdir mv rm rmdir setsid sleep stat tail; do
     command -v $tool >/dev/null || {
         echo "missing $tool"
         exit 0

@@ -206,10 +206,7 @@ async fn an_overloaded_server_is_a_temporary_refusal_and_is_asked_once() {
 #[tokio::test]
 async fn a_handshake_that_is_never_answered_times_out() {
     let server = ApiServer::start(Behaviour::Ignore).await;
-    let options = StreamOptions {
-        open_timeout: Duration::from_millis(50),
-        ..StreamOptions::default()
-    };
+    let options = StreamOptions::default().with_open_timeout(Duration::from_millis(50));
     let error = Session::open(&server.client(), &target(), ["true".to_owned()], &options)
         .await
         .err();

@@ -350,10 +350,7 @@ async fn a_slow_sink_slows_the_transfer_down_and_does_not_make_the_peer_look_dea
     let sink = SlowDisk {
         pause: Some(Duration::from_secs(3)),
     };
-    let options = TransferOptions {
-        settle_limit: Duration::from_secs(30),
-        ..impatient()
-    };
+    let options = impatient().with_settle_limit(Duration::from_secs(30));
     let delivered = download(
         &server.client(),
         &sh("head -c 20000000 /dev/zero"),

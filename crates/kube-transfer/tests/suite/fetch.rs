@@ -10,23 +10,21 @@ use std::{
 };
 
 use kube_transfer::{
-    Sink, StreamError, TransferOptions,
+    Retries, Sink, StreamError, TransferOptions,
     file::{FetchError, FetchEvent, FetchOptions, Fetched, FileError, Partial, RangeError},
 };
 
 use crate::support::{
     ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Tools, Volume, eventually, fetch_file,
-    impatient, is_running, names, resumed, shells, stat, tools,
+    impatient, is_running, names, quick, resumed, shells, stat, tools,
 };
 
 const MIB: usize = 1 << 20;
 
 pub(crate) fn options(streams: usize) -> FetchOptions {
-    FetchOptions {
-        streams,
-        retry_pause: Duration::from_millis(1),
-        ..FetchOptions::default()
-    }
+    FetchOptions::default()
+        .with_streams(streams)
+        .with_retries(quick(2))
 }
 
 /// Fetches from the beginning; tells what was observed.
@@ -352,12 +350,10 @@ async fn with_some_streams_refused_the_others_fetch_all() {
     for status in [429, 503] {
         let volume = Volume::with(20 * MIB, 6);
         let behaviour = Behaviour::Limit(2, status, Pod::new());
-        let options = FetchOptions {
+        let options = options(8).with_retries(
             // Ended streams make room only when their processes are gone.
-            retries: 12,
-            retry_pause: Duration::from_millis(50),
-            ..options(8)
-        };
+            Retries::new(12).with_pauses(Duration::from_millis(50), Duration::from_secs(1)),
+        );
         let (result, events) = observed(behaviour, &volume, &options).await;
         assert_arrived(result.expect("success"), &volume);
         assert!(!events.is_empty());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use kube_transfer::{
-    RemoteCommand, TransferOptions,
+    RemoteCommand, Retries, TransferOptions,
     exec::StreamOptions,
     file::{FetchOptions, Partial, UploadOptions, UploadSource},
 };
@@ -32,16 +32,16 @@ fn count_panics() {
 }
 
 fn transfer(limit: Duration) -> TransferOptions {
-    TransferOptions {
-        stream: StreamOptions {
-            // What is refused at the door tells nothing of the rest.
-            open_timeout: limit.max(Duration::from_secs(30)),
-            ping_every: limit,
-            silence_limit: limit,
-        },
-        stall_limit: limit,
-        settle_limit: limit,
-    }
+    TransferOptions::default()
+        .with_stream(
+            StreamOptions::default()
+                // What is refused at the door tells nothing of the rest.
+                .with_open_timeout(limit.max(Duration::from_secs(30)))
+                .with_ping_every(limit)
+                .with_silence_limit(limit),
+        )
+        .with_stall_limit(limit)
+        .with_settle_limit(limit)
 }
 
 /// A command, a fetch and an upload with these limits; how many of them succeeded.
@@ -56,21 +56,16 @@ async fn succeeding(limit: Duration, number: u32, streams: usize) -> usize {
 
     let entry = stat(&client, &file).await.expect("a file");
     let partial = Partial::create(&volume.destination(), &entry.version).expect("created");
-    let options = FetchOptions {
-        streams,
-        retries: number,
-        retry_pause: Duration::from_nanos(1),
-    };
+    let retries = Retries::new(number).with_pauses(Duration::from_nanos(1), limit);
+    let options = FetchOptions::default()
+        .with_streams(streams)
+        .with_retries(retries);
     let fetched = file
         .through(&client, &transfer)
         .fetch(partial, Memory::default(), &options, |_| ())
         .await;
 
-    let options = UploadOptions {
-        retries: number,
-        retry_pause: Duration::from_nanos(1),
-        ..UploadOptions::default()
-    };
+    let options = UploadOptions::default().with_retries(retries);
     let uploaded = remote(&volume.directory.path().join("uploaded"))
         .through(&client, &transfer)
         .upload(&UploadSource::from(&b"content"[..]), &options, |_| ())

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kube_transfer::{
-    DownloadError, RemoteCommand, StreamError, TransferOptions,
+    DownloadError, RemoteCommand, Retries, StreamError, TransferOptions,
     file::{UploadOptions, UploadSource},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -331,10 +331,7 @@ async fn nothing_is_left_of_an_upload_that_is_cut_or_told_to_end_anywhere() {
             let behaviour = Behaviour::Choose(Subprotocol::V5, Arc::new(choice));
             let server = ApiServer::start(behaviour).await;
             let file = remote(&directory.path().join("file"));
-            let options = UploadOptions {
-                retries: 0,
-                ..UploadOptions::default()
-            };
+            let options = UploadOptions::default().with_retries(Retries::new(0));
             let client = server.client();
             let upload = upload(&client, &source, &file, &options, |_| ());
             let tell = async {

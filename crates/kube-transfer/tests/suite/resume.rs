@@ -9,13 +9,16 @@ use std::{
 };
 
 use kube::Client;
-use kube_transfer::file::{FetchError, FetchOptions, Fetched, FileError, FileVersion, Partial};
+use kube_transfer::{
+    Retries,
+    file::{FetchError, FetchOptions, Fetched, FileError, FileVersion, Partial},
+};
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tokio::time::timeout;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, begun, fetch_file, random_bytes,
-    resumed, stat, sweep_seed,
+    ApiServer, Behaviour, Fault, Memory, Pod, Subprotocol, Volume, begun, fetch_file, quick,
+    random_bytes, resumed, stat, sweep_seed,
 };
 
 const MIB: usize = 1 << 20;
@@ -133,11 +136,9 @@ async fn live(seed: u64) -> bool {
     };
     let server = ApiServer::start(Behaviour::Choose(subprotocol, Arc::new(choice))).await;
     let client = server.client();
-    let options = FetchOptions {
-        streams: random.random_range(1..=4),
-        retries: random.random_range(0..2),
-        retry_pause: Duration::from_millis(1),
-    };
+    let options = FetchOptions::default()
+        .with_streams(random.random_range(1..=4))
+        .with_retries(quick(random.random_range(0..2)));
     let mut disturbed = false;
     for _ in 0..random.random_range(1..3) {
         let dies_after = match random.random_range(0..3) {
@@ -210,11 +211,9 @@ async fn interrupted(volume: &Volume, client: &Client) -> FileVersion {
         }),
     ))
     .await;
-    let options = FetchOptions {
-        streams: 1,
-        retries: 0,
-        ..FetchOptions::default()
-    };
+    let options = FetchOptions::default()
+        .with_streams(1)
+        .with_retries(Retries::new(0));
     let error = fetch_file(
         &cut.client(),
         &file,

@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 
 use kube_transfer::{
-    StreamError,
+    Retries, StreamError,
     file::{FileError, UploadError, UploadOptions, UploadSource, Uploaded},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
@@ -60,11 +60,8 @@ impl Destination {
         replace: bool,
     ) -> Result<Uploaded, UploadError> {
         let server = ApiServer::start(behaviour).await;
-        let options = UploadOptions {
-            replace,
-            retries: 0,
-            ..UploadOptions::default()
-        };
+        let mut options = UploadOptions::default().with_retries(Retries::new(0));
+        options.replace = replace;
         let source = UploadSource::from(content.to_vec());
         upload(
             &server.client(),

@@ -4,7 +4,6 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use kube_transfer::{
@@ -15,8 +14,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 use tempfile::TempDir;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Pod, Subprotocol, eventually, impatient, names, random_bytes,
-    remote, shells, sweep_seed, tools, upload,
+    ApiServer, Behaviour, Fault, Pod, Subprotocol, eventually, impatient, names, quick,
+    random_bytes, remote, shells, sweep_seed, tools, upload,
 };
 use crate::upload::UPLOAD_TOOLS;
 
@@ -47,11 +46,7 @@ impl Destination {
 }
 
 fn options(retries: u32) -> UploadOptions {
-    UploadOptions {
-        retries,
-        retry_pause: Duration::from_millis(1),
-        ..UploadOptions::default()
-    }
+    UploadOptions::default().with_retries(quick(retries))
 }
 
 async fn uploaded(
@@ -255,10 +250,8 @@ async fn a_file_that_is_in_its_place_already_is_not_sent_again() {
     let destination = Destination::new();
     let behaviour = || Behaviour::Run(Subprotocol::V5, Pod::new());
     let upload = async |source: &UploadSource, replace| {
-        let options = UploadOptions {
-            replace,
-            ..options(0)
-        };
+        let mut options = options(0);
+        options.replace = replace;
         uploaded(behaviour(), source, &destination.path(), &options).await
     };
     let source = UploadSource::from(content.clone());

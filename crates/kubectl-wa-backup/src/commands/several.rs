@@ -25,7 +25,7 @@ impl OtherVerdict {
         let (verdict, problems, repair) = match error {
             BackupError::Failed(failed) => (failed.verdict(), failed.problems(), failed.repair()),
             BackupError::NotJudged(not) => ("notJudged", vec![not.why().to_owned()], None),
-            BackupError::Io { .. } => ("unread", vec![causes_text(error)], None),
+            _ => ("unread", vec![causes_text(error)], None),
         };
         Self {
             path: path.to_owned(),
@@ -69,7 +69,7 @@ impl<'a, T: Render> Several<'a, T> {
         *match &error {
             BackupError::Failed(_) => &mut self.tally.not_intact,
             BackupError::NotJudged(_) => &mut self.tally.not_judged,
-            BackupError::Io { .. } => &mut self.tally.unread,
+            _ => &mut self.tally.unread,
         } += 1;
         let message = self.context.error_text(&error.into());
         self.context.reporter.report(&Event::Failure {

@@ -27,7 +27,7 @@ fn on_writing(error: &SetError) -> Option<&'static str> {
             }
             _ => None,
         },
-        SetError::Changed { .. } | SetError::Foreign { .. } => None,
+        _ => None,
     }
 }
 

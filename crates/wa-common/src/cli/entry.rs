@@ -6,37 +6,15 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::logging::log_to_stderr;
 use super::panics::{note_panics, panics};
 use super::supervisor::{self, Ended};
-use super::{Context, Exit, GlobalArgs, OutputFormat, PluginErrors};
+use super::{Context, Exit, OutputFormat, Plugin, PluginErrors};
 use crate::report::{ColorChoice, Event, HumanReporter, JsonReporter, Reporter, Styles};
 use crate::run::LeftBehind;
-
-/// A plugin's command line.
-pub trait Plugin: Parser + Send + 'static {
-    /// The flags it shares with the other plugins.
-    fn global(&self) -> &GlobalArgs;
-
-    /// What it knows of errors: the exits of its own kinds, and advice.
-    fn errors() -> PluginErrors {
-        PluginErrors::default()
-    }
-
-    /// Whether what was asked prints the rows of a table, which `-o csv` is for.
-    fn prints_rows(&self) -> bool {
-        false
-    }
-
-    /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what
-    /// must be undone on this machine is undone by `Drop`, what must be undone in the cluster by what is added to
-    /// [`Context::exit_hooks`].
-    fn run(self, context: Context) -> impl Future<Output = anyhow::Result<Exit>>;
-}
 
 /// Parses the arguments, runs the plugin, and says what became of it. Only this function decides how the process ends.
 pub fn main<P: Plugin>() -> ExitCode {
@@ -209,7 +187,7 @@ fn structured_wanted(arguments: impl Iterator<Item = OsString>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::fake_api::Told;
+    use crate::report::EventLog;
     use crate::report::Leftover;
 
     fn left_behind() -> LeftBehind {
@@ -229,7 +207,7 @@ mod tests {
         let left = left_behind();
         let error = anyhow::Error::new(left.clone()).context("cannot clean up");
         for (outcome, errors) in [(Err(error), 1), (Ok(Exit::Done), 1)] {
-            let told = Told::default();
+            let told = EventLog::default();
             let left = vec![left.clone()];
             assert_eq!(
                 conclude(Ended { outcome, left }, &told, PluginErrors::default()),
@@ -258,7 +236,7 @@ mod tests {
     fn errors_are_told_once_with_their_causes() {
         let disk = std::io::Error::other("disk on fire");
         let error = anyhow::Error::new(disk).context("cannot write store.dump");
-        let told = Told::default();
+        let told = EventLog::default();
         let ended = Ended {
             outcome: Err(error),
             left: Vec::new(),

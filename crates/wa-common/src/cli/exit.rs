@@ -111,7 +111,7 @@ impl HasExit for BackupError {
         match self {
             Self::Failed(_) => Some(Exit::VerificationFailed),
             Self::NotJudged(_) => Some(Exit::NotJudged),
-            Self::Io { .. } => None,
+            _ => None,
         }
     }
 }

@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::cli::GlobalArgs;
-    use crate::cluster::fake_api::Told;
+    use crate::report::EventLog;
     use crate::run::ExitHook;
 
     /// Signals meet the whole process: one test at a time.
@@ -258,7 +258,7 @@ mod tests {
         let exit_hooks = ExitHooks::default();
         exit_hooks.add(Arc::new(unfinished));
         let mut signals = Signals::listen().unwrap();
-        let told = Told::default();
+        let told = EventLog::default();
         let ending = exit_hooks.run();
         until_given_up(ending, &mut signals, &mut interrupted, &told, &exit_hooks)
             .await
@@ -357,7 +357,7 @@ mod tests {
             String::new(),
             crate::cli::PluginErrors::default(),
         );
-        context.reporter = Arc::new(Told::default());
+        context.reporter = Arc::new(EventLog::default());
         run(plugin, context)
     }
 

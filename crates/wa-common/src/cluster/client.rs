@@ -58,7 +58,7 @@ impl Cluster {
 
     /// What answers is the test's.
     #[cfg(test)]
-    pub(super) fn for_tests(client: Client, namespace: &str) -> Self {
+    pub(super) fn for_tests(client: Client, namespace: &str, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             client,
             server: "https://api.example:6443".to_owned(),
@@ -66,7 +66,7 @@ impl Cluster {
             context: None,
             timeout: None,
             credentials: Arc::new(Credentials::None),
-            reporter: Arc::new(super::fake_api::Told::default()),
+            reporter,
         }
     }
 
@@ -82,13 +82,9 @@ impl Cluster {
 
     /// The limits of a transfer through this cluster: `--request-timeout` also holds for the opening of its stream.
     pub fn transfer_options(&self) -> TransferOptions {
-        TransferOptions {
-            stream: StreamOptions {
-                open_timeout: self.timeout.unwrap_or(Duration::MAX),
-                ..StreamOptions::default()
-            },
-            ..TransferOptions::default()
-        }
+        let timeout = self.timeout.unwrap_or(Duration::MAX);
+        let stream = StreamOptions::default().with_open_timeout(timeout);
+        TransferOptions::default().with_stream(stream)
     }
 
     /// The API server's URL.

@@ -15,7 +15,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use crate::report::{Event, Reporter};
+use crate::report::EventLog;
 
 pub(crate) const NAMESPACE: &str = "cpd";
 
@@ -41,41 +41,6 @@ pub(crate) struct State {
     version: u64,
 }
 
-/// Keeps what it is told.
-#[derive(Default)]
-pub(crate) struct Told(Mutex<Vec<Event>>);
-
-impl Reporter for Told {
-    fn report(&self, event: &Event) {
-        self.0.lock().unwrap().push(event.clone());
-    }
-}
-
-impl Told {
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        self.told(|event| match event {
-            Event::Warning { message } => Some(message.clone()),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn steps(&self) -> Vec<String> {
-        self.told(|event| match event {
-            Event::Step { step, detail } => Some(format!("{step} {detail}")),
-            Event::Waiting { what, state, .. } => Some(format!("waiting {what}: {state}")),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap().clone()
-    }
-
-    fn told(&self, of: impl Fn(&Event) -> Option<String>) -> Vec<String> {
-        self.0.lock().unwrap().iter().filter_map(of).collect()
-    }
-}
-
 impl FakeApi {
     pub(crate) fn cluster(&self) -> Cluster {
         let api = self.clone();
@@ -83,7 +48,8 @@ impl FakeApi {
             let api = api.clone();
             async move { Ok::<_, Infallible>(api.answer(request).await) }
         });
-        Cluster::for_tests(Client::new(service, NAMESPACE), NAMESPACE)
+        let client = Client::new(service, NAMESPACE);
+        Cluster::for_tests(client, NAMESPACE, Arc::new(EventLog::default()))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

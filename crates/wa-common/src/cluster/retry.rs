@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
+use kube_transfer::Retries;
 use tokio::time::{Instant, sleep};
 
 use super::ClusterError;
@@ -70,6 +71,11 @@ impl RetryPolicy {
             longest_pause: Duration::from_secs(15),
             limit: Limit::Time(limit),
         }
+    }
+
+    /// For the connections inside a transfer, which counts the attempts in a row that bring nothing itself.
+    pub const fn connections(retries: u32) -> Retries {
+        Retries::new(retries).with_pauses(Duration::from_secs(1), Duration::from_secs(20))
     }
 
     fn retries(self) -> Option<u32> {
@@ -202,13 +208,13 @@ pub(crate) fn absence(error: &(dyn Error + 'static)) -> Option<String> {
 mod tests {
     use std::cell::Cell;
 
-    use super::super::fake_api::Told;
     use super::*;
+    use crate::report::EventLog;
 
     /// Attempts of which all fail, or all but the last; what became of them, how many there were, and how long it took.
     async fn attempts(
         policy: RetryPolicy,
-        told: &Told,
+        told: &EventLog,
         passes_after: u32,
     ) -> (Result<u32, &'static str>, u32, Duration) {
         let made = Cell::new(0);
@@ -231,7 +237,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_retry_is_reported_with_its_number_its_pause_and_why() {
-        let told = Told::default();
+        let told = EventLog::default();
         let (outcome, made, took) = attempts(RetryPolicy::READS, &told, 2).await;
         assert_eq!((outcome, made), (Ok(3), 3));
         assert_eq!(took, Duration::from_millis(750));
@@ -247,18 +253,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_policy_of_retries_ends_after_those_and_says_why_the_last_failed() {
-        let (outcome, made, _) = attempts(RetryPolicy::READS, &Told::default(), 9).await;
+        let (outcome, made, _) = attempts(RetryPolicy::READS, &EventLog::default(), 9).await;
         assert_eq!((outcome, made), (Err("away"), 4));
-        let (_, made, took) = attempts(RetryPolicy::streams(5), &Told::default(), 9).await;
+        let (_, made, took) = attempts(RetryPolicy::streams(5), &EventLog::default(), 9).await;
         assert_eq!((made, took.as_secs()), (6, 5 + 10 + 20 + 40 + 40));
-        let (_, made, _) = attempts(RetryPolicy::streams(0), &Told::default(), 9).await;
+        let (_, made, _) = attempts(RetryPolicy::streams(0), &EventLog::default(), 9).await;
         assert_eq!(made, 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_long_phase_bears_minutes_and_not_more() {
         let policy = RetryPolicy::phases(Duration::from_mins(5));
-        let (outcome, _, took) = attempts(policy, &Told::default(), u32::MAX).await;
+        let (outcome, _, took) = attempts(policy, &EventLog::default(), u32::MAX).await;
         assert_eq!(outcome, Err("away"));
         let minutes = Duration::from_mins(5)..Duration::from_secs(5 * 60 + 15);
         assert!(minutes.contains(&took), "{took:?}");
@@ -271,7 +277,7 @@ mod tests {
             made.set(made.get() + 1);
             async { Err::<(), _>("forbidden") }
         };
-        let told = Told::default();
+        let told = EventLog::default();
         let policy = RetryPolicy::READS;
         let outcome = policy.run("request", &told, |_| None, attempt).await;
         assert_eq!((outcome, made.get()), (Err("forbidden"), 1));
@@ -280,7 +286,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_that_share_a_budget_have_its_time_together() {
-        let told = Told::default();
+        let told = EventLog::default();
         let limit = Duration::from_mins(1);
         let mut budget = RetryBudget::new(&told, limit, "to undo what was changed");
         let away = |why: &&'static str| Some((*why).to_owned());

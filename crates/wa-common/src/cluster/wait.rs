@@ -148,14 +148,14 @@ impl Lasting {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_api::Told;
     use super::*;
+    use crate::report::EventLog;
 
     /// Waits through these states, one look after the other; the last one stays. `Done` is an empty one.
     async fn wait(
         states: &[&str],
         limit: Duration,
-        told: &Told,
+        told: &EventLog,
     ) -> Result<(), WaitError<&'static str>> {
         let mut states = states.iter().copied().peekable();
         let look = || {
@@ -175,7 +175,7 @@ mod tests {
         wait.until(look, judge).await
     }
 
-    fn states(told: &Told) -> Vec<String> {
+    fn states(told: &EventLog) -> Vec<String> {
         let waits = told.events().into_iter().map(|event| match event {
             Event::Waiting { what, state, .. } => format!("{what}: {state}"),
             other => panic!("{other:?}"),
@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_short_wait_is_silent_and_a_long_one_reports_each_state_once() {
-        let told = Told::default();
+        let told = EventLog::default();
         let limit = Duration::from_mins(1);
         wait(&["pulls", "pulls", ""], limit, &told).await.unwrap();
         assert_eq!(told.events(), []);
@@ -201,7 +201,7 @@ mod tests {
     async fn the_deadline_is_a_typed_error_with_the_state_that_was_seen_last() {
         let started = Instant::now();
         let limit = Duration::from_secs(10);
-        let error = wait(&["pulls", "starts \u{1b}[2J"], limit, &Told::default())
+        let error = wait(&["pulls", "starts \u{1b}[2J"], limit, &EventLog::default())
             .await
             .unwrap_err();
         assert_eq!(started.elapsed(), limit);
@@ -220,7 +220,7 @@ mod tests {
     async fn what_will_not_become_so_is_not_waited_for() {
         let started = Instant::now();
         let limit = Duration::from_mins(1);
-        let error = wait(&["pulls", "broken"], limit, &Told::default()).await;
+        let error = wait(&["pulls", "broken"], limit, &EventLog::default()).await;
         assert!(matches!(error, Err(WaitError::Failed("it is broken"))));
         assert_eq!(started.elapsed(), PROBE_EVERY);
     }

@@ -7,6 +7,8 @@
 //! What has a beginning and an end is a handle, so that it cannot be left open: a step of [`Steps`], which may know how
 //! many there will be, and a [`TransferProgress`], of which several may run at a time.
 
+#[cfg(test)]
+mod event_log;
 mod exit;
 mod human;
 mod json;
@@ -15,6 +17,8 @@ mod style;
 mod text;
 mod transfer;
 
+#[cfg(test)]
+pub(crate) use event_log::EventLog;
 pub use exit::{EXIT_CODES, Exit, HasExit};
 pub use human::HumanReporter;
 // Shown alike by what knows nothing of this crate.

@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::*;
 use crate::cluster::Cluster;
-use crate::cluster::fake_api::{FakeApi, NAMESPACE, Told};
+use crate::cluster::fake_api::{FakeApi, NAMESPACE};
+use crate::report::EventLog;
 use crate::report::Reporter;
 
 const PLUGIN: &str = "wa-test";
@@ -44,7 +45,7 @@ pub(super) struct World {
     pub(super) api: FakeApi,
     cluster: Cluster,
     exit_hooks: ExitHooks,
-    told: Arc<Told>,
+    told: Arc<EventLog>,
 }
 
 impl World {

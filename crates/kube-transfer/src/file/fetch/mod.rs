@@ -13,6 +13,7 @@
 
 mod error;
 mod hashes;
+mod notice;
 mod partial;
 mod pool;
 mod store;
@@ -20,14 +21,14 @@ mod stream;
 mod transfer;
 mod verifier;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use rangemap::RangeSet;
 use tokio::time::sleep;
 use transfer_proof::Proof;
 
 use super::{EntryKind, FileHandle, FileVersion, query};
-use crate::{Sha256Digest, download::Sink};
+use crate::{Sha256Digest, download::Sink, retry::Retries};
 pub use error::{FetchError, RangeError};
 pub use partial::{Partial, PartialError};
 use transfer::{Digests, Transfer};
@@ -39,27 +40,40 @@ const LEAST_BYTES: u64 = 1 << 20;
 
 /// How a file is fetched.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct FetchOptions {
     /// How many streams read at once; at least one.
     pub streams: usize,
     /// How many attempts in a row of one stream may fail and bring less than 1 MiB, before it is given up.
-    pub retries: u32,
-    /// How long a stream waits before its second attempt; longer before each further one.
-    pub retry_pause: Duration,
+    pub retries: Retries,
 }
 
 impl Default for FetchOptions {
     fn default() -> Self {
         Self {
             streams: 6,
-            retries: 2,
-            retry_pause: Duration::from_secs(1),
+            retries: Retries::new(2),
         }
+    }
+}
+
+impl FetchOptions {
+    /// With so many streams.
+    #[must_use]
+    pub fn with_streams(self, streams: usize) -> Self {
+        Self { streams, ..self }
+    }
+
+    /// With so many retries.
+    #[must_use]
+    pub fn with_retries(self, retries: Retries) -> Self {
+        Self { retries, ..self }
     }
 }
 
 /// What happens during a fetch.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum FetchEvent<'a> {
     /// What an earlier run left is compared with the pod's file.
     Comparing {
@@ -130,8 +144,24 @@ impl<T> Fetched<T> {
     }
 }
 
-/// See [`FileHandle::fetch`].
-pub(super) async fn fetch<S: Sink>(
+impl FileHandle {
+    /// Fetches it into `partial`, and through `sink`.
+    ///
+    /// The version is the one `partial` was made for. The sink gets the whole file in order, also what was here before,
+    /// and is finished after everything was verified. `observe` must be quick. Dropping the future ends all streams; what
+    /// is good of the data stays for [`Partial::resume`], up to the last seconds.
+    pub async fn fetch<S: Sink>(
+        &self,
+        partial: Partial,
+        sink: S,
+        options: &FetchOptions,
+        observe: impl FnMut(FetchEvent<'_>),
+    ) -> Result<Fetched<S::Finished>, FetchError> {
+        fetch(self, partial, sink, options, observe).await
+    }
+}
+
+async fn fetch<S: Sink>(
     file: &FileHandle,
     mut partial: Partial,
     sink: S,
@@ -236,16 +266,18 @@ async fn patiently<T, F: Future<Output = Result<T, FetchError>>>(
     mut asking_again: impl FnMut(FetchError),
     mut ask: impl FnMut() -> F,
 ) -> Result<T, FetchError> {
-    let mut attempt = 0;
+    let mut failures = 0;
     loop {
-        match ask().await {
-            Err(error) if error.is_transient() && attempt < options.retries => {
-                attempt += 1;
-                asking_again(error);
-                sleep(options.retry_pause.saturating_mul(attempt)).await;
-            }
+        let error = match ask().await {
+            Err(error) if error.is_transient() => error,
             answer => return answer,
-        }
+        };
+        failures += 1;
+        let Some(pause) = options.retries.pause_after(failures) else {
+            return Err(error);
+        };
+        asking_again(error);
+        sleep(pause).await;
     }
 }
 

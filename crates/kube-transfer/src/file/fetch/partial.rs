@@ -19,6 +19,7 @@ const RECORD_LIMIT_BYTES: u64 = 4 << 20;
 
 /// Why a partial file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PartialError {
     /// Another process works on it.
     #[error("{} is being written by another process; wait for its end", .path.display())]

@@ -17,9 +17,9 @@ use tokio::{
 
 use super::{
     BLOCK_BYTES, FetchOptions, LEAST_BYTES, RangeError,
+    notice::Notice,
     pool::Pool,
     store::{Store, StoreGone},
-    transfer::Notice,
 };
 use crate::{
     batch::Batch,
@@ -62,7 +62,7 @@ impl From<StoreGone> for Stopped {
     }
 }
 
-/// Fetches ranges until all are here, or attempts fail `retries` times in a row.
+/// Fetches ranges until all are here, or too many attempts in a row have failed.
 pub(super) async fn run(
     stream: usize,
     shared: Arc<Shared>,
@@ -81,16 +81,17 @@ pub(super) async fn run(
         } else {
             1
         };
-        if failures > shared.options.retries || error.is_about_the_source() || !error.is_transient()
-        {
+        let pause = shared.options.retries.pause_after(failures);
+        let may_pass = error.is_transient() && !error.is_about_the_source();
+        let Some(pause) = pause.filter(|_| may_pass) else {
             return Err(error.into());
-        }
+        };
         let _ = notices.send(Notice::Retrying {
             stream,
             attempt: failures,
             error,
         });
-        sleep(shared.options.retry_pause.saturating_mul(failures)).await;
+        sleep(pause).await;
     }
     Ok(())
 }

@@ -20,7 +20,8 @@ use tokio::{
 use transfer_proof::Measured;
 
 use super::{
-    FetchError, FetchEvent, FetchOptions, Partial, PartialError, RangeError, hashes,
+    FetchError, FetchEvent, FetchOptions, Partial, PartialError, hashes,
+    notice::Notice,
     partial::Files,
     patiently,
     pool::Pool,
@@ -33,16 +34,6 @@ use crate::{Sha256Digest, download::Sink, file::FileHandle};
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// A record needs a sync of the data, which takes time from writing it.
 const RECORD_EVERY: Duration = Duration::from_secs(3);
-
-/// What is told to the observer from elsewhere.
-pub(super) enum Notice {
-    Retrying {
-        stream: usize,
-        attempt: u32,
-        error: RangeError,
-    },
-    AskingAgain(FetchError),
-}
 
 /// Of the whole file.
 pub(super) struct Digests {
@@ -128,7 +119,7 @@ impl<T: Send + 'static> Transfer<T> {
         let (mut reported, mut computed) = (None, None);
         loop {
             tokio::select! {
-                Some(notice) = self.notices.recv() => tell(&notice, observe),
+                Some(notice) = self.notices.recv() => notice.tell(observe),
                 Some(ended) = self.streams.join_next() => {
                     let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
                     if let Err(stopped) = ended {
@@ -217,21 +208,6 @@ impl<T: Send + 'static> Transfer<T> {
             .map_err(FetchError::Store)
             .and(recorded.map_err(FetchError::Partial));
         (self.verifier, closed)
-    }
-}
-
-fn tell(notice: &Notice, observe: &mut impl FnMut(FetchEvent<'_>)) {
-    match notice {
-        Notice::Retrying {
-            stream,
-            attempt,
-            error,
-        } => observe(FetchEvent::Retrying {
-            stream: *stream,
-            attempt: *attempt,
-            error,
-        }),
-        Notice::AskingAgain(error) => observe(FetchEvent::AskingAgain { error }),
     }
 }
 

@@ -18,13 +18,11 @@ mod dialogue;
 mod error;
 mod source;
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 use transfer_proof::{Hasher, Measured, Sha256Digest};
 
 use super::{FileError, FileHandle, query};
-use crate::{download::DownloadError, remote_command::RemoteCommand, script};
+use crate::{download::DownloadError, remote_command::RemoteCommand, retry::Retries, script};
 use attempt::Upload;
 pub use error::UploadError;
 pub use source::UploadSource;
@@ -42,22 +40,37 @@ const LEAST_BYTES: u64 = 1 << 20;
 
 /// How a file is uploaded.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct UploadOptions {
     /// Whether a file of the same name is replaced.
     pub replace: bool,
     /// How many attempts in a row may fail and bring less than 1 MiB, before the upload is given up.
-    pub retries: u32,
-    /// How long is waited before the second attempt; longer before each further one that brought nothing.
-    pub retry_pause: Duration,
+    pub retries: Retries,
 }
 
 impl Default for UploadOptions {
     fn default() -> Self {
         Self {
             replace: false,
-            retries: 5,
-            retry_pause: Duration::from_secs(1),
+            retries: Retries::new(5),
         }
+    }
+}
+
+impl UploadOptions {
+    /// Also where there is a file of the same name, which is replaced.
+    #[must_use]
+    pub fn replacing(self) -> Self {
+        Self {
+            replace: true,
+            ..self
+        }
+    }
+
+    /// With so many retries.
+    #[must_use]
+    pub fn with_retries(self, retries: Retries) -> Self {
+        Self { retries, ..self }
     }
 }
 
@@ -109,8 +122,30 @@ impl Uploaded {
     }
 }
 
-/// See [`FileHandle::upload`].
-pub(super) async fn upload(
+impl FileHandle {
+    /// Puts `source` in its place, which its owner alone can read: whole or not at all.
+    ///
+    /// A connection that breaks is opened again, and what has arrived is not sent again, nor is it by a later call, also
+    /// of another process: it stays in `<path>.partial/` until an upload is done, or
+    /// [`discard_upload`](Self::discard_upload) removes it. A file with this very content that is there already counts as
+    /// put in place. `observe` must be quick. Dropping the future ends the connection.
+    pub async fn upload(
+        &self,
+        source: &UploadSource,
+        options: &UploadOptions,
+        observe: impl FnMut(UploadEvent<'_>),
+    ) -> Result<Uploaded, UploadError> {
+        upload(self, source, options, observe).await
+    }
+
+    /// Removes what an upload that was not finished has left in `<path>.partial/`. Does nothing when there is nothing;
+    /// an upload that is still going on in the pod is not disturbed, and an error.
+    pub async fn discard_upload(&self) -> Result<(), UploadError> {
+        discard(self).await
+    }
+}
+
+async fn upload(
     file: &FileHandle,
     source: &UploadSource,
     options: &UploadOptions,
@@ -145,14 +180,15 @@ pub(super) async fn upload(
             (failures, brought) = (0, upload.equal_bytes());
         }
         failures += 1;
-        if failures > options.retries || !error.is_transient() {
+        let pause = options.retries.pause_after(failures);
+        let Some(pause) = pause.filter(|_| error.is_transient()) else {
             return Err(upload.last_error(error));
-        }
+        };
         observe(UploadEvent::Retrying {
             attempt: failures,
             error: &error,
         });
-        sleep(options.retry_pause.saturating_mul(failures)).await;
+        sleep(pause).await;
     }
 }
 
@@ -168,8 +204,7 @@ async fn attempt(
     upload.attempt(observe).await
 }
 
-/// See [`FileHandle::discard_upload`].
-pub(super) async fn discard(file: &FileHandle) -> Result<(), UploadError> {
+async fn discard(file: &FileHandle) -> Result<(), UploadError> {
     directory_of(file)?;
     let path = || file.path.clone();
     let command = RemoteCommand::script(DISCARD).arg(path());

@@ -3,7 +3,8 @@
 use std::{io, path::Path, time::Duration};
 
 use kube_transfer::{
-    Delivered, DownloadError, RemoteCommand, Secret, Sink, TransferOptions, exec::StreamOptions,
+    Delivered, DownloadError, RemoteCommand, Retries, Secret, Sink, TransferOptions,
+    exec::StreamOptions,
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -37,15 +38,19 @@ pub(crate) fn secret(text: &str) -> Secret {
 
 /// Limits for tests that reach one of them.
 pub(crate) fn impatient() -> TransferOptions {
-    TransferOptions {
-        stream: StreamOptions {
-            ping_every: Duration::from_millis(50),
-            silence_limit: Duration::from_secs(1),
-            ..StreamOptions::default()
-        },
-        stall_limit: Duration::from_secs(2),
-        settle_limit: Duration::from_secs(1),
-    }
+    TransferOptions::default()
+        .with_stream(
+            StreamOptions::default()
+                .with_ping_every(Duration::from_millis(50))
+                .with_silence_limit(Duration::from_secs(1)),
+        )
+        .with_stall_limit(Duration::from_secs(2))
+        .with_settle_limit(Duration::from_secs(1))
+}
+
+/// So many retries, one soon after the other.
+pub(crate) fn quick(retries: u32) -> Retries {
+    Retries::new(retries).with_pauses(Duration::from_millis(1), Duration::from_millis(10))
 }
 
 pub(crate) async fn fetch(

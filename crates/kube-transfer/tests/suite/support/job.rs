@@ -31,7 +31,7 @@ const PROGRAMS: [&str; 18] = [
     "rmdir",
     "setsid",
     "tail",
-    "wc",
+    "stat",
     "cat",
     "ls",
     "true",

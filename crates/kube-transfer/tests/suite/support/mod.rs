@@ -34,7 +34,7 @@ use tokio_tungstenite::{
 };
 
 pub(crate) use client::{
-    Memory, endless, eventually, fetch, impatient, is_running, secret, sh, shells,
+    Memory, endless, eventually, fetch, impatient, is_running, quick, secret, sh, shells,
 };
 pub(crate) use handles::{RemoteFile, download, fetch_file, handle, remote, run, stat, upload};
 pub(crate) use node::end_of_session;

@@ -12,4 +12,7 @@ mod verdict;
 
 pub use ready::{NotReady, ready};
 pub use selectors::selectors;
-pub use spec::{HELPER_CONTAINER, HelperPodSpec, NotMounted};
+pub use spec::{HelperPodSpec, NotMounted};
+
+/// The name of a helper pod's own container; the cluster may put others beside it.
+pub const HELPER_CONTAINER: &str = "helper";

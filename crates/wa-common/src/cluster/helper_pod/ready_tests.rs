@@ -4,8 +4,9 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::super::fake_api::{FakeApi, Told};
+use super::super::super::fake_api::FakeApi;
 use super::*;
+use crate::report::EventLog;
 
 const POD: &str = "wa-pvc-1-helper";
 const LIMIT: Duration = Duration::from_mins(5);
@@ -36,13 +37,13 @@ fn at_look(api: &FakeApi, n: u32, change: impl Fn(&FakeApi) + Send + 'static) {
     });
 }
 
-async fn wait(api: &FakeApi, told: &Told) -> Result<PodContainer, NotReady> {
+async fn wait(api: &FakeApi, told: &EventLog) -> Result<PodContainer, NotReady> {
     ready(&api.cluster(), POD, LIMIT, told).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_takes_its_time_is_waited_for_and_its_wait_explained() {
-    let (api, told) = (FakeApi::default(), Told::default());
+    let (api, told) = (FakeApi::default(), EventLog::default());
     put(&api, &json!({"phase": "Pending"}));
     let event = json!({
         "metadata": {"name": "e"}, "involvedObject": {"uid": "1"}, "reason": "Pulling",
@@ -66,7 +67,7 @@ async fn a_pod_that_takes_its_time_is_waited_for_and_its_wait_explained() {
 
 #[tokio::test(start_paused = true)]
 async fn an_obstacle_ends_the_wait_when_its_time_is_over_and_not_before() {
-    let (api, told) = (FakeApi::default(), Told::default());
+    let (api, told) = (FakeApi::default(), EventLog::default());
     let backing_off = json!({"waiting": {"reason": "ErrImagePull", "message": "no such host"}});
     put(&api, &container(&backing_off, "Pending"));
     let started = Instant::now();
@@ -82,7 +83,7 @@ async fn an_obstacle_ends_the_wait_when_its_time_is_over_and_not_before() {
 
 #[tokio::test(start_paused = true)]
 async fn an_obstacle_that_passes_is_no_obstacle() {
-    let (api, told) = (FakeApi::default(), Told::default());
+    let (api, told) = (FakeApi::default(), EventLog::default());
     let backing_off = json!({"waiting": {"reason": "ErrImagePull", "message": "no such host"}});
     put(&api, &container(&backing_off, "Pending"));
     at_look(&api, 15, |api| {
@@ -93,7 +94,7 @@ async fn an_obstacle_that_passes_is_no_obstacle() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_somebody_deletes_is_not_waited_for() {
-    let (api, told) = (FakeApi::default(), Told::default());
+    let (api, told) = (FakeApi::default(), EventLog::default());
     put(&api, &json!({"phase": "Pending"}));
     at_look(&api, 3, |api| api.state().objects.clear());
     let error = wait(&api, &told).await.unwrap_err();
@@ -102,7 +103,7 @@ async fn a_pod_that_somebody_deletes_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_ends_and_says_what_was_waited_for() {
-    let (api, told) = (FakeApi::default(), Told::default());
+    let (api, told) = (FakeApi::default(), EventLog::default());
     put(&api, &json!({"phase": "Pending"}));
     let error = wait(&api, &told).await.unwrap_err().to_string();
     assert!(

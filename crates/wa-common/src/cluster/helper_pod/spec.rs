@@ -11,11 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::ObjectMeta;
 use thiserror::Error;
 
+use super::HELPER_CONTAINER;
 use super::metadata::{kept_annotations, kept_labels};
 use super::selectors::unselect;
 
-/// The name of a helper pod's own container; the cluster may put others beside it.
-pub const HELPER_CONTAINER: &str = "helper";
 /// Sleeps until it is told to end. The first process of a container gets only the signals it asks for;
 /// where a pod's containers share their processes it is not the first, and must leave none behind.
 const SLEEP: &str = "trap 'kill $!; wait; exit 0' TERM INT; while :; do sleep 3600 & wait $!; done";

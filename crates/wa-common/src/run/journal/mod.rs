@@ -155,12 +155,12 @@ mod stored;
 mod tests;
 
 pub use begin::{NewRun, RunContext};
-pub use content::{StepRecord, StepState};
+
 pub use error::JournalError;
 pub use found::{FoundRun, FoundState};
 pub use lock::LockName;
 pub use permit::{NotCreated, Permit};
-pub use procedure::{Procedure, UndoStep, WhenStopped};
+pub use procedure::{Procedure, StepRecord, StepState, UndoStep, WhenStopped};
 pub use step::{CompletedRun, Next, PendingStep, StartedStep};
 
 use std::fmt;

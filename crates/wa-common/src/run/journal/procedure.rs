@@ -1,10 +1,13 @@
-//! What a plugin says of its procedure.
+//! What a plugin says of its procedure, and what the journal keeps of each of its steps.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
 use super::super::{Data, Undoing};
-use super::StepRecord;
 
 /// A procedure of a plugin: what it keeps in its journal, and how its steps are undone.
 pub trait Procedure: Sized + Send + Sync + 'static {
@@ -75,4 +78,107 @@ pub enum WhenStopped {
     Undo(Vec<usize>),
     /// Everything stays as it is. The run can be gone on with.
     KeepAll,
+}
+
+/// One step in the journal.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct StepRecord<P: Procedure> {
+    /// What is done.
+    pub step: P::Step,
+    /// How far that is.
+    #[serde(flatten)]
+    pub state: StepState<P::Outcome>,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum StepState<O> {
+    /// Nothing was changed yet.
+    Planned,
+    /// It was begun; where its process died, what it changed must be looked for.
+    Started {
+        /// When, by the API server's clock.
+        at: Timestamp,
+    },
+    /// It is done.
+    Done {
+        /// Since when.
+        at: Timestamp,
+        /// What came of it.
+        outcome: O,
+    },
+    /// Its undoing was begun; it is neither done nor undone.
+    Undoing {
+        /// When.
+        at: Timestamp,
+        /// What had come of it, where it had ended.
+        outcome: Option<O>,
+    },
+    /// It was begun or done, and is undone.
+    Undone {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+impl<P: Procedure> Clone for StepRecord<P> {
+    fn clone(&self) -> Self {
+        Self {
+            step: self.step.clone(),
+            state: self.state.clone(),
+        }
+    }
+}
+
+impl<P: Procedure> fmt::Debug for StepRecord<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepRecord")
+            .field("step", &self.step)
+            .field("state", &self.state)
+            .finish()
+    }
+}
+
+impl<P: Procedure> StepRecord<P> {
+    pub(super) fn planned(step: P::Step) -> Self {
+        Self {
+            step,
+            state: StepState::Planned,
+        }
+    }
+}
+
+impl<O> StepState<O> {
+    /// Whether it has changed something, or may have, that is not undone.
+    pub fn stands(&self) -> bool {
+        !matches!(self, Self::Planned | Self::Undone { .. })
+    }
+
+    /// Whether it is done.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+
+    /// What came of it.
+    pub fn outcome(&self) -> Option<&O> {
+        match self {
+            Self::Done { outcome, .. } => Some(outcome),
+            Self::Undoing { outcome, .. } => outcome.as_ref(),
+            Self::Planned | Self::Started { .. } | Self::Undone { .. } => None,
+        }
+    }
+
+    /// Since when it is so, by the API server's clock; `None` where it is only planned.
+    pub fn since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Planned => None,
+            Self::Started { at }
+            | Self::Done { at, .. }
+            | Self::Undoing { at, .. }
+            | Self::Undone { at } => Some(*at),
+        }
+    }
 }

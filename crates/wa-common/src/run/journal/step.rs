@@ -4,8 +4,8 @@ use std::future::Future;
 
 use super::super::change::make;
 use super::content::RunProgress;
-use super::content::StepState;
-use super::{JournalError, JournaledRun, Permit, Procedure, StepRecord};
+
+use super::{JournalError, JournaledRun, Permit, Procedure, StepRecord, StepState};
 
 /// What comes next.
 pub enum Next<'a, P: Procedure> {

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::super::{ExitHooks, Holder, swap};
 use super::*;
-use crate::cluster::fake_api::{FakeApi, Told};
+use crate::cluster::fake_api::FakeApi;
+use crate::report::EventLog;
 use crate::report::{Event, Exit, HasExit as _};
 
 const INSTANCE: &str = "wa";
@@ -145,7 +146,7 @@ struct Process {
     cluster: Cluster,
     holder: Holder,
     exit_hooks: ExitHooks,
-    told: Arc<Told>,
+    told: Arc<EventLog>,
     reporter: Arc<dyn Reporter>,
     /// The steps that it made.
     made: Mutex<Vec<String>>,
@@ -153,7 +154,7 @@ struct Process {
 
 impl Process {
     fn new(api: &FakeApi, holder: Holder) -> Self {
-        let told = Arc::<Told>::default();
+        let told = Arc::<EventLog>::default();
         Self {
             cluster: api.cluster(),
             holder,

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::world::portworx::{CONTAINER, NAMESPACE};
-
+/// Where Portworx pods are.
+pub(in crate::world) const NAMESPACE: &str = "kube-system";
+/// Their container.
+pub(in crate::world) const CONTAINER: &str = "portworx";
 /// The image of the pods with the daemon.
 pub(in crate::world) const IMAGE: &str = "docker.io/portworx/oci-monitor:2.13.12";
 /// The image of the pods with the API, which have no programs of Portworx.

@@ -30,13 +30,10 @@ pub use volumes::Refusal;
 use volumes::{Attachment, Volume};
 
 use crate::world::{WorldError, create_all, manifests::portworx as manifests};
+pub(super) use manifests::{CONTAINER, NAMESPACE};
 
 /// The provisioner of its CSI driver.
 pub(super) const CSI_DRIVER: &str = "pxd.portworx.com";
-/// Where Portworx pods are.
-pub(super) const NAMESPACE: &str = "kube-system";
-/// Their container.
-pub(super) const CONTAINER: &str = "portworx";
 /// What a Portworx pod shares with its node, and the only place where volumes may be mounted by hand.
 const MOUNTS: &str = "/var/lib/osd/mounts/";
 

@@ -8,8 +8,9 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
+use super::DirectorySet;
 use crate::manifest_file::read_manifest;
-use crate::{DirectorySet, MANIFEST_FILE, Manifest};
+use crate::{MANIFEST_FILE, Manifest};
 
 /// What there is at the place of a set.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::find;
+use crate::process::find;
 
 /// How long another apt-get may take: an upgrade of a whole machine is a matter of minutes.
 const PATIENCE: Duration = Duration::from_mins(15);
