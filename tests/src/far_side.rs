@@ -59,7 +59,17 @@ impl World {
     /// Looks at the far side, to compare it later.
     #[track_caller]
     pub fn far_side(&self) -> FarSide<'_> {
-        let mut client = self.psql();
+        self.far_side_with(self.psql())
+    }
+
+    /// The same, with its client in another database of the server: for what disconnects those of the store database.
+    #[track_caller]
+    pub fn far_side_of_server(&self) -> FarSide<'_> {
+        self.far_side_with(self.psql_in("postgres"))
+    }
+
+    #[track_caller]
+    fn far_side_with(&self, mut client: Psql) -> FarSide<'_> {
         // Connected before the processes are counted: its own in the server is one of them.
         let sessions = client.ask(SESSIONS).unwrap();
         let container = self.database_container();

@@ -11,6 +11,7 @@
     reason = "a test that cannot set itself up, or is not met, has failed"
 )]
 
+mod engine;
 mod far_side;
 mod placed;
 mod processes;
@@ -24,6 +25,7 @@ mod sweep;
 mod volume;
 mod world;
 
+pub use engine::{Silent, wait_for};
 pub use far_side::FarSide;
 pub use placed::Placed;
 pub use programs::binary;

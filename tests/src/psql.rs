@@ -20,9 +20,15 @@ pub(crate) struct Psql {
 impl World {
     /// Connects to the store database.
     pub(crate) fn psql(&self) -> Psql {
+        self.psql_in(&self.sandbox().names().database())
+    }
+
+    /// Connects to a database of its server.
+    pub(crate) fn psql_in(&self, database: &str) -> Psql {
         let mut child = self
             .psql_command()
             .args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"])
+            .env("PGDATABASE", database)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -15,7 +15,12 @@ impl World {
     /// Runs SQL in the store database, as its superuser.
     #[track_caller]
     pub fn sql(&self, statement: &str) -> String {
-        let database = self.sandbox().names().database();
+        self.sql_in(&self.sandbox().names().database(), statement)
+    }
+
+    /// Runs SQL in a database of the store's server, as its superuser.
+    #[track_caller]
+    pub fn sql_in(&self, database: &str, statement: &str) -> String {
         let script =
             format!("psql -XAtq -v ON_ERROR_STOP=1 -d '{database}' <<'END'\n{statement}\nEND");
         self.in_postgres_pod(&script, Stdio::null())

@@ -12,27 +12,9 @@ use backup_set::{Backup, ToolRecord};
 use backup_volume::{
     AccessOptions, Caller, ClosedVolume, FetchOptions, FetchOutcome, Method, Selection,
 };
-use end_to_end::World;
+use end_to_end::{Silent, World, wait_for};
 use store_backup::{Judged, take_safety_backup};
-use wa_common::cluster::{Cluster, ConnectionOptions};
-use wa_common::report::{Event, Reporter};
 use wa_common::run::ExitHooks;
-
-/// Whom nobody listens to.
-struct Silent;
-
-impl Reporter for Silent {
-    fn report(&self, _: &Event) {}
-}
-
-fn cluster(world: &World) -> Cluster {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = ConnectionOptions {
-        kubeconfig: Some(world.sandbox().kubeconfig().to_owned()),
-        ..ConnectionOptions::default()
-    };
-    Cluster::connect(&options, "test/0", Arc::new(Silent)).unwrap()
-}
 
 fn tool() -> ToolRecord {
     ToolRecord {
@@ -41,19 +23,12 @@ fn tool() -> ToolRecord {
     }
 }
 
-fn wait_for<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.unwrap().block_on(work)
-}
-
 #[test]
 fn a_safety_backup_is_verified_and_says_in_its_manifest_what_it_is() {
     let world = World::shared();
     let scratch = world.scratch();
     let (stored, missing) = wait_for(async {
-        let cluster = cluster(&world);
+        let cluster = world.cluster();
         let take = async |instance| {
             take_safety_backup(&cluster, &Silent, instance, scratch.path(), tool()).await
         };
@@ -92,7 +67,7 @@ fn exactly_the_named_file_is_fetched() {
     world.start_pod_on_volume("reader");
     let (via, outcome): (Method, FetchOutcome) = wait_for(async {
         let caller = Caller {
-            cluster: cluster(&world),
+            cluster: world.cluster(),
             reporter: Arc::new(Silent),
             exit_hooks: ExitHooks::default(),
         };

@@ -23,6 +23,8 @@ use crate::{sql, tenants};
 /// The store's table of workspaces, and what its key has been called.
 const WORKSPACE_TABLE: &str = "workspace";
 const WORKSPACE_IDS: [&str; 2] = ["workspace_id", "id"];
+/// The schema of what a dump names without one.
+const PUBLIC: &str = "public";
 /// More than the ids of a million workspaces take; a hostile dump must not fill the memory.
 const MOST_ID_BYTES: usize = 128 << 20;
 /// How many ids or tables a sentence names.
@@ -97,7 +99,8 @@ pub async fn compare(
     let dump = source.dump.clone();
     // On a thread of its own: a signal must be heard meanwhile.
     let held = spawn_blocking(move || workspaces_in(&dump)).await??;
-    let found = server.instances_in(server.store()).await?;
+    let tables = &source.intact.verified.contents.tables;
+    let found = server.instances_in(server.store(), tables).await?;
     let mut comparison = Comparison::default();
     comparison.instances(mapping, &found);
     match held {
@@ -111,7 +114,7 @@ pub async fn compare(
         ),
     }
     let rows = server.rows_in(server.store()).await?;
-    comparison.rows(&source.intact.verified.contents.tables, &rows, same_release);
+    comparison.rows(tables, &rows, same_release);
     Ok(comparison)
 }
 
@@ -162,7 +165,7 @@ impl Comparison {
             .collect();
         let mut differing = Vec::new();
         for table in tables {
-            let schema = table.schema.as_deref().unwrap_or("public");
+            let schema = table.schema.as_deref().unwrap_or(PUBLIC);
             let shown = format!("{schema}.{}", table.name);
             let shown = printable(&shown);
             let there = in_database.remove(&(schema, table.name.as_str()));
@@ -233,7 +236,7 @@ impl Visitor for Collector {
         let wanted = table.tag == WORKSPACE_TABLE && self.found.is_none();
         if wanted {
             self.found = Some(Workspaces {
-                schema: table.schema.clone().unwrap_or_else(|| "public".to_owned()),
+                schema: table.schema.clone().unwrap_or_else(|| PUBLIC.to_owned()),
                 ..Workspaces::default()
             });
         }
@@ -279,9 +282,25 @@ fn workspaces_in(dump: &Path) -> anyhow::Result<Option<Workspaces>> {
 }
 
 impl DatabaseServer {
-    async fn instances_in(&self, database: &str) -> anyhow::Result<Vec<ServiceInstance>> {
+    async fn instances_in(
+        &self,
+        database: &str,
+        tables: &[TableData],
+    ) -> anyhow::Result<Vec<ServiceInstance>> {
+        // A database may have another search path than its dump.
+        let table = tables.iter().find(|table| table.name == tenants::TABLE);
+        let schema = table.and_then(|table| table.schema.as_deref());
+        let table = format!(
+            "{}.{}",
+            sql::name(schema.unwrap_or(PUBLIC)),
+            sql::name(tenants::TABLE)
+        );
         let rows = self
-            .ask(database, "read the service instances", &tenants::query())
+            .ask(
+                database,
+                "read the service instances",
+                &tenants::query(&table),
+            )
             .await?;
         tenants::parse(&rows).context("cannot read what psql tells of the service instances")
     }

@@ -10,6 +10,8 @@ use wa_common::cluster::Cluster;
 
 /// What is read of a column: more than any name has.
 const LONGEST_TEXT: u32 = 256;
+/// The store's table of tenants.
+pub(crate) const TABLE: &str = "tenant";
 
 /// Reads them with `psql` in a pod, live ones first as in [`backup_set::TenantRows`]. Deleted ones and the product's own
 /// are left out.
@@ -18,7 +20,7 @@ pub async fn read(
     pod: &PodContainer,
     datastore: &Datastore,
 ) -> anyhow::Result<Vec<ServiceInstance>> {
-    let rows = ask(cluster, pod, datastore, &query())
+    let rows = ask(cluster, pod, datastore, &query(TABLE))
         .await
         .context("cannot read the service instances of the target")?;
     parse(&rows).context("cannot read what psql tells of the target's service instances")
@@ -55,13 +57,13 @@ async fn ask(
 
 /// Each row as one line of JSON: names may hold every character that could part columns or lines otherwise. Columns that
 /// this release does not have are null.
-pub(crate) fn query() -> String {
+pub(crate) fn query(table: &str) -> String {
     let columns = ServiceInstance::COLUMNS.iter().copied().flatten();
     let columns: Vec<String> = columns
         .map(|column| format!("'{column}', left(r->>'{column}', {LONGEST_TEXT})"))
         .collect();
     format!(
-        "select json_strip_nulls(json_build_object({})) from (select to_jsonb(t) as r from tenant t) s",
+        "select json_strip_nulls(json_build_object({})) from (select to_jsonb(t) as r from {table} t) s",
         columns.join(", ")
     )
 }
