@@ -154,6 +154,11 @@ impl Cluster {
         Ok(path)
     }
 
+    /// The directory of everything it writes.
+    pub fn directory(&self) -> &Path {
+        &self.directory.0
+    }
+
     /// The API server's address.
     pub fn url(&self) -> String {
         format!("https://{}", self.server.address())

@@ -8,15 +8,15 @@ use kube_sandbox::api::LoggedRequest;
 use kube_sandbox::disks::Disks;
 use kube_sandbox::faults::Faults;
 use kube_sandbox::meta::Kinds;
-use kube_sandbox::node::RunningContainer;
+use kube_sandbox::node::{Pace, RunningContainer};
 use kube_sandbox::preflight::Unfit;
 use kube_sandbox::store::Store;
 use kube_sandbox::{Cluster, StartError as ClusterError};
 
 use crate::preflight;
 use crate::world::{
-    Daemons, Names, OperatorPace, Portworx, ProcessOne, Profile, Seed, Setting, Storage, Variant,
-    World, WorldError, kinds,
+    Daemons, Names, OperatorPace, Portworx, ProcessOne, Profile, RetrainFault, RetrainPractice,
+    Seed, Setting, Storage, Variant, World, WorldError, kinds,
 };
 
 /// Name of cluster, user and context in the kubeconfig.
@@ -100,7 +100,11 @@ impl Sandbox {
         })
         .await?;
         let node = cluster.node();
-        node.add_images(World::images(&names, &postgres));
+        let practice = RetrainPractice::of_cluster(cluster.directory());
+        practice
+            .create(config.variant.retrain_speed)
+            .map_err(WorldError::Practice)?;
+        node.add_images(World::images(&names, &postgres, &practice));
         node.add_images(Portworx::images(node.disks()));
         let setting = Setting {
             postgres_version: postgres.major,
@@ -109,6 +113,13 @@ impl Sandbox {
             variant: &config.variant,
         };
         let world = World::install(cluster.store(), &names, setting)?;
+        let pace = Pace {
+            start: config.variant.pod_start,
+            ..Pace::default()
+        };
+        for deployment in world.deployments() {
+            node.set_pace(&[("app", deployment)], pace);
+        }
         world.write_user_tokens(&user_tokens_beside(cluster.kubeconfig()))?;
         let daemons = match config.storage {
             Storage::Portworx => Some(portworx.install(node)?),
@@ -194,6 +205,22 @@ impl Sandbox {
     /// Makes the operator of Watson Assistant faster or slower from now on.
     pub fn set_operator_pace(&self, pace: OperatorPace) {
         self.world.set_operator_pace(pace);
+    }
+
+    /// Has store-admin do this differently from now on, and nothing else.
+    pub fn set_retrain_faults(&self, faults: &[RetrainFault]) -> io::Result<()> {
+        RetrainPractice::of_cluster(self.cluster.directory()).set_faults(faults)
+    }
+
+    /// Sets how long pods with all of these labels take to start and to stop from now on. Those of a Deployment have its
+    /// name as the label `app`.
+    pub fn set_pace(&self, labels: &[(&str, &str)], pace: Pace) {
+        self.cluster.node().set_pace(labels, pace);
+    }
+
+    /// Sets how large a file of a container's log gets before a new one is begun, from now on.
+    pub fn set_log_file_bytes(&self, bytes: u64) {
+        self.cluster.node().set_log_file_bytes(bytes);
     }
 
     /// What goes wrong on purpose.

@@ -151,8 +151,15 @@ fn faults_are_added_listed_and_cleared() {
         "{}",
         text(&wrong.stderr)
     );
+    let retrain = ["fault", "retrain", "stall-after=3", "form=json"];
+    assert!(place.run(&retrain).status.success());
+    let words = || fs::read_to_string(place.home().join("cluster/store-admin/faults")).unwrap();
+    assert_eq!(words(), "stall-after=3\nform=json");
+    let wrong = place.run(&["fault", "retrain", "form=xml"]);
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(place.run(&["fault", "clear"]).status.success());
     assert_eq!(text(&place.run(&["fault", "list"]).stdout).trim(), "[]");
+    assert_eq!(words(), "");
 }
 
 #[test]

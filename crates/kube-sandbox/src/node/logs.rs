@@ -1,12 +1,17 @@
 //! Container logs, kept in the files and the line format of a real node's `/var/log/pods` (CRI logging).
 //!
-//! Left out: rotation.
+//! A file that would grow over a limit is put aside and a new one begun. A reader gets the current file; one that
+//! follows goes on with the next when the file is at its end. Left out: compressing what was put aside, and the ten
+//! seconds between two looks of a real kubelet at the size.
 
 use std::{
     collections::VecDeque,
     io::{self, SeekFrom},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
@@ -24,16 +29,33 @@ const LONGEST_LINE_BYTES: u64 = 16 * 1024;
 /// How much of a log is sent at once.
 const CHUNK_BYTES: usize = 32 * 1024;
 
+/// The kubelet's `containerLogMaxSize`.
+pub(super) const LARGEST_FILE_BYTES: u64 = 10 << 20;
+/// The kubelet's `containerLogMaxFiles`.
+const MOST_FILES: u64 = 5;
+
 /// The log of one run of a container.
 #[derive(Clone, Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
+    written: Arc<Mutex<Written>>,
     progress: watch::Receiver<Progress>,
+}
+
+/// The current file of a log.
+#[derive(Debug)]
+struct Written {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    largest_bytes: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Progress {
-    bytes: u64,
+    /// Lines in all files.
+    lines: u64,
+    /// The files that were put aside.
+    rotations: u64,
     complete: bool,
 }
 
@@ -53,18 +75,28 @@ pub struct LogOptions {
 }
 
 impl LogFile {
-    /// Starts to write what a container puts out.
-    pub(super) async fn record(path: PathBuf, output: ContainerOutput) -> io::Result<Self> {
+    /// Starts to write what a container puts out, into files that are no larger.
+    pub(super) async fn record(
+        path: PathBuf,
+        output: ContainerOutput,
+        largest_bytes: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             tokio::fs::create_dir_all(directory).await?;
         }
         let (progress, receiver) = watch::channel(Progress::default());
-        let file = Arc::new(Mutex::new(File::create(&path).await?));
+        let written = Arc::new(Mutex::new(Written {
+            file: File::create(&path).await?,
+            path,
+            bytes: 0,
+            largest_bytes,
+        }));
+        let log = Arc::clone(&written);
         tokio::spawn(async move {
             let ContainerOutput { stdout, stderr } = output;
             let both = tokio::join!(
-                copy_lines("stdout", stdout, &file, &progress),
-                copy_lines("stderr", stderr, &file, &progress)
+                copy_lines("stdout", stdout, &log, &progress),
+                copy_lines("stderr", stderr, &log, &progress)
             );
             if let (Err(error), _) | (_, Err(error)) = both {
                 tracing::warn!(%error, "a container's log is incomplete");
@@ -72,7 +104,7 @@ impl LogFile {
             progress.send_modify(|progress| progress.complete = true);
         });
         Ok(Self {
-            path,
+            written,
             progress: receiver,
         })
     }
@@ -89,13 +121,15 @@ impl LogFile {
 
     /// Opens the log for reading.
     pub(super) async fn read(&self, options: LogOptions) -> io::Result<LogReader> {
-        let mut file = BufReader::new(File::open(&self.path).await?);
+        let (mut file, rotations) = open(&self.written, &self.progress).await?;
         if let Some(lines) = options.tail_lines {
             let start = start_of_last(lines, &mut file).await?;
             file.seek(SeekFrom::Start(start)).await?;
         }
         Ok(LogReader {
             file,
+            rotations,
+            written: Arc::clone(&self.written),
             progress: self.progress.clone(),
             left: options.limit_bytes.unwrap_or(u64::MAX),
             options,
@@ -104,10 +138,43 @@ impl LogFile {
     }
 }
 
+/// Opens the current file, and says how many were before it.
+async fn open(
+    written: &Mutex<Written>,
+    progress: &watch::Receiver<Progress>,
+) -> io::Result<(BufReader<File>, u64)> {
+    // Nothing is put aside meanwhile.
+    let written = written.lock().await;
+    let file = File::open(&written.path).await?;
+    Ok((BufReader::new(file), progress.borrow().rotations))
+}
+
+impl Written {
+    /// Appends an entry; true when it is the first one of a new file.
+    async fn append(&mut self, entry: &[u8], rotations: u64) -> io::Result<bool> {
+        let length = entry.len() as u64;
+        let is_full = self.bytes + length > self.largest_bytes.load(Ordering::Relaxed);
+        let rotates = self.bytes > 0 && is_full;
+        if rotates {
+            let aside = |number: u64| self.path.with_extension(format!("log.{number}"));
+            tokio::fs::rename(&self.path, aside(rotations)).await?;
+            if let Some(oldest) = (rotations + 1).checked_sub(MOST_FILES) {
+                tokio::fs::remove_file(aside(oldest)).await?;
+            }
+            self.file = File::create(&self.path).await?;
+            self.bytes = 0;
+        }
+        self.file.write_all(entry).await?;
+        self.file.flush().await?;
+        self.bytes += length;
+        Ok(rotates)
+    }
+}
+
 async fn copy_lines(
     stream: &str,
     output: impl AsyncRead + Unpin,
-    file: &Mutex<File>,
+    log: &Mutex<Written>,
     progress: &watch::Sender<Progress>,
 ) -> io::Result<()> {
     let mut output = BufReader::new(output);
@@ -126,10 +193,13 @@ async fn copy_lines(
         let mut entry = format!("{:.9} {stream} {tag} ", Timestamp::now()).into_bytes();
         entry.extend_from_slice(&line);
         entry.push(b'\n');
-        let mut file = file.lock().await;
-        file.write_all(&entry).await?;
-        file.flush().await?;
-        progress.send_modify(|progress| progress.bytes += entry.len() as u64);
+        let mut log = log.lock().await;
+        let rotations = progress.borrow().rotations;
+        let rotated = log.append(&entry, rotations).await?;
+        progress.send_modify(|progress| {
+            progress.lines += 1;
+            progress.rotations += u64::from(rotated);
+        });
     }
 }
 
@@ -154,6 +224,9 @@ async fn start_of_last(count: usize, file: &mut BufReader<File>) -> io::Result<u
 /// Reads a log piece by piece.
 pub(crate) struct LogReader {
     file: BufReader<File>,
+    /// How many files there were before this one.
+    rotations: u64,
+    written: Arc<Mutex<Written>>,
     progress: watch::Receiver<Progress>,
     options: LogOptions,
     left: u64,
@@ -172,6 +245,8 @@ impl LogReader {
             if self.partial.ends_with(b"\n") {
                 self.append(&mut chunk);
                 self.partial.clear();
+            } else if self.options.follow && progress.rotations > self.rotations {
+                (self.file, self.rotations) = open(&self.written, &self.progress).await?;
             } else if !chunk.is_empty()
                 || !self.options.follow
                 || progress.complete

@@ -35,7 +35,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -118,6 +118,8 @@ struct Inner {
     disks: Disks,
     attachments: Attachments,
     paces: Paces,
+    /// How large a file of a container's log gets.
+    log_file_bytes: Arc<AtomicU64>,
     /// Held by whoever places a pod: the scheduler looks at one at a time.
     scheduling: Mutex<()>,
     /// Holds a directory for each node that stands for the root of its own files.
@@ -155,6 +157,7 @@ impl Node {
             disks,
             attachments: Attachments::default(),
             paces: Paces::default(),
+            log_file_bytes: Arc::new(AtomicU64::new(logs::LARGEST_FILE_BYTES)),
             scheduling: Mutex::default(),
             hosts,
             images: Mutex::new(config.images),
@@ -204,6 +207,11 @@ impl Node {
             .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
             .collect();
         self.inner.paces.set(labels, pace);
+    }
+
+    /// Sets how large a file of a container's log gets before a new one is begun, from now on.
+    pub fn set_log_file_bytes(&self, bytes: u64) {
+        self.inner.log_file_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Makes an image one that no registry has: it cannot be pulled from now on.

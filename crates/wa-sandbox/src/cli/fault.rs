@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use http::Method;
+use wa_sandbox::world::{RetrainFault, RetrainPractice};
 
 use super::{Place, client, print, runtime};
 
@@ -50,11 +51,29 @@ enum Action {
         /// The fault as JSON: `on` (method, path, verb, group, resource, subresource, namespace, name), `times`, `effect`
         fault: String,
     },
-    /// List the faults in force
+    /// Have store-admin train differently from now on
+    ///
+    /// What was set before ends; without any, it trains as it should.
+    #[command(after_long_help = RETRAIN_FAULTS)]
+    Retrain {
+        /// What it does differently
+        #[arg(value_name = "FAULT")]
+        faults: Vec<RetrainFault>,
+    },
+    /// List the faults in force, without those of store-admin
     List,
     /// End all faults
     Clear,
 }
+
+/// What [`RetrainFault`]s there are.
+const RETRAIN_FAULTS: &str = "Faults:
+  form=FORM      say how far it is as line, json, reversed, two-lines or unknown
+  stall-after=N  train N models and then no more, until the fault ends
+  gap=N          say that it is done when N are left, and train these when the fault ends
+  crash-after=N  crash once when N are trained
+  affected=N     find N workspaces, whatever is in etcd
+  resume         go on after a restart with what was left";
 
 impl Fault {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
@@ -62,14 +81,26 @@ impl Fault {
         if !home.is_in_use()? {
             bail!("no practice cluster runs; start one with `wa-sandbox up`");
         }
+        let practice = RetrainPractice::of_cluster(&home.cluster());
+        let set = |faults: &[RetrainFault]| {
+            let done = practice.set_faults(faults);
+            done.context("the cluster's files cannot be written")
+        };
         let (method, body) = match &self.action {
+            Action::Retrain { faults } => {
+                set(faults)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             Action::Add { fault } => {
                 let fault: kube_sandbox::faults::Fault =
                     serde_json::from_str(fault).context("this is no fault")?;
                 (Method::POST, serde_json::to_string(&fault)?)
             }
             Action::List => (Method::GET, String::new()),
-            Action::Clear => (Method::DELETE, String::new()),
+            Action::Clear => {
+                set(&[])?;
+                (Method::DELETE, String::new())
+            }
         };
         let kubeconfig = home.cluster().join("kubeconfig");
         let faults = runtime()?.block_on(client::request(

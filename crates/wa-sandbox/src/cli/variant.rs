@@ -42,6 +42,18 @@ pub(super) struct VariantArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     patches: Vec<OtherPatch>,
 
+    /// Replicas of store-admin, which has models trained
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    store_admin_replicas: u32,
+
+    /// How many times faster than real models are trained
+    #[arg(long, value_name = "TIMES", default_value_t = 60)]
+    retrain_speed: u32,
+
+    /// Milliseconds that pods of Deployments take to start
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    pod_start: u64,
+
     /// Seconds that pods of Deployments take to go
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     grace_period: u32,
@@ -65,6 +77,9 @@ impl VariantArgs {
             operator_period: Duration::from_millis(self.operator_period),
             operator_write_delay: Duration::from_millis(self.operator_write_delay),
             patches: self.patches.clone(),
+            store_admin_replicas: self.store_admin_replicas,
+            retrain_speed: self.retrain_speed,
+            pod_start: Duration::from_millis(self.pod_start),
             grace_seconds: self.grace_period,
             scratch_size: self.scratch_size.clone(),
             orchestrate: self.orchestrate,
@@ -81,6 +96,9 @@ impl VariantArgs {
             format!("--operator-delay={}", self.operator_delay),
             format!("--operator-period={}", self.operator_period),
             format!("--operator-write-delay={}", self.operator_write_delay),
+            format!("--store-admin-replicas={}", self.store_admin_replicas),
+            format!("--retrain-speed={}", self.retrain_speed),
+            format!("--pod-start={}", self.pod_start),
             format!("--grace-period={}", self.grace_period),
         ];
         flags.extend(
@@ -120,7 +138,7 @@ mod tests {
         assert_eq!(parse(&[]).variant(), Variant::default());
         let flags = "--instances=more --store-replicas=3,2 --operator-replicas=2 --operator-delay=5 --grace-period=7 \
                      --scratch-size=64Mi --orchestrate --operator-period=6 --operator-write-delay=8 \
-                     --patches=fix-clu-certs,data-governor";
+                     --patches=fix-clu-certs,data-governor --store-admin-replicas=3 --retrain-speed=9 --pod-start=4";
         let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
         let asked = parse(&flags);
         assert_eq!(asked.variant().store_replicas, [3, 2]);

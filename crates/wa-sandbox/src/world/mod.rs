@@ -22,6 +22,7 @@ mod resource_controller;
 mod secrets;
 mod seed;
 mod storage;
+mod store_admin;
 mod tenants;
 mod variant;
 
@@ -42,6 +43,7 @@ pub use process_one::ProcessOne;
 pub use profile::{Names, PostgresLabels, Profile, StoreSecret, UiEnvironment, UnknownProfile};
 pub use seed::{Seed, UnknownSeed};
 pub use storage::{Storage, UnknownStorage};
+pub use store_admin::{RetrainFault, RetrainPractice, SummaryForm, UnknownRetrainFault};
 pub use tenants::{Instances, UnknownInstances};
 pub use variant::Variant;
 
@@ -73,6 +75,9 @@ pub enum WorldError {
         /// Why.
         message: String,
     },
+    /// The directory that is shared with store-admin could not be made.
+    #[error("failed to make the directory that is shared with store-admin")]
+    Practice(#[source] io::Error),
     /// No certificate could be made.
     #[error("failed to make the installation's certificates")]
     Certificate(#[from] rcgen::Error),
@@ -158,12 +163,15 @@ pub(crate) struct Setting<'a> {
 
 impl World {
     /// The images its pods name, with that PostgreSQL in those that have one.
-    pub(crate) fn images(names: &Names, server: &Server) -> Vec<Image> {
+    pub(crate) fn images(names: &Names, server: &Server, practice: &RetrainPractice) -> Vec<Image> {
+        let store_admin = assistant::store_admin_image(names);
         let mut images: Vec<_> = assistant::images(names)
             .into_iter()
             .chain([etcd::IMAGE.to_owned(), redis::image_of(names)])
+            .filter(|reference| *reference != store_admin)
             .map(Image::of_this_machine)
             .collect();
+        images.push(practice.image(Image::of_this_machine(store_admin)));
         images.push(with_postgres(backup::image_of(names), server));
         images.push(Image {
             user: 26,
@@ -237,6 +245,12 @@ impl World {
             _core: core,
             operator: AssistantOperator::start(store, duty, variant.operator_pace()),
         })
+    }
+
+    /// The Deployments of all instances.
+    pub(crate) fn deployments(&self) -> impl Iterator<Item = &str> {
+        let renderings = self.installed.iter().flat_map(|one| &one.renderings);
+        renderings.map(Rendering::name)
     }
 
     /// Makes the operator faster or slower from now on.

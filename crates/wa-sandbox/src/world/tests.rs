@@ -249,7 +249,8 @@ async fn every_image_that_is_named_can_be_pulled() {
             major: VERSION,
             directory: "/postgres".into(),
         };
-        let images: Vec<_> = World::images(&names, &server)
+        let practice = RetrainPractice::of_cluster(Path::new("/cluster"));
+        let images: Vec<_> = World::images(&names, &server, &practice)
             .into_iter()
             .map(|image| image.reference)
             .collect();

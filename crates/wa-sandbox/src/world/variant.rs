@@ -21,6 +21,12 @@ pub struct Variant {
     pub operator_write_delay: Duration,
     /// The temporary patches of other people that are active from the beginning.
     pub patches: Vec<OtherPatch>,
+    /// The replicas of store-admin.
+    pub store_admin_replicas: u32,
+    /// How many times faster than real models are trained.
+    pub retrain_speed: u32,
+    /// How long pods of the Deployments take before their containers start.
+    pub pod_start: Duration,
     /// How long pods of the Deployments take to go: they do not listen when they are told to.
     pub grace_seconds: u32,
     /// The size limit of `/controller` in the PostgreSQL pods, as Kubernetes writes quantities. Nothing enforces it.
@@ -51,6 +57,9 @@ impl Default for Variant {
             operator_period: pace.period,
             operator_write_delay: pace.write_delay,
             patches: Vec::new(),
+            store_admin_replicas: 1,
+            retrain_speed: 60,
+            pod_start: Duration::ZERO,
             grace_seconds: 2,
             scratch_size: None,
             orchestrate: false,

@@ -8,6 +8,7 @@ mod portworx;
 mod process_one;
 mod running;
 mod storage;
+mod store_admin;
 mod support;
 mod temporary_patches;
 mod versions;

@@ -110,7 +110,9 @@ impl Worker {
             }
         };
         let (container, output) = (Arc::new(container.0), container.1);
-        let log = match LogFile::record(config.state_directory.join("0.log"), output).await {
+        let path = config.state_directory.join("0.log");
+        let largest_bytes = Arc::clone(&self.node.log_file_bytes);
+        let log = match LogFile::record(path, output, largest_bytes).await {
             Ok(log) => Some(log),
             Err(error) => {
                 tracing::warn!(%error, container = spec.name, "a container has no log");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, DEADLINE, condition, once, shell};
 use crate::meta::resources;
-use crate::node::LogOptions;
+use crate::node::{ExecRequest, LogOptions};
 use crate::store::{DeleteOptions, EventType};
 
 #[tokio::test]
@@ -377,6 +377,45 @@ async fn logs_can_be_cut_by_lines_bytes_and_time_and_followed_to_the_end() {
         refused.message,
         r#"previous terminated container "c" in pod "p" not found"#
     );
+}
+
+#[tokio::test]
+async fn a_full_log_is_put_aside_and_who_follows_reads_on_in_the_next() {
+    let cluster = Cluster::new();
+    cluster.node.set_log_file_bytes(2000);
+    let script = "echo begun; until [ -e /tmp/go ]; do sleep 0.02; done; seq 100 160; sleep 1000";
+    cluster.create("p", &once(&shell(script)));
+    cluster.wait_for_phase("p", "Running").await;
+    let target = cluster.node.check_target("cpd", "p", None).unwrap();
+    let follow = LogOptions {
+        follow: true,
+        ..LogOptions::default()
+    };
+    let reader = cluster.node.log(&target, false, follow).await;
+    let mut reader = reader.unwrap();
+    let mut followed = reader.next().await.unwrap().unwrap().to_vec();
+    let request = ExecRequest {
+        argv: ["touch", "/tmp/go"].map(str::to_owned).to_vec(),
+        stdin: false,
+        stdout: false,
+        stderr: false,
+        tty: false,
+    };
+    let mut touch = cluster.node.exec(&target, &request).await.unwrap();
+    assert_eq!(touch.wait().await.unwrap(), 0);
+    while !followed.ends_with(b"160\n") {
+        let next = tokio::time::timeout(DEADLINE, reader.next()).await;
+        followed.extend(next.unwrap().unwrap().unwrap());
+    }
+    let lines: Vec<String> = (100..=160).map(|number| number.to_string()).collect();
+    let whole = format!("begun\n{}\n", lines.join("\n"));
+    assert_eq!(String::from_utf8(followed).unwrap(), whole);
+    let current = cluster.whole_log("p").await;
+    assert!(
+        current.len() < whole.len() && whole.ends_with(&current),
+        "{current}"
+    );
+    cluster.node.stop().await;
 }
 
 #[tokio::test]

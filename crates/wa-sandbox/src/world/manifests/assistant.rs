@@ -1,12 +1,12 @@
 //! The Watson Assistant itself: its custom resources, its operator and its Deployments.
 //!
-//! Their containers run and do nothing; what they would serve is left out. The real names of several Deployments of the
+//! But for store-admin their containers run and do nothing; what they would serve is left out. The real names of several Deployments of the
 //! store, and where its custom resource keeps their counts, are not public.
 
 use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
-use super::{image, labels, patches, secret, service, training};
+use super::{image, labels, patches, secret, service, store_admin, training};
 use crate::world::rendering::Rendering;
 use crate::world::resource_controller::GATEWAY_PORT;
 use crate::world::secrets::{Credentials, encoded};
@@ -166,7 +166,12 @@ pub(in crate::world) fn renderings(
     });
     let others = COMPONENTS.iter().map(|(component, part, path)| {
         let name = format!("{}-{component}", names.instance);
-        let rendering = render(name, part, path, &container(names, component));
+        let mut rendering = render(name, part, path, &container(names, component));
+        if *component == STORE_ADMIN {
+            let spec = &mut rendering.manifest["spec"];
+            spec["replicas"] = variant.store_admin_replicas.into();
+            spec["template"]["spec"]["volumes"] = store_admin::volumes(names);
+        }
         owned_by(rendering, owner)
     });
     stores.chain(others).collect()
@@ -220,6 +225,10 @@ fn container(names: &Names, component: &str) -> Value {
         "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
         "securityContext": { "readOnlyRootFilesystem": true, "runAsNonRoot": true },
     });
+    if component == STORE_ADMIN {
+        container["command"] = store_admin::command(names);
+        container["volumeMounts"] = store_admin::volume_mounts();
+    }
     if component == "ui" {
         let map = ui_config_map(names);
         let variable = RESOURCE_CONTROLLER_URL;
@@ -269,6 +278,11 @@ fn deployment(
         },
         "status": {},
     })
+}
+
+/// The image of store-admin.
+pub(in crate::world) fn store_admin_image(names: &Names) -> String {
+    image(STORE_ADMIN, names.version)
 }
 
 /// Every image that the Deployments name.

@@ -74,11 +74,13 @@ fn data_claim_name(names: &Names) -> String {
     format!("data-{}", names.etcd_pod())
 }
 
-fn root_secret(names: &Names) -> String {
+/// The secret with root's password.
+pub(super) fn root_secret(names: &Names) -> String {
     format!("{}-root", names.etcd())
 }
 
-fn client_secret(names: &Names) -> String {
+/// The secret with the certificate of clients.
+pub(super) fn client_secret(names: &Names) -> String {
     format!("{}-client-tls", names.etcd())
 }
 

@@ -8,6 +8,7 @@ mod patches;
 pub(super) mod portworx;
 pub(super) mod postgres;
 pub(super) mod redis;
+mod store_admin;
 mod training;
 
 use serde_json::{Value, json};
