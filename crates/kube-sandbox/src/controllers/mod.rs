@@ -3,8 +3,9 @@
 //! A controller looks at one object at a time, changes what is missing, and is called again when that object or one it
 //! depends on changes, or after the time it asked for. Nothing is polled.
 //!
-//! Left out: autoscaling, disruption budgets.
+//! Left out: disruption budgets.
 
+mod autoscalers;
 mod conditions;
 mod cron_jobs;
 mod daemon_sets;
@@ -54,6 +55,7 @@ impl Controllers {
         tasks.spawn(drive(store.clone(), storage::Volumes { disks: disks() }));
         tasks.spawn(drive(store.clone(), storage::Snapshots));
         tasks.spawn(drive(store.clone(), storage::Contents { disks: disks() }));
+        tasks.spawn(drive(store.clone(), autoscalers::Autoscalers));
         tasks.spawn(drive(store.clone(), deployments::Deployments));
         tasks.spawn(drive(store.clone(), replica_sets::ReplicaSets));
         tasks.spawn(drive(store.clone(), stateful_sets::StatefulSets));

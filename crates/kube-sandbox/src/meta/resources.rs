@@ -221,7 +221,13 @@ impl Resource {
 }
 
 /// Kinds of [`ALL`] once more, in versions that are served beside the preferred one.
-pub(super) static OLDER_VERSIONS: &[&Resource] = &[&CRON_JOBS_V1BETA1];
+pub(super) static OLDER_VERSIONS: &[&Resource] = &[&AUTOSCALERS_V1, &CRON_JOBS_V1BETA1];
+
+/// As every cluster serves it.
+static AUTOSCALERS_V1: Resource = Resource {
+    version: "v1",
+    ..AUTOSCALERS
+};
 
 static CRON_JOBS_V1BETA1: Resource = Resource {
     version: "v1beta1",
@@ -273,8 +279,8 @@ resources! {
     REPLICA_SETS = Resource::new("apps", "v1", ("replicasets", "replicaset", "ReplicaSet"), &["rs"]).workload(&[SCALE, STATUS]);
     /// apps/v1 StatefulSet.
     STATEFUL_SETS = Resource::new("apps", "v1", ("statefulsets", "statefulset", "StatefulSet"), &["sts"]).workload(&[SCALE, STATUS]);
-    /// autoscaling/v1 HorizontalPodAutoscaler; nothing scales by it.
-    AUTOSCALERS = Resource::new("autoscaling", "v1", ("horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler"), &["hpa"])
+    /// autoscaling/v2 HorizontalPodAutoscaler.
+    AUTOSCALERS = Resource::new("autoscaling", "v2", ("horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler"), &["hpa"])
         .workload(&[STATUS]);
     /// batch/v1 CronJob.
     CRON_JOBS = Resource::new("batch", "v1", ("cronjobs", "cronjob", "CronJob"), &["cj"]).workload(&[STATUS]);

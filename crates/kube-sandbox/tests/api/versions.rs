@@ -1,4 +1,4 @@
-//! CronJobs in their older version: other clothes for the same objects.
+//! CronJobs and autoscalers in their older versions: other clothes for the same objects.
 
 use kube_sandbox::meta::resources;
 use serde_json::{Value, json};
@@ -113,4 +113,30 @@ async fn discovery_prefers_the_newer_version_and_has_jobs_only_in_it() {
         ),
         (&json!("v1"), &json!("v1beta1"))
     );
+}
+
+#[tokio::test]
+async fn an_autoscaler_has_its_share_of_cpu_time_where_each_version_has_it() {
+    let cluster = Cluster::start().await;
+    let path = |version: &str| {
+        format!("/apis/autoscaling/{version}/namespaces/cpd/horizontalpodautoscalers")
+    };
+    let older = json!({
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": { "name": "any", "namespace": NAMESPACE },
+        "spec": {
+            "maxReplicas": 4, "targetCPUUtilizationPercentage": 60,
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "gone" },
+        },
+    });
+    let created = cluster.call(Call::send("POST", &path("v1"), &older)).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let one = |version: &str| format!("{}/any", path(version));
+    let newer = cluster.call(Call::get(&one("v2"))).await.json();
+    let metric = &newer["spec"]["metrics"][0]["resource"];
+    assert_eq!(metric["target"]["averageUtilization"], 60);
+    assert!(newer["spec"]["targetCPUUtilizationPercentage"].is_null());
+    let older = cluster.call(Call::get(&one("v1"))).await.json();
+    assert_eq!(older["spec"]["targetCPUUtilizationPercentage"], 60);
+    assert_eq!(older["spec"]["minReplicas"], 1);
+    assert!(older["spec"]["metrics"].is_null(), "{older}");
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use super::schema;
+use super::{schema, versions};
 use crate::api::protobuf;
 use crate::meta::{Resource, Status};
 
@@ -87,7 +87,7 @@ pub(super) fn stored(resource: &Resource, mut object: Value) -> Result<Value, St
     let (api_version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
     if api_version == Some(resource.api_version().as_str()) && kind == Some(resource.kind) {
         schema::check(resource, &object)?;
-        object["apiVersion"] = resource.stored_api_version().into();
+        versions::to_stored(resource, &mut object);
         return Ok(object);
     }
     let (Some(api_version), Some(kind)) = (api_version, kind) else {

@@ -13,19 +13,16 @@ mod scale;
 mod schema;
 mod selectors;
 mod tables;
+mod versions;
 mod watch;
 mod write;
-
-use std::borrow::Cow;
-
-use axum::extract::Request;
-use axum::response::Response;
-use http::header;
-use serde_json::Value;
 
 use super::users::Caller;
 use super::{Api, respond};
 use crate::meta::{Resource, Status, request::RequestInfo};
+use axum::extract::Request;
+use axum::response::Response;
+use http::header;
 use params::Params;
 pub use patch::strategic_merge;
 use representation::Representation;
@@ -138,14 +135,4 @@ fn header_text(request: &Request, name: header::HeaderName) -> &str {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
-}
-
-/// A stored object in the version that was asked for.
-fn in_version<'a>(resource: &Resource, object: &'a Value) -> Cow<'a, Value> {
-    if resource.version == resource.stored_version {
-        return Cow::Borrowed(object);
-    }
-    let mut object = object.clone();
-    object["apiVersion"] = resource.api_version().into();
-    Cow::Owned(object)
 }

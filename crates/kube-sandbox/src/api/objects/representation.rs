@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::in_version;
 use super::tables::{self, RowObject};
+use super::versions::in_version;
 use crate::api::respond;
 use crate::meta::{Object, Resource, Status};
 

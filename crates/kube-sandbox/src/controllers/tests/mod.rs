@@ -1,5 +1,6 @@
 //! The controllers over a store of their own, with these tests in the part of the kubelet.
 
+mod autoscalers;
 mod daemon_sets;
 mod deployments;
 mod jobs;
@@ -74,6 +75,24 @@ impl Cluster {
             .next()
             .await;
         found.expect("watches do not end")
+    }
+
+    /// Waits until the autoscaler wants so many replicas and the Deployment has been seen with them.
+    async fn until_desired(&self, replicas: u64) -> Object {
+        let mut changes = self
+            .store
+            .watch(&resources::AUTOSCALERS, None, None)
+            .boxed();
+        loop {
+            let change = changes.next().await.expect("watches do not end");
+            let autoscaler = change.expect("the watch goes on").object;
+            let target = self.get(&resources::DEPLOYMENTS, "governed");
+            if autoscaler["status"]["desiredReplicas"] == replicas
+                && target["spec"]["replicas"] == replicas
+            {
+                return autoscaler;
+            }
+        }
     }
 
     /// Waits for an event of that reason about an object, and returns its message.

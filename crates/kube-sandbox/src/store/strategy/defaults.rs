@@ -42,9 +42,9 @@ pub(super) fn apply(resource: &Resource, object: &mut Value) {
             select_own_pods(object);
             default(object, "status", json!({}));
         }
-        ("apps", "daemonsets" | "deployments") | ("batch", "cronjobs") => {
-            default(object, "status", json!({}));
-        }
+        ("apps", "daemonsets" | "deployments")
+        | ("autoscaling", "horizontalpodautoscalers")
+        | ("batch", "cronjobs") => default(object, "status", json!({})),
         ("apiextensions.k8s.io", _) => establish(object),
         _ => {}
     }
@@ -74,6 +74,7 @@ pub(super) fn complete(resource: &Resource, object: &mut Value) {
             template(&mut object["spec"]);
         }
         ("apps", "statefulsets") => stateful_set(&mut object["spec"]),
+        ("autoscaling", "horizontalpodautoscalers") => autoscaler(&mut object["spec"]),
         ("batch", "jobs") => job(&mut object["spec"]),
         ("batch", "cronjobs") => cron_job(&mut object["spec"]),
         ("storage.k8s.io", "storageclasses") => {
@@ -178,6 +179,13 @@ fn stateful_set(spec: &mut Value) {
     let keep = json!({ "whenDeleted": "Retain", "whenScaled": "Retain" });
     default(spec, "persistentVolumeClaimRetentionPolicy", keep);
     template(spec);
+}
+
+fn autoscaler(spec: &mut Value) {
+    default(spec, "minReplicas", 1);
+    let target = json!({ "type": "Utilization", "averageUtilization": 80 });
+    let metric = json!({ "type": "Resource", "resource": { "name": "cpu", "target": target } });
+    default(spec, "metrics", json!([metric]));
 }
 
 fn job(spec: &mut Value) {

@@ -10,7 +10,7 @@ mod workloads;
 
 use serde_json::{Value, json};
 
-use super::in_version;
+use super::versions::in_version;
 use crate::meta::Resource;
 
 /// A column: its name, and how important it is (1 is shown only by `-o wide`).

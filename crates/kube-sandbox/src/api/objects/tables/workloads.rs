@@ -25,6 +25,7 @@ pub(super) fn layout(resource: &Resource) -> Option<Layout> {
             cells: pods::cells,
         },
         ("apps", "daemonsets") => daemon_sets(),
+        ("autoscaling", "horizontalpodautoscalers") => autoscalers(),
         ("apps", "deployments") => Layout {
             columns: const {
                 &[
@@ -151,6 +152,46 @@ fn daemon_set(object: &Value) -> Vec<Value> {
     cells.push(text::age(object));
     cells.extend(template(object));
     cells
+}
+
+fn autoscalers() -> Layout {
+    Layout {
+        columns: const {
+            &[
+                NAME,
+                column("Reference"),
+                column("Targets"),
+                column("MinPods"),
+                column("MaxPods"),
+                integer("Replicas"),
+                AGE,
+            ]
+        },
+        cells: autoscaler,
+    }
+}
+
+fn autoscaler(object: &Value) -> Vec<Value> {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let text_of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let target = &spec["scaleTargetRef"];
+    let metrics = spec["metrics"].as_array().into_iter().flatten();
+    let targets: Vec<String> = metrics
+        .map(|metric| {
+            let resource = &metric["resource"];
+            let share = &resource["target"]["averageUtilization"];
+            format!("{}: <unknown>/{share}%", text_of(&resource["name"]))
+        })
+        .collect();
+    vec![
+        text::name(object),
+        format!("{}/{}", text_of(&target["kind"]), text_of(&target["name"])).into(),
+        targets.join(", ").into(),
+        text::count(&spec["minReplicas"]).to_string().into(),
+        text::count(&spec["maxReplicas"]).to_string().into(),
+        text::count(&status["currentReplicas"]).into(),
+        text::age(object),
+    ]
 }
 
 fn deployment(object: &Value) -> Vec<Value> {
