@@ -42,6 +42,10 @@ pub(super) struct VariantArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     patches: Vec<OtherPatch>,
 
+    /// Components whose Deployments a HorizontalPodAutoscaler governs, such as tfmm [default: none]
+    #[arg(long, value_name = "COMPONENTS", value_delimiter = ',')]
+    autoscaled: Vec<String>,
+
     /// Replicas of store-admin, which has models trained
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     store_admin_replicas: u32,
@@ -77,6 +81,7 @@ impl VariantArgs {
             operator_period: Duration::from_millis(self.operator_period),
             operator_write_delay: Duration::from_millis(self.operator_write_delay),
             patches: self.patches.clone(),
+            autoscaled: self.autoscaled.clone(),
             store_admin_replicas: self.store_admin_replicas,
             retrain_speed: self.retrain_speed,
             pod_start: Duration::from_millis(self.pod_start),
@@ -106,6 +111,8 @@ impl VariantArgs {
                 .iter()
                 .map(|patch| format!("--patches={patch}")),
         );
+        let autoscaled = self.autoscaled.iter();
+        flags.extend(autoscaled.map(|component| format!("--autoscaled={component}")));
         flags.extend(
             self.scratch_size
                 .iter()
@@ -138,7 +145,7 @@ mod tests {
         assert_eq!(parse(&[]).variant(), Variant::default());
         let flags = "--instances=more --store-replicas=3,2 --operator-replicas=2 --operator-delay=5 --grace-period=7 \
                      --scratch-size=64Mi --orchestrate --operator-period=6 --operator-write-delay=8 \
-                     --patches=fix-clu-certs,data-governor --store-admin-replicas=3 --retrain-speed=9 --pod-start=4";
+                     --patches=fix-clu-certs,data-governor --store-admin-replicas=3 --retrain-speed=9 --pod-start=4 --autoscaled=tfmm,clu-training";
         let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
         let asked = parse(&flags);
         assert_eq!(asked.variant().store_replicas, [3, 2]);

@@ -80,6 +80,30 @@ pub static DISCOVERY_PATCHES: Resource = Resource::custom(
     &[],
 );
 
+/// What knative passes events on by.
+pub static BROKERS: Resource = Resource::custom(
+    "eventing.knative.dev",
+    "v1",
+    ("brokers", "broker", "Broker"),
+    &[],
+);
+
+/// Who gets which of a broker's events.
+pub static TRIGGERS: Resource = Resource::custom(
+    "eventing.knative.dev",
+    "v1",
+    ("triggers", "trigger", "Trigger"),
+    &[],
+);
+
+/// What the object storage of OpenShift Data Foundation keeps its objects in.
+pub static BACKING_STORES: Resource = Resource::custom(
+    "noobaa.io",
+    "v1alpha1",
+    ("backingstores", "backingstore", "BackingStore"),
+    &[],
+);
+
 /// All of them.
 pub static ALL: &[&Resource] = &[
     &POSTGRES_CLUSTERS,
@@ -90,4 +114,7 @@ pub static ALL: &[&Resource] = &[
     &ASSISTANT_CLU_TRAININGS,
     &TEMPORARY_PATCHES,
     &DISCOVERY_PATCHES,
+    &BROKERS,
+    &TRIGGERS,
+    &BACKING_STORES,
 ];

@@ -3,7 +3,7 @@
 //! First every object is created, from which the node and the controllers make everything run; then the databases are
 //! filled and the first backups taken.
 //!
-//! Left out: object storage, what the gateway and Redis would serve, and whatever else no plugin talks to.
+//! Left out: what is in object storage, what the gateway and Redis would serve, and whatever else no plugin talks to.
 
 mod addresses;
 mod assistant_operator;
@@ -48,7 +48,7 @@ pub use tenants::{Instances, UnknownInstances};
 pub use variant::Variant;
 
 use assistant_operator::{Annotations, AssistantOperator, Duty};
-use manifests::{assistant, backup, cluster, etcd, postgres, redis};
+use manifests::{assistant, autoscalers, backup, cluster, etcd, neighbours, postgres, redis};
 use operator::Operator;
 use rendering::Rendering;
 use resource_controller::ResourceController;
@@ -202,6 +202,9 @@ impl World {
             &resources::SNAPSHOT_CLASSES,
             storage.snapshot_classes(),
         )?;
+        for (resource, object) in neighbours::objects(names) {
+            create(store, resource, object)?;
+        }
         let service_token = secrets::service_token();
         let broker = assistant::service_broker_secret(names, &service_token);
         create(store, &resources::SECRETS, broker)?;
@@ -332,6 +335,8 @@ impl Installed {
             let deployment = first_rendered(store, &names, rendering)?;
             create(store, &resources::DEPLOYMENTS, deployment)?;
         }
+        let autoscalers = autoscalers::of(&names, variant);
+        create_all(store, &resources::AUTOSCALERS, autoscalers)?;
         let redis = redis::stateful_set(&names, variant);
         create(store, &resources::STATEFUL_SETS, redis)?;
         create_all(store, &resources::CRON_JOBS, [backup::cron_job(&names)])?;

@@ -21,6 +21,8 @@ pub struct Variant {
     pub operator_write_delay: Duration,
     /// The temporary patches of other people that are active from the beginning.
     pub patches: Vec<OtherPatch>,
+    /// The components whose Deployments a HorizontalPodAutoscaler governs.
+    pub autoscaled: Vec<String>,
     /// The replicas of store-admin.
     pub store_admin_replicas: u32,
     /// How many times faster than real models are trained.
@@ -57,6 +59,7 @@ impl Default for Variant {
             operator_period: pace.period,
             operator_write_delay: pace.write_delay,
             patches: Vec::new(),
+            autoscaled: Vec::new(),
             store_admin_replicas: 1,
             retrain_speed: 60,
             pod_start: Duration::ZERO,

@@ -6,7 +6,7 @@
 use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
-use super::{image, labels, patches, secret, service, store_admin, training};
+use super::{autoscalers, image, labels, patches, secret, service, store_admin, training};
 use crate::world::rendering::Rendering;
 use crate::world::resource_controller::GATEWAY_PORT;
 use crate::world::secrets::{Credentials, encoded};
@@ -174,7 +174,14 @@ pub(in crate::world) fn renderings(
         }
         owned_by(rendering, owner)
     });
-    stores.chain(others).collect()
+    let longer = (!variant.autoscaled.is_empty()).then(|| {
+        let name = format!("{}-{}", names.instance, autoscalers::LONGER_NAME);
+        let path = &["clu-training", "deployment", "dwf"];
+        let container = container(names, "clu-training");
+        let rendering = render(name, &kinds::ASSISTANT_CLU_TRAININGS, path, &container);
+        owned_by(rendering, owner)
+    });
+    stores.chain(others).chain(longer).collect()
 }
 
 /// The operator, which serves every instance of the namespace.

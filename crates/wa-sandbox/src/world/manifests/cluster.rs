@@ -3,6 +3,7 @@
 use kube_sandbox::meta::{Resource, resources};
 use serde_json::{Value, json};
 
+use super::neighbours::STORAGE_NAMESPACE;
 use super::service;
 use crate::world::resource_controller::{CORE, CORE_PORT};
 use crate::world::{Names, Storage, kinds};
@@ -12,6 +13,7 @@ pub(in crate::world) fn namespaces(names: &Names) -> Vec<Value> {
     [
         "default",
         "kube-system",
+        STORAGE_NAMESPACE,
         names.namespace.as_str(),
         names.operators_namespace().as_str(),
     ]

@@ -1,9 +1,11 @@
 //! The objects of the installation, one file for each part of it.
 
 pub(super) mod assistant;
+pub(super) mod autoscalers;
 pub(super) mod backup;
 pub(super) mod cluster;
 pub(super) mod etcd;
+pub(super) mod neighbours;
 mod patches;
 pub(super) mod portworx;
 pub(super) mod postgres;
