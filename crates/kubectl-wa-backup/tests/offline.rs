@@ -243,7 +243,7 @@ fn of_several_backups_all_are_read_and_the_worst_decides() {
             assert_eq!(listed, paths);
         }
     }
-    assert_contains(&backup(scratch.path(), &["verify"], 1).stderr, "PATH");
+    assert_contains(&backup(scratch.path(), &["verify"], 1).stderr, "BACKUP");
 }
 
 #[test]

@@ -49,7 +49,7 @@ const CRATES: [(&str, Layers); 10] = [
             &["fallback", "fetch"],
             &["volume"],
             &["access"],
-            &["helper"],
+            &["helper", "reach"],
             &["discovery"],
             &["run", "permissions"],
             &["change"],

@@ -274,6 +274,13 @@ impl Discovery {
     }
 }
 
+/// What has the claim mounted in pods that have not ended.
+pub(crate) async fn mounts_of(cluster: &Cluster, claim: &str) -> Result<Vec<Mount>, ClusterError> {
+    let mounting = |pod: &Pod| claim_volume(pod, claim).is_some() && !has_ended(pod);
+    let pods: Vec<Pod> = cluster.list_matching("", mounting).await?;
+    Ok(pods.iter().flat_map(|pod| mounts(pod, claim)).collect())
+}
+
 fn phase(claim: &PersistentVolumeClaim) -> &str {
     let status = claim.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());

@@ -1,7 +1,18 @@
 //! `check`: would a backup work?
 
 use store_backup::BackupPreflight;
-use wa_common::cli::{Context, Exit};
+use wa_common::cli::{About, Context, Exit};
+
+use super::create;
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup check",
+        "kubectl wa-backup check -n cpd -i wa",
+    ],
+    changes: "nothing",
+    permissions: create::needed,
+};
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let cluster = context.connect()?;

@@ -14,16 +14,39 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_backup::{
     Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, DEFAULT_SILENT_AFTER, KeyFile,
-    Ready, prepare,
+    Ready, needed_permissions, prepare,
 };
-use wa_common::assistant::auth_encryption_yaml;
-use wa_common::cli::{Context, DryRun, Exit, Render, TimeLimit};
+use wa_common::assistant::{Instance, auth_encryption_yaml};
+use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, permissions};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
 /// How long pg_dump may send nothing before that is explained; tests do not wait so long as is usual.
 const SILENT_AFTER_VARIABLE: &str = "KUBECTL_WA_SILENT_AFTER";
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup create",
+        "kubectl wa-backup create -n cpd -i wa --to /mnt/backups",
+        "kubectl wa-backup create --dry-run",
+        "kubectl wa-backup create --stdout --key-file key.yaml > store.dump",
+        "set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > dump.age",
+    ],
+    changes: "nothing in the cluster; pg_dump reads the database. Here, a new directory is made in that of --to",
+    permissions: needed,
+};
+
+/// The permissions, for a person.
+pub(super) fn needed() -> Vec<String> {
+    let instance = Instance {
+        name: "wa".to_owned(),
+        namespace: String::new(),
+        release: None,
+    };
+    let needed = needed_permissions(None, Some(&instance));
+    vec![permissions("of an instance named wa: ", &needed)]
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,7 +70,7 @@ pub(super) struct Args {
     compress: String,
 
     /// Look and say what would be done, but take no backup
-    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 
     /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
@@ -203,6 +226,22 @@ fn key_file(args: &Args, context: &Context, ready: &Ready) -> anyhow::Result<Opt
     }
 }
 
+/// What to choose from, the usual ones first.
+pub(super) fn compressions() -> Vec<Candidate> {
+    [
+        ("1", "gzip, fast: the default"),
+        ("none", "nothing is compressed"),
+        ("6", "gzip, pg_dump's own default"),
+        ("9", "gzip, smallest"),
+        ("gzip", "from PostgreSQL 16"),
+        ("lz4", "from PostgreSQL 16"),
+        ("zstd", "from PostgreSQL 16"),
+    ]
+    .into_iter()
+    .map(|(method, help)| Candidate::new(method).help(help))
+    .collect()
+}
+
 fn parse_compression(text: &str) -> Result<String, String> {
     let (method, level) = text.split_once(':').unwrap_or((text, ""));
     let known = match method {
@@ -323,6 +362,10 @@ mod tests {
         for good in ["none", "0", "9", "gzip", "gzip:9", "lz4", "zstd:12"] {
             assert_eq!(parse_compression(good).as_deref(), Ok(good));
         }
+        for offered in compressions() {
+            assert!(parse_compression(offered.value()).is_ok(), "{offered:?}");
+        }
+        assert_eq!(compressions()[0].value(), DEFAULT_COMPRESSION);
         for bad in [
             "",
             "10",

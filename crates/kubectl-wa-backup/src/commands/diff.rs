@@ -7,17 +7,22 @@ use backup_set::{Backup, BackupError, Change, Difference, InstanceChange, TableC
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, printable, table};
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup diff wa-backups/wa-cpd-20261101T020000Z wa-backups/wa-cpd-20261102T020000Z",
+        "kubectl wa-backup diff OLD NEW -o json",
+    ],
+    changes: "nothing",
+    permissions: no_permissions,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Works without a cluster. Both dumps are read from end to end. Rows are counted, not compared: a row that was \
-                  changed is no difference. Ends with 0 whether or not there is one.
-
-Examples:
-  kubectl wa-backup diff wa-backups/wa-cpd-20261101T020000Z wa-backups/wa-cpd-20261102T020000Z
-  kubectl wa-backup diff OLD NEW -o json"
+                  changed is no difference. Ends with 0 whether or not there is one."
 )]
 pub(super) struct Args {
     /// Directory of the older backup set, or a dump file

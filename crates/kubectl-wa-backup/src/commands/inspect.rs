@@ -7,26 +7,31 @@ use backup_set::{Backup, BackupError, Manifest, NOT_IN_A_DUMP, ServiceInstance, 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable, table};
 
 use super::rows::{self, RowsArgs};
 use super::several::{OtherVerdict, Several};
 
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup inspect wa-backups/*",
+        "kubectl wa-backup inspect SET --rows workspace --where workspace_id=ID -o json",
+        "kubectl wa-backup inspect SET --rows public.tenant > tenants.csv",
+    ],
+    changes: "nothing",
+    permissions: no_permissions,
+};
+
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Works without a cluster. The dump is read from end to end: what is shown is what is in it.
 
-With --rows the rows of one table are printed, without PostgreSQL: a deleted skill is got back by hand without a restore.
-
-Examples:
-  kubectl wa-backup inspect wa-backups/*
-  kubectl wa-backup inspect SET --rows workspace --where workspace_id=ID -o json
-  kubectl wa-backup inspect SET --rows public.tenant > tenants.csv"
+With --rows the rows of one table are printed, without PostgreSQL: a deleted skill is got back by hand without a restore."
 )]
 pub(super) struct Args {
     /// Directories of backup sets, or dump files
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]

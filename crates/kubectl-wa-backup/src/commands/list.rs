@@ -6,12 +6,22 @@ use std::path::{Path, PathBuf};
 use backup_set::{CatalogEntry, DirectoryStore, NOT_IN_A_DUMP, SetState, catalog};
 use jiff::Timestamp;
 use serde::Serialize;
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, age, bytes, table};
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup list",
+        "kubectl wa-backup list /mnt/backups -o wide",
+    ],
+    changes: "nothing",
+    permissions: no_permissions,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Directory to look in [default: ./wa-backups]
+    #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
 

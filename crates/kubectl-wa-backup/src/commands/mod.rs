@@ -11,19 +11,26 @@ mod verify;
 
 use anyhow::bail;
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets};
+use wa_common::cli::{
+    About, Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets,
+};
 
 const EXPLANATION: &str = "\
 `create` runs pg_dump in a PostgreSQL pod of the instance and streams the dump here through the Kubernetes API. It is kept \
-only when the pod's exit code, byte count and SHA-256 agree and every data block of the dump can be read.
+only when the pod's exit code, byte count and SHA-256 agree and every data block of the dump can be read.";
 
-Examples:
-  kubectl wa-backup
-  kubectl wa-backup check -n cpd
-  kubectl wa-backup create -i wa --to /mnt/backups
-  set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > store.dump.age
-  kubectl wa-backup verify wa-backups/*
-  kubectl wa-backup list";
+/// Without a command's name, `create` is done.
+const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup",
+        "kubectl wa-backup check -n cpd",
+        "kubectl wa-backup create -i wa --to /mnt/backups",
+        "set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > dump.age",
+        "kubectl wa-backup verify wa-backups/*",
+        "kubectl wa-backup list",
+    ],
+    ..create::ABOUT
+};
 
 /// Backs up Watson Assistant's store database, and proves that the backup is whole.
 #[derive(Debug, Parser)]
@@ -33,7 +40,7 @@ Examples:
     version,
     propagate_version = true
 )]
-#[command(after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}"))]
+#[command(after_help = EXPLANATION, add = ABOUT)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -47,16 +54,22 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Take a backup (also when no command is named)
+    #[command(add = create::ABOUT)]
     Create(create::Args),
     /// Say whether a backup would work, without taking one
+    #[command(add = check::ABOUT)]
     Check,
     /// Read backups from end to end and say whether they are intact
+    #[command(add = verify::ABOUT)]
     Verify(verify::Args),
     /// Show what is in backups: tables and service instances
+    #[command(add = inspect::ABOUT)]
     Inspect(inspect::Args),
     /// Compare two backups: service instances and rows that came or went
+    #[command(add = diff::ABOUT)]
     Diff(diff::Args),
     /// List the backups in a directory, newest first
+    #[command(add = list::ABOUT)]
     List(list::Args),
 }
 
@@ -76,6 +89,13 @@ impl Plugin for Cli {
         matches!(&self.command, Some(Command::Inspect(args)) if args.prints_rows())
     }
 
+    async fn values(name: &str, _: &Asked) -> anyhow::Result<Vec<Candidate>> {
+        Ok(match name {
+            "METHOD" => create::compressions(),
+            _ => Vec::new(),
+        })
+    }
+
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
         let Some(command) = self.command else {
             return create::run(self.create.unwrap_or_default(), &context).await;
@@ -93,5 +113,18 @@ impl Plugin for Cli {
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::List(args) => list::run(&args, &context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert_eq!(wa_common::cli::help_problems::<Cli>(), [""; 0]);
     }
 }

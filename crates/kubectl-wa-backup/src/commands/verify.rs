@@ -7,10 +7,19 @@ use backup_set::{Backup, BackupError, counted_rows, rows_text};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
 use super::several::{OtherVerdict, Several};
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup verify wa-backups/*",
+        "kubectl wa-backup verify store.dump -o json",
+    ],
+    changes: "nothing",
+    permissions: no_permissions,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -20,7 +29,7 @@ format for instance, and perhaps intact (7). A dump without any data is no backu
 )]
 pub(super) struct Args {
     /// Directories of backup sets, or dump files (made by hand, or by the CronJob)
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 }
 

@@ -5,19 +5,34 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::cli::{Context, DryRun, Exit, Render};
+use wa_common::cli::{About, Context, DryRun, Exit, Render, permissions};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Styles, age, printable};
 use wa_common::run::{Change as _, Found, Loss, RunError, RunState};
 
+use backup_volume::permissions::to_record;
 use backup_volume::{PLUGIN, VolumeChange};
 
 type Run = wa_common::run::Run<VolumeChange>;
 
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-pvc cleanup --dry-run",
+        "kubectl wa-pvc cleanup -n cpd",
+    ],
+    changes: "removes what a run of `list`, `pull` or `info` that was killed has recorded, and its record",
+    permissions: || {
+        vec![
+            permissions("", &to_record()),
+            "and to delete what was made, as `list` needs it".to_owned(),
+        ]
+    },
+};
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Say what would be removed, but remove nothing
-    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 }
 

@@ -6,12 +6,21 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render};
 use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
 use backup_volume::{Assessment, Discovery, Method, Mount, assess_all, warn_of_leftovers};
 
-use super::access::{AccessArgs, caller};
+use super::access::{self, AccessArgs, caller};
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-pvc info",
+        "kubectl wa-pvc info --measure -o wide",
+    ],
+    changes: "nothing; with --measure as `list`",
+    permissions: access::needed,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -6,10 +6,19 @@ use backup_volume::{ClosedVolume, Entry, FileKind, KeptAs, Method, modified};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Retention};
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 
-use super::access::{AccessArgs, caller};
+use super::access::{self, AccessArgs, caller};
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-pvc list",
+        "kubectl wa-pvc list -n cpd --via snapshot -o name",
+    ],
+    changes: access::CHANGES,
+    permissions: access::needed,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

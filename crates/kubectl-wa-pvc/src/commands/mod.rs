@@ -7,9 +7,12 @@ mod info;
 mod list;
 mod pull;
 mod selection;
+mod values;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets};
+use wa_common::cli::{
+    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets,
+};
 
 const EXPLANATION: &str = "\
 Watson Assistant's CronJob leaves a dump on a volume every night. No pod has that volume mounted in between, so its files \
@@ -31,7 +34,7 @@ Examples:
     bin_name = "kubectl wa-pvc",
     version,
     propagate_version = true,
-    after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}")
+    after_help = EXPLANATION
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -43,12 +46,16 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show the backup volume, who uses it, and the ways to its files; changes nothing without --measure
+    #[command(add = info::ABOUT)]
     Info(info::Args),
     /// List the files on the volume, through a helper pod where no pod has it mounted
+    #[command(add = list::ABOUT)]
     List(list::Args),
     /// Fetch dumps as verified backup sets
+    #[command(add = pull::ABOUT)]
     Pull(pull::Args),
     /// Remove what an interrupted run left in the cluster
+    #[command(add = cleanup::ABOUT)]
     Cleanup(cleanup::Args),
 }
 
@@ -64,6 +71,10 @@ impl Plugin for Cli {
         }
     }
 
+    async fn values(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
+        values::named(name, asked).await
+    }
+
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
         match self.command {
             Command::Info(args) => info::run(&args, &context).await,
@@ -71,5 +82,18 @@ impl Plugin for Cli {
             Command::Pull(args) => pull::run(&args, &context).await,
             Command::Cleanup(args) => cleanup::run(&args, &context).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert_eq!(wa_common::cli::help_problems::<Cli>(), [""; 0]);
     }
 }

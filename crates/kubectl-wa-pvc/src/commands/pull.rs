@@ -11,12 +11,23 @@ use backup_volume::{
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::cli::{Context, DryRun, Exit, Render};
+use wa_common::cli::{About, Context, DryRun, Exit, Render};
 use wa_common::report::{Event, Styles, bytes, printable};
 
-use super::access::{AccessArgs, caller};
+use super::access::{self, AccessArgs, caller};
 use super::fallback;
 use super::selection::SelectionArgs;
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-pvc pull --latest --to /mnt/backups",
+        "kubectl wa-pvc pull store.dump_20261121-230004 --resume",
+        "kubectl wa-pvc pull --since 3d --via snapshot",
+        "kubectl wa-pvc pull --all --dry-run",
+    ],
+    changes: "as `list`; here, a new directory for each dump in that of --to",
+    permissions: access::needed,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -31,7 +42,7 @@ pub(super) struct Args {
     fetch: FetchArgs,
 
     /// Look and say what would be done, but change nothing
-    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 
     #[command(flatten)]

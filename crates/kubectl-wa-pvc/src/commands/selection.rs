@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("selection").required(true)))]
 pub(super) struct SelectionArgs {
-    /// Files on the volume, by the names that `list` shows
-    #[arg(group = "selection", value_name = "FILE")]
+    /// Dumps, or other files on the volume, by the names that `list` shows
+    #[arg(group = "selection", value_name = "DUMP")]
     files: Vec<String>,
 
     /// The newest dump

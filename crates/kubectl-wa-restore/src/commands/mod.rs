@@ -1,14 +1,16 @@
 //! The command line: one file a command.
 
+mod about;
 mod check;
 mod config;
 mod mapping;
 mod plan;
 mod restore_args;
 mod upgrade_path;
+mod values;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+use wa_common::cli::{Asked, Candidate, Context, Exit, GlobalArgs, Plugin};
 
 const EXPLANATION: &str = "\
 A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing in \
@@ -33,7 +35,7 @@ Examples:
     version,
     propagate_version = true
 )]
-#[command(after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}"))]
+#[command(after_help = EXPLANATION)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -44,20 +46,29 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Say whether a restore would work, with everything that stands in its way
+    #[command(add = about::CHECK)]
     Check(check::Args),
     /// Write down the whole restore as commands, with values filled in
+    #[command(add = about::PLAN)]
     Plan(plan::Args),
     /// Show which service instance becomes which, propose a mapping, or validate one
+    #[command(add = about::MAPPING)]
     Mapping(mapping::Args),
     /// Write pgmig's configuration: postgres.yaml, resourceController.yaml and ca.crt
+    #[command(add = about::CONFIG)]
     Config(config::Args),
     /// Show onto which releases a backup can be restored
+    #[command(add = about::UPGRADE_PATH)]
     UpgradePath(upgrade_path::Args),
 }
 
 impl Plugin for Cli {
     fn global(&self) -> &GlobalArgs {
         &self.global
+    }
+
+    async fn values(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
+        Ok(values::named(name, asked))
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
@@ -68,5 +79,18 @@ impl Plugin for Cli {
             Command::Config(args) => config::run(args, &context).await,
             Command::UpgradePath(args) => upgrade_path::run(&args, &context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert_eq!(wa_common::cli::help_problems::<Cli>(), [""; 0]);
     }
 }

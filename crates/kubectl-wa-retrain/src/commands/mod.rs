@@ -1,10 +1,11 @@
 //! The command line: one file a command.
 
+mod about;
 mod estimate;
 mod plan;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Context, EXIT_CODES, Exit, GlobalArgs, Plugin};
+use wa_common::cli::{Context, Exit, GlobalArgs, Plugin};
 
 const EXPLANATION: &str = "\
 After a restore all models must be trained again. The product does that by itself when environment variables of its \
@@ -24,7 +25,7 @@ Examples:
     bin_name = "kubectl wa-retrain",
     version,
     propagate_version = true,
-    after_help = format!("{EXPLANATION}\n\n{EXIT_CODES}")
+    after_help = EXPLANATION
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -36,8 +37,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Estimate how long retraining takes, for several numbers of training pods
+    #[command(add = about::ESTIMATE)]
     Estimate(estimate::Args),
     /// Show what retraining with so many training pods changes, without changing it
+    #[command(add = about::PLAN)]
     Plan(plan::Args),
 }
 
@@ -73,5 +76,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+        assert_eq!(wa_common::cli::help_problems::<Cli>(), [""; 0]);
     }
 }

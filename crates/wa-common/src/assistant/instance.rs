@@ -78,6 +78,15 @@ impl Instance {
         }
     }
 
+    /// The instances of the cluster's namespace.
+    pub async fn all_in_namespace(cluster: &Cluster) -> Result<Vec<Self>, ClusterError> {
+        let found = cluster
+            .list_custom(&names::watson_assistant(), false)
+            .await?;
+        let instance = |one: &DynamicObject| Self::of(one, cluster.namespace().to_owned());
+        Ok(found.iter().map(instance).collect())
+    }
+
     /// The instances of all namespaces, or `None` where the user may not list them.
     pub async fn everywhere(cluster: &Cluster) -> Result<Option<Vec<Self>>, ClusterError> {
         match cluster.list_custom(&names::watson_assistant(), true).await {

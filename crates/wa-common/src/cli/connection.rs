@@ -25,13 +25,13 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub kubeconfig: Option<PathBuf>,
     /// Kubeconfig context to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true)]
     pub context: Option<String>,
     /// Kubeconfig cluster to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true)]
     pub cluster: Option<String>,
     /// Kubeconfig user to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true)]
     pub user: Option<String>,
     /// Address and port of the API server
     #[arg(short, long, global = true, value_name = "URL")]
@@ -41,8 +41,11 @@ pub struct ConnectionArgs {
     #[arg(long, global = true, hide_env_values = true, value_parser = |text: &str| Ok::<SecretString, Infallible>(text.into()))]
     pub token: Option<SecretString>,
     /// User to impersonate
-    #[arg(long = "as", global = true, value_name = "USER")]
+    #[arg(long = "as", global = true, value_name = "USERNAME")]
     pub impersonate: Option<String>,
+    /// UID to impersonate, with --as
+    #[arg(long = "as-uid", global = true, value_name = "UID")]
+    pub impersonate_uid: Option<String>,
     /// Group to impersonate, repeatable
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     pub impersonate_groups: Vec<String>,
@@ -64,6 +67,37 @@ pub struct ConnectionArgs {
     /// Longest wait for one answer, e.g. 10s or 2m; 0 waits forever [default: 30s]
     #[arg(long, global = true, value_name = "DURATION")]
     pub request_timeout: Option<TimeLimit>,
+    /// Flags of kubectl that change nothing here.
+    #[command(flatten)]
+    pub ignored: IgnoredArgs,
+}
+
+/// Flags that scripts pass to every kubectl command, and that say nothing to this program: it keeps no cache, reads no
+/// preferences, and is not profiled.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Taken for kubectl's sake, without effect")]
+pub struct IgnoredArgs {
+    /// Directory of kubectl's cache
+    #[arg(long, global = true, value_name = "DIR", value_parser = path())]
+    pub cache_dir: Option<PathBuf>,
+    /// File of kubectl's preferences
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
+    pub kuberc: Option<PathBuf>,
+    /// Whether answers may come compressed
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub disable_compression: Option<bool>,
+    /// How often kubectl writes its log
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub log_flush_frequency: Option<String>,
+    /// Log levels of kubectl's files
+    #[arg(long, global = true, value_name = "LEVELS")]
+    pub vmodule: Option<String>,
+    /// Profile of kubectl to capture
+    #[arg(long, global = true, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// File for the profile
+    #[arg(long, global = true, value_name = "FILE", value_parser = path())]
+    pub profile_output: Option<PathBuf>,
 }
 
 impl From<ConnectionArgs> for ConnectionOptions {
@@ -78,6 +112,7 @@ impl From<ConnectionArgs> for ConnectionOptions {
             server: args.server,
             token: args.token,
             impersonate: args.impersonate,
+            impersonate_uid: args.impersonate_uid,
             impersonate_groups: args.impersonate_groups,
             certificate_authority: args.certificate_authority,
             client_certificate: args.client_certificate,
@@ -154,12 +189,19 @@ mod tests {
             "namespace",
             "token",
             "as",
+            "as-uid",
             "as-group",
             "certificate-authority",
             "client-certificate",
             "client-key",
             "tls-server-name",
             "request-timeout",
+            "cache-dir",
+            "kuberc",
+            "log-flush-frequency",
+            "vmodule",
+            "profile",
+            "profile-output",
         ];
         let flags = names.iter().map(|name| format!("--{name}="));
         let flags = <Flags as clap::Parser>::try_parse_from(

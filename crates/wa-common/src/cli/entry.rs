@@ -7,12 +7,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
+use clap::{FromArgMatches as _, Parser, Subcommand as _};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use super::called::Called;
+use super::command_line::CommandLine;
+use super::completion;
 use super::logging::log_to_stderr;
+use super::own_command::OwnCommand;
 use super::panics::{note_panics, panics};
 use super::supervisor::{self, Ended};
-use super::{Context, Exit, OutputFormat, Plugin, PluginErrors};
+use super::{Context, Exit, GlobalArgs, OutputFormat, Plugin, PluginErrors};
 use crate::report::{ColorChoice, Event, HumanReporter, JsonReporter, Reporter, Styles};
 use crate::run::LeftBehind;
 
@@ -40,19 +45,62 @@ fn parse_and_run<P: Plugin>() -> Exit {
     keep_freed_memory();
     // Before any TLS: without a choice rustls panics where two providers are compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let plugin = match P::try_parse() {
-        Ok(plugin) => plugin,
+    let called = Called::now();
+    if let Some(exit) = completion::answer::<P>(&called) {
+        return exit;
+    }
+    let mut line = CommandLine::of::<P>(&called);
+    let parsed = match Parsed::<P>::of(&mut line) {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
-    let global = plugin.global().clone();
-    if global.output == OutputFormat::Csv && !plugin.prints_rows() {
-        let refused = "csv is for rows: `kubectl wa-backup inspect PATH --rows TABLE -o csv`";
-        return usage(&P::command().error(ErrorKind::InvalidValue, refused));
+    let (global, prints_rows) = match &parsed {
+        Parsed::Plugin(plugin) => (plugin.global().clone(), plugin.prints_rows()),
+        Parsed::Own(_, global) => (global.clone(), false),
+    };
+    if global.output == OutputFormat::Csv && !prints_rows {
+        let refused = "csv is for rows: `kubectl wa-backup inspect BACKUP --rows TABLE -o csv`";
+        return usage(&line.command.error(ErrorKind::InvalidValue, refused));
     }
     log_to_stderr(global.verbosity, global.output.is_structured());
-    let context = Context::new(global, program::<P>(), P::errors());
+    let context = Context::new(global, line.program, P::errors());
     let reporter = Arc::clone(&context.reporter);
-    conclude(supervisor::run(plugin, context), &*reporter, P::errors())
+    let ended = match parsed {
+        Parsed::Plugin(plugin) => supervisor::run(plugin, context),
+        Parsed::Own(command, _) => Ended {
+            outcome: command.run(line.command, &called, &context),
+            left: Vec::new(),
+        },
+    };
+    conclude(ended, &*reporter, P::errors())
+}
+
+/// What the arguments ask for.
+enum Parsed<P> {
+    Plugin(P),
+    /// A command that every plugin has, with the flags of all commands.
+    Own(OwnCommand, GlobalArgs),
+}
+
+impl<P: Plugin> Parsed<P> {
+    fn of(line: &mut CommandLine) -> Result<Self, clap::Error> {
+        let matches = line.command.try_get_matches_from_mut(std::env::args_os());
+        let mut matches = matches?;
+        let own = matches
+            .subcommand_name()
+            .is_some_and(OwnCommand::has_subcommand);
+        let parsed = if own {
+            GlobalArgs::from_arg_matches(&matches).and_then(|global| {
+                Ok(Self::Own(
+                    OwnCommand::from_arg_matches_mut(&mut matches)?,
+                    global,
+                ))
+            })
+        } else {
+            P::from_arg_matches_mut(&mut matches).map(Self::Plugin)
+        };
+        parsed.map_err(|error| error.format(&mut line.command))
+    }
 }
 
 /// Tells how a command ended, and what it left behind.
@@ -83,15 +131,6 @@ fn conclude(Ended { outcome, left }: Ended, reporter: &dyn Reporter, errors: Plu
         exit_code: exit.code(),
     });
     exit
-}
-
-/// Such as `kubectl-wa-backup/0.1.0`, by whatever name it was started.
-fn program<P: Plugin>() -> String {
-    let command = P::command();
-    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
-    let name = name.replace(' ', "-");
-    let version = command.get_version().unwrap_or(env!("CARGO_PKG_VERSION"));
-    format!("{name}/{version}")
 }
 
 /// Whether the error of a command is, or is caused by, what it left behind.

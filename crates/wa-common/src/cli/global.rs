@@ -18,7 +18,7 @@ pub struct GlobalArgs {
         short,
         long,
         global = true,
-        value_name = "NAME",
+        value_name = "INSTANCE",
         help_heading = "Global options"
     )]
     pub instance: Option<String>,

@@ -1,7 +1,11 @@
 //! The command line every plugin has: connection flags, output formats, exit codes, and the one `main`.
 
+mod about;
 mod advice;
+mod called;
 mod check;
+mod command_line;
+mod completion;
 mod connection;
 mod context;
 mod dry_run;
@@ -10,13 +14,16 @@ mod exit;
 mod global;
 mod logging;
 mod output;
+mod own_command;
 mod panics;
 mod plugin;
 mod prompt;
 mod signals;
 mod supervisor;
 
+pub use about::{About, help_problems, no_permissions, permissions};
 pub use advice::advice_on_sets;
+pub use completion::{Asked, Candidate};
 pub use connection::{ConnectionArgs, TimeLimit};
 pub use context::{Context, is_broken_pipe};
 pub use dry_run::DryRun;

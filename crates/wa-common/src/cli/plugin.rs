@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use super::{Context, Exit, GlobalArgs, PluginErrors};
+use super::{Asked, Candidate, Context, Exit, GlobalArgs, PluginErrors};
 
 /// A plugin's command line.
 pub trait Plugin: Parser + Send + 'static {
@@ -17,6 +17,14 @@ pub trait Plugin: Parser + Send + 'static {
     /// Whether what was asked prints the rows of a table, which `-o csv` is for.
     fn prints_rows(&self) -> bool {
         false
+    }
+
+    /// Values of arguments whose value the help calls `name`, such as `DUMP`, which only the cluster or this machine tells;
+    /// those that every plugin has, such as `NAMESPACE`, are known. For a shell that completes a command line: must change
+    /// nothing anywhere, and be quick.
+    fn values(name: &str, asked: &Asked) -> impl Future<Output = anyhow::Result<Vec<Candidate>>> {
+        let _ = (name, asked);
+        async { Ok(Vec::new()) }
     }
 
     /// Does what was asked, on a thread of its own, which it may block. Dropped in the middle when a signal arrives: what

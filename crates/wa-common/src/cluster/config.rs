@@ -287,6 +287,12 @@ fn overlay_user(user: &mut User, options: &ConnectionOptions) -> Result<(), Clus
     if let Some(name) = given(options.impersonate.as_deref()) {
         name.clone_into(&mut user.impersonate.user);
     }
+    if let Some(uid) = given(options.impersonate_uid.as_deref()) {
+        if user.impersonate.user.is_empty() {
+            return Err(ClusterError::ImpersonatesNobody { flag: "--as-uid" });
+        }
+        uid.clone_into(&mut user.impersonate.uid);
+    }
     let groups = options
         .impersonate_groups
         .iter()
@@ -294,7 +300,7 @@ fn overlay_user(user: &mut User, options: &ConnectionOptions) -> Result<(), Clus
     let groups: Vec<String> = groups.cloned().collect();
     if !groups.is_empty() {
         if user.impersonate.user.is_empty() {
-            return Err(ClusterError::GroupsWithoutUser);
+            return Err(ClusterError::ImpersonatesNobody { flag: "--as-group" });
         }
         user.impersonate.groups = groups;
     }

@@ -66,17 +66,23 @@ fn flags_hold_for_a_context_without_a_user() {
             options.context = Some(context.into());
             options.token = Some("t".into());
             options.impersonate = Some("alice".into());
+            options.impersonate_uid = Some("7".into());
             options.impersonate_groups = vec!["ops".into()];
         })
         .unwrap();
         assert!(matches!(source.login.by, By::Header(_)), "{context}");
         assert_eq!(source.impersonation["impersonate-user"], "alice");
+        assert_eq!(source.impersonation["impersonate-uid"], "7");
         assert_eq!(source.impersonation["impersonate-group"], "ops");
     }
     let text = message(load_with(|options| {
         options.impersonate_groups = vec!["ops".into()];
     }));
-    assert!(text.contains("--as"), "{text}");
+    assert!(text.contains("--as-group needs --as:"), "{text}");
+    let text = message(load_with(|options| {
+        options.impersonate_uid = Some("7".into());
+    }));
+    assert!(text.contains("--as-uid needs --as:"), "{text}");
 }
 
 #[test]

@@ -92,9 +92,12 @@ pub enum ClusterError {
         /// What failed, without its output and environment.
         why: String,
     },
-    /// kubectl's rule: groups are those of an impersonated user.
-    #[error("--as-group needs --as: name the user to impersonate")]
-    GroupsWithoutUser,
+    /// kubectl's rule: groups and a UID are those of an impersonated user.
+    #[error("{flag} needs --as: name the user to impersonate")]
+    ImpersonatesNobody {
+        /// What was given without a user.
+        flag: &'static str,
+    },
     /// The namespace cannot be one, and would lead elsewhere as part of a URL.
     #[error(
         "{namespace:?} is not the name of a namespace: lower-case letters, digits and '-', at most 63"

@@ -27,6 +27,8 @@ pub struct ConnectionOptions {
     pub token: Option<SecretString>,
     /// User to impersonate.
     pub impersonate: Option<String>,
+    /// UID to impersonate.
+    pub impersonate_uid: Option<String>,
     /// Groups to impersonate.
     pub impersonate_groups: Vec<String>,
     /// CA certificate file of the API server.

@@ -5,6 +5,7 @@
 
 mod decode;
 mod files;
+mod names;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub(super) use files::{Files, read};
 pub use files::{KubeconfigError, Problem};
+pub use names::{ContextName, KubeconfigNames};
 
 /// The merged content of the kubeconfig files. Paths in it are absolute, or relative to the working directory.
 #[derive(Debug, Default)]

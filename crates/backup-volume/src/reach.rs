@@ -1,0 +1,47 @@
+//! What can be told of volumes and their files at once and without changing anything: for a shell that completes a command
+//! line, whose user waits.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+use kube_transfer::PodContainer;
+use kube_transfer::file::Entry;
+use wa_common::assistant::{Instance, backup_claim};
+use wa_common::cluster::{Cluster, ClusterError};
+
+use crate::discovery::mounts_of;
+use crate::selection::dumps;
+
+/// The dumps on the volume, newest first; none where no running pod has it mounted. One that is about to end will do.
+pub async fn dumps_in_reach(
+    cluster: &Cluster,
+    instance: Option<&str>,
+    claim: Option<&str>,
+) -> anyhow::Result<Vec<Entry>> {
+    let claim = match claim {
+        Some(claim) => claim.to_owned(),
+        None => {
+            let instance = Instance::find(cluster, instance).await?;
+            backup_claim(cluster, &instance).await?.name_any()
+        }
+    };
+    let mut mounts = mounts_of(cluster, &claim).await?.into_iter();
+    let place = mounts.find_map(|mount| {
+        let place = mount.place.filter(|place| place.whole && mount.running)?;
+        let target = PodContainer {
+            namespace: cluster.namespace().to_owned(),
+            pod: mount.pod,
+            container: place.container,
+        };
+        Some((target, place.path))
+    });
+    let Some((target, directory)) = place else {
+        return Ok(Vec::new());
+    };
+    Ok(dumps(cluster.pod(&target).list(&directory).await?))
+}
+
+/// The names of the claims in the cluster's namespace.
+pub async fn claims(cluster: &Cluster) -> Result<Vec<String>, ClusterError> {
+    let claims: Vec<PersistentVolumeClaim> = cluster.list("").await?;
+    Ok(claims.iter().map(PersistentVolumeClaim::name_any).collect())
+}

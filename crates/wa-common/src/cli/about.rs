@@ -1,0 +1,146 @@
+//! What the long help of a command ends with.
+
+use std::fmt::Write as _;
+
+use clap::Command;
+use clap::builder::CommandExt;
+
+use super::Plugin;
+use super::called::Called;
+use super::command_line::CommandLine;
+use crate::preflight::{Needed, in_words};
+use crate::report::EXIT_CODES;
+
+/// What a user of a command should know before, written beside it: `#[command(add = About { … })]`.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// Command lines, as they are typed.
+    pub examples: &'static [&'static str],
+    /// What it changes, in the cluster and on this machine.
+    pub changes: &'static str,
+    /// What the user must be allowed to do, in the namespace of the instance unless it says otherwise; a paragraph each.
+    pub permissions: fn() -> Vec<String>,
+}
+
+impl CommandExt for About {}
+
+/// The permissions of a command that asks no cluster.
+pub fn no_permissions() -> Vec<String> {
+    vec!["none: works without a cluster".to_owned()]
+}
+
+/// Permissions as a paragraph of a help text.
+pub fn permissions(when: &str, needed: &[Needed]) -> String {
+    format!("{when}{}", in_words(needed))
+}
+
+/// Lays out the help of a command line that users call `shown`: `-h` has what is the command's own, `--help` everything.
+pub(super) fn lay_out(command: Command, usual: &str, shown: &str) -> Command {
+    let command = command.mut_args(|arg| {
+        let is_global = arg.is_global_set();
+        arg.hide_short_help(is_global)
+    });
+    let names = Names { usual, shown };
+    names.lay_out(command, shown)
+}
+
+/// What the program is called in texts, and what its user calls it.
+struct Names<'a> {
+    usual: &'a str,
+    shown: &'a str,
+}
+
+impl Names<'_> {
+    fn lay_out(&self, command: Command, path: &str) -> Command {
+        let own = command.get_after_long_help().or(command.get_after_help());
+        let own = own.map(ToString::to_string);
+        let about = command.get::<About>().copied();
+        let end = self.end(own.as_deref(), about);
+        let more = format!(
+            "Use \"{} options\" for the flags of every command (-n, -i, -o).\nUse \"{path} --help\" for examples, permissions and exit codes.",
+            self.shown
+        );
+        command
+            .after_help(more)
+            .after_long_help(end)
+            .mut_subcommands(|command| {
+                let path = format!("{path} {}", command.get_name());
+                self.lay_out(command, &path)
+            })
+    }
+
+    fn end(&self, own: Option<&str>, about: Option<About>) -> String {
+        let mut end = String::new();
+        if let Some(own) = own {
+            let _ = write!(end, "{own}\n\n");
+        }
+        if let Some(about) = about {
+            let examples = about.examples.join("\n  ");
+            let permissions = (about.permissions)().join("\n  ");
+            let changes = about.changes;
+            let _ = write!(
+                end,
+                "Examples:\n  {examples}\n\nChanges:\n  {changes}\n\nPermissions:\n  {permissions}\n\n"
+            );
+        }
+        end.push_str(EXIT_CODES);
+        // What every plugin has, has no name of its own in it.
+        end.replace("{plugin}", self.usual)
+            .replace("{file}", &self.usual.replace(' ', "-"))
+            .replace(self.usual, self.shown)
+    }
+}
+
+/// What a test of a plugin asks: which commands do not say what a user should know, and which examples cannot be parsed.
+pub fn help_problems<P: Plugin>() -> Vec<String> {
+    let line = CommandLine::of::<P>(&Called::usual());
+    let mut problems = Vec::new();
+    look(
+        &line.command,
+        line.command.get_name(),
+        &line.command,
+        &mut problems,
+    );
+    problems
+}
+
+fn look(command: &Command, path: &str, whole: &Command, problems: &mut Vec<String>) {
+    let does_something = !command.has_subcommands() || !command.is_subcommand_required_set();
+    let has_help = !command.is_hide_set() && !command.is_disable_help_flag_set();
+    if does_something && has_help && command.get::<About>().is_none() {
+        problems.push(format!("{path} has no `About`"));
+    }
+    let end = command.get_after_long_help().map(ToString::to_string);
+    let end = end.unwrap_or_default();
+    let examples = end.lines().skip_while(|line| *line != "Examples:").skip(1);
+    for example in examples.take_while(|line| !line.is_empty()) {
+        if let Err(error) = parse(example, whole) {
+            problems.push(format!("{}: {error}", example.trim()));
+        }
+    }
+    for command in command.get_subcommands() {
+        look(
+            command,
+            &format!("{path} {}", command.get_name()),
+            whole,
+            problems,
+        );
+    }
+}
+
+/// Parses what an example gives to the plugin, where it calls that through kubectl.
+fn parse(example: &str, whole: &Command) -> Result<(), String> {
+    let called = whole.get_bin_name().unwrap_or_default();
+    let Some((_, arguments)) = example.split_once(called) else {
+        return Ok(());
+    };
+    let words = shlex::split(arguments).ok_or("its quotes do not match")?;
+    let words = words
+        .into_iter()
+        .take_while(|word| !["|", ">", ";", "&&"].contains(&&**word));
+    let words = std::iter::once(called.to_owned()).chain(words);
+    match whole.clone().try_get_matches_from(words) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
