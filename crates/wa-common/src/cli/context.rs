@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::output::as_it_is;
-use super::{GlobalArgs, PluginErrors, Render};
+use super::{GlobalArgs, Interrupts, PluginErrors, Render};
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, printable};
 use crate::run::{ExitHooks, LeftBehind};
@@ -19,6 +19,8 @@ pub struct Context {
     pub reporter: Arc<dyn Reporter>,
     /// What is done when the command has ended, in whatever way.
     pub exit_hooks: ExitHooks,
+    /// Ctrl-C, for a command that asks what is to be done.
+    pub interrupts: Interrupts,
     styles: Styles,
     program: String,
     errors: PluginErrors,
@@ -37,6 +39,7 @@ impl Context {
             styles: Styles::for_stream(global.color, &stdout()),
             reporter,
             exit_hooks: ExitHooks::default(),
+            interrupts: Interrupts::default(),
             program,
             errors,
             global,

@@ -12,6 +12,7 @@ mod dry_run;
 mod entry;
 mod exit;
 mod global;
+mod interrupts;
 mod logging;
 mod output;
 mod own_command;
@@ -30,8 +31,9 @@ pub use dry_run::DryRun;
 pub use entry::main;
 pub use exit::{AsksExit, PluginErrors, asks};
 pub use global::GlobalArgs;
+pub use interrupts::Interrupts;
 pub use output::{OutputFormat, Render, Shown};
 pub use plugin::Plugin;
-pub use prompt::ask_secret;
+pub use prompt::{ask, ask_secret, can_ask, confirm};
 
 pub use crate::report::{EXIT_CODES, Exit};

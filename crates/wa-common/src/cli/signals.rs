@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What a user calls SIGINT.
+pub(super) const CTRL_C: &str = "Ctrl-C";
+
 /// Ctrl-C, SIGTERM and SIGHUP. Those that it was started to ignore it goes on to ignore: SIGHUP under
 /// `nohup`, SIGINT behind `&` in a script.
 pub(super) struct Signals {
@@ -29,7 +32,7 @@ impl Signals {
     /// The name of the next one that comes.
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
-            () = received(&mut self.interrupt) => "Ctrl-C",
+            () = received(&mut self.interrupt) => CTRL_C,
             () = received(&mut self.terminate) => "SIGTERM",
             () = received(&mut self.hang_up) => "SIGHUP",
         }

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::panics::{panicked, panics};
-use super::signals::Signals;
-use super::{Context, Exit, Plugin};
+use super::signals::{CTRL_C, Signals};
+use super::{Context, Exit, Interrupts, Plugin};
 use crate::report::{Event, Reporter};
 use crate::run::{ExitHooks, LeftBehind};
 
@@ -57,11 +57,12 @@ async fn supervise<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<End
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let exit_hooks = context.exit_hooks.clone();
     let reporter = Arc::clone(&context.reporter);
+    let interrupts = context.interrupts.clone();
     let mut work = Work::start(plugin, context).context("cannot start a thread")?;
     let mut interrupted = None;
     let outcome = tokio::select! {
         outcome = work.ended() => Some(outcome),
-        name = signals.next() => {
+        name = unheard(&mut signals, &interrupts) => {
             interrupted = Some(say_interrupted(&*reporter, name, &exit_hooks));
             None
         }
@@ -112,6 +113,16 @@ async fn supervise<P: Plugin>(plugin: P, context: Context) -> anyhow::Result<End
         None => outcome,
     };
     Ok(Ended { outcome, left })
+}
+
+/// The next signal that the command does not hear itself.
+async fn unheard(signals: &mut Signals, interrupts: &Interrupts) -> &'static str {
+    loop {
+        let name = signals.next().await;
+        if name != CTRL_C || !interrupts.tell() {
+            return name;
+        }
+    }
 }
 
 /// Waits for `ending`. The second signal in all, of which the first may have been `interrupted` by, gives it up: `None`.

@@ -9,14 +9,14 @@ use crate::cluster::{Cluster, ClusterError};
 
 /// How far the API server's clock is ahead of this machine's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ServerClock {
+pub struct ServerClock {
     ahead: SignedDuration,
 }
 
 impl ServerClock {
     /// Asks the API server for its time, which every HTTP answer carries. Where a proxy has removed it, this machine's
     /// own has to do.
-    pub(super) async fn read(cluster: &Cluster) -> Result<Self, ClusterError> {
+    pub async fn read(cluster: &Cluster) -> Result<Self, ClusterError> {
         let answer = cluster
             .send_idempotent("get /version", || {
                 let mut request = Request::new(Body::empty());
@@ -37,8 +37,13 @@ impl ServerClock {
         }
     }
 
+    /// How far it is ahead of this machine's clock.
+    pub fn ahead(self) -> SignedDuration {
+        self.ahead
+    }
+
     /// The API server's time.
-    pub(super) fn now(self) -> Timestamp {
+    pub fn now(self) -> Timestamp {
         let local = Timestamp::now();
         local.checked_add(self.ahead).unwrap_or(local)
     }

@@ -49,6 +49,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub use change::{Change, Recorded};
+pub use clock::ServerClock;
 pub use error::{LeftBehind, Loss, RunError};
 pub use exit_hooks::{ExitHook, ExitHooks};
 pub use found::{Found, RunState};

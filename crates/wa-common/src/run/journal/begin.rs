@@ -285,6 +285,7 @@ impl Site {
             journal: Mutex::new(journal),
             making: Arc::default(),
             waiting: Waiting::default(),
+            undo_limit: std::sync::Mutex::default(),
             ended: Mutex::new(None),
         })
     }

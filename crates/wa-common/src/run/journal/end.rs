@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::retry::RetryBudget;
 use super::super::undo::{ABSENCE_LIMIT, undo_within};
@@ -29,6 +30,22 @@ impl<P: Procedure> JournaledRun<P> {
     /// stands, which is an error for whoever runs the command; `Ok` where nothing does, and the run is over.
     pub async fn release(self) -> Result<(), LeftBehind> {
         self.shared.end(WhenStopped::KeepAll).await
+    }
+
+    /// As [`Self::release`], for a command that has done what it was asked: what stands is meant to stand, and is no
+    /// error.
+    pub async fn leave(self) {
+        let mut ended = self.shared.ended.lock().await;
+        if ended.is_none() {
+            // What is left was told by the command itself.
+            let _ = self.shared.end_now(WhenStopped::KeepAll).await;
+            *ended = Some(Ok(()));
+        }
+    }
+
+    /// From now on one attempt to undo a step may take so long, whatever [`Procedure::undo_limit`] says.
+    pub fn undo_within(&self, limit: Duration) {
+        *self.shared.undo_limit() = Some(limit);
     }
 }
 
@@ -173,7 +190,9 @@ impl<P: Procedure> Shared<P> {
                 },
             })
         };
-        self.guard(undo_within(P::undo_limit(&step), budget, attempt))
+        let limit = *self.undo_limit();
+        let limit = limit.unwrap_or_else(|| P::undo_limit(&step));
+        self.guard(undo_within(limit, budget, attempt))
             .await?
             .map_err(|why| JournalError::NotUndone {
                 step: what.clone(),

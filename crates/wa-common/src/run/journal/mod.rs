@@ -204,6 +204,8 @@ struct Shared<P: Procedure> {
     content: std::sync::Mutex<Content<P>>,
     making: Making,
     waiting: Waiting,
+    /// How long one attempt to undo a step may take, where the command says so.
+    undo_limit: std::sync::Mutex<Option<Duration>>,
     ended: tokio::sync::Mutex<Option<Result<(), LeftBehind>>>,
 }
 
@@ -256,6 +258,12 @@ impl<P: Procedure> Shared<P> {
     fn content(&self) -> std::sync::MutexGuard<'_, Content<P>> {
         // Replaced as a whole: it is whole whatever panicked.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn undo_limit(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+        self.undo_limit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes into the journal, to the end though the command is interrupted meanwhile.

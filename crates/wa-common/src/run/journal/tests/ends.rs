@@ -193,3 +193,32 @@ async fn the_locks_are_confirmed_before_each_change() {
     ];
     assert_eq!(api.state().changes, expected);
 }
+
+#[tokio::test]
+async fn a_command_that_has_done_its_part_leaves_the_run_to_be_gone_on_with_and_is_no_failure() {
+    let api = world();
+    let process = Process::here(&api);
+    let mut run = process.begin().await.unwrap();
+    process.make_next(&mut run).await.unwrap();
+    run.leave().await;
+    assert_eq!(process.exit_hooks.run().await, []);
+    let other = Process::elsewhere(&api);
+    assert_eq!(*other.find().await.unwrap().state(), FoundState::Stopped);
+    let run = other.resume().await.unwrap();
+    run.roll_back().await.unwrap();
+    assert_undone(&api, "by the next command");
+}
+
+#[tokio::test]
+async fn how_long_an_undoing_may_take_is_the_commands_where_it_says_so() {
+    let api = world();
+    let process = Process::here(&api);
+    let mut run = process.begin().await.unwrap();
+    process.make_next(&mut run).await.unwrap();
+    // More than the procedure's own seven seconds, which its undoing insists on.
+    run.undo_within(Duration::from_mins(1));
+    let error = run.undo(0).await.unwrap_err();
+    assert!(matches!(error, JournalError::NotUndone { .. }), "{error}");
+    run.undo_within(Duration::from_secs(5));
+    run.undo(0).await.unwrap();
+}
