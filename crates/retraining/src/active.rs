@@ -3,11 +3,14 @@
 //! The operator keeps a JSON map from a patch's name to an entry; which annotation it reads depends on its version, and some
 //! write two. A key whose patch is gone makes every later reconcile of that custom resource fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::error::Unreadable;
 use crate::patch::TemporaryPatch;
@@ -17,6 +20,47 @@ pub const ANNOTATIONS: [&str; 2] = [
     "oper8.org/temporary-patches",
     "oppy.ibm.com/temporary-patches",
 ];
+
+/// An annotation's text without `key`; `None` where it does not list it. The others stay as they are, in their order, in
+/// which the operator applies them.
+pub fn without_key(text: &str, key: &str) -> Result<Option<String>, serde_json::Error> {
+    let Entries(mut entries) = serde_json::from_str(text)?;
+    let all = entries.len();
+    entries.retain(|(name, _)| name != key);
+    if entries.len() == all {
+        return Ok(None);
+    }
+    let entries: Result<Vec<String>, _> = entries
+        .iter()
+        .map(|(name, entry)| Ok(format!("{}: {}", serde_json::to_string(name)?, entry.get())))
+        .collect();
+    entries.map(|entries| Some(format!("{{{}}}", entries.join(", "))))
+}
+
+/// A map as it is written.
+struct Entries(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of patches")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
 
 /// What is listed of one patch. Old entries have no `kind`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,6 +113,14 @@ impl ActivePatches {
     /// Whether a patch of this name is listed in any of the annotations.
     pub fn lists(&self, patch: &str) -> bool {
         self.0.values().any(|entries| entries.contains_key(patch))
+    }
+
+    /// Every key, once.
+    pub fn keys(&self) -> BTreeSet<&str> {
+        let entries = self.0.values();
+        entries
+            .flat_map(|one| one.keys().map(String::as_str))
+            .collect()
     }
 
     /// Each annotation, and the keys in it whose patch is none of `patches`.
@@ -143,6 +195,19 @@ mod tests {
         assert_eq!(found, [(NEW, "wa-fix")]);
         let both = active(&json!({ OLD: ENTRY, NEW: ENTRY })).unwrap();
         assert_eq!(both.dangling(&[patch("wa-fixed")]).count(), 2);
+    }
+
+    #[test]
+    fn one_key_is_taken_away_and_the_others_keep_their_text_and_order() {
+        let text = r#"{"z": {"timestamp": "1", "api_version": "v1"}, "ours": {"kind": "x"}, "a": {"b":1.0}}"#;
+        let rest = r#"{"z": {"timestamp": "1", "api_version": "v1"}, "a": {"b":1.0}}"#;
+        assert_eq!(without_key(text, "ours").unwrap().as_deref(), Some(rest));
+        assert_eq!(without_key(rest, "ours").unwrap(), None);
+        assert_eq!(
+            without_key(r#"{"ours":{}}"#, "ours").unwrap().as_deref(),
+            Some("{}")
+        );
+        assert!(without_key("[]", "ours").is_err());
     }
 
     #[test]

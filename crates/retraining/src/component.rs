@@ -1,9 +1,9 @@
 //! The Deployments that retraining scales, and how many replicas each needs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A component whose Deployment is scaled for retraining.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Component {
     /// Trains the models: `x` replicas, of which all others follow.

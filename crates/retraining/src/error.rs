@@ -1,4 +1,4 @@
-//! Why a retraining cannot be reckoned with or planned.
+//! Why something of a retraining cannot be found out.
 
 use kube_transfer::DownloadError;
 use thiserror::Error;
@@ -6,7 +6,7 @@ use wa_common::assistant::AssistantError;
 use wa_common::cluster::ClusterError;
 use wa_common::report::printable;
 
-/// Why a retraining cannot be reckoned with or planned.
+/// Why something of a retraining cannot be found out.
 #[derive(Debug, Error)]
 pub enum RetrainError {
     /// The API server did not say.
@@ -57,6 +57,41 @@ pub enum RetrainError {
     EtcdAnswer {
         /// The pod.
         pod: String,
+    },
+    /// The operator is nowhere.
+    #[error(
+        "there is no Deployment ibm-watson-assistant-operator in {place}: is the Watson Assistant operator installed? Its namespace can be named with --operators-namespace"
+    )]
+    NoOperator {
+        /// Where was looked.
+        place: String,
+    },
+    /// It may be anywhere, and the user may not look there.
+    #[error(
+        "you may not look for the operator in all namespaces: name its namespace with --operators-namespace (often {namespace}-operators, or {namespace} itself)"
+    )]
+    OperatorHidden {
+        /// The operands' namespace.
+        namespace: String,
+    },
+    /// There are several, and none is in the operands' namespace.
+    #[error(
+        "there are several operators, in the namespaces {}: choose the one of this instance with --operators-namespace",
+        namespaces.join(", ")
+    )]
+    SeveralOperators {
+        /// Where.
+        namespaces: Vec<String>,
+    },
+    /// It does not run.
+    #[error(
+        "Deployment ibm-watson-assistant-operator in namespace {namespace} {state}: without it no patch takes effect, and deleting one hangs; go on with that restore first (`kubectl wa-restore status`), or scale the operator to what it should have"
+    )]
+    OperatorDown {
+        /// Its namespace.
+        namespace: String,
+        /// How it is down.
+        state: String,
     },
     /// A Deployment that retraining needs does not exist.
     #[error(

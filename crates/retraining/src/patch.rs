@@ -4,6 +4,7 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 use wa_common::cluster::Cluster;
+use wa_common::run::RUN_LABEL;
 
 use crate::component::{Component, Patched};
 use crate::error::RetrainError;
@@ -29,6 +30,10 @@ pub struct TemporaryPatch {
     pub patch_type: String,
     /// What it changes.
     pub patch: Value,
+    /// Which object it is in the cluster, where it is one.
+    pub uid: Option<String>,
+    /// The run of this program that made it.
+    pub run: Option<String>,
 }
 
 /// The custom resource that a patch is for.
@@ -82,6 +87,8 @@ impl TemporaryPatch {
             },
             patch_type: "patchStrategicMerge".to_owned(),
             patch,
+            uid: None,
+            run: None,
         }
     }
 
@@ -92,7 +99,8 @@ impl TemporaryPatch {
         Ok(objects.iter().map(Self::from_object).collect())
     }
 
-    fn from_object(object: &DynamicObject) -> Self {
+    /// What an object asks for.
+    pub fn from_object(object: &DynamicObject) -> Self {
         let text = |field: &str| {
             let value = object.data.pointer(&format!("/spec/{field}"));
             value.and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -107,6 +115,8 @@ impl TemporaryPatch {
             },
             patch_type: text("patchType"),
             patch: patch.unwrap_or_default(),
+            uid: object.uid(),
+            run: object.labels().get(RUN_LABEL).cloned(),
         }
     }
 
@@ -133,14 +143,27 @@ impl TemporaryPatch {
 
     /// Whether it sets the replicas of `component`, as its own patch would.
     pub fn scales(&self, component: Component) -> bool {
-        let pointer = format!("/{}", component.path().join("/"));
-        match &self.patch {
-            // patchJson6902: a list of operations with a path each.
-            Value::Array(operations) => operations
-                .iter()
-                .any(|operation| operation["path"] == *pointer),
-            merged => merged.pointer(&pointer).is_some(),
-        }
+        value_at(&self.patch, component.path()).is_some()
+    }
+
+    /// How many replicas it gives a component; `None` where it says nothing of it, or no number.
+    pub fn replicas_of(&self, component: Component) -> Option<u32> {
+        let value = value_at(&self.patch, component.path())?;
+        u32::try_from(value.as_u64()?).ok()
+    }
+}
+
+/// What a patch puts at the end of `path`. In one of the type patchJson6902 a list of operations stands somewhere on the way,
+/// and each names the rest of it.
+fn value_at<'a>(patch: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    if let Value::Array(operations) = patch {
+        let rest = format!("/{}", path.join("/"));
+        let operation = operations.iter().find(|one| one["path"] == rest)?;
+        return Some(&operation["value"]);
+    }
+    match path.split_first() {
+        Some((first, rest)) => value_at(patch.get(first)?, rest),
+        None => Some(patch),
     }
 }
 
@@ -277,6 +300,12 @@ mod tests {
             json6902.retraining_variables(),
             [("AUTO_RETRAIN_ALL_ENABLED".to_owned(), "true".to_owned())]
         );
+        let below = of(
+            "patchJson6902",
+            json!({ "tfmm": { "deployment": [{ "op": "replace", "path": "/spec/replicas", "value": 4 }] } }),
+        );
+        assert!(below.scales(Component::Tfmm) && !below.scales(Component::Training));
+        assert_eq!(below.replicas_of(Component::Tfmm), Some(4));
         let scaled = |patch: &TemporaryPatch| Component::ALL.map(|one| patch.scales(one));
         assert_eq!(scaled(&json6902), [false, true, false, false, false]);
         let merging = of(

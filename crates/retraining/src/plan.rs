@@ -79,7 +79,7 @@ pub struct Present {
 }
 
 /// Every custom resource that is patched.
-fn patched() -> Vec<Patched> {
+pub(crate) fn patched() -> Vec<Patched> {
     let mut all: Vec<Patched> = Component::ALL.map(Component::patched).into();
     all.push(STORE);
     all.dedup();
@@ -118,7 +118,7 @@ impl Present {
     }
 }
 
-async fn read_active(
+pub(crate) async fn read_active(
     cluster: &Cluster,
     kinds: &Kinds,
     instance: &Instance,

@@ -5,6 +5,20 @@ use crate::schedule::Schedule;
 /// What every such variable of the job begins with, those that other patches use for the same included.
 pub const PREFIX: &str = "AUTO_RETRAIN";
 
+/// The variables that a job is set up with, in the order of IBM's page.
+pub const VARIABLES: [&str; 6] = [
+    "AUTO_RETRAIN",
+    "AUTO_RETRAIN_ALL_CRON_SCHEDULE",
+    "AUTO_RETRAIN_ALL_ENABLED",
+    "BATCH_RETRAIN_ALL_SIZE",
+    "WAIT_TIME_BETWEEN_BATCH_RETRAIN_IN_SECONDS_FOR_RETRAIN_ALL",
+    "WAIT_TIME_BETWEEN_TRAININGS_FOR_RETRAIN_ALL",
+];
+/// The one that switches the job on.
+pub const ENABLED: &str = VARIABLES[2];
+/// The one that says when.
+pub const SCHEDULE: &str = VARIABLES[1];
+
 /// Settings of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -18,6 +32,17 @@ pub struct Settings {
     pub training_wait: u32,
     /// Whether IBM's wait between batches would be 0 or less, and 1 stands in its place.
     pub clamped: bool,
+}
+
+/// What of the settings the user wants otherwise than IBM's page has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// How many models are trained at once.
+    pub batch_size: Option<u32>,
+    /// Seconds between two batches.
+    pub batch_wait: Option<u32>,
+    /// Seconds between two trainings.
+    pub training_wait: Option<u32>,
 }
 
 impl Settings {
@@ -34,21 +59,35 @@ impl Settings {
         }
     }
 
-    /// The variables, in the order of IBM's page.
+    /// The same, with what the user wants otherwise.
+    #[must_use]
+    pub fn with(self, wanted: Wanted) -> Self {
+        Self {
+            batch_size: wanted.batch_size.unwrap_or(self.batch_size),
+            batch_wait: wanted.batch_wait.unwrap_or(self.batch_wait),
+            training_wait: wanted.training_wait.unwrap_or(self.training_wait),
+            clamped: self.clamped && wanted.batch_wait.is_none(),
+            ..self
+        }
+    }
+
+    /// The variables, with their values.
     pub fn variables(&self) -> [(&'static str, String); 6] {
+        let [
+            switch_off,
+            schedule,
+            enabled,
+            batch_size,
+            batch_wait,
+            training_wait,
+        ] = VARIABLES;
         [
-            ("AUTO_RETRAIN", "false".to_owned()),
-            ("AUTO_RETRAIN_ALL_CRON_SCHEDULE", self.schedule.to_string()),
-            ("AUTO_RETRAIN_ALL_ENABLED", "true".to_owned()),
-            ("BATCH_RETRAIN_ALL_SIZE", self.batch_size.to_string()),
-            (
-                "WAIT_TIME_BETWEEN_BATCH_RETRAIN_IN_SECONDS_FOR_RETRAIN_ALL",
-                self.batch_wait.to_string(),
-            ),
-            (
-                "WAIT_TIME_BETWEEN_TRAININGS_FOR_RETRAIN_ALL",
-                self.training_wait.to_string(),
-            ),
+            (switch_off, "false".to_owned()),
+            (schedule, self.schedule.to_string()),
+            (enabled, "true".to_owned()),
+            (batch_size, self.batch_size.to_string()),
+            (batch_wait, self.batch_wait.to_string()),
+            (training_wait, self.training_wait.to_string()),
         ]
     }
 }

@@ -1,13 +1,15 @@
 //! The Deployments that retraining looks at.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
+use kube::ResourceExt as _;
 use wa_common::assistant::Instance;
 use wa_common::cluster::Cluster;
 
 use crate::component::Component;
 use crate::error::RetrainError;
 use crate::patch::STORE_ADMIN;
+use crate::rollout::Rollout;
 
 /// One Deployment of the product.
 #[derive(Debug, Clone)]
@@ -73,30 +75,37 @@ impl Workload {
 
     async fn named(cluster: &Cluster, name: String) -> Result<Option<Self>, RetrainError> {
         let found: Option<Deployment> = cluster.find(&name).await?;
-        Ok(found.map(|deployment| {
-            let spec = deployment.spec.unwrap_or_default();
-            Self {
-                name,
-                // Kubernetes fills it in; its default is 1.
-                replicas: spec
-                    .replicas
-                    .map_or(1, |count| u32::try_from(count).unwrap_or(0)),
-                pod: spec.template.spec.unwrap_or_default(),
-            }
-        }))
+        Ok(found.as_ref().map(Self::of))
+    }
+
+    /// What a Deployment is.
+    pub fn of(deployment: &Deployment) -> Self {
+        let template = deployment.spec.as_ref().map(|spec| &spec.template);
+        Self {
+            name: deployment.name_any(),
+            replicas: Rollout::of(deployment).wanted,
+            pod: template
+                .and_then(|template| template.spec.clone())
+                .unwrap_or_default(),
+        }
     }
 
     fn container(&self, name: &str) -> Option<&Container> {
         self.pod.containers.iter().find(|one| one.name == name)
     }
 
-    /// A variable of the container `store-admin`. Of several of one name, the last one counts.
-    pub fn variable(&self, name: &str) -> Variable {
+    /// A variable of the container `store-admin` as it is written. Of several of one name, the last one counts.
+    pub fn entry(&self, name: &str) -> Option<&EnvVar> {
         let mut variables = self
             .container(STORE_ADMIN)
             .into_iter()
             .flat_map(|one| one.env.iter().flatten());
-        match variables.rfind(|variable| variable.name == name) {
+        variables.rfind(|variable| variable.name == name)
+    }
+
+    /// What such a variable is.
+    pub fn variable(&self, name: &str) -> Variable {
+        match self.entry(name) {
             None => Variable::Unset,
             Some(found) if found.value_from.is_some() => Variable::Elsewhere,
             Some(found) => Variable::Value(found.value.clone().unwrap_or_default()),

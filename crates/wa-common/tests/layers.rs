@@ -61,10 +61,19 @@ const CRATES: [(&str, Layers); 10] = [
     (
         "retraining",
         &[
+            &["checks", "doctor"],
+            &["procedure", "training"],
             &["estimate", "plan"],
             &["active", "etcd"],
-            &["patch", "workload"],
-            &["settings", "start", "kinds", "capacity", "autoscaler"],
+            &["patch", "workload", "operator"],
+            &[
+                "settings",
+                "start",
+                "kinds",
+                "capacity",
+                "autoscaler",
+                "rollout",
+            ],
             &["component", "schedule", "formula", "error"],
         ],
     ),

@@ -1,0 +1,311 @@
+//! What must hold before a retraining changes anything: everything is looked at, and all problems are told at once.
+
+mod health;
+mod permissions;
+
+use anyhow::bail;
+use jiff::SignedDuration;
+use wa_common::assistant::Instance;
+use wa_common::cluster::Cluster;
+use wa_common::preflight::{Finding, Preflight};
+use wa_common::run::ServerClock;
+
+use crate::autoscaler::Autoscalers;
+use crate::component::Component;
+use crate::estimate::Counted;
+use crate::kinds::Kinds;
+use crate::operator::Operator;
+use crate::patch::{STORE, TemporaryPatch};
+use crate::plan::{patched, read_active};
+use crate::procedure::{Found, Ready, Session, is_open};
+use crate::workload::Workload;
+
+pub use permissions::needed_permissions;
+
+/// How far this machine's clock may be from the API server's without a word.
+const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(30);
+
+/// What a command is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purpose {
+    /// It scales.
+    pub scales: bool,
+    /// It starts the job.
+    pub starts: bool,
+    /// It takes over patches of others.
+    pub adopts: bool,
+}
+
+/// The conditions, and what was found where all of them hold.
+#[derive(Debug)]
+pub struct Checked {
+    /// The conditions.
+    pub preflight: Preflight,
+    ready: Option<Ready>,
+}
+
+impl Checked {
+    /// What was found; an error with every problem where a condition does not hold.
+    pub fn require(self) -> anyhow::Result<Ready> {
+        match self.ready {
+            Some(ready) if self.preflight.passed() => Ok(ready),
+            _ => Err(self.preflight.into_error()),
+        }
+    }
+}
+
+/// Looks at everything that a command with this purpose needs.
+pub async fn check(
+    cluster: &Cluster,
+    instance: Option<&str>,
+    operators_namespace: Option<&str>,
+    purpose: Purpose,
+) -> Checked {
+    let mut preflight = Preflight::default();
+    let connection = preflight.connection(cluster).await;
+    let look = async |_: &()| Ok(ServerClock::read(cluster).await?.ahead());
+    preflight
+        .check("clock", &connection, look, |ahead| clocks(*ahead))
+        .await;
+    let instance = preflight.instance(&connection, cluster, instance).await;
+    let permissions = needed_permissions(purpose);
+    preflight
+        .permissions(&instance, cluster, &permissions)
+        .await;
+    let kinds = preflight
+        .check(
+            "temporary patches",
+            &instance,
+            async |_| Ok(Kinds::discover(cluster).await?),
+            |_| "the kind TemporaryPatch of assistant.watson.ibm.com is served".to_owned(),
+        )
+        .await;
+    let look = async |_: &_| {
+        let operator = Operator::find(cluster, operators_namespace).await?;
+        operator.require_up()?;
+        Ok(operator)
+    };
+    let operator = preflight
+        .check("operator", &instance, look, Operator::in_words)
+        .await;
+    let deployments = deployments(&mut preflight, cluster, &instance).await;
+    let needs = (&instance, &kinds);
+    let both =
+        async |(instance, kinds): (&Instance, &Kinds)| active(cluster, kinds, instance).await;
+    preflight
+        .check("active patches", needs, both, |()| {
+            "every patch that is listed as active exists".to_owned()
+        })
+        .await;
+    let both = async |(instance, kinds): (&Instance, &Kinds)| {
+        foreign(cluster, kinds, instance, purpose).await
+    };
+    preflight
+        .check("patches of others", needs, both, |()| {
+            "none does what this would".to_owned()
+        })
+        .await;
+    if purpose.scales {
+        let look =
+            async |(_, (workloads, _)): (&Instance, &(Vec<(Component, Workload)>, Workload))| {
+                autoscalers(cluster, workloads).await
+            };
+        preflight
+            .check("autoscalers", (&instance, &deployments), look, |()| {
+                "none governs what is scaled".to_owned()
+            })
+            .await;
+    }
+    let mut workspaces = None;
+    if purpose.starts {
+        health::check(&mut preflight, cluster, &instance).await;
+        let look = async |instance: &Instance| count(cluster, instance).await;
+        let found = preflight
+            .check("workspaces", &instance, look, |count| {
+                format!("{count} to train")
+            })
+            .await;
+        workspaces = found.into_value();
+    }
+    let ready = match (
+        instance.into_value(),
+        kinds.into_value(),
+        operator.into_value(),
+        deployments.into_value(),
+    ) {
+        (Some(instance), Some(kinds), Some(operator), Some((workloads, store_admin))) => {
+            Some(Ready {
+                instance,
+                kinds,
+                operator,
+                workloads,
+                store_admin,
+                workspaces,
+            })
+        }
+        _ => None,
+    };
+    Checked { preflight, ready }
+}
+
+fn clocks(ahead: SignedDuration) -> String {
+    if ahead.abs() < CLOCKS_DIFFER_BY {
+        return "this machine's and the API server's agree".to_owned();
+    }
+    let by = ahead.abs().as_secs();
+    let word = if ahead.is_negative() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    format!(
+        "the API server's is {by} s {word} this machine's; times are reckoned by the API server's"
+    )
+}
+
+async fn deployments(
+    preflight: &mut Preflight,
+    cluster: &Cluster,
+    instance: &Finding<Instance>,
+) -> Finding<(Vec<(Component, Workload)>, Workload)> {
+    let look = async |instance: &Instance| {
+        let mut workloads = Vec::new();
+        // Without this one there is nothing to scale for.
+        Workload::read(cluster, instance, Component::Training).await?;
+        for component in Component::ALL {
+            if let Some(workload) = Workload::find(cluster, instance, component).await? {
+                workloads.push((component, workload));
+            }
+        }
+        let store_admin = Workload::store_admin(cluster, instance).await?;
+        Ok((workloads, store_admin))
+    };
+    preflight
+        .check("deployments", instance, look, |(workloads, store_admin)| {
+            let counts = workloads
+                .iter()
+                .map(|(_, one)| format!("{} ({})", one.name, one.replicas));
+            let mut counts: Vec<String> = counts.collect();
+            counts.push(format!("{} ({})", store_admin.name, store_admin.replicas));
+            counts.join(", ")
+        })
+        .await
+}
+
+/// No key may be there without its patch: the operator could not reconcile at all.
+async fn active(cluster: &Cluster, kinds: &Kinds, instance: &Instance) -> anyhow::Result<()> {
+    let patches = TemporaryPatch::list(cluster, kinds).await?;
+    let mut dangling = Vec::new();
+    for patched in patched() {
+        let active = read_active(cluster, kinds, instance, patched).await?;
+        for (annotation, key) in active.dangling(&patches) {
+            dangling.push(format!(
+                "{key} in {annotation} of {} {}",
+                patched.kind, instance.name
+            ));
+        }
+    }
+    if dangling.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "patches are listed as active that do not exist: {}; the operator cannot reconcile (\"Patch not found\") until those keys are removed, which `kubectl wa-retrain doctor --fix` does",
+        dangling.join(", ")
+    );
+}
+
+/// Patches of others that do the same, unless they are to be taken over.
+async fn foreign(
+    cluster: &Cluster,
+    kinds: &Kinds,
+    instance: &Instance,
+    purpose: Purpose,
+) -> anyhow::Result<()> {
+    if purpose.adopts {
+        return Ok(());
+    }
+    let found = Session::find(cluster, &instance.name).await?;
+    let run = found
+        .as_ref()
+        .filter(|found| is_open(found))
+        .map(Found::run_id);
+    let patches = TemporaryPatch::list(cluster, kinds).await?;
+    let mut same = Vec::new();
+    for patch in patches
+        .iter()
+        .filter(|patch| patch.run.as_deref() != run || run.is_none())
+    {
+        let ours = patch.target.name == instance.name;
+        let scaled: Vec<&str> = Component::ALL
+            .into_iter()
+            .filter(|component| patch.scales(*component))
+            .map(Component::name)
+            .collect();
+        let variables = patch.retraining_variables();
+        if purpose.scales && ours && !scaled.is_empty() {
+            same.push(format!(
+                "{} sets the replicas of {}",
+                patch.name,
+                scaled.join(", ")
+            ));
+        } else if purpose.starts && ours && patch.target.kind == STORE.kind && !variables.is_empty()
+        {
+            let variables: Vec<String> = variables
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            same.push(format!("{} sets {}", patch.name, variables.join(", ")));
+        } else if has_our_name(patch, instance, purpose) {
+            same.push(format!("{} has the name that this would use", patch.name));
+        }
+    }
+    if same.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "a TemporaryPatch that was not made by this run does the same: {}; it is never changed: look at it, delete it if nobody needs it, or take it over with --adopt",
+        same.join("; ")
+    );
+}
+
+/// Whether a patch has the name of one that would be made.
+fn has_our_name(patch: &TemporaryPatch, instance: &Instance, purpose: Purpose) -> bool {
+    patched().iter().any(|one| {
+        let made = if *one == STORE {
+            purpose.starts
+        } else {
+            purpose.scales
+        };
+        made && patch.name == format!("{}-{}", instance.name, one.patch)
+    })
+}
+
+/// An autoscaler would set again what is set here.
+async fn autoscalers(cluster: &Cluster, workloads: &[(Component, Workload)]) -> anyhow::Result<()> {
+    let autoscalers = Autoscalers::read(cluster).await?;
+    let governed: Vec<String> = workloads
+        .iter()
+        .filter_map(|(_, workload)| {
+            let by = autoscalers.of_deployment(&workload.name)?;
+            Some(format!("{by} governs {}", workload.name))
+        })
+        .collect();
+    if governed.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "HorizontalPodAutoscaler {}, and would set its replicas again; raise its minReplicas instead, or leave the scaling out",
+        governed.join(", ")
+    );
+}
+
+async fn count(cluster: &Cluster, instance: &Instance) -> anyhow::Result<u64> {
+    let counted = Counted::read(cluster, instance).await?;
+    if counted.workspaces == 0 {
+        bail!(
+            "there is nothing to train: etcd has no key under {}",
+            counted.prefix
+        );
+    }
+    Ok(counted.workspaces)
+}
