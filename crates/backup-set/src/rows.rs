@@ -4,7 +4,7 @@ use std::fs::File;
 
 use pg_archive::{Archive, Rows};
 
-use crate::read::io_error;
+use crate::error::io_error;
 use crate::{Backup, BackupError, Intact};
 
 /// A longer row is an error. PostgreSQL's longest value has 1 GiB, and a row that is read is held in memory.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
-use clap::{FromArgMatches as _, Parser, Subcommand as _};
+use clap::{FromArgMatches as _, Subcommand as _};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::called::Called;
