@@ -29,6 +29,7 @@ pub use engine::{Silent, wait_for};
 pub use far_side::FarSide;
 pub use placed::Placed;
 pub use programs::binary;
+pub use retrain::Objects;
 pub use run::{Outcome, run, start, wait_until};
 pub use running::{FETCH, Request, Running};
 pub use sweep::{sweep_random, sweep_rounds};

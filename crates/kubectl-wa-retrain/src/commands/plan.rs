@@ -7,6 +7,7 @@ use clap::value_parser;
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use retraining::plan::{Plan, Present};
+use retraining::procedure::Start;
 use retraining::schedule::Schedule;
 use retraining::start::{DEFAULT_DELAY, Delay, Time, schedule};
 use serde::Serialize;
@@ -15,8 +16,8 @@ use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Event, Styles, printable, table};
 
-use super::both_zones;
 use super::estimate::MOST_PODS;
+use super::shared::{Work, both_zones};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -66,6 +67,32 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     if args.manifests {
         return print_manifests(plan, context);
     }
+    print_plan(instance, schedule, plan, context)
+}
+
+/// What `--dry-run` of the commands that do it prints.
+pub(super) async fn show(
+    work: &Work<'_>,
+    training_pods: u32,
+    start: Option<Start>,
+) -> anyhow::Result<Exit> {
+    let now = Timestamp::now();
+    let schedule = match start {
+        Some(start) => start.schedule(now)?,
+        None => Schedule::at(now.checked_add(DEFAULT_DELAY)?)?,
+    };
+    let instance = work.instance().await?;
+    let present = Present::read(&work.cluster, &instance).await?;
+    let plan = Plan::new(&instance, &present, training_pods, schedule);
+    print_plan(instance, schedule, plan, work.context)
+}
+
+fn print_plan(
+    instance: Instance,
+    schedule: Schedule,
+    plan: Plan,
+    context: &Context,
+) -> anyhow::Result<Exit> {
     context.print(&Report {
         instance: instance.name,
         namespace: instance.namespace,
