@@ -3,6 +3,7 @@
 mod about;
 mod changed;
 mod check;
+mod doctor;
 mod estimate;
 mod finish;
 mod plan;
@@ -74,6 +75,8 @@ enum Command {
     /// Undo everything that scale, start and run have changed
     #[command(add = about::FINISH)]
     Finish(finish::Args),
+    /// Find what earlier retrainings have left, and remove it
+    Doctor(doctor::Args),
 }
 
 impl Plugin for Cli {
@@ -98,16 +101,20 @@ impl Plugin for Cli {
             Command::Start(args) => start::run(&args, &context).await,
             Command::Status(args) => status::run(&args, &context).await,
             Command::Finish(args) => finish::run(&args, &context).await,
+            Command::Doctor(args) => doctor::run(&args, &context).await,
         }
     }
 }
 
 /// A command that the user did not confirm, or could not be asked about.
 fn declined(context: &Context, what: &str) -> Exit {
+    let why = "it was not confirmed; --yes confirms it where nobody can be asked";
+    refused(context, format!("{what}: {why}"))
+}
+
+fn refused(context: &Context, message: String) -> Exit {
     context.reporter.report(&Event::Failure {
-        message: format!(
-            "{what}: it was not confirmed; --yes confirms it where nobody can be asked"
-        ),
+        message,
         leftovers: Vec::new(),
     });
     Exit::Refused

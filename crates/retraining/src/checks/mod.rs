@@ -17,7 +17,7 @@ use crate::kinds::Kinds;
 use crate::operator::Operator;
 use crate::patch::{STORE, TemporaryPatch};
 use crate::plan::{patched, read_active};
-use crate::procedure::{Found, Ready, Session, is_open};
+use crate::procedure::{Dangling, Found, Objects, Ready, Session, is_open};
 use crate::workload::Workload;
 
 pub use permissions::needed_permissions;
@@ -194,17 +194,23 @@ async fn deployments(
 
 /// No key may be there without its patch: the operator could not reconcile at all.
 async fn active(cluster: &Cluster, kinds: &Kinds, instance: &Instance) -> anyhow::Result<()> {
-    let patches = TemporaryPatch::list(cluster, kinds).await?;
-    let mut dangling = Vec::new();
     for patched in patched() {
-        let active = read_active(cluster, kinds, instance, patched).await?;
-        for (annotation, key) in active.dangling(&patches) {
-            dangling.push(format!(
-                "{key} in {annotation} of {} {}",
-                patched.kind, instance.name
-            ));
-        }
+        // One that is missing would look as if it listed nothing.
+        read_active(cluster, kinds, instance, patched).await?;
     }
+    let objects = Objects::new(cluster, instance, kinds.clone());
+    let dangling = objects.dangling().await?.into_iter().map(|one| {
+        let Dangling {
+            patched,
+            annotation,
+            key,
+        } = one;
+        format!(
+            "{key} in {annotation} of {} {}",
+            patched.kind, instance.name
+        )
+    });
+    let dangling: Vec<String> = dangling.collect();
     if dangling.is_empty() {
         return Ok(());
     }

@@ -23,6 +23,7 @@ mod undo;
 mod wait;
 
 pub use error::ProcedureError;
+pub(crate) use objects::{Dangling, Objects};
 pub use others::Others;
 pub use ready::Ready;
 pub use record::{
@@ -30,6 +31,7 @@ pub use record::{
     Subject,
 };
 pub use session::{FinishError, Found, Manner, Session, is_open};
+pub(crate) use start_job::time_of;
 pub use start_job::{Start, StartTime};
 pub use undo::Retraining;
 

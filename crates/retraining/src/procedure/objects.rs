@@ -19,6 +19,7 @@ use crate::component::Patched;
 use crate::error::RetrainError;
 use crate::kinds::{Kinds, TEMPORARY_PATCH};
 use crate::patch::{STORE_ADMIN, TemporaryPatch};
+use crate::plan::patched;
 
 /// The operator's finalizer on a patch.
 const FINALIZER: &str = "finalizers.temporarypatch.assistant.watson.ibm.com";
@@ -209,6 +210,33 @@ impl Objects {
         })
     }
 
+    /// The keys in the annotations of the custom resources whose patch does not exist. One that is only just coming or
+    /// going is none.
+    pub(crate) async fn dangling(&self) -> Result<Vec<Dangling>, RetrainError> {
+        let mut found = self.dangling_now().await?;
+        if !found.is_empty() {
+            let again = self.dangling_now().await?;
+            found.retain(|one| again.contains(one));
+        }
+        Ok(found)
+    }
+
+    async fn dangling_now(&self) -> Result<Vec<Dangling>, RetrainError> {
+        let mut active = Vec::new();
+        for patched in patched() {
+            active.push((patched, self.active(patched).await?));
+        }
+        let patches = self.all_patches().await?;
+        let dangling = active.iter().flat_map(|(patched, active)| {
+            active.dangling(&patches).map(|(annotation, key)| Dangling {
+                patched: *patched,
+                annotation,
+                key: key.to_owned(),
+            })
+        });
+        Ok(dangling.collect())
+    }
+
     async fn merge(
         &self,
         api: &Api<DynamicObject>,
@@ -289,6 +317,17 @@ impl Objects {
     fn deployments(&self) -> Api<Deployment> {
         Api::namespaced(self.cluster.client().clone(), self.cluster.namespace())
     }
+}
+
+/// A key whose patch does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dangling {
+    /// The custom resource that has it.
+    pub(crate) patched: Patched,
+    /// The annotation.
+    pub(crate) annotation: &'static str,
+    /// The key.
+    pub(crate) key: String,
 }
 
 /// Whether a guarded change was made; not where somebody else was faster.
