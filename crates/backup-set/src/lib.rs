@@ -56,6 +56,7 @@ mod manifest;
 mod manifest_file;
 mod names;
 mod read;
+mod rehearsal;
 mod remarks;
 mod rows;
 mod store;
@@ -75,6 +76,7 @@ pub use manifest::{
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
 pub use read::{Backup, Intact, SetState};
+pub use rehearsal::{REHEARSAL_FILE, Rehearsal, RehearsalPlace};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use rows::RowsError;
 pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredSet};

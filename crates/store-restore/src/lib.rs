@@ -15,6 +15,7 @@
 //! | [`database`] | whole databases in the store's server: copied, exchanged, dropped; who is at work there |
 //! | [`safety_set`] | a set, restored into a database beside the store's |
 //! | [`comparison`] | what a database holds, against what the dump does |
+//! | [`rehearsal`] | a set, restored into a PostgreSQL of its own to see whether it can be |
 //! | [`encryption_key`] | the one key, in the target's secret |
 
 pub mod checks;
@@ -25,6 +26,7 @@ pub mod encryption_key;
 pub mod mapping;
 pub mod pgmig;
 pub mod plan;
+pub mod rehearsal;
 pub mod release;
 pub mod safety_set;
 pub mod source;

@@ -81,7 +81,7 @@ const CRATES: [(&str, Layers); 10] = [
         "store-restore",
         &[
             &["plan"],
-            &["checks", "safety_set"],
+            &["checks", "safety_set", "rehearsal"],
             &["config", "comparison"],
             &[
                 "mapping",

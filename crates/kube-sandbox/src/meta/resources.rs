@@ -295,6 +295,9 @@ resources! {
     /// policy/v1 PodDisruptionBudget.
     DISRUPTION_BUDGETS = Resource { subresources: &[STATUS], has_generation: true, ..Resource::new("policy", "v1",
         ("poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget"), &["pdb"]) };
+    /// networking.k8s.io/v1 NetworkPolicy; no traffic is stopped by it here.
+    NETWORK_POLICIES = Resource { has_generation: true, ..Resource::new("networking.k8s.io", "v1",
+        ("networkpolicies", "networkpolicy", "NetworkPolicy"), &["netpol"]) };
     /// rbac.authorization.k8s.io/v1 ClusterRoleBinding.
     CLUSTER_ROLE_BINDINGS = Resource::new("rbac.authorization.k8s.io", "v1", ("clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding"), &[])
         .cluster_scoped();

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{Backup, BackupError, Manifest, NOT_IN_A_DUMP, ServiceInstance, TableRecord};
+use backup_set::{
+    Backup, BackupError, Manifest, NOT_IN_A_DUMP, Rehearsal, ServiceInstance, TableRecord,
+};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -51,6 +53,9 @@ struct Inspection {
     archive: ArchiveRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
+    /// What came of the last trial to restore it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Rehearsal>,
     tables: Vec<TableRecord>,
     large_objects: LargeObjectsRecord,
     instances: Vec<ServiceInstance>,
@@ -122,7 +127,6 @@ impl Inspection {
         let header = &contents.header;
         let without_data = contents.tables_without_data.iter();
         Ok(Self {
-            path,
             archive: ArchiveRecord {
                 version: header.version.to_string(),
                 compression: header.compression.to_string(),
@@ -133,6 +137,9 @@ impl Inspection {
                 bytes: intact.bytes,
                 sha256: intact.sha256,
             },
+            rehearsal: backup
+                .manifest()
+                .and_then(|manifest| Rehearsal::of_set(&path, manifest)),
             manifest: backup.manifest().cloned(),
             tables: TableRecord::of(&contents),
             large_objects: LargeObjectsRecord {
@@ -144,6 +151,7 @@ impl Inspection {
             remarks: verified.remarks.iter().map(ToString::to_string).collect(),
             not_included: [NOT_IN_A_DUMP],
             instances_text,
+            path,
         })
     }
 }
@@ -185,6 +193,8 @@ impl Inspection {
             ),
             ("SHA-256", archive.sha256.clone()),
         ]);
+        let rehearsal = self.rehearsal.as_ref().map(Rehearsal::in_words);
+        lines.extend(rehearsal.map(|rehearsal| ("Rehearsal", rehearsal)));
         let objects = &self.large_objects;
         if objects.count > 0 {
             let size = bytes(objects.bytes);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{CatalogEntry, DirectoryStore, NOT_IN_A_DUMP, SetState, catalog};
+use backup_set::{CatalogEntry, DirectoryStore, NOT_IN_A_DUMP, Rehearsal, SetState, catalog};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
@@ -46,6 +46,9 @@ struct Entry {
     release: Option<String>,
     /// Live service instances; unknown where the set is not complete, was not verified or does not tell.
     instances: Option<usize>,
+    /// What came of the last trial to restore it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Rehearsal>,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -79,6 +82,9 @@ impl Entry {
         };
         Self {
             name: file_name(&entry.path),
+            rehearsal: manifest
+                .as_ref()
+                .and_then(|manifest| Rehearsal::of_set(&entry.path, manifest)),
             path: entry.path,
             state,
             reason,
@@ -89,6 +95,17 @@ impl Entry {
                 .and_then(|manifest| manifest.live_instances()),
             release: manifest.and_then(|manifest| manifest.release),
         }
+    }
+}
+
+impl Entry {
+    /// `complete`, and whether it was restored as a trial.
+    fn state_in_words(&self) -> String {
+        let rehearsal = self.rehearsal.as_ref().map(Rehearsal::in_words);
+        rehearsal.map_or_else(
+            || self.state.to_owned(),
+            |rehearsal| format!("{}, {rehearsal}", self.state),
+        )
     }
 }
 
@@ -112,7 +129,7 @@ impl Render for Listing {
                 bytes(entry.bytes),
                 entry.release.clone().unwrap_or_else(dash),
                 entry.instances.map_or_else(dash, |count| count.to_string()),
-                entry.state.to_owned(),
+                entry.state_in_words(),
             ];
             if wide {
                 row.push(

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod mapping;
 mod plan;
+mod rehearse;
 mod restore_args;
 mod upgrade_path;
 mod values;
@@ -13,14 +14,15 @@ use clap::{Parser, Subcommand};
 use wa_common::cli::{Asked, Candidate, Context, Exit, GlobalArgs, Plugin};
 
 const EXPLANATION: &str = "\
-A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing in \
-the cluster: they check beforehand whether the restore can work, write the files that pgmig needs, and write down every \
+A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing of \
+the product (`rehearse` makes a helper pod and removes it again): they check beforehand whether the restore can work, write the files that pgmig needs, and write down every \
 command of the restore with its values filled in.
 
 BACKUP is the directory of a backup set, a dump file, `latest` for the newest set of ./wa-backups, `latest~1` for the one \
 before it, or DIR/latest.
 
 Examples:
+  kubectl wa-restore rehearse latest
   kubectl wa-restore upgrade-path 4.8.8 5.2.1
   kubectl wa-restore mapping latest --to restore/mapping.yaml
   kubectl wa-restore check latest --mapping restore/mapping.yaml --pgmig pgmig
@@ -51,6 +53,8 @@ enum Command {
     /// Write down the whole restore as commands, with values filled in
     #[command(add = about::PLAN)]
     Plan(plan::Args),
+    /// Restore a backup into a PostgreSQL of its own, to see whether it can be restored; touches nothing of the product
+    Rehearse(rehearse::Args),
     /// Show which service instance becomes which, propose a mapping, or validate one
     #[command(add = about::MAPPING)]
     Mapping(mapping::Args),
@@ -75,6 +79,7 @@ impl Plugin for Cli {
         match self.command {
             Command::Check(args) => check::run(args, &context).await,
             Command::Plan(args) => plan::run(args, &context).await,
+            Command::Rehearse(args) => rehearse::run(args, &context).await,
             Command::Mapping(args) => mapping::run(&args, &context).await,
             Command::Config(args) => config::run(args, &context).await,
             Command::UpgradePath(args) => upgrade_path::run(&args, &context),

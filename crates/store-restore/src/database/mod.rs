@@ -31,4 +31,5 @@ pub use copy::Room;
 pub use error::ServerError;
 pub use look::{Made, NamedDatabase};
 pub use server::DatabaseServer;
+pub(crate) use server::psql;
 pub use swap::Swapped;

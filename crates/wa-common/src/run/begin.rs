@@ -131,7 +131,7 @@ impl<C: Change> Beginning<C> {
     fn left_behind(&self, why: &str) -> LeftBehind {
         let namespace = self.cluster.namespace();
         let lease = lease_leftover(&self.name, namespace, why);
-        LeftBehind::to_clean_up(self.plugin, namespace, vec![lease])
+        LeftBehind::to_clean_up(&C::clean_up(self.plugin), namespace, vec![lease])
     }
 }
 

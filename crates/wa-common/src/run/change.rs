@@ -27,6 +27,11 @@ pub trait Change: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + '
     /// The commands with which a person undoes it for the run called `run` in `namespace`, should [`Change::undo`] fail.
     /// They are copied into a shell: nothing that others could have put into the record may come with them unchecked.
     fn manual_commands(&self, namespace: &str, run: &str) -> String;
+
+    /// The command that undoes what a dead run of `plugin` has left.
+    fn clean_up(plugin: &str) -> String {
+        format!("kubectl {plugin} cleanup")
+    }
 }
 
 /// A change that the API server knows of before it is made.

@@ -103,13 +103,13 @@ pub struct LeftBehind {
 }
 
 impl LeftBehind {
-    /// What `cleanup` of `plugin` tries again to undo.
-    pub fn to_clean_up(plugin: &str, namespace: &str, leftovers: Vec<Leftover>) -> Self {
+    /// What the command `clean_up` tries again to undo.
+    pub fn to_clean_up(clean_up: &str, namespace: &str, leftovers: Vec<Leftover>) -> Self {
         Self {
             namespace: namespace.to_owned(),
             leftovers,
             advice: format!(
-                "try again with `kubectl {plugin} cleanup -n {namespace}`, or run the commands above"
+                "try again with `{clean_up} -n {namespace}`, or run the commands above"
             ),
         }
     }

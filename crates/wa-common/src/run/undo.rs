@@ -106,7 +106,11 @@ impl<C: Change> Run<C> {
     }
 
     pub(super) fn left_behind(&self, leftovers: Vec<Leftover>) -> LeftBehind {
-        LeftBehind::to_clean_up(self.mark.plugin, self.cluster.namespace(), leftovers)
+        LeftBehind::to_clean_up(
+            &C::clean_up(self.mark.plugin),
+            self.cluster.namespace(),
+            leftovers,
+        )
     }
 
     fn lease_leftover(&self, why: &str) -> Leftover {

@@ -182,7 +182,7 @@ fn is_whole(mount: &VolumeMount) -> bool {
     mount.sub_path.is_none() && mount.sub_path_expr.is_none()
 }
 
-fn kept_of(
+pub(super) fn kept_of(
     spec: &PodSpec,
     container: &Container,
     volumes: Vec<Volume>,

@@ -1,0 +1,203 @@
+//! The record that a set was restored, as a trial: a file beside `backup.json`, which stays as it was sealed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use human_text::printable;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{FileRole, Manifest, ToolRecord};
+
+/// The file's name.
+pub const REHEARSAL_FILE: &str = "rehearsal.json";
+/// Of the file's format. A newer one is passed over.
+const FORMAT_VERSION: u32 = 1;
+/// More than any record takes.
+const LIMIT_BYTES: u64 = 1 << 20;
+
+/// Where a set was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RehearsalPlace {
+    /// In a pod of its own, with the image of the database's pods.
+    Pod,
+    /// On the machine of whoever asked for it.
+    Local,
+}
+
+/// What came of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rehearsal {
+    format_version: u32,
+    /// What has tried it.
+    pub tool: ToolRecord,
+    /// When.
+    pub rehearsed_at: Timestamp,
+    /// Of which dump: another one in its place was not restored.
+    pub dump_sha256: String,
+    /// Where.
+    pub place: RehearsalPlace,
+    /// The version of the PostgreSQL that it was restored into.
+    pub postgres: String,
+    /// How long pg_restore took, in milliseconds.
+    pub restore_milliseconds: u64,
+    /// How many tables were compared with the archive, row count by row count.
+    pub tables: u64,
+    /// How many rows they have.
+    pub rows: u64,
+    /// How many service instances are in it; none where they cannot be counted.
+    pub instances: Option<u64>,
+    /// What went wrong, or is not as in the archive. None: the set restores.
+    pub problems: Vec<String>,
+}
+
+impl Rehearsal {
+    /// A trial that ends now.
+    pub fn new(tool: ToolRecord, dump_sha256: &str, place: RehearsalPlace) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            tool,
+            rehearsed_at: Timestamp::now(),
+            dump_sha256: dump_sha256.to_owned(),
+            place,
+            postgres: String::new(),
+            restore_milliseconds: 0,
+            tables: 0,
+            rows: 0,
+            instances: None,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Whether the set restores.
+    pub fn succeeded(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// `restored on 2026-11-27 in 41 s`
+    pub fn in_words(&self) -> String {
+        let date = self.rehearsed_at.strftime("%Y-%m-%d");
+        if self.succeeded() {
+            format!("restored on {date} in {}", self.time())
+        } else {
+            format!("did NOT restore on {date}")
+        }
+    }
+
+    /// `41 s`
+    pub fn time(&self) -> String {
+        let milliseconds = self.restore_milliseconds;
+        match milliseconds / 1000 {
+            0..10 => format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100),
+            seconds @ 10..600 => format!("{seconds} s"),
+            seconds => format!("{} min", seconds / 60),
+        }
+    }
+
+    /// The last trial of the set in `directory`, where there was one of the dump that `manifest` lists. A file that cannot
+    /// be read, or is of a newer format, is none: nothing depends on it.
+    pub fn of_set(directory: &Path, manifest: &Manifest) -> Option<Self> {
+        let dump = manifest
+            .files()
+            .iter()
+            .find(|file| file.role == FileRole::StoreDump)?;
+        let found = Self::read(&directory.join(REHEARSAL_FILE))?;
+        let is_of_it = found.dump_sha256.eq_ignore_ascii_case(&dump.sha256);
+        (found.format_version <= FORMAT_VERSION && is_of_it).then_some(found)
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        // A pipe would be waited for.
+        if !fs::symlink_metadata(path).ok()?.is_file() {
+            return None;
+        }
+        let mut json = Vec::new();
+        let file = File::open(path).ok()?;
+        file.take(LIMIT_BYTES).read_to_end(&mut json).ok()?;
+        let mut found: Self = serde_json::from_slice(&json).ok()?;
+        // Anyone may have written it.
+        for text in found.problems.iter_mut().chain([&mut found.postgres]) {
+            *text = printable(text).into_owned();
+        }
+        Some(found)
+    }
+
+    /// Puts the record into the set, in place of an earlier one.
+    pub fn write(&self, directory: &Path) -> io::Result<PathBuf> {
+        let path = directory.join(REHEARSAL_FILE);
+        let partial = directory.join(format!("{REHEARSAL_FILE}.partial"));
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)?;
+        let written = file
+            .write_all(&json)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&partial, &path));
+        if written.is_err() {
+            // The error that is told is the first one.
+            let _ = fs::remove_file(&partial);
+        }
+        written.map(|()| path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rehearsal() -> Rehearsal {
+        let tool = ToolRecord {
+            name: "test".to_owned(),
+            version: "0".to_owned(),
+        };
+        Rehearsal::new(tool, "ab", RehearsalPlace::Pod)
+    }
+
+    #[test]
+    fn the_time_is_as_exact_as_it_is_of_use() {
+        let time = |restore_milliseconds| {
+            let rehearsal = Rehearsal {
+                restore_milliseconds,
+                ..rehearsal()
+            };
+            rehearsal.time()
+        };
+        assert_eq!(
+            [1_250, 41_900, 599_999, 3_600_000].map(time),
+            ["1.2 s", "41 s", "599 s", "60 min"]
+        );
+    }
+
+    #[test]
+    fn a_record_is_read_back_and_what_is_none_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut failed = rehearsal();
+        failed
+            .problems
+            .push("the table a\u{1b}[2J is missing".to_owned());
+        failed.write(directory.path()).unwrap();
+        let path = failed.write(directory.path()).unwrap();
+        let read = Rehearsal::read(&path).unwrap();
+        assert!(!read.succeeded() && read.in_words().starts_with("did NOT restore on 20"));
+        assert!(!read.problems[0].contains('\u{1b}'), "{:?}", read.problems);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        for json in ["", "{}", "[]", "{\"formatVersion\": 1}"] {
+            fs::write(&path, json).unwrap();
+            assert_eq!(Rehearsal::read(&path), None, "{json}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(Rehearsal::read(&path), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! A rehearsal in a pod beside those of the database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use backup_set::{Rehearsal, RehearsalPlace, ToolRecord};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::ObjectMeta;
+use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::cluster::helper_pod::{self, Scratch, scratch_pod};
+use wa_common::cluster::{Cluster, Permission};
+use wa_common::preflight::{Needed, require_permissions, to_exec, to_search_instances};
+use wa_common::report::{Event, Reporter, bytes};
+use wa_common::run::{ExitHooks, RUN_LABEL, Run, RunState};
+
+use super::change::{RUNS, RehearsalChange};
+use super::server::{PodServer, SCRATCH, SERVE};
+use super::{INITDB, SETTINGS, rehearse};
+use crate::source::Source;
+
+/// The cluster ends a pod that is left alone.
+const LIFETIME: Duration = Duration::from_hours(24);
+const MEMORY_BYTES: u64 = 1 << 30;
+/// What a server without data takes, with its log of changes.
+const SERVER_BYTES: u64 = 1 << 30;
+/// Data takes so much more in tables and indexes than in a dump that is not compressed.
+const GROWTH: u64 = 3;
+
+/// Who rehearses: where, and who is told.
+#[derive(Clone)]
+pub struct InPod {
+    /// The cluster and the operands' namespace.
+    pub cluster: Cluster,
+    /// Who is told of the steps.
+    pub reporter: Arc<dyn Reporter>,
+    /// What is done when the command has ended.
+    pub exit_hooks: ExitHooks,
+    /// How long the pod may take to start.
+    pub timeout: Duration,
+}
+
+/// Where the pod comes from and what it takes.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// A pod of the database.
+    original: Pod,
+    /// Its name.
+    pub like: String,
+    /// Its image.
+    pub image: String,
+    /// How much disk of its node the pod may take.
+    pub disk_bytes: u64,
+    /// Whether the user may keep it from the network.
+    pub with_network_policy: bool,
+}
+
+/// What the user must be allowed to do.
+pub fn needed_permissions(instance_named: bool) -> Vec<Needed> {
+    let mut needed = Vec::new();
+    if !instance_named {
+        needed.push(to_search_instances());
+    }
+    let pods = ["list", "get", "create", "delete"];
+    needed.extend(pods.map(|verb| Permission::new(verb, "", "pods").into()));
+    needed.extend(to_exec());
+    needed.extend(
+        Run::<RehearsalChange>::permissions()
+            .into_iter()
+            .map(Needed::from),
+    );
+    needed
+}
+
+/// Looks at everything that a rehearsal in a pod needs, and changes nothing.
+pub async fn look(
+    cluster: &Cluster,
+    instance: Option<&str>,
+    source: &Source,
+) -> anyhow::Result<Place> {
+    require_permissions(cluster, &needed_permissions(instance.is_some())).await?;
+    let instance = Instance::find(cluster, instance).await?;
+    let cluster = &cluster.in_namespace(&instance.namespace);
+    let like = PostgresPod::find(cluster, &instance).await?.name;
+    let original: Option<Pod> = cluster.find(&like).await?;
+    let original = original.with_context(|| format!("pod {like} is gone"))?;
+    let spec = original.spec.as_ref();
+    let containers = spec
+        .map(|spec| spec.containers.as_slice())
+        .unwrap_or_default();
+    let container = containers.iter().find(|one| one.name == POSTGRES_CONTAINER);
+    let image = container.and_then(|container| container.image.clone());
+    let mut with_network_policy = true;
+    for verb in ["create", "get", "delete"] {
+        let policies = Permission::new(verb, "networking.k8s.io", "networkpolicies");
+        with_network_policy &= cluster.may(&policies).await?;
+    }
+    Ok(Place {
+        like,
+        image: image.unwrap_or_default(),
+        disk_bytes: disk_bytes(source),
+        with_network_policy,
+        original,
+    })
+}
+
+impl Place {
+    /// What keeps the pod to itself, for a person.
+    pub fn isolation(&self) -> &'static str {
+        if self.with_network_policy {
+            "no token of a service account, and a NetworkPolicy that lets nothing in or out"
+        } else {
+            "no token of a service account, and a PostgreSQL that listens on no address; no NetworkPolicy, which you may not create"
+        }
+    }
+
+    /// What would be made, for a person.
+    pub fn in_words(&self) -> String {
+        format!(
+            "a pod with the image of {} ({}), up to {} of its node's disk, {}",
+            self.like,
+            self.image,
+            bytes(self.disk_bytes),
+            self.isolation()
+        )
+    }
+}
+
+/// The dump itself, its data with indexes, the server.
+fn disk_bytes(source: &Source) -> u64 {
+    let contents = &source.intact.verified.contents;
+    let tables: u64 = contents.tables.iter().map(|table| table.bytes).sum();
+    let data = tables.saturating_add(contents.large_objects.bytes);
+    let restored = data.saturating_mul(GROWTH).saturating_add(SERVER_BYTES);
+    source.intact.bytes.saturating_add(restored)
+}
+
+/// Removes what rehearsals have left whose process is dead; returns their names.
+pub async fn clean_up(caller: &InPod) -> anyhow::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for found in Run::<RehearsalChange>::others(&caller.cluster, RUNS).await? {
+        let found = found?;
+        if found.state != RunState::Dead {
+            continue;
+        }
+        let name = found.name.clone();
+        let run = found
+            .take_over(&caller.exit_hooks, &caller.reporter, &caller.cluster)
+            .await?;
+        run.finish().await?;
+        removed.push(name);
+    }
+    Ok(removed)
+}
+
+/// Restores the set in a pod of its own, which is removed when the command ends, however it ends.
+pub async fn in_pod(
+    caller: &InPod,
+    place: &Place,
+    source: &Source,
+    tool: ToolRecord,
+) -> anyhow::Result<Rehearsal> {
+    for name in clean_up(caller).await? {
+        step(caller, "clean up", format!("removed what {name} had left"));
+    }
+    let purpose = format!("rehearse {}", source.path.display());
+    let run = Run::<RehearsalChange>::begin(
+        &caller.exit_hooks,
+        &caller.reporter,
+        &caller.cluster,
+        RUNS,
+        purpose,
+    )
+    .await?;
+    if place.with_network_policy {
+        let change = RehearsalChange::network_policy(run.run_name());
+        let policy = no_network(change.name(), run.run_name());
+        let recorded = run.record(change).await?;
+        recorded.create(&caller.cluster, policy).await?;
+    }
+    let change = RehearsalChange::pod(run.run_name());
+    let name = change.name().to_owned();
+    let pod = place.pod(&name)?;
+    let recorded = run.record(change).await?;
+    recorded.create(&caller.cluster, pod).await?;
+    let work = async {
+        let reporter = &*caller.reporter;
+        let target = helper_pod::ready(&caller.cluster, &name, caller.timeout, reporter)
+            .await
+            .context("the pod for the rehearsal does not start")?;
+        let server = PodServer::start(caller, target).await?;
+        step(
+            caller,
+            "helper pod",
+            format!("{name} runs, with {}", place.isolation()),
+        );
+        server.send(source).await?;
+        step(
+            caller,
+            "pg_restore",
+            format!("restores into a PostgreSQL of its own in {name}"),
+        );
+        rehearse(&server, source, RehearsalPlace::Pod, tool).await
+    };
+    run.guard(work).await?
+}
+
+fn step(caller: &InPod, step: &'static str, detail: String) {
+    caller.reporter.report(&Event::Step { step, detail });
+}
+
+impl Place {
+    fn pod(&self, name: &str) -> anyhow::Result<Pod> {
+        let template = PodTemplateSpec {
+            metadata: Some(self.original.metadata.clone()),
+            spec: self.original.spec.clone(),
+        };
+        let (initdb, settings) = (
+            INITDB.join(" "),
+            SETTINGS.map(|one| format!("-c {one}")).join(" "),
+        );
+        let mut command = vec!["sh", "-c", SERVE, "sh", SCRATCH];
+        command.extend([initdb.as_str(), settings.as_str()]);
+        let scratch = Scratch {
+            path: SCRATCH,
+            bytes: self.disk_bytes,
+            memory_bytes: MEMORY_BYTES,
+            command: &command,
+            lifetime: LIFETIME,
+        };
+        scratch_pod(&template, POSTGRES_CONTAINER, name, &scratch)
+            .with_context(|| format!("pod {} has no container {POSTGRES_CONTAINER}", self.like))
+    }
+}
+
+/// Lets nothing in or out of the pods of the run.
+fn no_network(name: &str, run: &str) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some([(RUN_LABEL.to_owned(), run.to_owned())].into()),
+                match_expressions: None,
+            }),
+            policy_types: Some(["Ingress", "Egress"].map(str::to_owned).to_vec()),
+            ..NetworkPolicySpec::default()
+        }),
+    }
+}
