@@ -15,8 +15,8 @@ use wa_common::cli::{Asked, Candidate, Context, Exit, GlobalArgs, Plugin};
 
 const EXPLANATION: &str = "\
 A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing of \
-the product (`rehearse` makes a helper pod and removes it again): they check beforehand whether the restore can work, write the files that pgmig needs, and write down every \
-command of the restore with its values filled in.
+the product (`rehearse` makes a helper pod and removes it again): they check beforehand whether the restore can work, write \
+the files that pgmig needs, and write down every command of the restore with its values filled in.
 
 BACKUP is the directory of a backup set, a dump file, `latest` for the newest set of ./wa-backups, `latest~1` for the one \
 before it, or DIR/latest.

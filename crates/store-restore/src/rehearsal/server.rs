@@ -41,7 +41,7 @@ impl<'a> PodServer<'a> {
             pod: caller.cluster.pod(&target),
             target,
         };
-        let look = server.command("postgres", "select 1;")?;
+        let look = command("postgres", "select 1;")?;
         let begun = Instant::now();
         loop {
             match server.run(&look).await {
@@ -62,11 +62,6 @@ impl<'a> PodServer<'a> {
 
     fn cluster(&self) -> &Cluster {
         &self.caller.cluster
-    }
-
-    fn command(&self, database: &str, sql: &str) -> Result<RemoteCommand, ServerError> {
-        let command = psql(database, "kubectl-wa-restore", sql)?;
-        Ok(command.arg(format!("--host={SCRATCH}")))
     }
 
     async fn run(&self, command: &RemoteCommand) -> Result<String, DownloadError> {
@@ -108,7 +103,7 @@ impl<'a> PodServer<'a> {
 
 impl Server for PodServer<'_> {
     async fn ask(&self, database: &str, sql: &str) -> anyhow::Result<String> {
-        let answer = self.run(&self.command(database, sql)?).await;
+        let answer = self.run(&command(database, sql)?).await;
         answer.with_context(|| format!("psql in pod {} failed", self.target.pod))
     }
 
@@ -157,4 +152,9 @@ impl Server for PodServer<'_> {
             heard = Instant::now();
         }
     }
+}
+
+fn command(database: &str, sql: &str) -> Result<RemoteCommand, ServerError> {
+    let command = psql(database, "kubectl-wa-restore", sql)?;
+    Ok(command.arg(format!("--host={SCRATCH}")))
 }
