@@ -50,13 +50,13 @@ fn a_good_set_restores_and_that_is_written_beside_what_was_sealed() {
     let sealed = fs::read(set.join("backup.json")).unwrap();
     let mut far_side = world.far_side();
 
-    let would = [&REHEARSE[..], &["--dry-run"]].concat();
-    let would = world.restore(scratch.path(), &would).expect_code(0);
+    let intended = [&REHEARSE[..], &["--dry-run"]].concat();
+    let intended = world.restore(scratch.path(), &intended).expect_code(0);
     assert!(
         would
             .stdout
             .contains("would be restored in a pod with the image of wa-postgres-16-1"),
-        "{would:?}"
+        "{intended:?}"
     );
     assert_eq!(left(&world), "");
 
