@@ -13,6 +13,7 @@ use crate::process::{self, cargo, target_directory, workspace};
 use crate::setup;
 
 mod create;
+mod estimate;
 mod long_link;
 mod measure;
 mod pull;
@@ -23,7 +24,7 @@ use measure::{CpuClock, measure, median};
 const REPORT: &str = "docs/benchmarks.md";
 /// What makes a start-up time steady.
 const HELP_RUNS: usize = 50;
-const PLUGINS: [&str; 2] = ["kubectl-wa-backup", "kubectl-wa-pvc"];
+const PLUGINS: [&str; 3] = ["kubectl-wa-backup", "kubectl-wa-pvc", "kubectl-wa-retrain"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -42,6 +43,7 @@ pub(crate) struct Args {
 enum Part {
     Create,
     Pull,
+    Estimate,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -69,6 +71,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wanted(Part::Pull) {
         let rows = pull::compare(&cluster, &binaries, args.runs)?;
         report = format!("{report}\n{}\n{}", pull::title(), table::markdown(&rows));
+    }
+    if wanted(Part::Estimate) {
+        let comparison = estimate::compare(&cluster, &binaries, args.runs)?;
+        report = format!("{report}\n{}", comparison.markdown());
     }
     report = format!(
         "{report}\n{}",

@@ -98,6 +98,22 @@ impl PracticeCluster {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// `wa-sandbox` with these arguments about it; it must succeed.
+    pub(crate) fn sandbox(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let output = Command::new(&self.sandbox)
+            .args(arguments)
+            .arg("--directory")
+            .arg(&self.directory)
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "wa-sandbox {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
     /// Puts the programs on the PATH of [`Self::command`]; each plugin under the names that kubectl looks for when
     /// asked for `wa-backup` and for `wa backup`.
     fn install(&self, binaries: &Path) -> anyhow::Result<()> {
