@@ -1,5 +1,8 @@
 //! The operator of Watson Assistant, as a restore meets it.
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use wa_sandbox::world::Variant;
 
@@ -204,5 +207,26 @@ async fn redis_is_a_stateful_set_that_can_be_restarted() {
         before.iter().all(|uid| !after.contains(uid)),
         "a pod was kept"
     );
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_of_deployments_start_as_slowly_as_asked_and_others_at_once() {
+    let world = World::with(Variant {
+        pod_start: Duration::from_secs(4),
+        ..Variant::default()
+    })
+    .await;
+    world.until_ready("wa-tfmm", "1").await;
+    let took = |selector: &str| {
+        let pods = world.read(&["get", "pods", "-l", selector]);
+        let pod = &pods["items"][0];
+        let time = |time: &Value| time.as_str().unwrap().parse::<Timestamp>().unwrap();
+        let started = time(&pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]);
+        started.duration_since(time(&pod["metadata"]["creationTimestamp"]))
+    };
+    // Times are whole seconds.
+    assert!(took("app=wa-tfmm") >= SignedDuration::from_secs(3));
+    assert!(took("component=etcd") < took("app=wa-tfmm"));
     world.sandbox.stop().await;
 }
