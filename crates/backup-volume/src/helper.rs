@@ -13,6 +13,7 @@ use wa_common::cluster::{Lasting, Probe, Wait, WaitError};
 use crate::change::VolumeChange;
 use crate::discovery::{Template, is_bound};
 use crate::driver;
+use crate::remedy::{Obstacle, Remedy};
 use crate::run::VolumeRun;
 
 /// No fetch takes longer: the kubelet cuts every stream after four hours, and resumed ones are new ones.
@@ -33,14 +34,14 @@ impl Helper {
         template: &Template,
         claim: &str,
         image: Option<&str>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Obstacle> {
         let Template {
             origin,
             pod,
             claim: own,
         } = template;
-        let mut helper =
-            HelperPodSpec::derive(pod, origin, own, LIFETIME).map_err(|error| error.to_string())?;
+        let mut helper = HelperPodSpec::derive(pod, origin, own, LIFETIME)
+            .map_err(|error| Obstacle::new(error.to_string(), Remedy::OtherWay))?;
         helper.read_only = true;
         claim.clone_into(&mut helper.claim);
         if let Some(image) = image {
@@ -50,7 +51,7 @@ impl Helper {
     }
 
     /// A pod of nothing but an image.
-    pub(crate) fn bare(claim: &str, image: &str) -> Result<Self, String> {
+    pub(crate) fn bare(claim: &str, image: &str) -> Result<Self, Obstacle> {
         let pod = json!({
             "spec": {
                 "containers": [{
@@ -61,7 +62,7 @@ impl Helper {
             },
         });
         let pod: PodTemplateSpec =
-            serde_json::from_value(pod).map_err(|error| error.to_string())?;
+            serde_json::from_value(pod).map_err(|error| Obstacle::from(error.to_string()))?;
         let template = Template {
             origin: "the image".to_owned(),
             pod,

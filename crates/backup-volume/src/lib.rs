@@ -35,11 +35,14 @@ mod names;
 pub mod permissions;
 mod portworx;
 mod reach;
+mod remedy;
 mod run;
 mod selection;
 mod volume;
 
-pub use access::{Access, AccessOptions, Assessment, Method, Obstacles, Plan, Via, assess_all};
+pub use access::{
+    Access, AccessOptions, Assessment, Method, NoWay, Obstacles, Plan, Via, assess_all,
+};
 pub use caller::Caller;
 pub use change::{PLUGIN, VolumeChange};
 pub use discovery::{Discovery, Mount, MountPath};
@@ -49,5 +52,6 @@ pub use files::{FileKind, KeptAs, modified};
 pub use kube_transfer::file::Entry;
 pub use portworx::PortworxMount;
 pub use reach::{claims, dumps_in_reach};
+pub use remedy::{Obstacle, Remediable, Remedy};
 pub use selection::{Selection, dumps};
 pub use volume::{ClosedVolume, OpenVolume, warn_of_leftovers};

@@ -26,7 +26,7 @@ impl KeyFile {
         match content_of(path).with_context(|| format!("cannot read {shown}"))? {
             Some(found) if found == content.as_bytes() => return Ok(None),
             Some(_) => bail!(
-                "{shown} is there and has other content, which may be the key of another dump; nothing was changed: choose another name with --key-file"
+                "{shown} is there and has other content, which may be the key of another dump; nothing was changed: choose another file for the key"
             ),
             None => {}
         }

@@ -55,7 +55,7 @@ const CRATES: [(&str, Layers); 10] = [
             &["change"],
             &["driver", "portworx"],
             &["denied", "selection"],
-            &["caller", "files", "names"],
+            &["caller", "files", "names", "remedy"],
         ],
     ),
     (

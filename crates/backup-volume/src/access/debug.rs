@@ -13,6 +13,7 @@ use super::options::AccessOptions;
 use crate::discovery::Discovery;
 use crate::helper::Helper;
 use crate::permissions::to_use_helper_pod;
+use crate::remedy::Obstacle;
 use crate::run::VolumeRun;
 
 /// The pod to make.
@@ -40,30 +41,30 @@ pub(super) async fn plan(
 ) -> Result<Result<DebugPlan, Obstacles>, ClusterError> {
     let mut obstacles = Vec::new();
     if !discovery.can_be_mounted() {
-        obstacles.push(format!(
+        obstacles.push(Obstacle::from(format!(
             "claim {} is {}, so that no pod can mount it",
             discovery.claim_name(),
             discovery.phase()
-        ));
+        )));
     }
     if let Some(mount) = discovery
         .mounts
         .first()
         .filter(|_| discovery.is_for_one_pod())
     {
-        obstacles.push(format!(
+        obstacles.push(Obstacle::from(format!(
             "the volume is for one pod at a time (ReadWriteOncePod), and pod {} has it",
             mount.pod
-        ));
+        )));
     }
     let template = discovery.template();
     if template.is_none() {
-        obstacles.push(
-            "there is neither a CronJob nor a finished pod of it to take image and account from"
-                .to_owned(),
-        );
+        let reason =
+            "there is neither a CronJob nor a finished pod of it to take image and account from";
+        obstacles.push(Obstacle::from(reason.to_owned()));
     }
-    obstacles.extend(missing_permissions(cluster, &to_use_helper_pod()).await?);
+    let missing = missing_permissions(cluster, &to_use_helper_pod()).await?;
+    obstacles.extend(missing.map(Obstacle::from));
     let Some(template) = template.filter(|_| obstacles.is_empty()) else {
         return Ok(Err(Obstacles::from(obstacles)));
     };

@@ -13,7 +13,6 @@ mod snapshot;
 
 use std::fmt;
 
-use anyhow::bail;
 use futures::future::try_join_all;
 use kube_transfer::PodContainer;
 use kube_transfer::file::Space;
@@ -23,7 +22,7 @@ use crate::caller::Caller;
 use crate::discovery::Discovery;
 use crate::run::VolumeRun;
 use debug::DebugPlan;
-pub use obstacles::Obstacles;
+pub use obstacles::{NoWay, Obstacles};
 pub use options::{AccessOptions, Method, Via};
 use portworx::PortworxPlan;
 use snapshot::SnapshotPlan;
@@ -130,7 +129,7 @@ impl Plan {
     }
 }
 
-/// Looks at every way that `--via` allows.
+/// Looks at every way that the options allow.
 pub async fn assess_all(
     cluster: &Cluster,
     discovery: &Discovery,
@@ -171,15 +170,12 @@ pub(crate) async fn choose(
     discovery: &Discovery,
     options: &AccessOptions,
 ) -> anyhow::Result<Plan> {
-    let mut reasons = String::new();
+    let mut ways = Vec::new();
     for method in options.via.methods() {
         match assess(*method, cluster, discovery, options).await?.plan {
             Ok(plan) => return Ok(plan),
-            Err(obstacles) => {
-                let name = method.name();
-                reasons = format!("{reasons}\n  {name:<10} {obstacles}");
-            }
+            Err(obstacles) => ways.push((*method, obstacles)),
         }
     }
-    bail!("there is no way to the volume's files; nothing was changed:{reasons}")
+    Err(NoWay(ways).into())
 }

@@ -70,7 +70,7 @@ pub enum Method {
 impl Method {
     const ALL: [Self; 4] = [Self::Pod, Self::Debug, Self::Snapshot, Self::Portworx];
 
-    /// Its name, as `--via` takes it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pod => "pod",

@@ -19,6 +19,7 @@ use crate::permissions::{to_record, to_use_portworx};
 use crate::portworx::{
     LABEL, NAMESPACES, PortworxMount, Pxctl, container_of, mark_of, node_of, path_of, ready_pods,
 };
+use crate::remedy::{Obstacle, Remediable, Remedy};
 use crate::run::VolumeRun;
 
 /// Portworx's CSI driver, and the provisioner that was built into Kubernetes.
@@ -63,14 +64,15 @@ pub(super) async fn plan(
         )));
     };
     let mut obstacles = in_use(discovery, options);
-    obstacles.extend(missing_permissions(cluster, &to_record()).await?);
+    let missing = missing_permissions(cluster, &to_record()).await?;
+    obstacles.extend(missing.map(Obstacle::from));
     match find_pod(cluster).await? {
-        Err(reason) => obstacles.push(reason),
+        Err(reason) => obstacles.push(reason.into()),
         Ok((target, node)) => {
             let pxctl = Pxctl::new(&target);
             match pxctl.inspect(cluster, volume).await {
-                Err(error) => obstacles.push(format!("{error:#}")),
-                Ok(state) => obstacles.extend(state.obstacle(volume)),
+                Err(error) => obstacles.push(format!("{error:#}").into()),
+                Ok(state) => obstacles.extend(state.obstacle(volume).map(Obstacle::from)),
             }
             if obstacles.is_empty() {
                 let volume = volume.to_owned();
@@ -86,29 +88,31 @@ pub(super) async fn plan(
 }
 
 /// Who uses the volume now, or will within the window.
-fn in_use(discovery: &Discovery, options: &AccessOptions) -> Vec<String> {
-    let mut reasons = Vec::new();
+fn in_use(discovery: &Discovery, options: &AccessOptions) -> Vec<Obstacle> {
+    let mut reasons: Vec<Obstacle> = Vec::new();
     for mount in &discovery.mounts {
-        reasons.push(format!("pod {} has the volume mounted", mount.pod));
+        reasons.push(format!("pod {} has the volume mounted", mount.pod).into());
     }
     // Of a pod with several mounts.
     reasons.dedup();
     for job in discovery.active_jobs() {
-        reasons.push(format!("backup job {job} is running"));
+        reasons.push(format!("backup job {job} is running").into());
     }
     if let Some(wait) = discovery.next_backup_within(options.window) {
-        reasons.push(format!(
-            "a backup starts in {}; wait until it is over, or allow it with a smaller --window",
+        let reason = format!(
+            "a backup starts in {}: wait until it is over",
             elapsed(wait)
-        ));
+        );
+        reasons.push(Obstacle::new(reason, Remedy::ShorterWindow));
     }
     if let Some(schedule) = discovery
         .unreadable_schedule()
         .filter(|_| options.window.is_some())
     {
-        reasons.push(format!(
-            "the schedule {schedule:?} does not tell when the next backup starts; make sure that none is near, and allow it with --window 0"
-        ));
+        let reason = format!(
+            "the schedule {schedule:?} does not tell when the next backup starts: make sure that none is near"
+        );
+        reasons.push(Obstacle::new(reason, Remedy::NoWindow));
     }
     reasons
 }
@@ -177,7 +181,8 @@ async fn attach(
     if state.is_encrypted() {
         // Only trying tells: a key for the whole cluster is shown nowhere.
         attached.with_context(|| {
-            format!("volume {volume} is encrypted, and Portworx may not know its key; let Kubernetes attach it: --via debug")
+            let what = format!("volume {volume} is encrypted, and Portworx may not know its key");
+            Remediable::new(what, Remedy::HelperPod)
         })?;
     } else {
         attached?;

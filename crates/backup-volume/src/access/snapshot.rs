@@ -23,6 +23,7 @@ use crate::discovery::{Discovery, if_allowed};
 use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
 use crate::helper::Helper;
 use crate::permissions::to_use_snapshot;
+use crate::remedy::{Obstacle, Remediable, Remedy};
 use crate::run::VolumeRun;
 
 const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
@@ -63,15 +64,15 @@ pub(super) async fn plan(
 ) -> Result<Result<SnapshotPlan, Obstacles>, ClusterError> {
     let mut obstacles = Vec::new();
     if !discovery.is_bound() {
-        obstacles.push(format!(
+        obstacles.push(Obstacle::from(format!(
             "claim {} is {}, so that there is nothing to take a snapshot of",
             discovery.claim_name(),
             discovery.phase()
-        ));
+        )));
     }
     if discovery.is_csi() == Some(false) {
-        obstacles
-            .push("the volume is not a CSI driver's, and only those make snapshots".to_owned());
+        let reason = "the volume is not a CSI driver's, and only those make snapshots";
+        obstacles.push(Obstacle::from(reason.to_owned()));
     }
     let class = match snapshot_class(cluster, discovery, options).await? {
         Ok(class) => Some(class),
@@ -81,9 +82,9 @@ pub(super) async fn plan(
         }
     };
     obstacles.extend(storage_class_obstacle(cluster, discovery, options).await?);
-    obstacles.extend(missing_permissions(cluster, &to_use_snapshot()).await?);
-    let helper =
-        helper(discovery, options).map_err(|reason| obstacles.extend_from_slice(reason.reasons()));
+    let missing = missing_permissions(cluster, &to_use_snapshot()).await?;
+    obstacles.extend(missing.map(Obstacle::from));
+    let helper = helper(discovery, options).map_err(|obstacle| obstacles.push(obstacle));
     Ok(match (class, helper) {
         (Some(snapshot_class), Ok(helper)) if obstacles.is_empty() => Ok(SnapshotPlan {
             claim: discovery.claim_name(),
@@ -96,17 +97,16 @@ pub(super) async fn plan(
 }
 
 /// A pod for the claim that is made from the snapshot; it may run on any node.
-fn helper(discovery: &Discovery, options: &AccessOptions) -> Result<Helper, Obstacles> {
+fn helper(discovery: &Discovery, options: &AccessOptions) -> Result<Helper, Obstacle> {
     let claim = discovery.claim_name();
-    let helper = match (discovery.template(), options.image.as_deref()) {
+    match (discovery.template(), options.image.as_deref()) {
         (Some(template), image) => Helper::from_template(&template, &claim, image),
         (None, Some(image)) => Helper::bare(&claim, image),
-        (None, None) => Err(
-            "there is neither a CronJob nor a finished pod of it to take an image from; name one with --image"
-                .to_owned(),
-        ),
-    };
-    helper.map_err(Obstacles::from)
+        (None, None) => Err(Obstacle::new(
+            "there is neither a CronJob nor a finished pod of it to take an image from",
+            Remedy::Image,
+        )),
+    }
 }
 
 /// The class named, else the one of the volume's driver; the default class where there are several. The inner error is
@@ -115,16 +115,17 @@ async fn snapshot_class(
     cluster: &Cluster,
     discovery: &Discovery,
     options: &AccessOptions,
-) -> Result<Result<String, String>, ClusterError> {
+) -> Result<Result<String, Obstacle>, ClusterError> {
     let named = options.snapshot_class.as_deref();
     Ok(
         match cluster.list_custom(&volume_snapshot_classes(), true).await {
             Ok(classes) => choose_class(&classes, named, discovery.provisioner()),
             Err(error) if error.code() == Some(404) => {
-                Err("the cluster has no VolumeSnapshots".to_owned())
+                Err("the cluster has no VolumeSnapshots".to_owned().into())
             }
             Err(error) if error.code() == Some(403) => named.map(str::to_owned).ok_or_else(|| {
-                "you may not list volumesnapshotclasses; name one with --snapshot-class".to_owned()
+                let reason = "you may not list volumesnapshotclasses";
+                Obstacle::new(reason, Remedy::SnapshotClass)
             }),
             Err(error) => return Err(error),
         },
@@ -135,7 +136,7 @@ fn choose_class(
     classes: &[DynamicObject],
     named: Option<&str>,
     driver: Option<&str>,
-) -> Result<String, String> {
+) -> Result<String, Obstacle> {
     let candidates: Vec<&DynamicObject> = match (named, driver) {
         (Some(name), _) => {
             let class = classes.iter().find(|class| class.name_any() == name);
@@ -146,10 +147,8 @@ fn choose_class(
             .filter(|class| class.data["driver"] == driver)
             .collect(),
         (None, None) => {
-            return Err(
-                "the driver of the volume is not known; name a class with --snapshot-class"
-                    .to_owned(),
-            );
+            let reason = "the driver of the volume is not known, and so no class for it";
+            return Err(Obstacle::new(reason, Remedy::SnapshotClass));
         }
     };
     let first = candidates.first().ok_or_else(|| {
@@ -164,10 +163,11 @@ fn choose_class(
         .filter(|class| class.data["deletionPolicy"] != RETAIN);
     let chosen = ending.clone().find(default).or(ending.next());
     chosen.map(|class| class.name_any()).ok_or_else(|| {
-        format!(
-            "VolumeSnapshotClass {} would leave the snapshot on the storage (deletionPolicy Retain); name one that deletes it with --snapshot-class",
+        let reason = format!(
+            "VolumeSnapshotClass {} would leave the snapshot on the storage (deletionPolicy Retain), and one that deletes it is needed",
             first.name_any()
-        )
+        );
+        Obstacle::new(reason, Remedy::SnapshotClass)
     })
 }
 
@@ -176,24 +176,25 @@ async fn storage_class_obstacle(
     cluster: &Cluster,
     discovery: &Discovery,
     options: &AccessOptions,
-) -> Result<Option<String>, ClusterError> {
+) -> Result<Option<Obstacle>, ClusterError> {
     let class = match &options.storage_class {
         Some(name) => if_allowed(cluster.find_global(name).await)?,
         None if discovery.class_name().is_none() => {
-            return Ok(Some(
-                "the claim has no storage class, which a claim made from the snapshot needs; name one with --storage-class"
-                    .to_owned(),
-            ));
+            return Ok(Some(Obstacle::new(
+                "the claim has no storage class, which a claim made from the snapshot needs",
+                Remedy::StorageClass,
+            )));
         }
         None => discovery.class.clone(),
     };
     let retains =
         class.filter(|class: &StorageClass| class.reclaim_policy.as_deref() == Some(RETAIN));
     Ok(retains.map(|class| {
-        format!(
-            "StorageClass {} would leave the copied volume behind (reclaimPolicy Retain); name one that deletes it with --storage-class",
+        let reason = format!(
+            "StorageClass {} would leave the copied volume behind (reclaimPolicy Retain), and one that deletes it is needed",
             class.name_any()
-        )
+        );
+        Obstacle::new(reason, Remedy::StorageClass)
     }))
 }
 
@@ -291,11 +292,12 @@ async fn ready(run: &VolumeRun, name: &str, timeout: Duration) -> anyhow::Result
         (WaitError::TimedOut(_), Some(error)) if is_lasting(&error) => failed(name, &error),
         (WaitError::TimedOut(_), said) => {
             let said = said.map(|error| format!(" ({})", printable(&error)));
-            anyhow!(
-                "snapshot {name} is not ready after {}{}; look at the snapshot controller and the driver, or give it longer with --timeout",
+            let what = format!(
+                "snapshot {name} is not ready after {}{}; look at the snapshot controller and the driver",
                 elapsed(timeout),
                 said.unwrap_or_default()
-            )
+            );
+            Remediable::new(what, Remedy::LongerWait).into()
         }
     })
 }
@@ -330,7 +332,8 @@ mod tests {
         assert_eq!(chosen(None, &classes[..]).unwrap(), "default");
         assert_eq!(chosen(None, &classes[..2]).unwrap(), "first");
         for (named, classes) in [(None, &classes[..1]), (Some("keeps"), &classes[..])] {
-            let reason = chosen(named, classes).unwrap_err();
+            let Obstacle { reason, remedy } = chosen(named, classes).unwrap_err();
+            assert_eq!(remedy, Some(Remedy::SnapshotClass));
             assert!(
                 reason.contains("keeps would leave the snapshot"),
                 "{reason}"
@@ -350,7 +353,7 @@ mod tests {
             (None, Some("ebs"), "for the volume's driver ebs"),
             (None, None, "not known"),
         ] {
-            let told = choose_class(&classes, named, driver).unwrap_err();
+            let told = choose_class(&classes, named, driver).unwrap_err().reason;
             assert!(told.contains(reason), "{told}");
         }
     }

@@ -8,6 +8,7 @@ use wa_common::cluster::RetryPolicy;
 use wa_common::report::{Event, causes_text, error_text};
 
 use super::Fetch;
+use crate::remedy::{Remediable, Remedy};
 
 impl Fetch<'_> {
     /// The auth-encryption file of the dump, where there is one of use. A dump without it is still a dump: what is wrong
@@ -30,10 +31,12 @@ impl Fetch<'_> {
             Err(error @ DownloadError::Sink(_)) => Err(error.into()),
             Err(error) if self.options.without_key => Err(error.into()),
             Err(error) => {
-                let error = anyhow::Error::new(error).context(format!(
-                    "cannot read its auth-encryption file {:?}, without which restored data cannot be read; it was not fetched (--without-key fetches the dump alone)",
+                let what = format!(
+                    "cannot read its auth-encryption file {:?}, without which restored data cannot be read; it was not fetched",
                     key.name
-                ));
+                );
+                let remedy = Remediable::new(what, Remedy::WithoutKey);
+                let error = anyhow::Error::new(error).context(remedy);
                 return Err(self.volume.explain(error, key).await);
             }
         };

@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
 use backup_set::{
     AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, DirectoryStore, FileRole, Manifest, Method,
     Origin, Place, SetWriter, Target, ToolRecord, Verdict, VerificationFailed, VolumeRecord,
@@ -21,6 +20,7 @@ use wa_common::assistant::store_auth_encryption;
 use wa_common::report::{Event, Reporter, RunningStep, Share, Steps, bytes, count, printable};
 
 use crate::files;
+use crate::remedy::{Remediable, Remedy};
 use crate::volume::OpenVolume;
 use transfer::arrived;
 
@@ -120,13 +120,14 @@ impl OpenVolume {
         let needed = fetches.iter().map(Fetch::bytes_to_store).sum();
         let available = Target::look(to)?.available_bytes;
         if available < needed {
-            bail!(
-                "{} needs {} in {}, and only {} are free; nothing was fetched: choose another directory with --to",
+            let what = format!(
+                "{} needs {} in {}, and only {} are free; nothing was fetched",
                 count(dumps.len() as u64, "dump"),
                 bytes(needed),
                 to.display(),
                 bytes(available)
             );
+            return Err(Remediable::new(what, Remedy::OtherDirectory).into());
         }
         let work = async {
             let (mut sets, mut failures) = (Vec::new(), Vec::new());
@@ -242,7 +243,9 @@ impl Fetch<'_> {
         if let Some(Verdict::Failed(fault)) = fetched.output() {
             let error = VerificationFailed::of_dump(&path, fault);
             fetched.discard()?;
-            return Err(anyhow::Error::new(error).context("it arrived as it is on the volume, and is broken there; no backup was made (--no-verify makes one all the same)"));
+            let what = "it arrived as it is on the volume, and is broken there; no backup was made";
+            let remedy = Remediable::new(what, Remedy::WithoutVerification);
+            return Err(anyhow::Error::new(error).context(remedy));
         }
         let (_, verdict, proof) = fetched.save()?;
         self.report_verdict(verifying, verdict.as_ref());

@@ -13,6 +13,7 @@ use wa_common::cluster::RetryPolicy;
 use wa_common::report::{Event, TransferProgress, bytes, causes_text};
 
 use super::Fetch;
+use crate::remedy::{Remediable, Remedy};
 
 impl Fetch<'_> {
     /// Fetches the dump; where it arrived changed, fetches once more what differs.
@@ -120,10 +121,11 @@ pub(super) fn explain(error: FetchError, set: &Path) -> anyhow::Error {
     if of_another {
         error.context("cannot fetch it")
     } else if has_arrived(set) {
-        error.context(format!(
-            "cannot fetch it; what has arrived is kept in {}, to go on with --resume",
+        let what = format!(
+            "cannot fetch it; what has arrived is kept in {}",
             set.display()
-        ))
+        );
+        error.context(Remediable::new(what, Remedy::Resume))
     } else {
         error.context("cannot fetch it; nothing was kept")
     }

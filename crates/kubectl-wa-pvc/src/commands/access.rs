@@ -3,10 +3,12 @@
 use backup_volume::permissions::{
     to_discover, to_use_helper_pod, to_use_portworx, to_use_snapshot,
 };
-use backup_volume::{AccessOptions, Caller, Via};
+use backup_volume::{AccessOptions, Caller, ClosedVolume, Via};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use wa_common::cli::{Context, TimeLimit, permissions};
 use wa_common::cluster::ClusterError;
+
+use super::advice::with_remedies;
 
 /// What reaching the files changes.
 pub(super) const CHANGES: &str = "a helper pod, a snapshot with a volume, or a Portworx volume's attachment, where no running pod has the volume mounted; each is recorded in a Lease first, and undone at the end";
@@ -80,6 +82,13 @@ impl AccessArgs {
             timeout,
         }
     }
+}
+
+/// The volume, and the way to its files that is known to lead there.
+pub(super) async fn find(args: &AccessArgs, context: &Context) -> anyhow::Result<ClosedVolume> {
+    let instance = context.global.instance.as_deref();
+    let found = ClosedVolume::find(caller(context)?, instance, args.options()).await;
+    found.map_err(with_remedies)
 }
 
 /// What this command brings along to the volume.

@@ -12,6 +12,7 @@ use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 use backup_volume::{Assessment, Discovery, Method, Mount, assess_all, warn_of_leftovers};
 
 use super::access::{self, AccessArgs, caller};
+use super::advice::advised;
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -277,7 +278,7 @@ impl MethodReport {
             plan: plan.ok().map(ToString::to_string),
             reasons: plan
                 .err()
-                .map(|obstacles| obstacles.reasons().to_vec())
+                .map(|obstacles| obstacles.iter().map(advised).collect())
                 .unwrap_or_default(),
         }
     }

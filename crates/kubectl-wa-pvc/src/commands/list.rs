@@ -2,14 +2,14 @@
 
 use std::io::{self, Write};
 
-use backup_volume::{ClosedVolume, Entry, FileKind, KeptAs, Method, modified};
+use backup_volume::{Entry, FileKind, KeptAs, Method, modified};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Retention};
 use wa_common::cli::{About, Context, Exit, Render};
 use wa_common::report::{Styles, age, bytes, table};
 
-use super::access::{self, AccessArgs, caller};
+use super::access::{self, AccessArgs, find};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -27,9 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let instance = context.global.instance.as_deref();
-    let volume = ClosedVolume::find(caller(context)?, instance, args.access.options()).await?;
-    let volume = volume.open().await?;
+    let volume = find(&args.access, context).await?.open().await?;
     let cron_job = volume.discovery().cron_job.as_ref();
     let retention = cron_job.and_then(BackupCronJob::retention);
     let mut entries = volume.guard(volume.files()).await?;

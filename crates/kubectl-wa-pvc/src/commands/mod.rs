@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod access;
+mod advice;
 mod cleanup;
 mod fallback;
 mod info;
@@ -10,9 +11,7 @@ mod selection;
 mod values;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{
-    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets,
-};
+use wa_common::cli::{Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors};
 
 const EXPLANATION: &str = "\
 Watson Assistant's CronJob leaves a dump on a volume every night. No pod has that volume mounted in between, so its files \
@@ -66,7 +65,7 @@ impl Plugin for Cli {
 
     fn errors() -> PluginErrors {
         PluginErrors {
-            advice: advice_on_sets,
+            advice: advice::advice,
             ..PluginErrors::default()
         }
     }

@@ -6,15 +6,14 @@ use std::path::PathBuf;
 use anyhow::bail;
 use backup_set::{Target, ToolRecord, VerificationFailed};
 use backup_volume::{
-    ClosedVolume, Entry, FetchOptions, FetchedSet, FileKind, Method, OpenVolume, Selection, dumps,
-    modified,
+    Entry, FetchOptions, FetchedSet, FileKind, Method, OpenVolume, Selection, dumps, modified,
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{About, Context, DryRun, Exit, Render};
 use wa_common::report::{Event, Styles, bytes, printable};
 
-use super::access::{self, AccessArgs, caller};
+use super::access::{self, AccessArgs, find};
 use super::fallback;
 use super::selection::SelectionArgs;
 
@@ -91,8 +90,7 @@ impl FetchArgs {
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Target::look(&args.to)?;
-    let instance = context.global.instance.as_deref();
-    let volume = ClosedVolume::find(caller(context)?, instance, args.access.options()).await?;
+    let volume = find(&args.access, context).await?;
     if args.dry_run.is_some_and(DryRun::is_on) {
         context.print(&Intention {
             via: volume.plan().method(),

@@ -56,7 +56,7 @@ pub enum AssistantError {
         available: Vec<String>,
     },
     /// None of the claims of the backup volume exists.
-    #[error("no backup volume for instance {instance:?} in namespace {namespace:?}: looked for the claims {}; name another with --pvc", tried.join(" and "))]
+    #[error("no backup volume for instance {instance:?} in namespace {namespace:?}: looked for the claims {}", tried.join(" and "))]
     NoBackupClaim {
         /// The instance.
         instance: String,

@@ -43,7 +43,7 @@ pub enum NotReady {
     },
     /// It took too long.
     #[error(
-        "pod {pod} was not running after {}, and waits for: {on}; allow more with --timeout",
+        "pod {pod} was not running after {}, and waits for: {on}",
         elapsed(*after)
     )]
     TimedOut {

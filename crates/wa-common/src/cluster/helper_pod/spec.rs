@@ -45,9 +45,7 @@ pub struct HelperPodSpec {
 
 /// The pod that a helper was to be derived from does not mount the claim, or a directory of it only.
 #[derive(Debug, Error)]
-#[error(
-    "no container of {from} mounts the claim {claim} as a whole; choose another method with --via"
-)]
+#[error("no container of {from} mounts the claim {claim} as a whole")]
 pub struct NotMounted {
     /// The pod or template.
     pub from: String,
