@@ -41,7 +41,7 @@ mod selection;
 mod volume;
 
 pub use access::{
-    Access, AccessOptions, Assessment, Method, NoWay, Obstacles, Plan, Via, assess_all,
+    Access, AccessMethod, AccessOptions, AccessPlan, Assessment, NoWay, Obstacles, Via, assess_all,
 };
 pub use caller::Caller;
 pub use change::{PLUGIN, VolumeChange};

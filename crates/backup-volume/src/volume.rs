@@ -6,7 +6,7 @@ use wa_common::preflight::{Finding, Preflight};
 use wa_common::report::{Event, elapsed};
 use wa_common::run::{Change as _, Run, RunState};
 
-use crate::access::{self, Access, AccessOptions, Method, Plan};
+use crate::access::{self, Access, AccessMethod, AccessOptions, AccessPlan};
 use crate::caller::Caller;
 use crate::change::{PLUGIN, VolumeChange};
 use crate::denied;
@@ -17,7 +17,7 @@ pub struct ClosedVolume {
     caller: Caller,
     options: AccessOptions,
     discovery: Discovery,
-    plan: Plan,
+    plan: AccessPlan,
 }
 
 /// The volume with access to its files.
@@ -49,7 +49,7 @@ impl ClosedVolume {
     }
 
     /// The way that is known to lead to the files.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &AccessPlan {
         &self.plan
     }
 
@@ -65,7 +65,7 @@ impl ClosedVolume {
             step: plan.method().step(),
             detail: plan.to_string(),
         });
-        if plan.method() == Method::Debug
+        if plan.method() == AccessMethod::Debug
             && (discovery.is_for_one_node() || discovery.is_for_one_pod())
             && let Some(wait) = discovery.next_backup_within(options.window)
         {
@@ -96,11 +96,11 @@ async fn look(
     caller: &Caller,
     instance: Option<&str>,
     options: &AccessOptions,
-) -> (Finding<Discovery>, Finding<Plan>) {
+) -> (Finding<Discovery>, Finding<AccessPlan>) {
     let (cluster, claim) = (&caller.cluster, options.claim.as_deref());
     let discovery = Discovery::look(conditions, cluster, instance, claim).await;
     let choose = async |found: &Discovery| access::choose(cluster, found, options).await;
-    let plan = conditions.check("access", &discovery, choose, Plan::to_string);
+    let plan = conditions.check("access", &discovery, choose, AccessPlan::to_string);
     let plan = plan.await;
     (discovery, plan)
 }
@@ -112,7 +112,7 @@ impl OpenVolume {
     }
 
     /// The way that was gone.
-    pub fn via(&self) -> Method {
+    pub fn via(&self) -> AccessMethod {
         self.access.via
     }
 

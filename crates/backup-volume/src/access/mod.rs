@@ -1,6 +1,6 @@
 //! The four ways to the files of the volume.
 //!
-//! Each way is first assessed, which changes nothing and yields a [`Plan`] or the reasons against it, and then opened,
+//! Each way is first assessed, which changes nothing and yields a [`AccessPlan`] or the reasons against it, and then opened,
 //! which records every change before it is made.
 
 mod debug;
@@ -23,7 +23,7 @@ use crate::discovery::Discovery;
 use crate::run::VolumeRun;
 use debug::DebugPlan;
 pub use obstacles::{NoWay, Obstacles};
-pub use options::{AccessOptions, Method, Via};
+pub use options::{AccessMethod, AccessOptions, Via};
 use portworx::PortworxPlan;
 use snapshot::SnapshotPlan;
 
@@ -31,14 +31,14 @@ use snapshot::SnapshotPlan;
 #[derive(Debug)]
 pub struct Assessment {
     /// Which.
-    pub method: Method,
+    pub method: AccessMethod,
     /// How it is gone, or what speaks against it.
-    pub plan: Result<Plan, Obstacles>,
+    pub plan: Result<AccessPlan, Obstacles>,
 }
 
 /// A way that can be gone.
 #[derive(Debug)]
-pub struct Plan(Way);
+pub struct AccessPlan(Way);
 
 #[derive(Debug)]
 enum Way {
@@ -48,7 +48,7 @@ enum Way {
     Portworx(PortworxPlan),
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for AccessPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Way::Pod(plan) => plan.fmt(f),
@@ -61,7 +61,7 @@ impl fmt::Display for Plan {
 
 /// Where the files of the volume can be read now.
 pub struct Access {
-    pub(crate) via: Method,
+    pub(crate) via: AccessMethod,
     pub(crate) target: PodContainer,
     pub(crate) directory: String,
     /// What was begun for it; nothing where no change was needed.
@@ -86,14 +86,14 @@ impl Access {
     }
 }
 
-impl Plan {
+impl AccessPlan {
     /// Which it is.
-    pub fn method(&self) -> Method {
+    pub fn method(&self) -> AccessMethod {
         match &self.0 {
-            Way::Pod(_) => Method::Pod,
-            Way::Debug(_) => Method::Debug,
-            Way::Snapshot(_) => Method::Snapshot,
-            Way::Portworx(_) => Method::Portworx,
+            Way::Pod(_) => AccessMethod::Pod,
+            Way::Debug(_) => AccessMethod::Debug,
+            Way::Snapshot(_) => AccessMethod::Snapshot,
+            Way::Portworx(_) => AccessMethod::Portworx,
         }
     }
 
@@ -140,26 +140,30 @@ pub async fn assess_all(
 }
 
 async fn assess(
-    method: Method,
+    method: AccessMethod,
     cluster: &Cluster,
     discovery: &Discovery,
     options: &AccessOptions,
 ) -> anyhow::Result<Assessment> {
     let plan = match method {
-        Method::Pod => pod::plan(cluster, discovery, options.via == Via::Only(Method::Pod))
-            .await?
-            .map(Way::Pod),
-        Method::Debug => debug::plan(cluster, discovery, options)
+        AccessMethod::Pod => pod::plan(
+            cluster,
+            discovery,
+            options.via == Via::Only(AccessMethod::Pod),
+        )
+        .await?
+        .map(Way::Pod),
+        AccessMethod::Debug => debug::plan(cluster, discovery, options)
             .await?
             .map(|plan| Way::Debug(Box::new(plan))),
-        Method::Snapshot => snapshot::plan(cluster, discovery, options)
+        AccessMethod::Snapshot => snapshot::plan(cluster, discovery, options)
             .await?
             .map(|plan| Way::Snapshot(Box::new(plan))),
-        Method::Portworx => portworx::plan(cluster, discovery, options)
+        AccessMethod::Portworx => portworx::plan(cluster, discovery, options)
             .await?
             .map(Way::Portworx),
     };
-    let plan = plan.map(Plan);
+    let plan = plan.map(AccessPlan);
     Ok(Assessment { method, plan })
 }
 
@@ -169,7 +173,7 @@ pub(crate) async fn choose(
     cluster: &Cluster,
     discovery: &Discovery,
     options: &AccessOptions,
-) -> anyhow::Result<Plan> {
+) -> anyhow::Result<AccessPlan> {
     let mut ways = Vec::new();
     for method in options.via.methods() {
         match assess(*method, cluster, discovery, options).await?.plan {

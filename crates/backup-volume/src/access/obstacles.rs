@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Method;
+use super::AccessMethod;
 use crate::remedy::Obstacle;
 
 /// Why a way cannot be gone: every reason found.
@@ -47,7 +47,7 @@ impl From<Obstacles> for Vec<Obstacle> {
 
 /// None of the ways that may be gone can be gone. Nothing was changed.
 #[derive(Debug)]
-pub struct NoWay(pub(super) Vec<(Method, Obstacles)>);
+pub struct NoWay(pub(super) Vec<(AccessMethod, Obstacles)>);
 
 impl NoWay {
     /// A line for each way, whose obstacles are told by `text`.
@@ -80,8 +80,11 @@ mod tests {
         let window = Obstacle::new("a backup starts soon", Remedy::ShorterWindow);
         let used = Obstacle::from("pod a has it".to_owned());
         let no_way = NoWay(vec![
-            (Method::Pod, Obstacles::from("no pod has it".to_owned())),
-            (Method::Portworx, Obstacles::from(vec![used, window])),
+            (
+                AccessMethod::Pod,
+                Obstacles::from("no pod has it".to_owned()),
+            ),
+            (AccessMethod::Portworx, Obstacles::from(vec![used, window])),
         ]);
         let said = no_way.to_string();
         assert!(

@@ -12,13 +12,13 @@ pub struct AccessOptions {
     pub via: Via,
     /// The claim of the volume; the instance's own backup claim where none is named.
     pub claim: Option<String>,
-    /// The VolumeSnapshotClass of [`Method::Snapshot`]; the one of the volume's driver where none is named.
+    /// The VolumeSnapshotClass of [`AccessMethod::Snapshot`]; the one of the volume's driver where none is named.
     pub snapshot_class: Option<String>,
     /// The StorageClass of the volume made from the snapshot; the claim's own where none is named.
     pub storage_class: Option<String>,
     /// The image of the helper pod; the CronJob's own where none is named.
     pub image: Option<String>,
-    /// With [`Method::Portworx`], refuse when a backup starts within this time; `None` does not look.
+    /// With [`AccessMethod::Portworx`], refuse when a backup starts within this time; `None` does not look.
     pub window: Option<Duration>,
     /// The longest wait for a helper pod, a snapshot or a volume to be ready; `None` waits forever.
     pub timeout: Option<Duration>,
@@ -50,13 +50,13 @@ pub enum Via {
     /// The first of all ways that can be gone.
     Auto,
     /// This way.
-    Only(Method),
+    Only(AccessMethod),
 }
 
 /// A way to the files, in the order in which [`Via::Auto`] prefers them: what changes least comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Method {
+pub enum AccessMethod {
     /// Through a running pod that has the claim mounted.
     Pod,
     /// Through a helper pod on the claim.
@@ -67,7 +67,7 @@ pub enum Method {
     Portworx,
 }
 
-impl Method {
+impl AccessMethod {
     const ALL: [Self; 4] = [Self::Pod, Self::Debug, Self::Snapshot, Self::Portworx];
 
     /// Its name.
@@ -95,9 +95,9 @@ impl Via {
     /// What it is read from.
     pub const NAMES: [&'static str; 5] = ["auto", "pod", "debug", "snapshot", "portworx"];
 
-    pub(super) fn methods(&self) -> &[Method] {
+    pub(super) fn methods(&self) -> &[AccessMethod] {
         match self {
-            Self::Auto => &Method::ALL,
+            Self::Auto => &AccessMethod::ALL,
             Self::Only(method) => std::slice::from_ref(method),
         }
     }
@@ -107,7 +107,9 @@ impl FromStr for Via {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let method = Method::ALL.into_iter().find(|method| method.name() == text);
+        let method = AccessMethod::ALL
+            .into_iter()
+            .find(|method| method.name() == text);
         match method {
             Some(method) => Ok(Self::Only(method)),
             None if text == "auto" => Ok(Self::Auto),

@@ -28,7 +28,7 @@ use crate::{
     script,
 };
 pub use error::DownloadError;
-use report::{Report, Stderr};
+use report::{PodReport, Stderr};
 use worker::{Worker, WorkerGone};
 
 /// Where downloaded data goes. Used on a thread of its own, so it may block.
@@ -119,7 +119,7 @@ async fn download<S: Sink>(
     // When the stream is gone already, reading from it tells why.
     let _ = session.write_stdin(&command.preface(&nonce)).await;
     let _ = session.send_heartbeats().await;
-    let transfer = Transfer {
+    let running = RunningDownload {
         session,
         worker: Worker::start(sink).map_err(DownloadError::Sink)?,
         batch: Batch::default(),
@@ -128,10 +128,10 @@ async fn download<S: Sink>(
         differs: None,
         options,
     };
-    transfer.complete(&nonce, progress).await
+    running.complete(&nonce, progress).await
 }
 
-struct Transfer<'a, T> {
+struct RunningDownload<'a, T> {
     session: Session,
     worker: Worker<T>,
     batch: Batch,
@@ -161,7 +161,7 @@ impl From<WorkerGone> for Stop {
     }
 }
 
-impl<T: Send + 'static> Transfer<'_, T> {
+impl<T: Send + 'static> RunningDownload<'_, T> {
     async fn complete(
         mut self,
         nonce: &str,
@@ -281,15 +281,15 @@ impl<T: Send + 'static> Transfer<'_, T> {
     fn reported(&self) -> Result<Option<Sha256Digest>, Stop> {
         match self.stderr.report() {
             None => Ok(None),
-            Some(Report::Ran { code: 0, sha256 }) => Ok(Some(*sha256)),
-            Some(Report::Ran { code, .. }) => Err(Stop::CommandFailed { code: *code }),
-            Some(Report::Missing(tool)) => {
+            Some(PodReport::Ran { code: 0, sha256 }) => Ok(Some(*sha256)),
+            Some(PodReport::Ran { code, .. }) => Err(Stop::CommandFailed { code: *code }),
+            Some(PodReport::Missing(tool)) => {
                 Err(Stop::from(StreamError::MissingTool { tool: tool.clone() }))
             }
-            Some(Report::Ended) => Err(Stop::from(StreamError::Ended {
+            Some(PodReport::Ended) => Err(Stop::from(StreamError::Ended {
                 bytes: self.received,
             })),
-            Some(Report::Unusable(line)) => Err(Stop::Error(DownloadError::Unaccounted {
+            Some(PodReport::Unusable(line)) => Err(Stop::Error(DownloadError::Unaccounted {
                 detail: format!("its report is {line:?}"),
             })),
         }

@@ -11,7 +11,7 @@ const LINE_BYTES: usize = 1 << 10;
 
 /// The wrapping script's last line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Report {
+pub(super) enum PodReport {
     /// The command ran; this is what it put out.
     Ran { code: i32, sha256: Sha256Digest },
     /// The command was not run: the container lacks this tool.
@@ -28,7 +28,7 @@ pub(crate) struct Stderr {
     nonce: String,
     line: Vec<u8>,
     tail: VecDeque<u8>,
-    report: Option<Report>,
+    report: Option<PodReport>,
 }
 
 impl Stderr {
@@ -55,7 +55,7 @@ impl Stderr {
         }
     }
 
-    pub(super) fn report(&self) -> Option<&Report> {
+    pub(super) fn report(&self) -> Option<&PodReport> {
         self.report.as_ref()
     }
 
@@ -71,7 +71,8 @@ impl Stderr {
             .strip_prefix(self.nonce.as_bytes())
             .and_then(|rest| rest.strip_prefix(b" "));
         if let Some(report) = report {
-            self.report.get_or_insert(Report::parse(&printable(report)));
+            self.report
+                .get_or_insert(PodReport::parse(&printable(report)));
             self.line.clear();
         } else {
             self.keep_line();
@@ -91,7 +92,7 @@ impl Stderr {
     }
 }
 
-impl Report {
+impl PodReport {
     fn parse(line: &str) -> Self {
         let words: Vec<&str> = line.split_whitespace().collect();
         let value = |key: &str| {
@@ -138,7 +139,7 @@ mod tests {
         let text = format!("warning\n\nn0nce tee 0 code 3 sha256 {DIGEST}\n").into_bytes();
         for cut in 0..text.len() {
             let mut stderr = feed(&[&text[..cut], &text[cut..]]);
-            let expected = Report::Ran {
+            let expected = PodReport::Ran {
                 code: 3,
                 sha256: DIGEST.parse().expect("digest"),
             };
@@ -166,7 +167,7 @@ mod tests {
         ] {
             let stderr = feed(&[format!("n0nce {report}\n").as_bytes()]);
             assert!(
-                matches!(stderr.report(), Some(Report::Unusable(_))),
+                matches!(stderr.report(), Some(PodReport::Unusable(_))),
                 "{report:?}"
             );
         }

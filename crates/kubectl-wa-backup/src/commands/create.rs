@@ -139,7 +139,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let options = args.options();
     let backup = Backup::new(&cluster, &*context.reporter, &steps, &ready, &options)?;
     if args.dry_run.is_some_and(DryRun::is_on) {
-        context.print(&Plan::new(&args, &ready, &backup))?;
+        context.print(&BackupPlan::new(&args, &ready, &backup))?;
         return Ok(Exit::Done);
     }
     let done = if args.stdout {
@@ -260,7 +260,7 @@ fn parse_compression(text: &str) -> Result<String, String> {
 /// What `--dry-run` prints.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Plan {
+struct BackupPlan {
     path: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<PathBuf>,
@@ -268,7 +268,7 @@ struct Plan {
     database_bytes: u64,
 }
 
-impl Plan {
+impl BackupPlan {
     fn new(args: &Args, ready: &Ready, backup: &Backup<'_>) -> Self {
         let mut files = vec![DUMP_FILE];
         let has_key = ready.auth_encryption.is_some();
@@ -283,7 +283,7 @@ impl Plan {
     }
 }
 
-impl Render for Plan {
+impl Render for BackupPlan {
     fn human(&self, out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
         let size = bytes(self.database_bytes);
         let Some(path) = &self.path else {

@@ -26,16 +26,16 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Listing {
+struct ListReport {
     directory: PathBuf,
-    backups: Vec<Entry>,
+    backups: Vec<ListedSet>,
     #[serde(skip)]
     now: Timestamp,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+struct ListedSet {
     name: String,
     path: PathBuf,
     state: &'static str,
@@ -60,16 +60,16 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     } else {
         catalog(&DirectoryStore::new(directory))?
     };
-    let listing = Listing {
+    let listing = ListReport {
         directory: directory.to_owned(),
-        backups: entries.into_iter().map(Entry::of).collect(),
+        backups: entries.into_iter().map(ListedSet::of).collect(),
         now: Timestamp::now(),
     };
     context.print(&listing)?;
     Ok(Exit::Done)
 }
 
-impl Entry {
+impl ListedSet {
     fn of(entry: CatalogEntry) -> Self {
         let (state, reason, manifest) = match entry.state {
             SetState::Complete(manifest) if manifest.not_judged.is_some() => {
@@ -116,7 +116,7 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-impl Render for Listing {
+impl Render for ListReport {
     fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
         if self.backups.is_empty() {
             return writeln!(out, "No backups in {}.", self.directory.display());

@@ -39,7 +39,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let cluster = context.connect()?;
     let dry_run = args.dry_run.is_some_and(DryRun::is_on);
-    let mut report = Report {
+    let mut report = CleanupReport {
         namespace: cluster.namespace().to_owned(),
         dry_run,
         runs: Vec::new(),
@@ -106,7 +106,7 @@ async fn undo(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+struct CleanupReport {
     namespace: String,
     dry_run: bool,
     runs: Vec<CleanedRun>,
@@ -170,7 +170,7 @@ impl CleanedRun {
     }
 }
 
-impl Render for Report {
+impl Render for CleanupReport {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
         if self.runs.is_empty() {
             return writeln!(out, "Nothing was left in namespace {}.", self.namespace);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render};
 use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
-use backup_volume::{Assessment, Discovery, Method, Mount, assess_all, warn_of_leftovers};
+use backup_volume::{AccessMethod, Assessment, Discovery, Mount, assess_all, warn_of_leftovers};
 
 use super::access::{self, AccessArgs, caller};
 use super::advice::advised;
@@ -41,13 +41,13 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let discovery = Discovery::discover(cluster, instance, args.access.pvc.as_deref()).await?;
     let options = args.access.options();
     let assessments = assess_all(cluster, &discovery, &options).await?;
-    let mut report = Report::new(&discovery, &assessments);
+    let mut report = VolumeReport::new(&discovery, &assessments);
     let websockets = cluster.require_websockets().await;
     report.no_websocket = websockets.err().map(|error| error.to_string());
     let plan = assessments.into_iter().find_map(|one| one.plan.ok());
     if let Some(plan) = plan
         && report.no_websocket.is_none()
-        && (args.measure || plan.method() == Method::Pod)
+        && (args.measure || plan.method() == AccessMethod::Pod)
     {
         let access = plan.open(&caller, &options).await?;
         match access.guard(access.space(cluster)).await {
@@ -73,7 +73,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+struct VolumeReport {
     instance: String,
     namespace: String,
     release: Option<String>,
@@ -87,7 +87,7 @@ struct Report {
     mounted_by: Vec<Mount>,
     backups: Option<Backups>,
     methods: Vec<MethodReport>,
-    chosen: Option<Method>,
+    chosen: Option<AccessMethod>,
     #[serde(skip)]
     now: Timestamp,
 }
@@ -122,7 +122,7 @@ struct Backups {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct MethodReport {
-    method: Method,
+    method: AccessMethod,
     possible: bool,
     /// What it would do; absent where it cannot.
     plan: Option<String>,
@@ -130,7 +130,7 @@ struct MethodReport {
     reasons: Vec<String>,
 }
 
-impl Report {
+impl VolumeReport {
     fn new(discovery: &Discovery, assessments: &[Assessment]) -> Self {
         let now = Timestamp::now();
         let text = |value: Option<&str>| value.map(str::to_owned);
@@ -284,7 +284,7 @@ impl MethodReport {
     }
 }
 
-impl Render for Report {
+impl Render for VolumeReport {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
         for (name, text) in self.lines() {
             writeln!(out, "{name:<16} {}", printable(&text))?;

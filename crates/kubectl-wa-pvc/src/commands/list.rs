@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use backup_volume::{Entry, FileKind, KeptAs, Method, modified};
+use backup_volume::{AccessMethod, Entry, FileKind, KeptAs, modified};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Retention};
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         let newest_first = b.version.modified.cmp(&a.version.modified);
         newest_first.then_with(|| b.name.cmp(&a.name))
     });
-    let listing = Listing {
+    let listing = ListReport {
         claim: volume.discovery().claim_name(),
         via: volume.via(),
         files: entries
@@ -50,9 +50,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Listing {
+struct ListReport {
     claim: String,
-    via: Method,
+    via: AccessMethod,
     files: Vec<File>,
     #[serde(skip)]
     now: Timestamp,
@@ -85,7 +85,7 @@ impl File {
     }
 }
 
-impl Render for Listing {
+impl Render for ListReport {
     fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
         if self.files.is_empty() {
             return writeln!(out, "No files on the volume of claim {}.", self.claim);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use backup_set::{Target, ToolRecord, VerificationFailed};
 use backup_volume::{
-    Entry, FetchOptions, FetchedSet, FileKind, Method, OpenVolume, Selection, dumps, modified,
+    AccessMethod, Entry, FetchOptions, FetchedSet, FileKind, OpenVolume, Selection, dumps, modified,
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -163,7 +163,7 @@ fn finished(files: &[Entry], volume: &OpenVolume, context: &Context) -> anyhow::
 /// What `--dry-run` prints.
 #[derive(Serialize)]
 struct Intention {
-    via: Method,
+    via: AccessMethod,
     plan: String,
     to: PathBuf,
 }

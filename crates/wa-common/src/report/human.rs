@@ -25,16 +25,16 @@ pub struct HumanReporter {
     /// Below each other on the terminal.
     bars: MultiProgress,
     /// Those that run, by their ids.
-    transfers: Mutex<HashMap<u64, Transfer>>,
+    transfers: Mutex<HashMap<u64, ShownTransfer>>,
 }
 
-struct Transfer {
+struct ShownTransfer {
     started: Instant,
     last_line: Instant,
     bar: Option<ProgressBar>,
 }
 
-impl Transfer {
+impl ShownTransfer {
     fn new() -> Self {
         let now = Instant::now();
         Self {
@@ -72,7 +72,7 @@ impl HumanReporter {
         ));
     }
 
-    fn transfers(&self) -> MutexGuard<'_, HashMap<u64, Transfer>> {
+    fn transfers(&self) -> MutexGuard<'_, HashMap<u64, ShownTransfer>> {
         // What is shown is whole whatever panicked.
         self.transfers
             .lock()
@@ -107,7 +107,7 @@ impl HumanReporter {
         }
     }
 
-    fn take_away(&self, transfer: &Transfer) {
+    fn take_away(&self, transfer: &ShownTransfer) {
         if let Some(bar) = &transfer.bar {
             bar.finish_and_clear();
             self.bars.remove(bar);
@@ -269,7 +269,7 @@ impl Reporter for HumanReporter {
                 }
             }
             Event::TransferStarted { id, .. } => {
-                self.transfers().insert(*id, Transfer::new());
+                self.transfers().insert(*id, ShownTransfer::new());
             }
             Event::Received {
                 id,

@@ -16,10 +16,10 @@ mod hashes;
 mod notice;
 mod partial;
 mod pool;
+mod read_back;
 mod store;
 mod stream;
 mod transfer;
-mod verifier;
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ use super::{EntryKind, FileHandle, FileVersion, query};
 use crate::{Sha256Digest, download::Sink, retry::Retries};
 pub use error::{FetchError, RangeError};
 pub use partial::{Partial, PartialError};
-use transfer::{Digests, Transfer};
+use transfer::{Digests, RunningFetch};
 
 /// Ranges begin at multiples of this, the block size of `dd`: what a core's cache holds between reading and sending.
 const BLOCK_BYTES: u64 = 128 << 10;
@@ -171,9 +171,9 @@ async fn fetch<S: Sink>(
     query::absolute(&file.path)?;
     let version = partial.version();
     keep_equal(file, &mut partial, options, &mut observe).await?;
-    let mut transfer = Transfer::start(file, &partial, sink, options)?;
+    let mut transfer = RunningFetch::start(file, &partial, sink, options)?;
     let received = transfer.receive(&mut observe).await;
-    let (verifier, closed) = transfer.close(&mut partial).await;
+    let (read_back, closed) = transfer.close(&mut partial).await;
     let Digests { reported, computed } = match received {
         Ok(digests) => digests,
         Err(error) if error.is_about_the_source() => {
@@ -198,7 +198,7 @@ async fn fetch<S: Sink>(
     };
     Ok(Fetched {
         proof,
-        output: verifier.finish().await.map_err(FetchError::Sink)?,
+        output: read_back.finish().await.map_err(FetchError::Sink)?,
         partial,
     })
 }

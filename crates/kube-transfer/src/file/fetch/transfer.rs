@@ -25,9 +25,9 @@ use super::{
     partial::Files,
     patiently,
     pool::Pool,
+    read_back::{DigestReceiver, ReadBack, ReadBackError},
     store::{Store, contiguous},
     stream::{self, Shared, Stopped},
-    verifier::{DigestReceiver, Verifier, VerifierError},
 };
 use crate::{Sha256Digest, download::Sink, file::FileHandle};
 
@@ -43,7 +43,7 @@ pub(super) struct Digests {
     pub(super) computed: Measured,
 }
 
-pub(super) struct Transfer<T> {
+pub(super) struct RunningFetch<T> {
     shared: Arc<Shared>,
     bytes: u64,
     streams: JoinSet<Result<(), Stopped>>,
@@ -51,11 +51,11 @@ pub(super) struct Transfer<T> {
     notifier: mpsc::UnboundedSender<Notice>,
     stored: oneshot::Receiver<io::Result<()>>,
     digest: DigestReceiver,
-    verifier: Verifier<T>,
+    read_back: ReadBack<T>,
     recorder: Recorder,
 }
 
-impl<T: Send + 'static> Transfer<T> {
+impl<T: Send + 'static> RunningFetch<T> {
     pub(super) fn start(
         file: &FileHandle,
         partial: &Partial,
@@ -67,8 +67,8 @@ impl<T: Send + 'static> Transfer<T> {
         let (frontier, frontier_heard) = blocking::channel();
         let _ = frontier.send(contiguous(partial.held()));
         let reader = files.reader().map_err(FetchError::Store)?;
-        let (verifier, digest) =
-            Verifier::start(reader, bytes, frontier_heard, sink).map_err(FetchError::Store)?;
+        let (read_back, digest) =
+            ReadBack::start(reader, bytes, frontier_heard, sink).map_err(FetchError::Store)?;
         let (store, stored) = Store::start(Arc::clone(&files), partial.held().clone(), frontier)
             .map_err(FetchError::Store)?;
         let shared = Arc::new(Shared {
@@ -91,7 +91,7 @@ impl<T: Send + 'static> Transfer<T> {
             notifier,
             stored,
             digest,
-            verifier,
+            read_back,
             recorder: Recorder::new(files),
         })
     }
@@ -129,8 +129,8 @@ impl<T: Send + 'static> Transfer<T> {
                 digest = &mut self.digest, if computed.is_none() => {
                     computed = Some(match digest {
                         Ok(Ok(digest)) => digest,
-                        Ok(Err(VerifierError::Read(error))) => return Err(FetchError::Store(error)),
-                        Ok(Err(VerifierError::Sink(error))) => return Err(FetchError::Sink(error)),
+                        Ok(Err(ReadBackError::Read(error))) => return Err(FetchError::Store(error)),
+                        Ok(Err(ReadBackError::Sink(error))) => return Err(FetchError::Sink(error)),
                         Err(_) => return Err(self.store_failed().await),
                     });
                 }
@@ -194,7 +194,7 @@ impl<T: Send + 'static> Transfer<T> {
     pub(super) async fn close(
         mut self,
         partial: &mut Partial,
-    ) -> (Verifier<T>, Result<(), FetchError>) {
+    ) -> (ReadBack<T>, Result<(), FetchError>) {
         self.streams.shutdown().await;
         let held = self.shared.store.held();
         drop(self.shared);
@@ -207,7 +207,7 @@ impl<T: Send + 'static> Transfer<T> {
         let closed = stored
             .map_err(FetchError::Store)
             .and(recorded.map_err(FetchError::Partial));
-        (self.verifier, closed)
+        (self.read_back, closed)
     }
 }
 

@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 
 /// Why the thread gave up.
 #[derive(Debug)]
-pub(super) enum VerifierError {
+pub(super) enum ReadBackError {
     /// The data could not be read back.
     Read(io::Error),
     /// The sink could not take it.
@@ -24,15 +24,15 @@ pub(super) enum VerifierError {
 }
 
 /// A handle of the thread. When it is dropped, the thread drops the sink unfinished.
-pub(super) struct Verifier<T> {
+pub(super) struct ReadBack<T> {
     verdict: oneshot::Sender<()>,
     finished: oneshot::Receiver<io::Result<T>>,
 }
 
 /// Hears size and SHA-256 of the whole file once all of it was read.
-pub(super) type DigestReceiver = oneshot::Receiver<Result<Measured, VerifierError>>;
+pub(super) type DigestReceiver = oneshot::Receiver<Result<Measured, ReadBackError>>;
 
-impl<T: Send + 'static> Verifier<T> {
+impl<T: Send + 'static> ReadBack<T> {
     /// Starts the thread, which reads `data` up to where `frontier` says it may, and `bytes` in all.
     pub(super) fn start(
         data: File,
@@ -76,7 +76,7 @@ fn read_behind(
     bytes: u64,
     frontier: &mpsc::Receiver<u64>,
     sink: &mut impl Sink,
-) -> Result<Option<Measured>, VerifierError> {
+) -> Result<Option<Measured>, ReadBackError> {
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut position = 0;
@@ -87,9 +87,9 @@ fn read_behind(
         while position < limit {
             let rest = usize::try_from(limit - position).unwrap_or(usize::MAX);
             let chunk = &mut buffer[..CHUNK_BYTES.min(rest)];
-            data.read_exact(chunk).map_err(VerifierError::Read)?;
+            data.read_exact(chunk).map_err(ReadBackError::Read)?;
             hasher.update(chunk);
-            sink.write(chunk).map_err(VerifierError::Sink)?;
+            sink.write(chunk).map_err(ReadBackError::Sink)?;
             position += chunk.len() as u64;
         }
     }
