@@ -52,6 +52,7 @@ mod difference;
 mod directory;
 mod error;
 mod instances;
+mod latest;
 mod manifest;
 mod manifest_file;
 mod names;
@@ -70,6 +71,7 @@ pub use difference::{Change, Difference, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
 pub use error::{BackupError, SetError};
 pub use instances::{ServiceInstance, TenantRows};
+pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,

@@ -426,3 +426,16 @@ fn a_file_that_cannot_be_read_yet_does_not_keep_a_signal_from_ending_the_command
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("interrupted by SIGTERM"), "{stderr}");
 }
+
+#[test]
+fn the_latest_backup_is_meant_by_that_word_unless_something_has_the_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let outcome = backup(scratch.path(), &["verify", "latest"], 1);
+    assert_contains(&outcome.stderr, "latest backup in wa-backups");
+    fs::create_dir(scratch.path().join("sets")).unwrap();
+    let outcome = backup(scratch.path(), &["inspect", "sets/latest"], 1);
+    assert_contains(&outcome.stderr, "is no complete backup set in sets");
+    assert_contains(&outcome.stderr, "`kubectl wa-backup list sets`");
+    fs::write(scratch.path().join("sets/latest"), DUMP).unwrap();
+    backup(scratch.path(), &["verify", "sets/latest"], 0);
+}

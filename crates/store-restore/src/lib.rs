@@ -4,7 +4,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`release`] | which release can be restored onto which |
-//! | [`source`] | the backup: `latest`, a set or a bare dump, read from end to end |
+//! | [`source`] | the backup: a set or a bare dump, read from end to end |
 //! | [`tenants`] | the service instances of the target |
 //! | [`mapping`] | which instance of the backup becomes which one of the target |
 //! | [`target`] | what the target's installation is made of |

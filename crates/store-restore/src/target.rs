@@ -3,8 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Secret};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance};
 use wa_common::cluster::{Cluster, ClusterError};
@@ -113,19 +112,12 @@ pub async fn operator(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Res
         })?;
         return Ok(Scaled::of(&found));
     }
-    let everywhere: Api<Deployment> = Api::all(cluster.client().clone());
-    let named = ListParams::default().fields(&format!("metadata.name={OPERATOR}"));
-    let listed = cluster
-        .send_idempotent("list deployments in all namespaces", || {
-            everywhere.list(&named)
-        })
-        .await;
-    let found = match listed {
+    let found: Vec<Deployment> = match cluster.find_everywhere(OPERATOR).await {
         Err(error) if error.code() == Some(403) => bail!(
             "you may not look for the operator in all namespaces: name its namespace with --operators-namespace (often {0}-operators, or {0} itself)",
             cluster.namespace()
         ),
-        listed => listed?.items,
+        found => found?,
     };
     match &found[..] {
         [] => bail!(

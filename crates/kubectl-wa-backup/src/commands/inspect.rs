@@ -13,7 +13,7 @@ use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable, table};
 
 use super::rows::{self, RowsArgs};
-use super::several::{OtherVerdict, Several};
+use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -32,7 +32,7 @@ pub(super) const ABOUT: About = About {
 With --rows the rows of one table are printed, without PostgreSQL: a deleted skill is got back by hand without a restore."
 )]
 pub(super) struct Args {
-    /// Directories of backup sets, or dump files
+    /// Directories of backup sets, dump files, `latest` or `latest~N`
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 
@@ -94,15 +94,16 @@ enum Item {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let paths = resolved(&args.paths)?;
     if args.rows.is_given() {
-        return rows::run(&args.rows, &args.paths, context).await;
+        return rows::run(&args.rows, &paths, context).await;
     }
-    if let [path] = &args.paths[..] {
+    if let [path] = &paths[..] {
         context.print(&read(path).await??)?;
         return Ok(Exit::Done);
     }
     let mut several = Several::new(context);
-    for path in &args.paths {
+    for path in &paths {
         match read(path).await? {
             Ok(inspection) => several.intact(Item::Inspection(Box::new(inspection)))?,
             Err(error) => several.other(Item::Other(OtherVerdict::of(path, &error)), error),

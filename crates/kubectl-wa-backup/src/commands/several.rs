@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::BackupError;
+use backup_set::{BackupError, LatestError, resolve_backup};
 use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Event, Styles, causes_text, count};
@@ -35,6 +35,11 @@ impl OtherVerdict {
             repair: repair.map(str::to_owned),
         }
     }
+}
+
+/// The paths that are meant, with the sets that `latest` and the like stand for.
+pub(super) fn resolved(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LatestError> {
+    paths.iter().map(|path| resolve_backup(path)).collect()
 }
 
 /// The results on several backups.

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
-use super::several::{OtherVerdict, Several};
+use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -28,7 +28,7 @@ intact, with which file, what, at which byte, and how to repair it where that ca
 format for instance, and perhaps intact (7). A dump without any data is no backup (3). Of several backups the worst decides."
 )]
 pub(super) struct Args {
-    /// Directories of backup sets, or dump files (made by hand, or by the CronJob)
+    /// Directories of backup sets, dump files (made by hand, or by the CronJob), `latest` or `latest~N`
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 }
@@ -63,7 +63,8 @@ struct IntactVerdict {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    if let [path] = &args.paths[..] {
+    let paths = resolved(&args.paths)?;
+    if let [path] = &paths[..] {
         let verdict = read(path).await?;
         return match verdict {
             Ok(intact) => {
@@ -80,7 +81,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         };
     }
     let mut several = Several::new(context);
-    for path in &args.paths {
+    for path in &paths {
         match read(path).await? {
             Ok(intact) => several.intact(Verdict::Intact(intact))?,
             Err(error) => several.other(Verdict::Other(OtherVerdict::of(path, &error)), error),

@@ -5,11 +5,11 @@ use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use backup_set::ServiceInstance;
+use backup_set::{ServiceInstance, resolve_backup};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::mapping::{FILE_LIMIT_BYTES, Mapping};
-use store_restore::source::{Source, resolve};
+use store_restore::source::Source;
 use store_restore::tenants;
 use tokio::task::spawn_blocking;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
@@ -39,7 +39,7 @@ pub(super) struct Args {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+struct MappingReport {
     backup: PathBuf,
     complete: bool,
     #[serde(flatten)]
@@ -47,7 +47,7 @@ struct Report {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let path = resolve(&args.backup)?;
+    let path = resolve_backup(&args.backup)?;
     // Before the dump is read, which may take long.
     let given = args.mapping.as_deref().map(read_file).transpose()?;
     let cluster = context.connect()?;
@@ -78,7 +78,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         write_file(to, &mapping.to_yaml())?;
     }
     let gap = mapping.gap();
-    context.print(&Report {
+    context.print(&MappingReport {
         backup: path,
         complete: mapping.is_complete(),
         mapping,
@@ -115,7 +115,7 @@ fn write_file(path: &Path, yaml: &str) -> anyhow::Result<()> {
         .with_context(cannot)
 }
 
-impl Render for Report {
+impl Render for MappingReport {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
         let Mapping {
             pairs,

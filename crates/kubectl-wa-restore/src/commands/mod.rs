@@ -11,7 +11,9 @@ mod upgrade_path;
 mod values;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Asked, Candidate, Context, Exit, GlobalArgs, Plugin};
+use wa_common::cli::{
+    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_latest,
+};
 
 const EXPLANATION: &str = "\
 A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing of \
@@ -73,6 +75,13 @@ impl Plugin for Cli {
 
     async fn values(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
         Ok(values::named(name, asked))
+    }
+
+    fn errors() -> PluginErrors {
+        PluginErrors {
+            advice: advice_on_latest,
+            ..PluginErrors::default()
+        }
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use backup_set::{DEFAULT_DIRECTORY, resolve_backup};
 use store_restore::checks::{MappingFile, Options};
 use store_restore::plan::require_stage_dir;
 use store_restore::release::Release;
-use store_restore::source::{DEFAULT_DIRECTORY, resolve};
 
 use super::config::RcFormArg;
 use super::mapping;
@@ -50,7 +50,7 @@ impl RestoreArgs {
             anyhow::Ok(MappingFile { path, yaml })
         });
         Ok(Options {
-            backup: resolve(&self.backup)?,
+            backup: resolve_backup(&self.backup)?,
             mapping: mapping.transpose()?,
             pgmig: self.pgmig,
             from_release: self.from_release,

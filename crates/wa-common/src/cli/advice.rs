@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use backup_set::{BackupError, SetError};
+use backup_set::{BackupError, LatestError, SetError};
 
 /// What a user can do where a set cannot be written in the directory of `--to`, or a backup that was named is not there.
 pub fn advice_on_sets(error: &anyhow::Error) -> Option<String> {
@@ -11,7 +11,9 @@ pub fn advice_on_sets(error: &anyhow::Error) -> Option<String> {
         let of_backup = || cause.downcast_ref().and_then(on_reading);
         of_set.or_else(of_backup)
     });
-    advice.map(str::to_owned)
+    advice
+        .map(str::to_owned)
+        .or_else(|| advice_on_latest(error))
 }
 
 fn on_writing(error: &SetError) -> Option<&'static str> {
@@ -27,6 +29,17 @@ fn on_writing(error: &SetError) -> Option<&'static str> {
             }
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// What a user can do where a word such as `latest` means no set.
+pub fn advice_on_latest(error: &anyhow::Error) -> Option<String> {
+    match error.chain().find_map(|cause| cause.downcast_ref())? {
+        LatestError::TooFew { directory, .. } => Some(format!(
+            "list them with `kubectl wa-backup list {}`",
+            directory.display()
+        )),
         _ => None,
     }
 }

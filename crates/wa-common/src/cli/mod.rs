@@ -23,7 +23,7 @@ mod signals;
 mod supervisor;
 
 pub use about::{About, help_problems, no_permissions, permissions};
-pub use advice::advice_on_sets;
+pub use advice::{advice_on_latest, advice_on_sets};
 pub use completion::{Asked, Candidate};
 pub use connection::{ConnectionArgs, TimeLimit};
 pub use context::{Context, is_broken_pipe};

@@ -106,6 +106,17 @@ impl Cluster {
             .await
     }
 
+    /// The objects of this name in all namespaces.
+    pub async fn find_everywhere<K: InNamespace>(
+        &self,
+        name: &str,
+    ) -> Result<Vec<K>, ClusterError> {
+        let api: Api<K> = Api::all(self.client().clone());
+        let what = format!("{} in all namespaces", listing::<K>());
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
+        self.pages(&api, &what, named, |_| true).await
+    }
+
     /// What the API server serves under `api_version`, such as `apps/v1`; `None` where it has nothing of that name.
     pub async fn served_kinds(
         &self,

@@ -228,12 +228,9 @@ impl Sources {
     }
 
     fn circles_in(&self, parent: &[String], imports: &[Import]) -> Vec<String> {
-        let is_module = |name: &String| match parent {
-            [] => self.modules.contains(name),
-            _ => {
-                let path = [parent, std::slice::from_ref(name)].concat();
-                self.inner_modules.contains(&path)
-            }
+        let is_module = |name: &String| {
+            let path = [parent, std::slice::from_ref(name)].concat();
+            (parent.is_empty() && self.modules.contains(name)) || self.inner_modules.contains(&path)
         };
         let resolved = imports.iter().filter_map(|import| {
             let named = || self.names.get(&(parent.to_owned(), import.to.clone()));
