@@ -54,7 +54,7 @@ impl World {
         let home = home();
         let plugins = home.path().join("plugins");
         fs::create_dir(&plugins).unwrap();
-        for plugin in ["backup", "pvc", "restore"] {
+        for plugin in ["backup", "pvc", "restore", "retrain"] {
             let program = binary(&format!("kubectl-wa-{plugin}"));
             // `kubectl wa-backup` and `kubectl wa backup`.
             for name in [

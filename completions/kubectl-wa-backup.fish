@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command kubectl-wa-backup --arguments "(KUBECTL_WA_COMPLETE=fish kubectl-wa-backup -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"

@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command kubectl-wa-retrain --arguments "(KUBECTL_WA_COMPLETE=fish kubectl-wa-retrain -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"
