@@ -1,5 +1,7 @@
 //! Finding the Watson Assistant instance a command is about.
 
+use std::fmt;
+
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -16,6 +18,33 @@ pub struct Instance {
     pub namespace: String,
     /// The product release the operator has reconciled, such as `4.8.8`; absent where the custom resource does not say.
     pub release: Option<String>,
+}
+
+/// How far the operator says that an instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceState {
+    /// Such as `Completed` or `InProgress`.
+    pub status: String,
+    /// Such as `100%`.
+    pub progress: Option<String>,
+}
+
+/// More than a status or a progress ever has.
+const LONGEST_STATE: usize = 64;
+
+impl InstanceState {
+    /// Whether everything of it is there and ready.
+    pub fn is_completed(&self) -> bool {
+        self.status == "Completed" && self.progress.as_deref().is_none_or(|done| done == "100%")
+    }
+}
+
+impl fmt::Display for InstanceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.status)?;
+        let progress = self.progress.as_ref();
+        progress.map_or(Ok(()), |progress| write!(f, ", {progress}"))
+    }
 }
 
 impl Instance {
@@ -119,6 +148,27 @@ impl Instance {
                 .any(|owner| owner.kind.to_ascii_lowercase().contains("orchestrate"))
         });
         Ok(owned || self.name == names::ORCHESTRATE_INSTANCE)
+    }
+
+    /// How far its operator says that it is; `None` where the user may not know, or nothing is said.
+    pub async fn state(&self, cluster: &Cluster) -> Result<Option<InstanceState>, ClusterError> {
+        let found = match cluster
+            .find_custom(&names::watson_assistant(), &self.name)
+            .await
+        {
+            Err(error) if error.code() == Some(403) => None,
+            found => found?,
+        };
+        let text = |resource: &Value, path: &str| {
+            let text = resource.pointer(path)?.as_str()?;
+            Some(text.chars().take(LONGEST_STATE).collect::<String>())
+        };
+        Ok(found.and_then(|found| {
+            Some(InstanceState {
+                status: text(&found.data, "/status/watsonAssistantStatus")?,
+                progress: text(&found.data, "/status/progress"),
+            })
+        }))
     }
 
     fn of(resource: &DynamicObject, namespace: String) -> Self {

@@ -15,5 +15,5 @@ pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth
 pub use backup_job::{BackupCronJob, Retention, backup_claim};
 pub use datastore::{AUTH_ENCRYPTION_KEY, Datastore};
 pub use error::AssistantError;
-pub use instance::Instance;
+pub use instance::{Instance, InstanceState};
 pub use postgres::{POSTGRES_CONTAINER, PostgresPod};

@@ -21,6 +21,7 @@ mod plugin;
 mod prompt;
 mod signals;
 mod supervisor;
+mod typed;
 
 pub use about::{About, help_problems, no_permissions, permissions};
 pub use advice::{advice_on_latest, advice_on_sets};
@@ -35,5 +36,6 @@ pub use interrupts::Interrupts;
 pub use output::{OutputFormat, Render, Shown};
 pub use plugin::Plugin;
 pub use prompt::{ask, ask_secret, can_ask, confirm};
+pub use typed::ask_line;
 
 pub use crate::report::{EXIT_CODES, Exit};

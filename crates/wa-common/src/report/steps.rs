@@ -44,6 +44,13 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// The same, after `begun` steps that another process has taken.
+    #[must_use]
+    pub fn after(self, begun: u32) -> Self {
+        self.begun.store(begun, Ordering::Relaxed);
+        self
+    }
+
     /// Begins the next step: a word or two that stay the same from run to run, and what it is about this time, which may
     /// be empty.
     pub fn begin(&self, step: &'static str, detail: impl Into<String>) -> RunningStep<'a> {
