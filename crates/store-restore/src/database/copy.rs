@@ -81,7 +81,7 @@ impl DatabaseServer {
     ) -> Result<NamedDatabase, ServerError> {
         require_name(name)?;
         let made = self
-            .patiently("copy", reporter, async || self.copy_on(name).await)
+            .patiently("copy", reporter, || self.copy_on(name))
             .await;
         let opened = self.let_in(reporter).await;
         match (made, opened) {
@@ -145,19 +145,20 @@ impl DatabaseServer {
 
     /// Lets clients into the store database again, where an attempt that was cut has left it closed.
     pub async fn let_in(&self, reporter: &dyn Reporter) -> Result<(), ServerError> {
-        let open = async || {
-            let seen = self.look().await?;
-            if self.store_in(&seen)?.open {
-                return Ok(());
-            }
-            let open = format!(
-                "alter database {} allow_connections true;\n",
-                sql::name(&self.store)
-            );
-            self.change(LOOKING, "let clients into the database", &open)
-                .await
-        };
-        self.patiently("open", reporter, open).await
+        self.patiently("open", reporter, || self.let_in_now()).await
+    }
+
+    async fn let_in_now(&self) -> Result<(), ServerError> {
+        let seen = self.look().await?;
+        if self.store_in(&seen)?.open {
+            return Ok(());
+        }
+        let open = format!(
+            "alter database {} allow_connections true;\n",
+            sql::name(&self.store)
+        );
+        self.change(LOOKING, "let clients into the database", &open)
+            .await
     }
 
     /// Drops a database that a restore has made or put aside, when nobody is at it any more. Does nothing where there is
@@ -173,14 +174,18 @@ impl DatabaseServer {
                 "{name:?} is the store database, which is not dropped"
             )));
         }
-        let drop = async || loop {
+        self.patiently("drop", reporter, || self.drop_when_left(name))
+            .await
+    }
+
+    async fn drop_when_left(&self, name: &str) -> Result<(), ServerError> {
+        loop {
             match self.look().await?.judge(name)? {
                 Made::Absent => return Ok(()),
                 Made::BeingMade => tokio::time::sleep(LOOK_EVERY).await,
                 Made::HalfMade | Made::Finished(_) => self.drop_now(name).await?,
             }
-        };
-        self.patiently("drop", reporter, drop).await
+        }
     }
 
     pub(crate) async fn drop_now(&self, name: &str) -> Result<(), ServerError> {

@@ -139,15 +139,18 @@ impl DatabaseServer {
     }
 
     /// Makes attempts at a change until one succeeds, or fails for a reason that does not pass.
-    pub(super) async fn patiently<T>(
+    pub(super) async fn patiently<T, F>(
         &self,
         step: &'static str,
         reporter: &dyn Reporter,
-        attempt: impl AsyncFn() -> Result<T, ServerError>,
-    ) -> Result<T, ServerError> {
+        attempt: impl Fn() -> F,
+    ) -> Result<T, ServerError>
+    where
+        F: Future<Output = Result<T, ServerError>>,
+    {
         let passing = |error: &ServerError| error.is_transient().then(|| causes_text(error));
         RetryPolicy::phases(PATIENCE)
-            .run(step, reporter, passing, || attempt())
+            .run(step, reporter, passing, attempt)
             .await
     }
 }

@@ -46,21 +46,28 @@ impl DatabaseServer {
         reporter: &dyn Reporter,
     ) -> Result<Swapped, ServerError> {
         require_name(put_aside)?;
-        let swap = async || {
-            loop {
-                let seen = self.look().await?;
-                match judge(&seen, &self.store, incoming, put_aside)? {
-                    done @ Swapped::Done { .. } => return Ok(done),
-                    Swapped::NotYet => self.swap_now(&seen, incoming, put_aside).await?,
-                }
-            }
-        };
-        let swapped = self.patiently("exchange", reporter, swap).await;
+        let swapped = self
+            .patiently("exchange", reporter, || self.swap_on(incoming, put_aside))
+            .await;
         if swapped.is_err() {
             // The error that is told is the first one; what comes next lets clients in again, or tells that it cannot.
             let _ = self.let_in(reporter).await;
         }
         swapped
+    }
+
+    async fn swap_on(
+        &self,
+        incoming: &NamedDatabase,
+        put_aside: &str,
+    ) -> Result<Swapped, ServerError> {
+        loop {
+            let seen = self.look().await?;
+            match judge(&seen, &self.store, incoming, put_aside)? {
+                done @ Swapped::Done { .. } => return Ok(done),
+                Swapped::NotYet => self.swap_now(&seen, incoming, put_aside).await?,
+            }
+        }
     }
 
     async fn swap_now(
