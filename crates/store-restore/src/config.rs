@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube_transfer::Secret;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
 
@@ -31,7 +31,7 @@ const BROKER_SERVICE: &str = "zen-core-api-svc";
 const BROKER_PORT: u16 = 4444;
 
 /// The form of `resourceController.yaml`, which changed with 5.2.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RcForm {
     /// Bearer tokens of the users who own service instances, for the gateway that the UI uses.

@@ -1,5 +1,5 @@
 //! What a restore of Watson Assistant's store database needs: found out and prepared without changing anything, and the
-//! single changes to the database that a restore is made of. Which comes when, and what is told of it, is for others.
+//! single changes to the database that a restore is made of; and the procedure that takes them one after the other.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | [`database`] | whole databases in the store's server: copied, exchanged, dropped; who is at work there |
 //! | [`safety_set`] | a set, restored into a database beside the store's |
 //! | [`comparison`] | what a database holds, against what the dump does |
+//! | [`procedure`] | the restore itself, step by step, with a journal |
 //! | [`rehearsal`] | a set, restored into a PostgreSQL of its own to see whether it can be |
 //! | [`encryption_key`] | the one key, in the target's secret |
 
@@ -26,6 +27,7 @@ pub mod encryption_key;
 pub mod mapping;
 pub mod pgmig;
 pub mod plan;
+pub mod procedure;
 pub mod rehearsal;
 pub mod release;
 pub mod safety_set;

@@ -266,6 +266,16 @@ impl Mapping {
     }
 }
 
+/// The file that pgmig's `--mapping` takes, of pairs of ids.
+pub(crate) fn to_yaml_of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = format!("{ENTRY}:\n");
+    for (source, target) in pairs {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "  {}: {}", yaml::key(source), yaml::key(target));
+    }
+    text
+}
+
 /// A name that means something: releases have written the word `null`, or nothing, for instances without one.
 fn name_of(instance: &ServiceInstance) -> Option<&str> {
     let name = instance.name.as_deref()?;

@@ -80,6 +80,7 @@ const CRATES: [(&str, Layers); 10] = [
     (
         "store-restore",
         &[
+            &["procedure"],
             &["plan"],
             &["checks", "safety_set", "rehearsal"],
             &["config", "comparison"],

@@ -37,13 +37,17 @@ impl Run<'_> {
 
     pub(super) async fn permissions_of_operator(&mut self, operator: &Finding<Scaled>) {
         let cluster = self.cluster;
-        let needed = [
+        let needed: Vec<Needed> = [
             Permission::new("list", "", "pods"),
+            Permission::new("get", "apps", "deployments").named(OPERATOR),
             Permission::new("patch", "apps", "deployments")
                 .on_subresource("scale")
                 .named(OPERATOR),
         ]
-        .map(Needed::from);
+        .into_iter()
+        .chain(for_a_lock())
+        .map(Needed::from)
+        .collect();
         let look = async |operator: &Scaled| {
             require_permissions(&cluster.in_namespace(&operator.namespace), &needed).await
         };
@@ -55,10 +59,24 @@ impl Run<'_> {
     }
 }
 
+/// What a lock takes where it is.
+fn for_a_lock() -> [Permission; 4] {
+    ["create", "get", "update", "delete"]
+        .map(|verb| Permission::new(verb, "coordination.k8s.io", "leases"))
+}
+
 fn in_operands(instance: &Instance, touched: &Touched<'_>) -> Vec<Needed> {
-    let mut needed = vec![Permission::new("list", "", "pods").into()];
+    let mut needed = ["get", "list"]
+        .map(|verb| Permission::new(verb, "", "pods").into())
+        .to_vec();
     needed.extend(to_exec());
+    // The journal.
+    needed.extend(
+        ["create", "get", "update"].map(|verb| Permission::new(verb, "", "configmaps").into()),
+    );
+    needed.extend(for_a_lock().map(Needed::from));
     needed.extend([
+        Permission::new("get", "apps", "deployments").into(),
         Permission::new("list", "apps", "deployments").into(),
         Permission::new("patch", "apps", "deployments")
             .on_subresource("scale")
@@ -75,6 +93,8 @@ fn in_operands(instance: &Instance, touched: &Touched<'_>) -> Vec<Needed> {
     if touched.key {
         let secret = Permission::new("patch", "", "secrets");
         needed.push(secret.named(instance.auth_encryption_name()).into());
+        // The old key is kept in one of the run.
+        needed.extend(["create", "delete"].map(|verb| Permission::new(verb, "", "secrets").into()));
     }
     needed
 }

@@ -1,0 +1,340 @@
+//! What a restore does to databases and the encryption key, by the modules that know how.
+
+use anyhow::{Context as _, bail, ensure};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, ObjectMeta};
+use tokio::task::spawn_blocking;
+use wa_common::assistant::Datastore;
+use wa_common::cluster::Cluster;
+use wa_common::report::{Event, bytes, printable};
+use wa_common::run::Undoing;
+use wa_common::run::journal::StartedStep;
+
+use super::work::Work;
+use super::{Outcome, Restore, RestorePlan};
+use crate::comparison::compare;
+use crate::database::{DatabaseServer, Made};
+use crate::encryption_key::{KeyValue, current_key, replace_key};
+use crate::mapping::{Mapping, Pair, Reason};
+use crate::source::Source;
+
+/// The keys of the run's Secret.
+const OLD_KEY: &str = "old";
+const NEW_KEY: &str = "new";
+
+/// The names of what the run called `run` makes in the server, and of its Secret.
+pub(super) struct Names {
+    /// The copy of the database as it was before.
+    pub(super) copy: String,
+    /// The database that the safety backup is restored into.
+    pub(super) safety: String,
+    /// What was the store database until a rollback.
+    pub(super) put_aside: String,
+    /// The Secret with the old and the new encryption key.
+    pub(super) secret: String,
+}
+
+impl Names {
+    pub(super) fn of(run: &str) -> Self {
+        let name = |suffix: &str| format!("{run}-{suffix}");
+        Self {
+            copy: name("copy"),
+            safety: name("safety"),
+            put_aside: name("failed"),
+            secret: name("key"),
+        }
+    }
+}
+
+pub(super) async fn server(
+    cluster: &Cluster,
+    plan: &RestorePlan,
+) -> anyhow::Result<DatabaseServer> {
+    let instance = plan.instance();
+    let datastore = Datastore::read(cluster, &instance).await?;
+    ensure!(
+        datastore.database == plan.database,
+        "the store's secret now names database {:?}, and this restore began with {:?}",
+        printable(&datastore.database),
+        printable(&plan.database)
+    );
+    Ok(DatabaseServer::new(cluster, &instance, &datastore))
+}
+
+/// Copies the database inside its server, where that has room.
+pub(super) async fn copy(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+) -> anyhow::Result<Outcome> {
+    let plan = started.run().plan();
+    let server = server(work.cluster, &plan).await?;
+    let room = server.room_for_copy().await?;
+    let name = Names::of(started.run().run_id()).copy;
+    // One that was begun has its room already.
+    if !room.suffices() && server.judge(&name).await? == Made::Absent {
+        let why = format!(
+            "the server's disk has {} free, and a copy needs {}",
+            bytes(room.free_bytes),
+            bytes(room.needed_bytes)
+        );
+        let instead = match plan.safety {
+            Some(_) => "the way back is the safety backup",
+            None => "there will be no way back",
+        };
+        work.warn(format!(
+            "the database is not copied inside its server: {why}; {instead}"
+        ));
+        return Ok(Outcome::NotNeeded { why });
+    }
+    let reporter = work.reporter.clone();
+    let copy = started
+        .change(move |_| async move { server.make_copy(&name, &*reporter).await })
+        .await??;
+    work.reporter.report(&Event::Step {
+        step: "copy",
+        detail: format!("{} in the server, for the way back", copy.name),
+    });
+    Ok(Outcome::Done)
+}
+
+/// Drops the copy inside the server.
+pub(super) async fn drop_copy(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+) -> anyhow::Result<()> {
+    let server = server(work.cluster, &started.run().plan()).await?;
+    let name = Names::of(started.run().run_id()).copy;
+    let reporter = work.reporter.clone();
+    started
+        .change(move |_| async move { server.drop_database(&name, &*reporter).await })
+        .await??;
+    Ok(())
+}
+
+/// Holds the restored database against the dump. What differs is an error.
+pub(super) async fn check(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+) -> anyhow::Result<Outcome> {
+    let plan = started.run().plan();
+    let source = started.guard(source(work, &plan)).await??;
+    let mapping = mapping(&plan, &source)?;
+    let server = server(work.cluster, &plan).await?;
+    let same_release = plan.release.is_some() && plan.release == plan.backup.release;
+    let compared = started
+        .guard(compare(&server, &source, &mapping, same_release))
+        .await??;
+    for remark in &compared.remarks {
+        work.warn(remark.clone());
+    }
+    ensure!(
+        compared.agrees(),
+        "the restored database is not what the backup holds:\n{}",
+        compared.differences.join("\n")
+    );
+    work.reporter.report(&Event::Step {
+        step: "check",
+        detail: format!("as in the backup: {}", compared.in_words()),
+    });
+    Ok(Outcome::Done)
+}
+
+/// The backup on this machine, which must be the one that the restore began with.
+async fn source(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<Source> {
+    let given = work.inputs.backup.clone();
+    let path = given.unwrap_or_else(|| plan.backup.path.clone().into());
+    let read = path.clone();
+    let source = spawn_blocking(move || Source::read(&read))
+        .await?
+        .with_context(|| {
+            format!(
+                "the restored database cannot be held against {}: give the backup on this machine with --backup",
+                path.display()
+            )
+        })?;
+    ensure!(
+        source.intact.sha256 == plan.backup.dump_sha256,
+        "{} is not the backup that this restore began with",
+        path.display()
+    );
+    Ok(source)
+}
+
+/// The mapping of the plan, with the instances of the backup.
+fn mapping(plan: &RestorePlan, source: &Source) -> anyhow::Result<Mapping> {
+    let pairs = source.instances()?.into_iter().filter_map(|source| {
+        let pair = plan
+            .mapping
+            .iter()
+            .find(|pair| pair.source.eq_ignore_ascii_case(&source.id))?;
+        let mut target = source.clone();
+        target.id.clone_from(&pair.target);
+        Some(Pair {
+            source,
+            target,
+            by: Reason::Given,
+        })
+    });
+    let pairs: Vec<Pair> = pairs.collect();
+    ensure!(
+        pairs.len() == plan.mapping.len(),
+        "the mapping of this restore names instances that the backup does not have"
+    );
+    Ok(Mapping {
+        pairs,
+        ..Mapping::default()
+    })
+}
+
+/// Keeps the target's encryption key, and the backup's that takes its place, in a Secret of the run.
+pub(super) async fn keep_keys(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+) -> anyhow::Result<()> {
+    let plan = started.run().plan();
+    let backup = work.inputs.backup.clone();
+    let backup = backup.unwrap_or_else(|| plan.backup.path.clone().into());
+    let new = KeyValue::read(&backup.join(backup_set::AUTH_ENCRYPTION_FILE))?;
+    let old = current_key(work.cluster, &plan.instance()).await?;
+    let values = [(OLD_KEY, old), (NEW_KEY, Some(new))];
+    let data = values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), ByteString(value?.bytes().to_vec()))));
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(Names::of(started.run().run_id()).secret),
+            ..ObjectMeta::default()
+        },
+        data: Some(data.collect()),
+        ..Secret::default()
+    };
+    let cluster = work.cluster.clone();
+    started
+        .change(move |permit| async move { permit.create(&cluster, secret).await })
+        .await??;
+    Ok(())
+}
+
+/// The kept keys, the target's of before and the backup's; `None` where none were kept.
+async fn kept_keys(
+    cluster: &Cluster,
+    run: &str,
+) -> anyhow::Result<Option<(Option<KeyValue>, Option<KeyValue>)>> {
+    let found: Option<Secret> = cluster.find(&Names::of(run).secret).await?;
+    let data = found.map(|secret| secret.data.unwrap_or_default());
+    Ok(data.map(|mut data| {
+        let mut take = |name: &str| data.remove(name).map(|value| KeyValue::from_bytes(value.0));
+        (take(OLD_KEY), take(NEW_KEY))
+    }))
+}
+
+/// Puts the backup's key in the place of the target's.
+pub(super) async fn merge_key(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+) -> anyhow::Result<Outcome> {
+    let run = started.run().run_id();
+    let kept = kept_keys(work.cluster, run).await?;
+    let Some((old, new)) = kept else {
+        bail!(
+            "the secret {} with the keys is gone: put the backup's key into the target's secret by hand",
+            Names::of(run).secret
+        );
+    };
+    let (cluster, instance) = (work.cluster.clone(), started.run().plan().instance());
+    started
+        .change(move |_| async move {
+            replace_key(&cluster, &instance, old.as_ref(), new.as_ref()).await
+        })
+        .await??;
+    work.reporter.report(&Event::Step {
+        step: "encryption key",
+        detail: format!(
+            "replaced by the backup's; the old one is kept in secret {}",
+            Names::of(run).secret
+        ),
+    });
+    Ok(Outcome::Done)
+}
+
+/// Puts the target's own key back.
+pub(super) async fn old_key_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
+    if let Some((old, new)) = kept_keys(undoing.cluster, undoing.run).await? {
+        replace_key(
+            undoing.cluster,
+            &plan.instance(),
+            new.as_ref(),
+            old.as_ref(),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Deletes the Secret with the keys.
+pub(super) async fn forget_keys(cluster: &Cluster, run: &str) -> anyhow::Result<()> {
+    let name = Names::of(run).secret;
+    let found: Option<Secret> = match cluster.find(&name).await {
+        // Who may not read it has not made it.
+        Err(error) if error.code() == Some(403) => None,
+        found => found?,
+    };
+    if found.is_none() {
+        return Ok(());
+    }
+    let api: Api<Secret> = Api::namespaced(cluster.client().clone(), cluster.namespace());
+    let parameters = DeleteParams::default();
+    let deleted = cluster
+        .send_idempotent(&format!("delete secret {name}"), || {
+            api.delete(&name, &parameters)
+        })
+        .await;
+    match deleted {
+        Err(error) if error.code() != Some(404) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Gives the database of before its name back: the copy inside the server, else what the safety backup was restored into.
+/// Everything that was stopped is at 0 and pgmig has ended before.
+pub(super) async fn way_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
+    let server = server(undoing.cluster, plan).await?;
+    let names = Names::of(undoing.run);
+    for name in [&names.copy, &names.safety] {
+        if let Made::Finished(database) = server.judge(name).await? {
+            server.swap_in(&database, &names.put_aside, undoing).await?;
+            return Ok(());
+        }
+    }
+    // An earlier attempt was cut after it had exchanged them.
+    if server.judge(&names.put_aside).await? != Made::Absent {
+        return Ok(());
+    }
+    bail!(
+        "there is no copy of the database inside its server: restore the safety backup with `kubectl wa-restore rollback --safety SET`"
+    )
+}
+
+/// Whether a database to go back to is in the server.
+pub(super) async fn has_way_back(server: &DatabaseServer, run: &str) -> anyhow::Result<bool> {
+    let names = Names::of(run);
+    for name in [&names.copy, &names.safety] {
+        if matches!(server.judge(name).await?, Made::Finished(_)) {
+            return Ok(true);
+        }
+    }
+    Ok(server.judge(&names.put_aside).await? != Made::Absent)
+}
+
+/// Drops whatever the run has made in the server, and what it has put aside.
+pub(super) async fn drop_all(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
+    let server = server(undoing.cluster, plan).await?;
+    server.let_in(undoing).await?;
+    let names = Names::of(undoing.run);
+    for name in [&names.copy, &names.safety, &names.put_aside] {
+        server.drop_database(name, undoing).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Where the files of a run are: a directory of its own in a PostgreSQL pod.
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::Pod;
+use kube_transfer::job::JobDirectory;
+use kube_transfer::{DownloadError, PodContainer, RemoteCommand};
+use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::cluster::{Cluster, pod_is_ready};
+use wa_common::run::journal::{JournaledRun, StepRecord};
+
+use super::{Outcome, Restore, RestorePlan, Step};
+
+/// The dump.
+pub(super) const DUMP: &str = "store.dump";
+/// The program.
+pub(super) const PGMIG: &str = "pgmig";
+/// Which instance becomes which.
+pub(super) const MAPPING: &str = "mapping.yaml";
+/// The detached job's directory.
+const JOB: &str = "job";
+
+/// Makes the directory `$2`, and `$1`, which it is in; one that is there already must be this user's.
+const MAKE: &str = r#"umask 077
+mkdir -p -- "$1" || exit
+mkdir -- "$2" 2>/dev/null
+[ -d "$2" ] && [ ! -L "$2" ] && [ -O "$2" ] || { echo "$2 is there and is not this user's directory" >&2; exit 1; }
+chmod 700 -- "$2""#;
+
+/// Removes the directory `$1`, what holds secrets first.
+const REMOVE: &str = r#"[ -d "$1" ] && [ ! -L "$1" ] || exit 0
+cd -- "$1" || exit
+rm -rf -- postgres.yaml* resourceController.yaml* store.dump* safety.dump*
+cd / && rm -rf -- "$1""#;
+
+/// Succeeds where everything that pgmig needs is in the directory `$1`.
+const IS_WHOLE: &str = r#"cd -- "$1" 2>/dev/null || exit 3
+for file in postgres.yaml resourceController.yaml ca.crt mapping.yaml pgmig store.dump; do [ -f "$file" ] || exit 3; done"#;
+/// The exit code of that script where something is missing.
+const MISSING: i32 = 3;
+
+/// The directory of a run.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) container: PodContainer,
+    pub(super) directory: String,
+}
+
+impl RestorePlan {
+    /// The instance, as the journal knows it.
+    pub fn instance(&self) -> Instance {
+        Instance {
+            name: self.instance.clone(),
+            namespace: self.namespace.clone(),
+            release: self.release.clone(),
+        }
+    }
+
+    /// Which instance becomes which, by their ids.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.mapping.iter();
+        pairs.map(|pair| (pair.source.as_str(), pair.target.as_str()))
+    }
+
+    /// The directory of the run called `run` in its pod.
+    pub fn directory(&self, run: &str) -> String {
+        format!("{}/{run}", self.stage_dir.trim_end_matches('/'))
+    }
+}
+
+/// The pod that everything was staged in, or is to be.
+pub(super) fn staged_in<'a>(plan: &'a RestorePlan, steps: &'a [StepRecord<Restore>]) -> &'a str {
+    let outcomes = steps.iter().filter_map(|record| record.state.outcome());
+    let mut staged = outcomes.filter_map(|outcome| match outcome {
+        Outcome::Staged { pod } => Some(pod.as_str()),
+        _ => None,
+    });
+    staged.next_back().unwrap_or(&plan.pod)
+}
+
+impl Place {
+    /// In the pod called `pod`.
+    pub(super) fn new(plan: &RestorePlan, run: &str, pod: &str) -> Self {
+        Self {
+            container: PodContainer {
+                namespace: plan.namespace.clone(),
+                pod: pod.to_owned(),
+                container: POSTGRES_CONTAINER.to_owned(),
+            },
+            directory: plan.directory(run),
+        }
+    }
+
+    /// Where the files of a run are that this process holds.
+    pub(super) fn of_run(run: &JournaledRun<Restore>) -> Self {
+        Self::of(&run.plan(), run.run_id(), &run.steps())
+    }
+
+    /// Where the run's files are, as its journal says.
+    pub(super) fn of(plan: &RestorePlan, run: &str, steps: &[StepRecord<Restore>]) -> Self {
+        Self::new(plan, run, staged_in(plan, steps))
+    }
+
+    /// A pod to stage in: the one of the plan where it is Ready, else a replica, else the primary.
+    pub(super) async fn choose(
+        cluster: &Cluster,
+        plan: &RestorePlan,
+        run: &str,
+    ) -> anyhow::Result<Self> {
+        let pods = PostgresPod::find_all(cluster, &plan.instance()).await?;
+        let planned = pods.iter().find(|pod| pod.name == plan.pod);
+        let replica = || pods.iter().find(|pod| !pod.primary);
+        let pod = planned.or_else(replica).or(pods.first());
+        let pod = pod.context("there is no PostgreSQL pod to stage in")?;
+        Ok(Self::new(plan, run, &pod.name))
+    }
+
+    /// A file in it.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory)
+    }
+
+    /// Makes the directory, for its owner alone.
+    pub(super) async fn make(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let parent = self
+            .directory
+            .rsplit_once('/')
+            .map_or("/", |(parent, _)| parent);
+        let command = RemoteCommand::script(MAKE).args([parent, &self.directory]);
+        cluster
+            .run_idempotent(&self.container, &command)
+            .await
+            .with_context(|| {
+                format!(
+                    "cannot make {} in pod {}",
+                    self.directory, self.container.pod
+                )
+            })?;
+        Ok(())
+    }
+
+    /// Removes it with everything in it. Where the pod is gone, nothing is left to remove: the directory was the pod's.
+    pub(super) async fn remove(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let command = RemoteCommand::script(REMOVE).arg(&self.directory);
+        match cluster.run_idempotent(&self.container, &command).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.pod_is_gone() => Ok(()),
+            Err(error) => Err(anyhow::Error::new(error).context(format!(
+                "cannot remove {} in pod {}",
+                self.directory, self.container.pod
+            ))),
+        }
+    }
+
+    /// Whether everything that pgmig needs is there.
+    pub(super) async fn is_whole(&self, cluster: &Cluster) -> anyhow::Result<bool> {
+        let command = RemoteCommand::script(IS_WHOLE).arg(&self.directory);
+        match cluster.run_idempotent(&self.container, &command).await {
+            Ok(_) => Ok(true),
+            Err(DownloadError::Command { code: MISSING, .. }) => Ok(false),
+            Err(error) if error.pod_is_gone() => Ok(false),
+            Err(error) => Err(anyhow::Error::new(error).context(format!(
+                "cannot look at {} in pod {}",
+                self.directory, self.container.pod
+            ))),
+        }
+    }
+
+    /// The job that runs pgmig; `None` where there is no such pod any more, or it does not run.
+    pub(super) async fn job(&self, cluster: &Cluster) -> anyhow::Result<Option<JobDirectory>> {
+        let found: Option<Pod> = cluster.find(&self.container.pod).await?;
+        let Some(pod) = found.filter(pod_is_ready) else {
+            return Ok(None);
+        };
+        let directory = cluster.pod(&self.container).job(self.path(JOB))?;
+        let statuses = pod.status.and_then(|status| status.container_statuses);
+        let mut statuses = statuses.into_iter().flatten();
+        let id = statuses
+            .find(|status| status.name == self.container.container)
+            .and_then(|status| status.container_id);
+        Ok(Some(match id {
+            Some(id) => directory.in_container(id)?,
+            None => directory,
+        }))
+    }
+
+    /// The same, where it must be there.
+    pub(super) async fn job_there(&self, cluster: &Cluster) -> anyhow::Result<JobDirectory> {
+        match self.job(cluster).await? {
+            Some(job) => Ok(job),
+            None => bail!("pod {} is gone or not Ready", self.container.pod),
+        }
+    }
+}
+
+/// Whether the database may not be what it was before: pgmig was begun.
+pub fn database_is_touched(steps: &[StepRecord<Restore>]) -> bool {
+    steps
+        .iter()
+        .any(|record| record.step == Step::Migrate && record.state.stands())
+}

@@ -1,0 +1,167 @@
+//! What a step is called, what its plan must look like, and what a person types to undo it.
+
+use std::path::Path;
+
+use wa_common::run::journal::StepRecord;
+
+use super::{Outcome, Restore, RestorePlan, Step};
+use crate::plan::{require_stage_dir, word};
+
+/// More replicas than anything here ever has.
+const MOST_REPLICAS: i32 = 1000;
+/// The longest DNS subdomain.
+const LONGEST_NAME: usize = 253;
+
+/// What a step does.
+pub(super) fn describe(step: &Step) -> String {
+    match step {
+        Step::Stage => "files staged in a PostgreSQL pod".to_owned(),
+        Step::Connections => "connections tested".to_owned(),
+        Step::SuspendBackups { cron_job, .. } => format!("cronjob {cron_job} suspended"),
+        Step::StopOperator { name, .. } | Step::StopStore { name, .. } => {
+            format!("deployment {name} scaled to 0")
+        }
+        Step::CopyDatabase => "database copied inside its server".to_owned(),
+        Step::Migrate => "database erased and restored by pgmig".to_owned(),
+        Step::Check => "database held against the backup".to_owned(),
+        Step::EncryptionKey { secret } => format!("encryption key in secret {secret} replaced"),
+        Step::StartStore { name, replicas } | Step::StartOperator { name, replicas, .. } => {
+            format!("deployment {name} scaled to {replicas}")
+        }
+        Step::ResumeBackups { cron_job, .. } => format!("cronjob {cron_job} as it was"),
+        Step::RestartRedis { stateful_set } => format!("statefulset {stateful_set} restarted"),
+        Step::Settle => "everything ready".to_owned(),
+        Step::CleanUp => "staged files removed".to_owned(),
+    }
+}
+
+/// Whether a plan can be this plugin's: whoever may change ConfigMaps could have written it, and what stands in it is
+/// scaled, renamed and removed.
+pub(super) fn validate(plan: &RestorePlan, steps: &[StepRecord<Restore>]) -> Result<(), String> {
+    for name in [&plan.instance, &plan.namespace, &plan.pod] {
+        require_name(name)?;
+    }
+    require_stage_dir(&plan.stage_dir).map_err(|error| error.to_string())?;
+    for path in [&plan.backup.path, &plan.pgmig.path, &plan.log.directory] {
+        require(
+            Path::new(path).is_absolute() && !path.chars().any(char::is_control),
+            || format!("{path:?} is no absolute path"),
+        )?;
+    }
+    for StepRecord { step, state } in steps {
+        match step {
+            Step::SuspendBackups { cron_job: name, .. }
+            | Step::ResumeBackups { cron_job: name, .. }
+            | Step::EncryptionKey { secret: name }
+            | Step::RestartRedis { stateful_set: name } => require_name(name)?,
+            Step::StopStore { name, replicas } | Step::StartStore { name, replicas } => {
+                require_name(name)?;
+                require_replicas(*replicas)?;
+            }
+            Step::StopOperator {
+                namespace,
+                name,
+                replicas,
+            }
+            | Step::StartOperator {
+                namespace,
+                name,
+                replicas,
+            } => {
+                require_name(namespace)?;
+                require_name(name)?;
+                require_replicas(*replicas)?;
+            }
+            Step::Stage
+            | Step::Connections
+            | Step::CopyDatabase
+            | Step::Migrate
+            | Step::Check
+            | Step::Settle
+            | Step::CleanUp => {}
+        }
+        if let Some(Outcome::Staged { pod }) = state.outcome() {
+            require_name(pod)?;
+        }
+    }
+    Ok(())
+}
+
+fn require(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+/// A name as Kubernetes allows it, which no shell and no URL takes for anything else.
+fn require_name(name: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+    };
+    let begins = name
+        .bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphanumeric());
+    require(
+        begins && name.len() <= LONGEST_NAME && name.bytes().all(is_plain),
+        || format!("there can be no object called {name:?}"),
+    )
+}
+
+fn require_replicas(replicas: i32) -> Result<(), String> {
+    require((1..=MOST_REPLICAS).contains(&replicas), || {
+        format!("{replicas} is no number of replicas to come back to")
+    })
+}
+
+/// The commands that undo a step.
+pub(super) fn manual_commands(
+    plan: &RestorePlan,
+    step: &Step,
+    namespace: &str,
+    run: &str,
+) -> String {
+    let scale = |namespace: &str, name: &str, replicas: i32| {
+        format!("kubectl scale -n {namespace} deployment/{name} --replicas={replicas}")
+    };
+    let suspend = |cron_job: &str, suspended: bool| {
+        let patch = word(&format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#));
+        format!("kubectl patch -n {namespace} cronjob/{cron_job} --type=merge -p {patch}")
+    };
+    match step {
+        Step::Stage => format!(
+            "kubectl exec -n {namespace} {} -c postgres -- rm -rf {}",
+            plan.pod,
+            word(&plan.directory(run))
+        ),
+        Step::SuspendBackups {
+            cron_job,
+            suspended,
+        } => suspend(cron_job, *suspended),
+        Step::StopOperator {
+            namespace,
+            name,
+            replicas,
+        } => scale(namespace, name, *replicas),
+        Step::StopStore { name, replicas } => scale(namespace, name, *replicas),
+        Step::StartOperator {
+            namespace, name, ..
+        } => scale(namespace, name, 0),
+        Step::StartStore { name, .. } => scale(namespace, name, 0),
+        Step::ResumeBackups { cron_job, .. } => suspend(cron_job, true),
+        Step::CopyDatabase
+        | Step::Migrate
+        | Step::EncryptionKey { .. }
+        | Step::Connections
+        | Step::Check
+        | Step::RestartRedis { .. }
+        | Step::Settle
+        | Step::CleanUp => String::new(),
+    }
+}
+
+/// What to do about a run that stopped.
+pub(super) fn advice(plan: &RestorePlan, namespace: &str) -> String {
+    let target = format!("-n {namespace} -i {}", plan.instance);
+    format!(
+        "see `kubectl wa-restore status {target}`; go on with `kubectl wa-restore resume {target}`, or back with `kubectl wa-restore rollback {target}`"
+    )
+}
