@@ -1,4 +1,4 @@
-//! `kubectl wa-restore`: prepares and checks the restore of a backup of Watson Assistant.
+//! `kubectl wa-restore`: restores a backup of Watson Assistant, checked beforehand and resumable.
 
 mod commands;
 

@@ -2,6 +2,64 @@
 
 use wa_common::cli::{About, no_permissions};
 
+pub(super) const DEFAULT: About = About {
+    examples: &[
+        "kubectl wa-restore upgrade-path 4.8.8 5.2.1",
+        "kubectl wa-restore mapping latest --to restore/mapping.yaml",
+        "kubectl wa-restore check latest --mapping restore/mapping.yaml --pgmig pgmig",
+        "kubectl wa-restore run latest --mapping restore/mapping.yaml --pgmig pgmig",
+        "kubectl wa-restore status",
+        "kubectl wa-restore resume",
+        "kubectl wa-restore rollback",
+    ],
+    ..RUN
+};
+
+pub(super) const RUN: About = About {
+    examples: &[
+        "kubectl wa-restore run latest --pgmig pgmig",
+        "kubectl wa-restore latest --mapping restore/mapping.yaml --pgmig pgmig",
+        "kubectl wa-restore run latest --pgmig pgmig --yes=wa --safety-to /mnt/sets",
+        "kubectl wa-restore run latest --pgmig pgmig --dry-run",
+    ],
+    changes: "the store database, which is erased and restored; the encryption key, where the backup's differs; meanwhile the \
+replicas of store and operator, and whether the nightly backup is suspended; here, a safety backup and pgmig's log are written",
+    permissions: to_restore,
+};
+
+pub(super) const RESUME: About = About {
+    examples: &[
+        "kubectl wa-restore resume",
+        "kubectl wa-restore resume --backup /mnt/sets/latest --pgmig pgmig",
+    ],
+    changes: "what `run` changes and has not changed yet",
+    permissions: to_restore,
+};
+
+pub(super) const ROLLBACK: About = About {
+    examples: &[
+        "kubectl wa-restore rollback",
+        "kubectl wa-restore rollback --yes=wa --safety wa-backups/wa-cpd-20261127T020000Z",
+    ],
+    changes: "everything that `run` has changed, back to what it was",
+    permissions: to_restore,
+};
+
+pub(super) const STATUS: About = About {
+    examples: &[
+        "kubectl wa-restore status",
+        "kubectl wa-restore status -o jsonpath={.state}",
+    ],
+    changes: "nothing",
+    permissions: to_see_a_restore,
+};
+
+pub(super) const LOGS: About = About {
+    examples: &["kubectl wa-restore logs -f"],
+    changes: "nothing",
+    permissions: to_see_a_restore,
+};
+
 pub(super) const CHECK: About = About {
     examples: &[
         "kubectl wa-restore check latest",
@@ -46,6 +104,34 @@ pub(super) const UPGRADE_PATH: About = About {
     changes: "nothing",
     permissions: no_permissions,
 };
+
+/// To do all of it.
+fn to_restore() -> Vec<String> {
+    let mut all = to_look();
+    all.pop();
+    all.extend(
+        [
+            "patch deployments.apps/scale, patch statefulsets.apps, patch cronjobs.batch",
+            "create, get and update configmaps; create, get, update and delete leases.coordination.k8s.io: journal and lock",
+            "create, patch and delete secrets, where the backup's encryption key differs from the target's",
+            "in the operator's namespace: get deployments.apps, patch deployments.apps/scale, list pods; create, get, update and \
+delete leases.coordination.k8s.io",
+        ]
+        .map(str::to_owned),
+    );
+    all
+}
+
+/// To read where a restore is.
+fn to_see_a_restore() -> Vec<String> {
+    [
+        "get configmaps, get leases.coordination.k8s.io, list watsonassistants.assistant.watson.ibm.com",
+        "get pods, get pods/exec, create pods/exec: where pgmig is",
+        "get deployments.apps, also in the operator's namespace: the counts of now",
+    ]
+    .map(str::to_owned)
+    .into()
+}
 
 /// To read what a restore depends on.
 fn to_look() -> Vec<String> {

@@ -170,9 +170,15 @@ pub(super) fn rc_form(given: Option<RcFormArg>, instance: &Instance) -> anyhow::
     Ok(RcForm::of(release))
 }
 
-async fn user_tokens(files: &[PathBuf]) -> anyhow::Result<Vec<Secret>> {
+/// The tokens in files.
+pub(super) fn tokens_in(files: &[PathBuf]) -> anyhow::Result<Vec<Secret>> {
+    files.iter().map(|file| token_in(file)).collect()
+}
+
+/// The tokens in files; where there are none, they are asked for.
+pub(super) async fn user_tokens(files: &[PathBuf]) -> anyhow::Result<Vec<Secret>> {
     if !files.is_empty() {
-        return files.iter().map(|file| token_in(file)).collect();
+        return tokens_in(files);
     }
     let mut tokens = Vec::new();
     loop {

@@ -3,52 +3,76 @@
 mod about;
 mod check;
 mod config;
+mod consent;
+mod default_run;
+mod inputs;
+mod logs;
 mod mapping;
 mod plan;
 mod rehearse;
 mod restore_args;
+mod resume;
+mod rollback;
+mod run;
+mod status;
 mod upgrade_path;
 mod values;
 
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 use wa_common::cli::{
-    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_latest,
+    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_latest, asks,
 };
 
+use consent::Declined;
+use default_run::DefaultRun;
+
 const EXPLANATION: &str = "\
-A backup is restored with pgmig, IBM's own tool, which erases the target's database first. These commands change nothing of \
-the product (`rehearse` makes a helper pod and removes it again): they check beforehand whether the restore can work, write \
-the files that pgmig needs, and write down every command of the restore with its values filled in.
+A backup is restored with pgmig, IBM's own tool, which erases the target's database first, while the product is stopped. `run` \
+does all of it: it checks first, asks, takes a safety backup, and writes down every step before it takes it, so that `status`, \
+`resume` and `rollback` work from any machine. check, mapping, plan, config and upgrade-path change nothing; rehearse makes a \
+helper pod and removes it again.
 
 BACKUP is the directory of a backup set, a dump file, `latest` for the newest set of ./wa-backups, `latest~1` for the one \
-before it, or DIR/latest.
+before it, or DIR/latest.";
 
-Examples:
-  kubectl wa-restore rehearse latest
-  kubectl wa-restore upgrade-path 4.8.8 5.2.1
-  kubectl wa-restore mapping latest --to restore/mapping.yaml
-  kubectl wa-restore check latest --mapping restore/mapping.yaml --pgmig pgmig
-  kubectl wa-restore config --to restore
-  kubectl wa-restore plan latest --mapping restore/mapping.yaml --pgmig pgmig > runbook.txt";
-
-/// Prepares and checks the restore of a Watson Assistant backup.
+/// Restores a Watson Assistant backup, checked beforehand, and to be picked up from anywhere.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-wa_restore",
     bin_name = "kubectl wa-restore",
     version,
-    propagate_version = true
+    propagate_version = true,
+    subcommand_negates_reqs = true
 )]
-#[command(after_help = EXPLANATION)]
+#[command(after_help = EXPLANATION, add = about::DEFAULT)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// The options of `run`, which is done when a backup and no command is named.
+    #[command(flatten)]
+    run: DefaultRun,
     #[command(flatten)]
     global: GlobalArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Restore a backup (also when only a backup is named)
+    #[command(add = about::RUN)]
+    Run(run::Args),
+    /// Say where a restore is, and what to do about one that has stopped
+    #[command(add = about::STATUS)]
+    Status(status::Args),
+    /// Show what pgmig prints
+    #[command(add = about::LOGS)]
+    Logs(logs::Args),
+    /// Go on with a restore that has stopped
+    #[command(add = about::RESUME)]
+    Resume(resume::Args),
+    /// Go back to what was before a restore
+    #[command(add = about::ROLLBACK)]
+    Rollback(rollback::Args),
     /// Say whether a restore would work, with everything that stands in its way
     #[command(add = about::CHECK)]
     Check(check::Args),
@@ -73,19 +97,32 @@ impl Plugin for Cli {
         &self.global
     }
 
+    fn errors() -> PluginErrors {
+        PluginErrors {
+            exits: &[asks::<Declined>],
+            advice: advice_on_latest,
+        }
+    }
+
     async fn values(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
         Ok(values::named(name, asked))
     }
 
-    fn errors() -> PluginErrors {
-        PluginErrors {
-            advice: advice_on_latest,
-            ..PluginErrors::default()
-        }
-    }
-
     async fn run(self, context: Context) -> anyhow::Result<Exit> {
-        match self.command {
+        let command = match (self.command, self.run) {
+            (Some(command), DefaultRun::Absent) => command,
+            (Some(_), _) => bail!(
+                "options of `run` stand before a command's name, where they would not count; write them behind `run`"
+            ),
+            (None, DefaultRun::Given(run)) => Command::Run(*run),
+            (None, _) => bail!("name a backup to restore, or a command; see --help"),
+        };
+        match command {
+            Command::Run(args) => run::run(args, &context).await,
+            Command::Status(args) => status::run(&args, &context).await,
+            Command::Logs(args) => logs::run(&args, &context).await,
+            Command::Resume(args) => resume::run(args, &context).await,
+            Command::Rollback(args) => rollback::run(args, &context).await,
             Command::Check(args) => check::run(args, &context).await,
             Command::Plan(args) => plan::run(args, &context).await,
             Command::Rehearse(args) => rehearse::run(args, &context).await,

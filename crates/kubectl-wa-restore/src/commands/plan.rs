@@ -21,7 +21,7 @@ something stands in the way: the plan is written all the same, with what it is i
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    restore: RestoreArgs,
+    pub(super) restore: RestoreArgs,
 }
 
 #[derive(Serialize)]

@@ -42,22 +42,30 @@ pub(super) struct RestoreArgs {
 }
 
 impl RestoreArgs {
+    /// The backup as the user has named it.
+    pub(super) fn backup_as_given(&self) -> String {
+        self.backup.display().to_string()
+    }
+
     /// What they ask for, with the files that they name read.
-    pub(super) fn options(self) -> anyhow::Result<Options> {
+    pub(super) fn options(&self) -> anyhow::Result<Options> {
         require_stage_dir(&self.stage_dir)?;
-        let mapping = self.mapping.map(|path| {
-            let yaml = mapping::read_file(&path)?;
-            anyhow::Ok(MappingFile { path, yaml })
+        let mapping = self.mapping.as_ref().map(|path| {
+            let yaml = mapping::read_file(path)?;
+            anyhow::Ok(MappingFile {
+                path: path.clone(),
+                yaml,
+            })
         });
         Ok(Options {
             backup: resolve_backup(&self.backup)?,
             mapping: mapping.transpose()?,
-            pgmig: self.pgmig,
+            pgmig: self.pgmig.clone(),
             from_release: self.from_release,
             force_path: self.force_path,
-            operators_namespace: self.operators_namespace,
-            stage_dir: self.stage_dir,
-            safety_to: self.safety_to,
+            operators_namespace: self.operators_namespace.clone(),
+            stage_dir: self.stage_dir.clone(),
+            safety_to: self.safety_to.clone(),
             rc_form: self.rc_form.map(Into::into),
         })
     }

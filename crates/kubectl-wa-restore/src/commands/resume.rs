@@ -1,0 +1,73 @@
+//! `resume`: goes on with a restore that stopped.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use store_restore::procedure::{Restore, Work};
+use store_restore::source::resolve;
+use wa_common::assistant::Instance;
+use wa_common::cli::{Context, Exit};
+use wa_common::cluster::Cluster;
+use wa_common::run::journal::{FoundRun, JournaledRun, RunContext};
+
+use super::inputs::InputArgs;
+use super::run::Ended;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Works from any machine and directory, and for any user who may do what `run` does. What was done is not done again. Where \
+pgmig has failed, it is run once more, with tokens that are read anew. The backup and pgmig are only needed here as long as \
+they are not in the pod, and the backup to hold the database against it."
+)]
+pub(super) struct Args {
+    /// The backup, where it is not on this machine where it was on the one that began
+    #[arg(long, value_name = "BACKUP")]
+    backup: Option<PathBuf>,
+    /// pgmig, likewise
+    #[arg(long, value_name = "FILE")]
+    pgmig: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: InputArgs,
+}
+
+/// The instance that is meant: the one named, else the only one.
+pub(super) async fn instance(context: &Context, cluster: &Cluster) -> anyhow::Result<String> {
+    let named = context.global.instance.as_deref();
+    Ok(Instance::find(cluster, named).await?.name)
+}
+
+/// The last run on the instance; an error where there is none.
+pub(super) async fn found(cluster: &Cluster, instance: &str) -> anyhow::Result<FoundRun<Restore>> {
+    let found = JournaledRun::<Restore>::find(cluster, instance).await?;
+    found.with_context(|| {
+        format!(
+            "no restore of {instance} is recorded in namespace {:?}",
+            cluster.namespace()
+        )
+    })
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let cluster = context.connect()?;
+    let instance = instance(context, &cluster).await?;
+    let found = found(&cluster, &instance).await?;
+    let mut inputs = args.inputs.given()?;
+    inputs.backup = args.backup.as_deref().map(resolve).transpose()?;
+    inputs.pgmig = args.pgmig;
+    let run_context = RunContext {
+        exit_hooks: &context.exit_hooks,
+        reporter: &context.reporter,
+        cluster: &cluster,
+    };
+    let run = found
+        .resume(run_context, "kubectl wa-restore resume")
+        .await?;
+    let ended = Ended::new(&run);
+    let work = Work {
+        cluster: &cluster,
+        reporter: &context.reporter,
+        inputs: &inputs,
+    };
+    let finished = work.go_on(run).await?;
+    ended.print(context, finished)
+}

@@ -1,0 +1,98 @@
+//! `rollback`: goes back to what was before a restore.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use store_restore::procedure::{Work, database_is_touched, roll_back};
+use store_restore::source::resolve;
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::report::Styles;
+use wa_common::run::journal::RunContext;
+
+use super::consent::Consent;
+use super::inputs::InputArgs;
+use super::resume::{found, instance};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Puts the replica counts and the nightly backup back as they were, and removes what was staged. Where pgmig has touched the \
+database, the copy inside the server takes its place again; without one the safety backup is restored, which then must be on this \
+machine: --safety names it where it is not where it was taken."
+)]
+pub(super) struct Args {
+    /// The safety backup, instead of the copy inside the server
+    #[arg(long, value_name = "SET")]
+    safety: Option<PathBuf>,
+    #[command(flatten)]
+    consent: Consent,
+    #[command(flatten)]
+    inputs: InputArgs,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    run: String,
+    instance: String,
+    namespace: String,
+    database_exchanged: bool,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let cluster = context.connect()?;
+    let instance = instance(context, &cluster).await?;
+    args.consent.require_fits(&instance)?;
+    let found = found(&cluster, &instance).await?;
+    if database_is_touched(found.steps()) {
+        let question = "The database that pgmig has touched is dropped, and the one of before takes its place.";
+        args.consent.ask(context, &instance, question).await?;
+    }
+    let safety = args.safety.as_deref().map(resolve).transpose()?;
+    let inputs = args.inputs.given()?;
+    let run_context = RunContext {
+        exit_hooks: &context.exit_hooks,
+        reporter: &context.reporter,
+        cluster: &cluster,
+    };
+    let run = found
+        .resume(run_context, "kubectl wa-restore rollback")
+        .await?;
+    let id = run.run_id().to_owned();
+    let work = Work {
+        cluster: &cluster,
+        reporter: &context.reporter,
+        inputs: &inputs,
+    };
+    let rolled_back = roll_back(&work, run, safety).await?;
+    context.print(&Report {
+        run: id,
+        instance,
+        namespace: cluster.namespace().to_owned(),
+        database_exchanged: rolled_back.database,
+    })?;
+    Ok(Exit::Done)
+}
+
+impl Render for Report {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} {} in namespace {} is as before the restore",
+            "rolled back".style(styles.good),
+            self.instance,
+            self.namespace
+        )?;
+        let database = if self.database_exchanged {
+            "its database is the one of before"
+        } else {
+            "its database was not touched"
+        };
+        writeln!(out, "{database}; the pods come back by themselves")
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.run.clone()]
+    }
+}

@@ -1,0 +1,399 @@
+//! `run`: the whole restore.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use backup_set::ToolRecord;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use store_restore::checks::{self, Facts, Options};
+use store_restore::procedure::{
+    self, Begin, Finished, Phase, Restore, SafetyBackup, SafetyRecord, Work, begin_phase,
+};
+use wa_common::assistant::Instance;
+use wa_common::cli::{Context, DryRun, Exit, Render};
+use wa_common::cluster::Cluster;
+use wa_common::preflight::Preflight;
+use wa_common::report::{Event, Reporter, Styles, bytes, count, elapsed, printable};
+use wa_common::run::journal::{FoundState, JournalError, JournaledRun, Procedure as _, RunContext};
+
+use super::consent::Consent;
+use super::inputs::InputArgs;
+use super::plan;
+use super::restore_args::RestoreArgs;
+
+/// What every restore costs beside pgmig itself: pods that go and come.
+const LEAST_MINUTES: u64 = 5;
+/// How much of a dump pgmig restores in a minute, at the least that was seen.
+const BYTES_A_MINUTE: u64 = 200 << 20;
+
+/// The argument that names the backup.
+pub(super) const BACKUP: &str = "backup";
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Everything is checked before anything is changed, and you are asked. From the step \"quiesce\" to \"resume service\" production \
+is down. Every step is written into the configmap wa-restore-INSTANCE before it is taken: whatever happens to this machine, \
+`kubectl wa-restore status` says where the restore is, from any machine, and `resume` or `rollback` goes on from there.
+
+What stands behind `--` is given to pgmig as it is."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    restore: RestoreArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
+    consent: Consent,
+    /// Take no backup of the current database first
+    #[arg(long)]
+    no_safety_backup: bool,
+    /// Keep the target's encryption key though the backup's differs
+    #[arg(long)]
+    keep_encryption_key: bool,
+    /// Only say what would be done, as `plan` does
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    dry_run: Option<DryRun>,
+    /// Arguments for pgmig, after `--`
+    #[arg(last = true, value_name = "PGMIG_ARGUMENTS")]
+    pgmig_arguments: Vec<String>,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.dry_run.is_some_and(DryRun::is_on) {
+        let restore = args.restore;
+        return plan::run(plan::Args { restore }, context).await;
+    }
+    let command = format!("kubectl wa-restore run {}", args.restore.backup_as_given());
+    let options = args.restore.options()?;
+    let cluster = context.connect()?;
+    let reporter = &*context.reporter;
+
+    let named = context.global.instance.as_deref();
+    // Where there is none, the conditions say so. What another restore has stopped would be a puzzle to them.
+    if let Ok(instance) = Instance::find(&cluster, named).await {
+        args.consent.require_fits(&instance.name)?;
+        require_no_other(&cluster, &instance.name).await?;
+    }
+
+    let step = begin_phase(reporter, Phase::Preflight);
+    let mut checked = checks::run(&cluster, named, &options).await;
+    if !checked.passed() {
+        step.failed("nothing was changed");
+        let report = context.check_report(cluster.namespace(), checked.conditions);
+        context.print(&report)?;
+        return Ok(report.exit(Exit::Refused));
+    }
+    let facts = std::mem::take(&mut checked.facts);
+    let instance = facts.instance.as_ref().context("no instance")?.name.clone();
+    tell_remarks(reporter, &checked.conditions);
+    let conditions = checked.conditions.checks().len();
+    step.done(format!("{} hold", count(conditions as u64, "condition")));
+
+    let step = begin_phase(reporter, Phase::Confirm);
+    let changes = Changes::of(&facts, &options, &args);
+    changes.tell(reporter);
+    let question = "Everything in this database is erased, and production stops.";
+    args.consent.ask(context, &instance, question).await?;
+    step.done("");
+    let form = facts
+        .rc_form
+        .context("no form of resourceController.yaml")?;
+    let log_to = args.inputs.log_to().to_owned();
+    let inputs = args.inputs.for_form(form).await?;
+
+    let safety = if args.no_safety_backup {
+        begin_phase(reporter, Phase::SafetyBackup).skipped("as asked for");
+        None
+    } else {
+        Some(take_safety_backup(&cluster, reporter, &instance, &options).await?)
+    };
+
+    let step = begin_phase(reporter, Phase::Lock);
+    let run_context = RunContext {
+        exit_hooks: &context.exit_hooks,
+        reporter: &context.reporter,
+        cluster: &cluster,
+    };
+    let begin = Begin {
+        options: &options,
+        facts: &facts,
+        safety,
+        pgmig_arguments: args.pgmig_arguments,
+        log_to: &log_to,
+        keep_encryption_key: args.keep_encryption_key,
+        command,
+    };
+    let run = procedure::begin_run(run_context, begin).await?;
+    step.done(format!("run {}", run.run_id()));
+
+    let ended = Ended::new(&run);
+    let work = Work {
+        cluster: &cluster,
+        reporter: &context.reporter,
+        inputs: &inputs,
+    };
+    let finished = work.go_on(run).await?;
+    ended.print(context, finished)
+}
+
+async fn take_safety_backup(
+    cluster: &Cluster,
+    reporter: &dyn Reporter,
+    instance: &str,
+    options: &Options,
+) -> anyhow::Result<SafetyRecord> {
+    let step = begin_phase(reporter, Phase::SafetyBackup);
+    let backup = SafetyBackup {
+        directory: &options.safety_to,
+        tool: ToolRecord {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+    };
+    let safety = backup
+        .take(cluster, reporter, instance)
+        .await
+        .context("there is no safety backup, and nothing was stopped")?;
+    step.done(safety.path.clone());
+    Ok(safety)
+}
+
+/// Refuses where a run on the instance is not over, before the user is asked anything.
+async fn require_no_other(cluster: &Cluster, instance: &str) -> anyhow::Result<()> {
+    let Some(found) = JournaledRun::<Restore>::find(cluster, instance).await? else {
+        return Ok(());
+    };
+    let namespace = cluster.namespace().to_owned();
+    let journal = format!("{}-{instance}", Restore::PLUGIN);
+    match found.state() {
+        FoundState::Done | FoundState::Undone => Ok(()),
+        FoundState::Running { holder, since, .. } => Err(JournalError::Held {
+            lock: journal,
+            namespace,
+            holder: holder.clone(),
+            since: *since,
+            command: found.command().to_owned(),
+        }
+        .into()),
+        FoundState::Stopped => Err(JournalError::Unfinished {
+            run: found.run_id().to_owned(),
+            journal,
+            command: found.command().to_owned(),
+            advice: Restore::advice(found.plan(), &namespace),
+            namespace,
+        }
+        .into()),
+    }
+}
+
+fn tell_remarks(reporter: &dyn Reporter, conditions: &Preflight) {
+    for check in conditions.checks() {
+        for remark in &check.remarks {
+            reporter.report(&Event::Warning {
+                message: format!("{}: {remark}", check.name),
+            });
+        }
+    }
+}
+
+/// What the user agrees to, a line each.
+struct Changes(Vec<(&'static str, String)>);
+
+impl Changes {
+    fn of(facts: &Facts, options: &Options, args: &Args) -> Self {
+        let mut lines = Vec::new();
+        if let (Some(instance), Some(datastore)) = (&facts.instance, &facts.datastore) {
+            lines.push((
+                "erased",
+                format!(
+                    "database {} of {} in {}",
+                    datastore.database, instance.name, instance.namespace
+                ),
+            ));
+        }
+        if let Some(source) = &facts.source {
+            lines.push((
+                "restored",
+                format!("{}, {}", source.path.display(), source.intact.verified),
+            ));
+        }
+        if let Some(mapping) = &facts.mapping {
+            lines.extend(mapping.pairs.iter().map(|pair| {
+                let named = store_restore::mapping::named;
+                let text = if pair.source.id == pair.target.id {
+                    format!("{} {}", pair.source.id, named(&pair.source))
+                } else {
+                    format!(
+                        "{} {} -> {} {}",
+                        pair.source.id,
+                        named(&pair.source),
+                        pair.target.id,
+                        named(&pair.target)
+                    )
+                };
+                ("instance", text)
+            }));
+            lines.extend(mapping.targets_left.iter().map(|target| {
+                (
+                    "erased",
+                    format!(
+                        "{} {}, for which the backup has nothing",
+                        target.id,
+                        store_restore::mapping::named(target)
+                    ),
+                )
+            }));
+        }
+        for stopped in facts.stores.iter().flatten().chain(&facts.operator) {
+            lines.push((
+                "stops",
+                format!("{} in {}", stopped.in_words(), stopped.namespace),
+            ));
+        }
+        if facts.key_differs {
+            lines.push((
+                "encryption key",
+                if args.keep_encryption_key {
+                    "kept, though the backup's differs: restored data cannot be read".to_owned()
+                } else {
+                    "replaced by the backup's; the old one is kept".to_owned()
+                },
+            ));
+        }
+        lines.push((
+            "safety backup",
+            if args.no_safety_backup {
+                "none: without room for a copy in the server there is no way back".to_owned()
+            } else {
+                format!("into {}", options.safety_to.display())
+            },
+        ));
+        if let Some(source) = &facts.source {
+            let minutes = LEAST_MINUTES + source.intact.bytes / BYTES_A_MINUTE;
+            lines.push((
+                "production down",
+                format!(
+                    "about {} for {}, if nothing goes wrong",
+                    count(minutes, "minute"),
+                    bytes(source.intact.bytes)
+                ),
+            ));
+        }
+        Self(lines)
+    }
+
+    fn tell(&self, reporter: &dyn Reporter) {
+        for (step, detail) in &self.0 {
+            reporter.report(&Event::Step {
+                step,
+                detail: detail.clone(),
+            });
+        }
+    }
+}
+
+/// What is told at the end.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ended {
+    run: String,
+    namespace: String,
+    instance: String,
+    backup: String,
+    safety_backup: Option<String>,
+    log: PathBuf,
+    production_down_seconds: u64,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_ready: Option<String>,
+    not_restored: [&'static str; 5],
+    next: String,
+}
+
+/// What a restore does not bring back.
+const NOT_RESTORED: [&str; 5] = [
+    "access rights of users",
+    "search integrations",
+    "object storage: published versions and trained models",
+    "logs",
+    "ids and credentials of service instances, which are the target's: give them to your clients",
+];
+
+impl Ended {
+    pub(super) fn new(run: &JournaledRun<Restore>) -> Self {
+        let plan = run.plan();
+        Self {
+            run: run.run_id().to_owned(),
+            next: format!(
+                "kubectl wa-retrain run -n {} -i {}",
+                plan.namespace, plan.instance
+            ),
+            log: PathBuf::from(&plan.log.directory).join(format!("{}.pgmig.log", run.run_id())),
+            namespace: plan.namespace,
+            instance: plan.instance,
+            backup: plan.backup.path,
+            safety_backup: plan.safety.map(|safety| safety.path),
+            production_down_seconds: 0,
+            ready: false,
+            not_ready: None,
+            not_restored: NOT_RESTORED,
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn print(mut self, context: &Context, finished: Finished) -> anyhow::Result<Exit> {
+        self.production_down_seconds = finished.down_for.as_secs();
+        self.ready = finished.not_ready.is_none();
+        self.not_ready = finished.not_ready;
+        context.print(&self)?;
+        Ok(if self.ready {
+            Exit::Done
+        } else {
+            Exit::TimedOut
+        })
+    }
+}
+
+impl Render for Ended {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} {}\nonto {} in namespace {}",
+            "restored".style(styles.good),
+            printable(&self.backup),
+            self.instance,
+            self.namespace
+        )?;
+        writeln!(
+            out,
+            "production was down for {}",
+            elapsed(Duration::from_secs(self.production_down_seconds))
+        )?;
+        if let Some(why) = &self.not_ready {
+            writeln!(
+                out,
+                "{} everything runs, and not all is ready yet: {}\n  kubectl get pods -n {} -w\nThe copy of the database of before stays in its server as \"{}-copy\".",
+                "not ready".style(styles.warning),
+                printable(why),
+                self.namespace,
+                self.run
+            )?;
+        }
+        writeln!(out, "\nNot restored:")?;
+        for one in self.not_restored {
+            writeln!(out, "  {one}")?;
+        }
+        if let Some(safety) = &self.safety_backup {
+            writeln!(out, "\nThe database of before: {}", printable(safety))?;
+        }
+        writeln!(out, "The log of pgmig: {}", self.log.display())?;
+        writeln!(out, "\nNow retrain the models:\n  {}", self.next)
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.run.clone()]
+    }
+}

@@ -1,0 +1,257 @@
+//! `status`: where a restore is.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use store_restore::procedure::{ReplicasNow, Restore, database_is_touched, down_since, standing};
+use wa_common::cli::{Context, Exit, Render};
+use wa_common::report::{Styles, age, printable, table};
+use wa_common::run::journal::{
+    FoundRun, FoundState, JournaledRun, Procedure as _, StepRecord, StepState,
+};
+
+use super::resume::instance;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Reads only, and needs neither the backup nor the machine that began. Exit code 6: the restore has stopped, and `resume` or \
+`rollback` is needed."
+)]
+pub(super) struct Args {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    namespace: String,
+    instance: String,
+    #[serde(flatten)]
+    run: Option<Run>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run {
+    #[serde(rename = "run")]
+    id: String,
+    state: &'static str,
+    holder: String,
+    command: String,
+    started: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed: Option<Timestamp>,
+    backup: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety_backup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    production_down_since: Option<Timestamp>,
+    database: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pgmig: Option<String>,
+    replicas: Vec<ReplicasNow>,
+    steps: Vec<StepLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StepLine {
+    phase: &'static str,
+    what: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+}
+
+pub(super) async fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let cluster = context.connect()?;
+    let instance = instance(context, &cluster).await?;
+    let found = JournaledRun::<Restore>::find(&cluster, &instance).await?;
+    let stopped = found
+        .as_ref()
+        .is_some_and(|found| *found.state() == FoundState::Stopped);
+    let run = match found {
+        Some(found) => {
+            let now = standing(&cluster, &found).await;
+            Some(Run::of(
+                &found,
+                cluster.namespace(),
+                now.replicas,
+                now.pgmig,
+            ))
+        }
+        None => None,
+    };
+    context.print(&Report {
+        namespace: cluster.namespace().to_owned(),
+        instance,
+        run,
+    })?;
+    Ok(if stopped { Exit::Degraded } else { Exit::Done })
+}
+
+impl Run {
+    fn of(
+        found: &FoundRun<Restore>,
+        namespace: &str,
+        replicas: Vec<ReplicasNow>,
+        pgmig: Option<String>,
+    ) -> Self {
+        let plan = found.plan();
+        let steps = found.steps();
+        let (state, renewed) = match found.state() {
+            FoundState::Running { renewed, .. } => ("running", Some(*renewed)),
+            FoundState::Stopped => ("stopped", None),
+            FoundState::Done => ("done", None),
+            FoundState::Undone => ("undone", None),
+        };
+        let is_open = matches!(
+            found.state(),
+            FoundState::Running { .. } | FoundState::Stopped
+        );
+        let are_down = replicas.iter().any(|one| one.now == Some(0));
+        Self {
+            id: found.run_id().to_owned(),
+            state,
+            holder: found.holder().to_owned(),
+            command: found.command().to_owned(),
+            started: found.started(),
+            renewed,
+            backup: plan.backup.path.clone(),
+            safety_backup: plan
+                .safety
+                .as_ref()
+                .map(|safety| format!("{} on {}", safety.path, safety.host)),
+            production_down_since: down_since(steps).filter(|_| is_open && are_down),
+            database: database(steps),
+            pgmig,
+            replicas,
+            steps: steps.iter().map(StepLine::of).collect(),
+            advice: (*found.state() == FoundState::Stopped)
+                .then(|| Restore::advice(plan, namespace)),
+        }
+    }
+}
+
+/// What is known of the database.
+fn database(steps: &[StepRecord<Restore>]) -> &'static str {
+    use store_restore::procedure::Step;
+    let is_done = |wanted: &Step| {
+        let mut steps = steps.iter();
+        steps.any(|record| record.step == *wanted && record.state.is_done())
+    };
+    if !database_is_touched(steps) {
+        "as before the restore"
+    } else if is_done(&Step::Check) {
+        "as in the backup"
+    } else if is_done(&Step::Migrate) {
+        "restored, and not yet held against the backup"
+    } else {
+        "perhaps erased, or restored in part"
+    }
+}
+
+impl StepLine {
+    fn of(record: &StepRecord<Restore>) -> Self {
+        Self {
+            phase: record.step.phase().name(),
+            what: Restore::describe(&record.step),
+            state: match record.state {
+                StepState::Planned => "planned",
+                StepState::Started { .. } => "started",
+                StepState::Done { .. } => "done",
+                StepState::Undoing { .. } => "being undone",
+                StepState::Undone { .. } => "undone",
+                _ => "not known",
+            },
+            since: record.state.since(),
+        }
+    }
+}
+
+impl Render for Report {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        let Some(run) = &self.run else {
+            return writeln!(
+                out,
+                "No restore of {} is recorded in namespace {}.",
+                self.instance, self.namespace
+            );
+        };
+        let now = Timestamp::now();
+        let (word, style) = match run.state {
+            "running" => ("runs", styles.warning),
+            "stopped" => ("HAS STOPPED", styles.bad),
+            "done" => ("is done", styles.good),
+            _ => ("is undone", styles.good),
+        };
+        writeln!(
+            out,
+            "{} of {} in {} {}",
+            run.id,
+            self.instance,
+            self.namespace,
+            word.style(style)
+        )?;
+        let mut line = |label: &str, text: &str| writeln!(out, "{label:<14} {}", printable(text));
+        line("backup", &run.backup)?;
+        if let Some(safety) = &run.safety_backup {
+            line("safety backup", safety)?;
+        }
+        line("held by", &run.holder)?;
+        line("command", &run.command)?;
+        line(
+            "begun",
+            &format!("{} ago, {}", age(run.started, now), time(run.started)),
+        )?;
+        if let Some(renewed) = run.renewed {
+            line("sign of life", &format!("{} ago", age(renewed, now)))?;
+        }
+        if let Some(down) = run.production_down_since {
+            line(
+                "production",
+                &format!("DOWN for {}, since {}", age(down, now), time(down)),
+            )?;
+        }
+        line("database", run.database)?;
+        if let Some(pgmig) = &run.pgmig {
+            line("pgmig", pgmig)?;
+        }
+        let replicas = run.replicas.iter().map(|one| {
+            let number = |of: Option<i32>| of.map_or_else(|| "?".to_owned(), |of| of.to_string());
+            [
+                one.name.clone(),
+                one.before.to_string(),
+                number(one.now),
+                number(one.ready),
+            ]
+        });
+        writeln!(
+            out,
+            "\n{}",
+            table(&["DEPLOYMENT", "BEFORE", "NOW", "READY"], replicas)
+        )?;
+        let steps = run.steps.iter().map(|step| {
+            [
+                step.state.to_owned(),
+                step.since
+                    .map_or_else(String::new, |since| since.strftime("%H:%M:%S").to_string()),
+                step.what.clone(),
+            ]
+        });
+        writeln!(out, "\n{}", table(&["STATE", "UTC", "STEP"], steps))?;
+        if let Some(advice) = &run.advice {
+            writeln!(out, "\n{}", printable(advice))?;
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.run.iter().map(|run| run.id.clone()).collect()
+    }
+}
+
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
