@@ -39,7 +39,7 @@ impl Retries {
     }
 
     /// How long to wait when `failures` attempts in a row have failed; `None` when those were all.
-    pub(crate) fn pause_after(self, failures: u32) -> Option<Duration> {
+    pub fn pause_after(self, failures: u32) -> Option<Duration> {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         let pause = self.first_pause.saturating_mul(doubled);
         (failures <= self.count).then_some(pause.min(self.longest_pause))

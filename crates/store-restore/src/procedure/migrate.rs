@@ -232,7 +232,8 @@ impl Migration<'_> {
                 JobState::Running(job) => return Ok(job.log(0)),
                 JobState::Ended(job) => return Ok(job.log(0)),
                 JobState::Gone(job) => return Ok(job.log(0)),
-                JobState::Absent | JobState::Starting => {}
+                // Absent, or being started.
+                _ => {}
             }
         }
     }

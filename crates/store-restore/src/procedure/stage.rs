@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use backup_set::DUMP_FILE;
-use kube_transfer::RemoteCommand;
 use kube_transfer::file::{UploadEvent, UploadOptions, UploadSource, Uploaded};
+use kube_transfer::{RemoteCommand, Retries};
 use wa_common::assistant::Datastore;
 use wa_common::report::{Event, TransferProgress, bytes, causes_text};
 use wa_common::run::journal::StartedStep;
@@ -205,18 +205,15 @@ impl Stager<'_> {
             .pod(&self.place.container)
             .file(self.place.path(name));
         let progress = TransferProgress::begin(reporter, name, Some(source.bytes()), None);
-        let options = UploadOptions {
-            replace: true,
-            retries: UPLOAD_RETRIES,
-            ..UploadOptions::default()
-        };
+        let retries = Retries::new(UPLOAD_RETRIES);
+        let options = UploadOptions::default().replacing().with_retries(retries);
         let observe = |event: UploadEvent<'_>| match event {
             UploadEvent::Progress { bytes } => progress.received(bytes),
             UploadEvent::Retrying { attempt, error } => reporter.report(&Event::Retry {
                 step: "upload",
                 retry: attempt,
-                retries: Some(options.retries),
-                wait: options.retry_pause.saturating_mul(attempt),
+                retries: Some(retries.count()),
+                wait: retries.pause_after(attempt).unwrap_or_default(),
                 why: causes_text(error),
             }),
             _ => {}

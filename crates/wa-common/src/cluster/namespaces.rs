@@ -26,6 +26,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::Arc;
 
     use http::{Request, Response, StatusCode};
     use kube::Client;
@@ -55,7 +56,8 @@ mod tests {
             let response = Response::builder().status(status).body(body);
             Ok::<_, Infallible>(response.unwrap())
         });
-        Cluster::for_tests(Client::new(service, "cpd"), "cpd")
+        let reporter = Arc::new(crate::report::EventLog::default());
+        Cluster::for_tests(Client::new(service, "cpd"), "cpd", reporter)
     }
 
     #[tokio::test]

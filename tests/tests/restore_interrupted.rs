@@ -1,0 +1,232 @@
+//! A restore that is interrupted: nothing is left half-done without a word, and it is picked up from elsewhere.
+
+use std::path::Path;
+use std::time::Duration;
+
+use end_to_end::{Outcome, Restored, binary, run, sweep_random, sweep_rounds};
+use kube_sandbox::faults::{Effect, Matcher};
+use rand::RngExt as _;
+use rustix::process::Signal;
+use wa_sandbox::world::Profile;
+
+/// A restore writes its journal about so often.
+const JOURNAL_WRITES: usize = 31;
+
+/// A command by another user, in another directory.
+fn elsewhere(restored: &Restored, directory: &Path, arguments: &[&str]) -> Outcome {
+    let mut command = restored.world().command(binary("kubectl-wa-restore"));
+    command
+        .args(arguments)
+        .env("USER", "night-shift")
+        .current_dir(directory);
+    run(&mut command)
+}
+
+#[test]
+fn one_that_is_killed_at_work_is_found_and_gone_on_with_from_elsewhere() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored.pgmig_faults("silence=5");
+    restored.signal_when("pgmig is started", Signal::KILL, Restored::pgmig_is_started);
+    let directory = tempfile::tempdir().unwrap();
+    let status = elsewhere(&restored, directory.path(), &["status"]).expect_code(6);
+    for part in [
+        "HAS STOPPED",
+        "DOWN for",
+        "perhaps erased",
+        "resume -n cpd -i wa",
+    ] {
+        assert!(status.stdout.contains(part), "no {part} in {status:?}");
+    }
+    let other = restored.run(&[]).expect_code(4);
+    assert!(other.stderr.contains("is not over"), "{other:?}");
+    let resumed = elsewhere(&restored, directory.path(), &["resume"]).expect_code(0);
+    assert!(!resumed.stderr.contains("quiesce"), "{resumed:?}");
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+    let status = elsewhere(&restored, directory.path(), &["status", "-o", "json"]);
+    assert_eq!(status.expect_code(0).json()["state"], "done");
+    let over = elsewhere(&restored, directory.path(), &["resume"]).expect_code(4);
+    assert!(over.stderr.contains("is over"), "{over:?}");
+}
+
+#[test]
+fn a_kill_after_any_write_of_the_journal_is_gone_on_with_or_gone_back_from() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored.keep_original();
+    let mut random = sweep_random();
+    let all: Vec<usize> = (1..=JOURNAL_WRITES).collect();
+    let rounds = sweep_rounds(4, 2 * JOURNAL_WRITES);
+    for round in 0..rounds {
+        let at = if rounds > JOURNAL_WRITES {
+            all[round / 2]
+        } else {
+            random.random_range(1..=JOURNAL_WRITES)
+        };
+        let before = restored.journal_writes();
+        restored.signal_when(
+            &format!("it has written the journal {at} times"),
+            Signal::KILL,
+            |restored| {
+                restored.journal_writes() >= before + at
+                    || restored.journal().is_some_and(|journal| {
+                        restored.journal_writes() > before && journal["data"]["state"] == "done"
+                    })
+            },
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let is_over = restored
+            .journal()
+            .is_some_and(|journal| journal["data"]["state"] == "done");
+        let goes_on = round % 2 == 0;
+        println!("killed after write {at}; goes on: {goes_on}; over: {is_over}");
+        if goes_on || is_over {
+            let code = if is_over { 4 } else { 0 };
+            elsewhere(&restored, directory.path(), &["resume"]).expect_code(code);
+            restored.assert_new();
+        } else {
+            elsewhere(&restored, directory.path(), &["rollback", "--yes=wa"]).expect_code(0);
+            restored.assert_old();
+        }
+        restored.assert_counts(&[2], 1);
+        if !is_over {
+            restored.assert_nothing_left();
+        }
+        restored.reset();
+    }
+}
+
+#[test]
+fn ctrl_c_before_pgmig_is_started_leaves_everything_as_it_was() {
+    let restored = Restored::prepare(Profile::V5_1);
+    for step in ["stage", "stopOperator", "stopStore"] {
+        let outcome = restored.signal_when(step, Signal::INT, |restored| {
+            restored.state_of(step).as_deref() == Some("started")
+        });
+        assert_eq!(outcome.code, 130, "{step}: {outcome:?}");
+        restored.assert_counts(&[2], 1);
+        restored.assert_nothing_left();
+        restored.assert_old();
+        let again = restored.restore(&["status", "-o", "json"]).expect_code(0);
+        assert_eq!(again.json()["state"], "undone", "{step}");
+    }
+}
+
+#[test]
+fn ctrl_c_while_pgmig_is_at_work_leaves_it_at_work_and_says_how_to_go_on() {
+    let restored = Restored::prepare(Profile::V5_1);
+    restored.pgmig_faults("silence=3");
+    let outcome = restored.signal_when("pgmig is started", Signal::INT, |restored| {
+        restored.pgmig_is_started()
+    });
+    assert_eq!(outcome.code, 6, "{outcome:?}");
+    for part in [
+        "database erased and restored by pgmig: begun, and not ended",
+        "kubectl wa-restore resume -n cpd -i wa",
+        "kubectl wa-restore rollback -n cpd -i wa",
+        "kubectl scale -n cpd deployment/wa-store --replicas=2",
+    ] {
+        assert!(outcome.stderr.contains(part), "no {part} in {outcome:?}");
+    }
+    restored.assert_counts(&[0], 0);
+    let log = restored.restore(&["logs", "-f"]).expect_code(0);
+    assert!(log.stdout.contains("The restore is complete"), "{log:?}");
+    restored.restore(&["resume"]).expect_code(0);
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}
+
+#[test]
+fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safety_backup() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored.keep_original();
+    for (fault, back) in [
+        ("crash-after-clearing", None),
+        ("crash-in-restore slow-restore=60000", None),
+        ("lose-workspace", Some(&["rollback", "--yes=wa"][..])),
+        (
+            "crash-before-mapping",
+            Some(&["rollback", "--yes=wa", "--safety"]),
+        ),
+    ] {
+        println!("{fault}");
+        restored.pgmig_faults(fault);
+        let failed = restored.run(&[]).expect_code(6);
+        assert!(
+            failed.stderr.contains("kubectl wa-restore rollback"),
+            "{failed:?}"
+        );
+        restored.assert_counts(&[0], 0);
+        restored.pgmig_faults("");
+        match back {
+            None => {
+                restored.restore(&["resume"]).expect_code(0);
+                restored.assert_new();
+            }
+            Some(arguments) => {
+                let bare = restored.restore(&["rollback", "--yes"]).expect_code(4);
+                assert!(bare.stderr.contains("--yes=wa"), "{bare:?}");
+                let asked = restored.restore(&["rollback"]).expect_code(4);
+                assert!(asked.stderr.contains("--yes=wa"), "{asked:?}");
+                let status = restored.restore(&["status", "-o", "json"]).expect_code(6);
+                let safety = status.json()["safetyBackup"].as_str().unwrap().to_owned();
+                let safety = safety.split(" on ").next().unwrap();
+                let mut arguments = arguments.to_vec();
+                if arguments.ends_with(&["--safety"]) {
+                    arguments.push(safety);
+                }
+                restored.restore(&arguments).expect_code(0);
+                restored.assert_old();
+            }
+        }
+        restored.assert_counts(&[2], 1);
+        restored.assert_nothing_left();
+        restored.reset();
+    }
+}
+
+#[test]
+fn connections_that_are_cut_do_not_keep_a_restore_from_its_end() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored.keep_original();
+    let mut random = sweep_random();
+    for _ in 0..sweep_rounds(1, 20) {
+        restored.pgmig_faults("silence=2");
+        let said = tempfile::NamedTempFile::new().unwrap();
+        let mut child = restored.start(&["--no-safety-backup"], &said);
+        let mut cuts = 0;
+        while child.try_wait().unwrap().is_none() {
+            let on = Matcher {
+                subresource: Some("exec".to_owned()),
+                ..Matcher::default()
+            };
+            let bytes = random.random_range(0..3000);
+            if cuts < 10 {
+                restored
+                    .world()
+                    .fault(on, Some(1), Effect::CutAfter { bytes });
+                cuts += 1;
+            }
+            std::thread::sleep(Duration::from_millis(random.random_range(100..1500)));
+        }
+        restored.world().sandbox().faults().clear();
+        let mut code = child.wait().unwrap().code();
+        println!("{}", std::fs::read_to_string(said.path()).unwrap());
+        if code == Some(1) {
+            // It gave up before pgmig was started, and has undone everything.
+            restored.assert_old();
+            restored.assert_counts(&[2], 1);
+            restored.assert_nothing_left();
+            continue;
+        }
+        if code == Some(6) {
+            code = Some(restored.restore(&["resume"]).code);
+        }
+        assert_eq!(code, Some(0));
+        restored.assert_new();
+        restored.assert_counts(&[2], 1);
+        restored.assert_nothing_left();
+        restored.reset();
+    }
+}
