@@ -234,7 +234,7 @@ async fn remove(state: JobState) -> anyhow::Result<()> {
     match state {
         JobState::Ended(job) => job.remove().await?,
         JobState::Gone(job) => job.remove().await?,
-        _ => {}
+        JobState::Absent | JobState::Starting | JobState::Running(_) => {}
     }
     Ok(())
 }

@@ -76,8 +76,9 @@ pub use handle::{EndedJob, GoneJob, RunningJob};
 pub use log::{JobLog, LogPart};
 
 /// What a job's directory tells.
+///
+/// May not grow unnoticed: whoever decides what to do about a job must have thought of every state.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum JobState {
     /// There is no directory: no job was started, or it was removed.
     Absent,

@@ -232,8 +232,7 @@ impl Migration<'_> {
                 JobState::Running(job) => return Ok(job.log(0)),
                 JobState::Ended(job) => return Ok(job.log(0)),
                 JobState::Gone(job) => return Ok(job.log(0)),
-                // Absent, or being started.
-                _ => {}
+                JobState::Absent | JobState::Starting => {}
             }
         }
     }

@@ -84,10 +84,10 @@ async fn end_pgmig(work: &Work<'_>, place: &Place) -> anyhow::Result<()> {
             job.stop(ENDS_WITHIN).await?;
             Ok(())
         }
-        JobState::Absent | JobState::Ended(_) | JobState::Gone(_) => Ok(()),
-        _ => {
+        JobState::Starting => {
             bail!("pgmig is just being started: try again in a moment")
         }
+        JobState::Absent | JobState::Ended(_) | JobState::Gone(_) => Ok(()),
     }
 }
 
