@@ -53,7 +53,7 @@ fn a_good_set_restores_and_that_is_written_beside_what_was_sealed() {
     let intended = [&REHEARSE[..], &["--dry-run"]].concat();
     let intended = world.restore(scratch.path(), &intended).expect_code(0);
     assert!(
-        would
+        intended
             .stdout
             .contains("would be restored in a pod with the image of wa-postgres-16-1"),
         "{intended:?}"
