@@ -22,6 +22,7 @@ mod restored;
 mod retrain;
 mod run;
 mod running;
+mod signals;
 mod sweep;
 mod volume;
 mod world;

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use wa_sandbox::world::{Profile, Storage};
 use wa_sandbox::{Config, Sandbox};
 
-use crate::{Outcome, binary, run};
+use crate::{Outcome, binary, run, signals};
 
 /// A running practice cluster and the plugins installed beside kubectl.
 pub struct World {
@@ -51,6 +51,7 @@ impl World {
 
     /// A cluster of the newest release, but for what `adjust` changes.
     pub fn start_as(adjust: impl FnOnce(&mut Config)) -> Self {
+        signals::let_children_hear();
         let home = home();
         let plugins = home.path().join("plugins");
         fs::create_dir(&plugins).unwrap();

@@ -5,9 +5,10 @@
     reason = "what cannot be unwrapped here fails the test"
 )]
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use end_to_end::{FETCH, Outcome, Request, World};
+use end_to_end::{FETCH, Outcome, Request, World, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -107,6 +108,18 @@ fn an_interruption_and_a_refusal_are_objects() {
     let lines = lines(running.end(), 130);
     assert_eq!(events(&lines, "interrupted")[0]["undoing"], true);
     world.expect_nothing_left();
+}
+
+#[test]
+fn commands_hear_signals_though_the_test_was_started_to_ignore_them() {
+    let ignore =
+        "trap '' HUP INT TERM; exec \"$0\" --exact an_interruption_and_a_refusal_are_objects";
+    let mut ignoring = Command::new("sh");
+    ignoring
+        .args(["-c", ignore])
+        .arg(std::env::current_exe().unwrap());
+    let outcome = run(&mut ignoring).expect_code(0);
+    assert!(outcome.stdout.contains("1 passed"), "{outcome:?}");
 }
 
 #[test]

@@ -223,8 +223,19 @@ mod tests {
     /// Signals meet the whole process: one test at a time.
     static ALONE: Mutex<()> = Mutex::new(());
 
+    /// Alone, and hearing signals that this process was started to ignore, as under `nohup`.
     fn alone() -> MutexGuard<'static, ()> {
-        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        hear_signals();
+        alone
+    }
+
+    /// What has a handler once is not ignored any more.
+    #[tokio::main(flavor = "current_thread")]
+    async fn hear_signals() {
+        for kind in [SignalKind::hangup(), SignalKind::terminate()] {
+            drop(signal(kind).unwrap());
+        }
     }
 
     /// Something to do at the end that sends this process `signals` and ends only if `ends`.
