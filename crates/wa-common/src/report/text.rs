@@ -25,14 +25,15 @@ pub fn causes_text(error: &(dyn std::error::Error + 'static)) -> String {
     parts.join(": ")
 }
 
-/// How long something took: `350ms`, `4.2s`, `3m12s`, `2h5m`.
+/// How long something took: `350ms`, `4.2s`, `3m12s`, `2h5m`, `3d4h`.
 pub fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{}ms", duration.as_millis()),
         1..60 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
         60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        3600..86_400 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86_400, seconds % 86_400 / 3600),
     }
 }
 
@@ -80,6 +81,9 @@ mod tests {
         assert_eq!(elapsed(Duration::from_millis(350)), "350ms");
         assert_eq!(elapsed(Duration::from_millis(4250)), "4.2s");
         assert_eq!(elapsed(Duration::from_secs(192)), "3m12s");
+        assert_eq!(elapsed(Duration::from_secs(86_399)), "23h59m");
+        assert_eq!(elapsed(Duration::from_hours(24)), "1d0h");
+        assert_eq!(elapsed(Duration::from_hours(3 * 24 + 4)), "3d4h");
         let now = Timestamp::from_second(1_000_000).unwrap();
         let ago = |seconds: i64| age(Timestamp::from_second(1_000_000 - seconds).unwrap(), now);
         assert_eq!(
