@@ -15,6 +15,8 @@ const PULL: &[&str] = &["pull", "--latest", "--to", "s", "--via", "portworx"];
 const ATTACHES: Request = ("GET", "command=attach");
 const MOUNTS: Request = ("GET", "command=mount");
 const INSPECTS: Request = ("GET", "command=inspect");
+/// Puts on record what is done next, once the way is known.
+const RECORDS: Request = ("PUT", "/leases/");
 const LISTS_FILES: Request = ("GET", "describe_all");
 const FETCHES: Request = ("GET", FETCH);
 const UNMOUNTS: Request = ("GET", "command=unmount");
@@ -98,8 +100,9 @@ fn a_pull_leaves_the_volume_detached_and_the_next_backup_works() {
 
 /// A fault of the streams that a request stands for.
 #[track_caller]
-fn fault(world: &World, (_, path): Request, times: Option<u32>, effect: Effect) {
+fn fault(world: &World, (method, path): Request, times: Option<u32>, effect: Effect) {
     let on = Matcher {
+        method: Some(method.to_owned()),
         path: Some(path.to_owned()),
         ..Matcher::default()
     };
@@ -113,15 +116,17 @@ fn what_somebody_else_has_attached_meanwhile_stays_attached() {
     let portworx = world.sandbox().portworx();
     for node in ["node1", "node2"] {
         let scratch = world.scratch();
-        let slow = Effect::Throttle {
-            bytes_per_second: 200,
+        let away = Effect::Status {
+            code: 503,
+            message: "away for a moment".to_owned(),
+            retry_after: None,
         };
-        fault(&world, INSPECTS, Some(1), slow);
+        fault(&world, RECORDS, None, away);
         let mut running = world.start_pvc(scratch.path(), PULL);
-        running.until(INSPECTS);
-        // The answer that nobody has it is on its way.
-        std::thread::sleep(Duration::from_secs(2));
+        // By now it knows that nobody has it; what is not on record is not done.
+        running.until(RECORDS);
         portworx.attach(&volume, node).unwrap();
+        world.sandbox().faults().clear();
         running
             .end()
             .expect_code(1)
