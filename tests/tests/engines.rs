@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use backup_set::{Backup, ToolRecord};
 use backup_volume::{
-    AccessOptions, Caller, ClosedVolume, FetchOptions, FetchOutcome, Method, Selection,
+    AccessMethod, AccessOptions, Caller, ClosedVolume, FetchOptions, FetchOutcome, Selection,
 };
 use end_to_end::{Silent, World, wait_for};
 use store_backup::{Judged, take_safety_backup};
@@ -65,7 +65,7 @@ fn exactly_the_named_file_is_fetched() {
     let oldest = dumps.last().unwrap();
     assert!(dumps.len() > 1, "{dumps:?}");
     world.start_pod_on_volume("reader");
-    let (via, outcome): (Method, FetchOutcome) = wait_for(async {
+    let (via, outcome): (AccessMethod, FetchOutcome) = wait_for(async {
         let caller = Caller {
             cluster: world.cluster(),
             reporter: Arc::new(Silent),
@@ -84,7 +84,7 @@ fn exactly_the_named_file_is_fetched() {
         (volume.via(), fetched.unwrap())
     });
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
-    assert_eq!((via, outcome.sets.len()), (Method::Pod, 1));
+    assert_eq!((via, outcome.sets.len()), (AccessMethod::Pod, 1));
     assert_eq!(outcome.sets[0].file(), *oldest);
     let fetched = fs::read(outcome.sets[0].path.join("store.dump")).unwrap();
     assert_eq!(
