@@ -32,6 +32,7 @@ mod rollback;
 mod service;
 mod stage;
 mod status;
+mod steps;
 mod told;
 mod undo;
 mod work;
@@ -53,7 +54,8 @@ pub use migrate::MigrationError;
 pub use place::database_is_touched;
 pub use rollback::{RolledBack, roll_back};
 pub use status::{ReplicasNow, Standing, follow_log, standing};
-pub use work::{Finished, Inputs, Work, begin as begin_phase, down_since};
+pub use steps::{Finished, begin as begin_phase};
+pub use work::{Inputs, Work, down_since};
 
 /// The procedure of a restore.
 #[derive(Debug)]

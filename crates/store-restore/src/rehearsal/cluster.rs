@@ -1,6 +1,5 @@
 //! A rehearsal in a pod beside those of the database.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,12 +12,12 @@ use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::helper_pod::{self, Scratch, scratch_pod};
 use wa_common::cluster::{Cluster, Permission};
 use wa_common::preflight::{Needed, require_permissions, to_exec, to_search_instances};
-use wa_common::report::{Event, Reporter, bytes};
-use wa_common::run::{ExitHooks, RUN_LABEL, Run, RunState};
+use wa_common::report::{Event, bytes};
+use wa_common::run::{RUN_LABEL, Run, RunState};
 
 use super::change::{RUNS, RehearsalChange};
 use super::server::{PodServer, SCRATCH, SERVE};
-use super::{INITDB, SETTINGS, rehearse};
+use super::{INITDB, InPod, SETTINGS, rehearse};
 use crate::source::Source;
 
 /// The cluster ends a pod that is left alone.
@@ -28,19 +27,6 @@ const MEMORY_BYTES: u64 = 1 << 30;
 const SERVER_BYTES: u64 = 1 << 30;
 /// Data takes so much more in tables and indexes than in a dump that is not compressed.
 const GROWTH: u64 = 3;
-
-/// Who rehearses: where, and who is told.
-#[derive(Clone)]
-pub struct InPod {
-    /// The cluster and the operands' namespace.
-    pub cluster: Cluster,
-    /// Who is told of the steps.
-    pub reporter: Arc<dyn Reporter>,
-    /// What is done when the command has ended.
-    pub exit_hooks: ExitHooks,
-    /// How long the pod may take to start.
-    pub timeout: Duration,
-}
 
 /// Where the pod comes from and what it takes.
 #[derive(Debug, Clone)]

@@ -11,16 +11,34 @@ mod cluster;
 mod local;
 mod server;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use backup_set::{Rehearsal, RehearsalPlace, ToolRecord};
-use wa_common::report::printable_lines;
+use wa_common::cluster::Cluster;
+use wa_common::report::{Reporter, printable_lines};
+use wa_common::run::ExitHooks;
 
 use crate::comparison::{COUNT_ROWS, Comparison, parse_rows};
 use crate::source::Source;
 
 pub use change::{RUNS, RehearsalChange};
-pub use cluster::{InPod, Place, clean_up, in_pod, look, needed_permissions};
+pub use cluster::{Place, clean_up, in_pod, look, needed_permissions};
 pub use local::{on_this_machine, programs};
+
+/// Who rehearses: where, and who is told.
+#[derive(Clone)]
+pub struct InPod {
+    /// The cluster and the operands' namespace.
+    pub cluster: Cluster,
+    /// Who is told of the steps.
+    pub reporter: Arc<dyn Reporter>,
+    /// What is done when the command has ended.
+    pub exit_hooks: ExitHooks,
+    /// How long the pod may take to start.
+    pub timeout: Duration,
+}
 
 /// The database that a set is restored into.
 const DATABASE: &str = "rehearsal";

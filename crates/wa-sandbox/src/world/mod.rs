@@ -35,7 +35,6 @@ use kube_sandbox::store::Store;
 use local_postgres::Server;
 use serde_json::Value;
 
-pub use assistant_operator::OperatorPace;
 pub use other_patch::{OtherPatch, UnknownPatch};
 pub(crate) use portworx::Daemons;
 pub use portworx::{InUse, Operation, Portworx, Refusal};
@@ -45,7 +44,7 @@ pub use seed::{Seed, UnknownSeed};
 pub use storage::{Storage, UnknownStorage};
 pub use store_admin::{RetrainFault, RetrainPractice, SummaryForm, UnknownRetrainFault};
 pub use tenants::{Instances, UnknownInstances};
-pub use variant::Variant;
+pub use variant::{OperatorPace, Variant};
 
 use assistant_operator::{Annotations, AssistantOperator, Duty};
 use manifests::{assistant, autoscalers, backup, cluster, etcd, neighbours, postgres, redis};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Instances, OperatorPace, OtherPatch};
+use super::{Instances, OtherPatch};
 
 /// What of the Watson Assistant differs among clusters of one release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,27 @@ impl Default for Variant {
             grace_seconds: 2,
             scratch_size: None,
             orchestrate: false,
+        }
+    }
+}
+
+/// How fast the operator is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperatorPace {
+    /// From a change until it acts on it.
+    pub delay: Duration,
+    /// Between two reconciles of everything.
+    pub period: Duration,
+    /// Between its reading a custom resource and its writing the key of a patch there.
+    pub write_delay: Duration,
+}
+
+impl Default for OperatorPace {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(200),
+            period: Duration::from_secs(5),
+            write_delay: Duration::from_millis(50),
         }
     }
 }

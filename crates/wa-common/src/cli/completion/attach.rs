@@ -9,9 +9,9 @@ use clap_complete::engine::{
     ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter as _,
 };
 
-use super::super::Plugin;
-use super::ask::Words;
-use super::{Asked, Candidate, values};
+use super::super::asked::Words;
+use super::super::{Asked, Candidate, Plugin};
+use super::values;
 
 /// Who completes paths of this machine.
 #[derive(Debug, Clone)]

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap_complete::engine::{CompletionCandidate, complete};
 
 use super::super::Plugin;
+use super::super::asked::Words;
 use super::super::called::Called;
 use super::super::command_line::CommandLine;
-use super::ask::Words;
 use super::attach::{PathKind, Paths, attach};
 
 /// cobra's `ShellCompDirective`s, of which an answer may have several.

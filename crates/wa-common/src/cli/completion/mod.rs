@@ -11,16 +11,12 @@
 //! it cannot know, the values that only the cluster or this machine tells, is asked for by the name that the help gives
 //! the value ([`values`]). Whatever goes wrong, the answer is that nothing is known: a shell that completes shows no errors.
 
-mod ask;
 mod attach;
-mod candidate;
 mod kubectl;
 mod links;
 mod script;
 mod values;
 
-pub use ask::Asked;
-pub use candidate::Candidate;
 pub(super) use links::Links;
 pub(super) use script::Script;
 

@@ -10,9 +10,9 @@ use clap_complete::engine::complete;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
 
 use super::super::Plugin;
+use super::super::asked::Words;
 use super::super::called::Called;
 use super::super::command_line::CommandLine;
-use super::ask::Words;
 use super::attach::{Paths, attach};
 
 /// By which a script says that it, and not a user, starts the program, and of which shell it is.

@@ -8,8 +8,7 @@ use backup_set::{CatalogEntry, DirectoryStore, Purpose, SetState, catalog};
 use futures::future::join;
 use jiff::Timestamp;
 
-use super::super::Plugin;
-use super::{Asked, Candidate};
+use super::super::{Asked, Candidate, Plugin};
 use crate::assistant::Instance;
 use crate::cluster::KubeconfigNames;
 use crate::report::{age, bytes};

@@ -29,7 +29,6 @@ mod scaling;
 mod status;
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -45,7 +44,7 @@ use active::Failure;
 use patches::Handler;
 
 use super::rendering::{self, Rendered, Rendering};
-use super::{kinds, manifests::assistant};
+use super::{OperatorPace, kinds, manifests::assistant};
 
 const PAUSE: &str = "oper8.org/pause-execution";
 
@@ -57,27 +56,6 @@ const PARTS: [&Resource; 5] = [
     &kinds::ASSISTANT_CLU_RUNTIMES,
     &kinds::ASSISTANT_CLU_TRAININGS,
 ];
-
-/// How fast the operator is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OperatorPace {
-    /// From a change until it acts on it.
-    pub delay: Duration,
-    /// Between two reconciles of everything.
-    pub period: Duration,
-    /// Between its reading a custom resource and its writing the key of a patch there.
-    pub write_delay: Duration,
-}
-
-impl Default for OperatorPace {
-    fn default() -> Self {
-        Self {
-            delay: Duration::from_millis(200),
-            period: Duration::from_secs(5),
-            write_delay: Duration::from_millis(50),
-        }
-    }
-}
 
 /// The running operator; dropping this stops it.
 pub(super) struct AssistantOperator {

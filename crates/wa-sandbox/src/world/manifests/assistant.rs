@@ -6,7 +6,9 @@
 use kube_sandbox::meta::{Resource, object};
 use serde_json::{Value, json};
 
-use super::{autoscalers, image, labels, patches, secret, service, store_admin, training};
+use super::{
+    STORE_ADMIN, autoscalers, image, labels, patches, secret, service, store_admin, training,
+};
 use crate::world::rendering::Rendering;
 use crate::world::resource_controller::GATEWAY_PORT;
 use crate::world::secrets::{Credentials, encoded};
@@ -16,8 +18,6 @@ use crate::world::{Names, UiEnvironment, Variant, kinds};
 pub(in crate::world) const OPERATOR: &str = "ibm-watson-assistant-operator";
 /// The label by which its pods are found.
 pub(in crate::world) const OPERATOR_LABEL: &str = "app.kubernetes.io/name";
-/// The component that has all models trained, and its container.
-pub(super) const STORE_ADMIN: &str = "store-admin";
 /// The variable of the UI with the address of the resource controller.
 const RESOURCE_CONTROLLER_URL: &str = "RESOURCE_CONTROLLER_URL";
 

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use super::secrets::encoded;
 use super::{Names, Storage};
 
+/// The component that has all models trained, and its container.
+const STORE_ADMIN: &str = "store-admin";
+
 /// Address that something is pulled from on a real cluster.
 fn image(name: &str, version: &str) -> String {
     format!("cp.icr.io/cp/watson-assistant/{name}:{version}")

@@ -3,7 +3,7 @@
 use kube_sandbox::meta::Resource;
 use serde_json::{Map, Value, json};
 
-use super::assistant::STORE_ADMIN;
+use super::STORE_ADMIN;
 use crate::world::{Names, ORCHESTRATE, OtherPatch, Variant, kinds};
 
 /// A patch, and since when it is active.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{ArgMatches, Command, FromArgMatches as _};
 
-use super::super::ConnectionArgs;
+use super::ConnectionArgs;
 use crate::cluster::{Cluster, ClusterError, ConnectionOptions};
 use crate::report::{Event, Reporter};
 
