@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backup_set::DEFAULT_DIRECTORY;
 use kube_transfer::Secret;
 use store_restore::config::RcForm;
 use store_restore::procedure::Inputs;
-use store_restore::source::DEFAULT_DIRECTORY;
 use wa_common::cli::TimeLimit;
 
 use super::config;

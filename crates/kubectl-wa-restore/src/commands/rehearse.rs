@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_set::resolve_backup;
 use backup_set::{REHEARSAL_FILE, Rehearsal, ServiceInstance, ToolRecord};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::rehearsal::{self, InPod};
-use store_restore::source::{Source, resolve};
+use store_restore::source::Source;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, DryRun, Exit, Render, TimeLimit};
 use wa_common::report::{Event, Styles, count, printable, table};
@@ -46,7 +47,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         context.print(&Removed { removed })?;
         return Ok(Exit::Done);
     };
-    let path = resolve(backup)?;
+    let path = resolve_backup(backup)?;
     // On a thread of its own: a signal must be heard meanwhile.
     let source = spawn_blocking(move || Source::read(&path)).await??;
     let dry_run = args.dry_run.is_some_and(DryRun::is_on);

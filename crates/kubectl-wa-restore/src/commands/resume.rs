@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use backup_set::resolve_backup;
 use store_restore::procedure::{Restore, Work};
-use store_restore::source::resolve;
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit};
 use wa_common::cluster::Cluster;
@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let instance = instance(context, &cluster).await?;
     let found = found(&cluster, &instance).await?;
     let mut inputs = args.inputs.given()?;
-    inputs.backup = args.backup.as_deref().map(resolve).transpose()?;
+    inputs.backup = args.backup.as_deref().map(resolve_backup).transpose()?;
     inputs.pgmig = args.pgmig;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use backup_set::resolve_backup;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::procedure::{Work, database_is_touched, roll_back};
-use store_restore::source::resolve;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::Styles;
 use wa_common::run::journal::RunContext;
@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         let question = "The database that pgmig has touched is dropped, and the one of before takes its place.";
         args.consent.ask(context, &instance, question).await?;
     }
-    let safety = args.safety.as_deref().map(resolve).transpose()?;
+    let safety = args.safety.as_deref().map(resolve_backup).transpose()?;
     let inputs = args.inputs.given()?;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use backup_set::resolve_backup;
 use store_restore::release::table;
-use store_restore::source::resolve;
 use wa_common::cli::{Asked, Candidate};
 
 /// The values that the help calls `name`.
@@ -24,7 +24,7 @@ fn latest(typed: &str) -> Vec<Candidate> {
     words
         .filter_map(|word| {
             let word = format!("{prefix}{word}");
-            let set = resolve(Path::new(&word)).ok()?;
+            let set = resolve_backup(Path::new(&word)).ok()?;
             let name = set.file_name()?.to_string_lossy().into_owned();
             Some(Candidate::new(word).help(name))
         })
