@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_set::resolve_backup;
-use backup_set::{REHEARSAL_FILE, Rehearsal, ServiceInstance, ToolRecord};
+use backup_set::{REHEARSAL_FILE, Rehearsal, ServiceInstance, ToolRecord, resolve_backup};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::rehearsal::{self, InPod};
