@@ -88,6 +88,15 @@ pub(super) const FINISH: About = About {
     permissions: to_do_all,
 };
 
+pub(super) const DOCTOR: About = About {
+    examples: &[
+        "kubectl wa-retrain doctor",
+        "kubectl wa-retrain doctor --fix",
+    ],
+    changes: "nothing; with --fix, removes keys without a patch, patches that start nothing any more or that this program left, and a switch that nobody sets",
+    permissions: to_do_all,
+};
+
 fn to_do_all() -> Vec<String> {
     to_do(true, true)
 }

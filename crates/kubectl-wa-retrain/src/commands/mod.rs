@@ -76,6 +76,7 @@ enum Command {
     #[command(add = about::FINISH)]
     Finish(finish::Args),
     /// Find what earlier retrainings have left, and remove it
+    #[command(add = about::DOCTOR)]
     Doctor(doctor::Args),
 }
 
