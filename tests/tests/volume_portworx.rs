@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::sync::MutexGuard;
-use std::time::Duration;
 
 use end_to_end::{FETCH, Outcome, Request, Running, World, run, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
@@ -14,7 +13,6 @@ use wa_sandbox::world::{Operation, Storage};
 const PULL: &[&str] = &["pull", "--latest", "--to", "s", "--via", "portworx"];
 const ATTACHES: Request = ("GET", "command=attach");
 const MOUNTS: Request = ("GET", "command=mount");
-const INSPECTS: Request = ("GET", "command=inspect");
 /// Puts on record what is done next, once the way is known.
 const RECORDS: Request = ("PUT", "/leases/");
 const LISTS_FILES: Request = ("GET", "describe_all");
