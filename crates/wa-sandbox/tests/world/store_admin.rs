@@ -97,9 +97,15 @@ async fn it_waits_for_its_schedule_counts_in_etcd_and_trains_batch_by_batch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_that_has_passed_never_comes_and_a_schedule_that_is_none_is_an_error() {
     let world = World::start(|config| config.variant = fast()).await;
-    let past = at(Timestamp::now() - 2.hours());
+    // Every second of this day, a year ago.
+    let today = Timestamp::now().strftime("* * * %-d %-m ? %Y").to_string();
+    let (day, year) = today.rsplit_once(' ').unwrap();
+    let past = format!("{day} {}", year.parse::<u32>().unwrap() - 1);
     let pod = world.schedule(&past).await.remove(0);
     world.until_logged(&pod, "is scheduled").await;
+    // It looks at every second: what it does not fire in the first it does not fire in any.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!world.ask(&["logs", &pod]).contains("begins"));
     for none in ["0 0 2 * * *", "0 0 2 ? * ?", "0 2 * *", "0 0 2 L * ?"] {
         let pod = world.schedule(none).await.remove(0);
         world.until_logged(&pod, "is none").await;
