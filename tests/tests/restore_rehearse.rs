@@ -10,10 +10,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use end_to_end::{Outcome, World, binary, run, start, wait_until};
+use end_to_end::{Outcome, Restored, World, binary, run, start, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use wa_sandbox::world::Profile;
 
 const REHEARSE: [&str; 2] = ["rehearse", "sets/latest"];
 
@@ -381,4 +382,19 @@ fn on_this_machine_it_needs_no_cluster_and_leaves_nothing() {
     wait_until("all is removed", || {
         files(&scratch.path().join("tmp")).is_empty()
     });
+}
+
+#[test]
+fn a_restore_tells_that_its_backup_was_rehearsed() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored
+        .restore(&["rehearse", "sets/latest"])
+        .expect_code(0);
+    restored.run(&[]).expect_code(0);
+    restored.assert_new();
+    let status = restored.restore(&["status"]).expect_code(0);
+    assert!(
+        status.stdout.contains("rehearsal      restored on 20"),
+        "{status:?}"
+    );
 }

@@ -98,15 +98,20 @@ impl Rehearsal {
         }
     }
 
-    /// The last trial of the set in `directory`, where there was one of the dump that `manifest` lists. A file that cannot
-    /// be read, or is of a newer format, is none: nothing depends on it.
+    /// The last trial of the set in `directory`, where there was one of the dump that `manifest` lists.
     pub fn of_set(directory: &Path, manifest: &Manifest) -> Option<Self> {
         let dump = manifest
             .files()
             .iter()
             .find(|file| file.role == FileRole::StoreDump)?;
+        Self::of_dump(directory, &dump.sha256)
+    }
+
+    /// The last trial in `directory`, where it was of the dump with that SHA-256. A file that cannot be read, or is of a
+    /// newer format, is none: nothing depends on it.
+    pub fn of_dump(directory: &Path, sha256: &str) -> Option<Self> {
         let found = Self::read(&directory.join(REHEARSAL_FILE))?;
-        let is_of_it = found.dump_sha256.eq_ignore_ascii_case(&dump.sha256);
+        let is_of_it = found.dump_sha256.eq_ignore_ascii_case(sha256);
         (found.format_version <= FORMAT_VERSION && is_of_it).then_some(found)
     }
 
@@ -193,6 +198,9 @@ mod tests {
         assert!(!read.succeeded() && read.in_words().starts_with("did NOT restore on 20"));
         assert!(!read.problems[0].contains('\u{1b}'), "{:?}", read.problems);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let of_dump = |sha256| Rehearsal::of_dump(directory.path(), sha256);
+        assert_eq!(of_dump("AB").as_ref(), Some(&read));
+        assert_eq!(of_dump("cd"), None);
         for json in ["", "{}", "[]", "{\"formatVersion\": 1}"] {
             fs::write(&path, json).unwrap();
             assert_eq!(Rehearsal::read(&path), None, "{json}");

@@ -1,7 +1,9 @@
 //! `status`: where a restore is.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use backup_set::Rehearsal;
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -42,6 +44,9 @@ struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     renewed: Option<Timestamp>,
     backup: String,
+    /// What came of the last trial to restore it, where the backup is on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Rehearsal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     safety_backup: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +123,7 @@ impl Run {
             command: found.command().to_owned(),
             started: found.started(),
             renewed,
+            rehearsal: Rehearsal::of_dump(Path::new(&plan.backup.path), &plan.backup.dump_sha256),
             backup: plan.backup.path.clone(),
             safety_backup: plan
                 .safety
@@ -196,6 +202,9 @@ impl Render for Report {
         )?;
         let mut line = |label: &str, text: &str| writeln!(out, "{label:<14} {}", printable(text));
         line("backup", &run.backup)?;
+        if let Some(rehearsal) = &run.rehearsal {
+            line("rehearsal", &rehearsal.in_words())?;
+        }
         if let Some(safety) = &run.safety_backup {
             line("safety backup", safety)?;
         }
