@@ -98,7 +98,7 @@ impl ListedSet {
     }
 }
 
-impl Entry {
+impl ListedSet {
     /// `complete`, and whether it was restored as a trial.
     fn state_in_words(&self) -> String {
         let rehearsal = self.rehearsal.as_ref().map(Rehearsal::in_words);
