@@ -14,7 +14,12 @@ use crate::cluster::PracticeCluster;
 use crate::process::workspace;
 
 /// In this order: what a command of one shows may have been made by a command of the one before.
-const FILES: [&str; 3] = ["README.md", "docs/restore.md", "docs/practice-cluster.md"];
+const FILES: [&str; 4] = [
+    "README.md",
+    "docs/restore.md",
+    "docs/retrain.md",
+    "docs/practice-cluster.md",
+];
 const MARK: &str = "<!-- output of: ";
 
 pub(crate) fn run() -> anyhow::Result<()> {
