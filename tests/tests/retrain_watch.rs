@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use end_to_end::{Objects, Outcome, World, binary, start, wait_until};
+use end_to_end::{Objects, Outcome, World, binary, run, start, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::{RetrainFault, SummaryForm};
 
@@ -49,7 +49,9 @@ fn start_job(world: &World) {
 #[track_caller]
 fn until_trained(world: &World, count: &str) {
     wait_until(&format!("{count} are trained"), || {
-        let log = world.kubectl(&["logs", "-l", "component=store-admin", "--tail=-1"]);
+        // A pod may go between the list and its log.
+        let logs = ["logs", "-l", "component=store-admin", "--tail=-1"];
+        let log = run(world.command("kubectl").args(logs)).stdout;
         log.contains(&format!("Total: {count}"))
     });
 }
@@ -129,8 +131,9 @@ fn without_watching_status_says_where_it_is_and_that_it_goes_on() {
         ),
         (&24.into(), &6.into())
     );
-    let stalled = world.retrain(&["status", "--stall", "1s"]).expect_code(3);
-    stalled.expect_error(&["18 of 24 models (75 %) are not trained"]);
+    let stalled = || world.retrain(&["status", "--stall", "1s"]);
+    wait_until("nothing has changed for a second", || stalled().code == 3);
+    stalled().expect_error(&["18 of 24 models (75 %) are not trained"]);
 }
 
 /// A command on a terminal of its own.
@@ -159,6 +162,13 @@ impl OnTerminal {
     fn until_shown(&self, part: &str) {
         wait_until(&format!("{part:?} is shown"), || {
             self.shown().contains(part)
+        });
+    }
+
+    #[track_caller]
+    fn until_shown_twice(&self, part: &str) {
+        wait_until(&format!("{part:?} is shown twice"), || {
+            self.shown().matches(part).count() == 2
         });
     }
 
@@ -196,10 +206,10 @@ fn ctrl_c_asks_whether_to_leave_training_running_or_to_undo() {
     first.types("\u{3}");
     first.until_shown("[leave/undo/continue]");
     first.types("continue\n");
+    // The terminal forgets what was typed before a Ctrl-C.
+    first.until_shown_twice("waiting for schedule");
     first.types("\u{3}");
-    wait_until("it has asked twice", || {
-        first.shown().matches("[leave/undo/continue]").count() == 2
-    });
+    first.until_shown_twice("[leave/undo/continue]");
     first.types("l\n");
     assert_eq!(first.code(), 5);
     world.retrain(&["status"]).expect_code(5);
