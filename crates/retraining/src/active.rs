@@ -21,36 +21,56 @@ pub const ANNOTATIONS: [&str; 2] = [
     "oppy.ibm.com/temporary-patches",
 ];
 
-/// An annotation's text without `key`; `None` where it does not list it. The others stay as they are, in their order, in
-/// which the operator applies them.
+/// An annotation's text without `key`; `None` where it does not list it. Everything else stays as it is written, and in its
+/// order, in which the operator applies the patches.
 pub fn without_key(text: &str, key: &str) -> Result<Option<String>, serde_json::Error> {
-    let Entries(mut entries) = serde_json::from_str(text)?;
-    let all = entries.len();
-    entries.retain(|(name, _)| name != key);
-    if entries.len() == all {
+    let Entries(entries) = serde_json::from_str(text)?;
+    let (first, last) = (
+        text.find('{').unwrap_or(0) + 1,
+        text.rfind('}').unwrap_or(0),
+    );
+    // Each entry reaches from the end of the one before to its own, with the comma between them.
+    let ends = entries.iter().map(|(_, value)| end_in(text, value.get()));
+    let ends: Vec<usize> = std::iter::once(first).chain(ends).collect();
+    let kept = entries
+        .iter()
+        .zip(ends.windows(2))
+        .filter(|((name, _), _)| name != key);
+    let kept: String = kept.map(|(_, place)| &text[place[0]..place[1]]).collect();
+    if kept.len() == ends[entries.len()] - first {
         return Ok(None);
     }
-    let entries: Result<Vec<String>, _> = entries
-        .iter()
-        .map(|(name, entry)| Ok(format!("{}: {}", serde_json::to_string(name)?, entry.get())))
-        .collect();
-    entries.map(|entries| Some(format!("{{{}}}", entries.join(", "))))
+    let begins = |sign: char| sign == ',' || sign.is_whitespace();
+    let rest = if kept.is_empty() {
+        ""
+    } else {
+        &text[ends[entries.len()]..last]
+    };
+    Ok(Some(format!(
+        "{{{}{rest}}}",
+        kept.trim_start_matches(begins)
+    )))
+}
+
+/// Where `part`, which is a part of `text`, ends in it.
+fn end_in(text: &str, part: &str) -> usize {
+    part.as_ptr() as usize - text.as_ptr() as usize + part.len()
 }
 
 /// A map as it is written.
-struct Entries(Vec<(String, Box<RawValue>)>);
+struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Entries;
+            type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of patches")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
@@ -199,14 +219,31 @@ mod tests {
 
     #[test]
     fn one_key_is_taken_away_and_the_others_keep_their_text_and_order() {
-        let text = r#"{"z": {"timestamp": "1", "api_version": "v1"}, "ours": {"kind": "x"}, "a": {"b":1.0}}"#;
-        let rest = r#"{"z": {"timestamp": "1", "api_version": "v1"}, "a": {"b":1.0}}"#;
-        assert_eq!(without_key(text, "ours").unwrap().as_deref(), Some(rest));
-        assert_eq!(without_key(rest, "ours").unwrap(), None);
+        let entries = [
+            r#""z": {"timestamp": "1"}"#,
+            r#""ours": {"kind": "}"}"#,
+            r#""a": {"b":1.0}"#,
+        ];
+        for separator in [", ", ",", " ,\n  "] {
+            for ours in 0..entries.len() {
+                let mut all = entries.to_vec();
+                let one = all.remove(1);
+                let rest = format!("{{{}}}", all.join(separator));
+                all.insert(ours, one);
+                let text = format!("{{{}}}", all.join(separator));
+                assert_eq!(
+                    without_key(&text, "ours").unwrap(),
+                    Some(rest.clone()),
+                    "{text}"
+                );
+                assert_eq!(without_key(&rest, "ours").unwrap(), None);
+            }
+        }
         assert_eq!(
-            without_key(r#"{"ours":{}}"#, "ours").unwrap().as_deref(),
+            without_key(r#"{ "ours": {} }"#, "ours").unwrap().as_deref(),
             Some("{}")
         );
+        assert_eq!(without_key("{}", "ours").unwrap(), None);
         assert!(without_key("[]", "ours").is_err());
     }
 
