@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use end_to_end::{Outcome, Restored, binary, run, sweep_random, sweep_rounds};
+use end_to_end::{Outcome, Restored, binary, run, sweep_random, sweep_rounds, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rustix::process::Signal;
@@ -48,6 +48,50 @@ fn one_that_is_killed_at_work_is_found_and_gone_on_with_from_elsewhere() {
     assert_eq!(status.expect_code(0).json()["state"], "done");
     let over = elsewhere(&restored, directory.path(), &["resume"]).expect_code(4);
     assert!(over.stderr.contains("is over"), "{over:?}");
+}
+
+#[test]
+fn a_pod_that_goes_with_everything_staged_in_it_is_staged_anew_in_the_one_that_comes() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored.pgmig_faults("silence=60");
+    let outcome = restored.signal_when("pgmig is started", Signal::INT, |restored| {
+        restored.pgmig_is_started()
+    });
+    assert_eq!(outcome.code, 6, "{outcome:?}");
+    let world = restored.world();
+    let staged_in = "wa-postgres-16-2";
+    let uid = ["get", "pod", staged_in, "-o", "jsonpath={.metadata.uid}"];
+    let before = world.kubectl(&uid);
+    world.kubectl(&["delete", "pod", staged_in, "--now"]);
+    wait_until("the pod is there again", || {
+        let pod = [
+            "get",
+            "pod",
+            staged_in,
+            "--ignore-not-found",
+            "-o",
+            "jsonpath={.metadata.uid}",
+        ];
+        let now = world.kubectl(&pod);
+        !now.is_empty() && now != before
+    });
+    world.kubectl(&[
+        "wait",
+        "pod",
+        staged_in,
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ]);
+    let status = restored.restore(&["status"]).expect_code(6);
+    assert!(
+        status.stdout.contains("gone with an earlier pod"),
+        "{status:?}"
+    );
+    let resumed = restored.restore(&["resume"]).expect_code(0);
+    assert!(resumed.stderr.contains("is staged again"), "{resumed:?}");
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
 }
 
 #[test]

@@ -222,3 +222,45 @@ fn two_at_once_do_not_get_into_each_others_way_and_the_nightly_backup_waits() {
     restored.assert_new();
     restored.assert_nothing_left();
 }
+
+#[test]
+fn another_instance_of_the_same_operator_is_not_restored_at_the_same_time() {
+    let restored = Restored::prepare_as(Profile::V5_2_1, |config| {
+        config.variant.orchestrate = true;
+    });
+    restored.pgmig_faults("silence=20");
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let mut first = restored.start(&["-i", "wa", "--no-safety-backup"], &said);
+    // Before the operator is stopped, which the conditions of the other one would find.
+    wait_until("the locks are taken", || {
+        restored.state_of("stage").is_some()
+    });
+    let pgmig = end_to_end::binary("pgmig").display().to_string();
+    let other = [
+        "run",
+        "sets/latest",
+        "-i",
+        "wo-wa",
+        "--yes=wo-wa",
+        "--pgmig",
+        &pgmig,
+        "--no-safety-backup",
+    ];
+    let refused = restored.restore(&other).expect_code(4);
+    let why = refused.everything();
+    assert!(
+        why.contains("kubectl-wa-ibm-watson-assistant-operator") || why.contains("is scaled to 0"),
+        "{why}"
+    );
+    assert!(
+        first.wait().unwrap().success(),
+        "{}",
+        fs::read_to_string(said.path()).unwrap()
+    );
+    assert!(
+        fs::read_to_string(said.path())
+            .unwrap()
+            .contains("nobody looks after wo-wa in cpd")
+    );
+    restored.assert_new();
+}
