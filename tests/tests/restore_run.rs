@@ -228,6 +228,11 @@ fn another_instance_of_the_same_operator_is_not_restored_at_the_same_time() {
     let restored = Restored::prepare_as(Profile::V5_2_1, |config| {
         config.variant.orchestrate = true;
     });
+    let own = ["create", "-i", "wo-wa", "--to", "own"];
+    restored
+        .world()
+        .backup(restored.directory(), &own)
+        .expect_code(0);
     restored.pgmig_faults("silence=20");
     let said = tempfile::NamedTempFile::new().unwrap();
     let mut first = restored.start(&["-i", "wa", "--no-safety-backup"], &said);
@@ -238,7 +243,7 @@ fn another_instance_of_the_same_operator_is_not_restored_at_the_same_time() {
     let pgmig = end_to_end::binary("pgmig").display().to_string();
     let other = [
         "run",
-        "sets/latest",
+        "own/latest",
         "-i",
         "wo-wa",
         "--yes=wo-wa",
