@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `data` | plan, steps and outcomes, as the journal keeps them |
 //! | `begin` | the safety backup, the locks, and the journal of a new run |
-//! | `work` | takes the steps one after the other; also for a run that another process began |
+//! | `steps` | takes the steps one after the other; also for a run that another process began |
+//! | `work` | what all steps work with |
 //! | `place`, `stage` | the run's directory in a PostgreSQL pod, and what is put there |
 //! | `connections`, `migrate`, `log` | pgmig: its tests, its detached job, what it prints |
 //! | `quiesce`, `service`, `workload` | what stops and what comes back |
