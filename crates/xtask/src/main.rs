@@ -7,6 +7,7 @@
 //! | `test` | formatting, lints and every test |
 //! | `bench` | compares the plugins with `kubectl exec … pg_dump > file` and `kubectl cp` |
 //! | `dist` | builds the release archives, and a krew index of them |
+//! | `man` | writes the man pages of the plugins |
 //! | `docs` | regenerates the output shown in README.md and docs/ |
 
 #![expect(
@@ -21,6 +22,7 @@ mod cluster;
 mod demo;
 mod dist;
 mod docs;
+mod man;
 mod pip;
 mod process;
 mod setup;
@@ -50,6 +52,8 @@ enum Task {
     Bench(bench::Args),
     /// Build the release archives, and a krew index of them
     Dist(dist::Args),
+    /// Write the man pages of the plugins
+    Man(man::Args),
     /// Regenerate the output shown in README.md and docs/
     Docs,
 }
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(),
         Task::Bench(args) => bench::run(&args),
         Task::Dist(args) => dist::run(&args),
+        Task::Man(args) => man::run(&args.to),
         Task::Docs => docs::run(),
     };
     match done {

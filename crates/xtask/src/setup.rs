@@ -2,18 +2,20 @@
 
 mod postgres;
 
+use std::path::Path;
+
 use anyhow::bail;
 
 use crate::apt;
 use crate::process::find;
 
-/// A program and the Debian package that has it.
+/// A program, by its name or its path, and the Debian package that has it.
 struct Program {
     name: &'static str,
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 9] = [
     Program {
         name: "postgres",
         package: "postgresql",
@@ -38,6 +40,19 @@ const PROGRAMS: [Program; 6] = [
     Program {
         name: "busybox",
         package: "busybox",
+    },
+    // The shells in which completion is tried out; kubectl's own needs the last one in bash.
+    Program {
+        name: "zsh",
+        package: "zsh",
+    },
+    Program {
+        name: "fish",
+        package: "fish",
+    },
+    Program {
+        name: "/usr/share/bash-completion/bash_completion",
+        package: "bash-completion",
     },
 ];
 
@@ -89,8 +104,13 @@ fn programs() -> anyhow::Result<()> {
 fn missing() -> Vec<&'static Program> {
     PROGRAMS
         .iter()
-        .filter(|program| find(program.name).is_none())
+        .filter(|program| !is_installed(program.name))
         .collect()
+}
+
+fn is_installed(name: &str) -> bool {
+    // A script that shells read is not executable.
+    Path::new(name).is_absolute() && Path::new(name).exists() || find(name).is_some()
 }
 
 fn list(programs: &[&Program], word: impl Fn(&Program) -> &'static str) -> String {

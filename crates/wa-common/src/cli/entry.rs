@@ -68,7 +68,7 @@ fn parse_and_run<P: Plugin>() -> Exit {
     let ended = match parsed {
         Parsed::Plugin(plugin) => supervisor::run(plugin, context),
         Parsed::Own(command, _) => Ended {
-            outcome: command.run(line.command, &called, &context),
+            outcome: command.run::<P>(line.command, &called, &context),
             left: Vec::new(),
         },
     };

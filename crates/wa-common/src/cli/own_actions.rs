@@ -1,18 +1,20 @@
 //! What the commands do that every plugin has.
 
-use std::io::{Write as _, stdout};
+use std::io::{self, Write as _, stdout};
+use std::path::Path;
 
 use anyhow::Context as _;
 use clap::{Args as _, Command};
 
 use super::called::Called;
+use super::command_line::CommandLine;
 use super::completion::{Links, Script};
 use super::own_command::{Completion, OwnCommand};
-use super::{Context, Exit, GlobalArgs};
+use super::{Context, Exit, GlobalArgs, Plugin};
 
 impl OwnCommand {
     /// Does it. `command` is the whole command line of the plugin.
-    pub(super) fn run(
+    pub(super) fn run<P: Plugin>(
         self,
         command: Command,
         called: &Called,
@@ -21,7 +23,7 @@ impl OwnCommand {
         let script = |script: Script| print(&script.text(&command, called)?);
         match self {
             Self::Options => print(&options(&command)),
-            Self::Man { to } => write_man_pages(command, &to),
+            Self::Man { to } => write_man_pages::<P>(&to),
             Self::Completion { what } => match what {
                 Completion::Bash => script(Script::Bash),
                 Completion::Zsh => script(Script::Zsh),
@@ -36,7 +38,7 @@ impl OwnCommand {
 
 fn print(text: &str) -> anyhow::Result<()> {
     match stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }
         _ => Ok(()),
@@ -54,13 +56,25 @@ fn options(command: &Command) -> String {
     command.render_long_help().to_string()
 }
 
-fn write_man_pages(command: Command, to: &std::path::Path) -> anyhow::Result<()> {
-    let name = page_name(&command);
-    clap_mangen::generate_to(command.display_name(name), to)
+/// A page a command, with what `--help` tells.
+fn write_man_pages<P: Plugin>(to: &Path) -> anyhow::Result<()> {
+    let mut command = CommandLine::of::<P>(&Called::usual()).command;
+    // What `man kubectl wa-backup` looks for.
+    let name = command.get_name().replace('_', "-");
+    command = command.display_name(name);
+    command.build();
+    write_page(command, to)
         .with_context(|| format!("cannot write the man pages to {}", to.display()))
 }
 
-/// Such as `kubectl-wa-backup`: what `man kubectl wa-backup` looks for.
-fn page_name(command: &Command) -> String {
-    command.get_name().replace('_', "-")
+fn write_page(command: Command, to: &Path) -> io::Result<()> {
+    for command in command.get_subcommands() {
+        if !command.is_hide_set() && command.get_name() != "help" {
+            write_page(command.clone(), to)?;
+        }
+    }
+    // Of what `-h` hides a page tells the name alone.
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
+    clap_mangen::Man::new(command).generate_to(to)?;
+    Ok(())
 }

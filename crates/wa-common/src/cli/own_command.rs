@@ -14,6 +14,7 @@ pub(super) enum OwnCommand {
     Options,
     /// Print what makes a shell complete command lines, or install it for kubectl and oc
     #[command(
+        disable_help_subcommand = true,
         after_help = "kubectl and oc complete the command lines of a plugin when a program named kubectl_complete-… is beside \
 it: `install` makes the links that stand for it. Their own completion must be loaded in your shell (`kubectl completion -h`). The \
 scripts are for calling the plugin by its own name."
