@@ -1,6 +1,7 @@
 //! What a user of each command should know before.
 
-use wa_common::cli::{About, no_permissions};
+use store_restore::rehearsal::needed_permissions;
+use wa_common::cli::{About, no_permissions, permissions};
 
 pub(super) const DEFAULT: About = About {
     examples: &[
@@ -76,6 +77,21 @@ pub(super) const PLAN: About = About {
     ],
     changes: "nothing",
     permissions: to_look,
+};
+
+pub(super) const REHEARSE: About = About {
+    examples: &[
+        "kubectl wa-restore rehearse latest",
+        "kubectl wa-restore rehearse latest --local",
+        "kubectl wa-restore rehearse --clean-up",
+    ],
+    changes: "a helper pod, recorded in a Lease and removed at the end, and where you may a NetworkPolicy for it; here, rehearsal.json in the set",
+    permissions: || {
+        vec![
+            permissions("with --local none; else ", &needed_permissions(false)),
+            "where you may, create, get and delete networkpolicies.networking.k8s.io".to_owned(),
+        ]
+    },
 };
 
 pub(super) const MAPPING: About = About {

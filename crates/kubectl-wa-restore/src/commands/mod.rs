@@ -80,6 +80,7 @@ enum Command {
     #[command(add = about::PLAN)]
     Plan(plan::Args),
     /// Restore a backup into a PostgreSQL of its own, to see whether it can be restored; touches nothing of the product
+    #[command(add = about::REHEARSE)]
     Rehearse(rehearse::Args),
     /// Show which service instance becomes which, propose a mapping, or validate one
     #[command(add = about::MAPPING)]

@@ -38,8 +38,8 @@ async fn common(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
         "CONTEXT" => contexts(kubeconfig(asked)?),
         "CLUSTER" => plain(kubeconfig(asked)?.clusters),
         "USER" => plain(kubeconfig(asked)?.users),
-        // The last two of `diff`.
-        "BACKUP" | "OLD" | "NEW" => sets(asked.current()),
+        // `diff` takes an old one and a new one, `rollback` the set it goes back to.
+        "BACKUP" | "OLD" | "NEW" | "SET" => sets(asked.current()),
         "FORMAT" => formats(),
         _ => Vec::new(),
     })
