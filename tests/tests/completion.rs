@@ -171,19 +171,27 @@ fn kubectl_completes_what_the_cluster_and_this_machine_tell_and_changes_nothing(
     let name = set.file_name().unwrap().to_str().unwrap();
     let relative = format!("wa-backups/{name}");
     let (sets, _) = completed(&world, here, &["wa-backup", "verify", ""]);
+    assert_eq!(sets[0], format!("latest\t{name}"));
     assert!(
-        sets[0].starts_with(&format!("{relative}\t")) && sets[0].contains("complete"),
+        sets[1].starts_with(&format!("{relative}\t")) && sets[1].contains("complete"),
         "{sets:?}"
     );
-    let (words, _) = completed(&world, here, &["wa-restore", "check", ""]);
-    assert_eq!(words[0], format!("latest\t{name}"));
+    assert_eq!(
+        completed(&world, here, &["wa-restore", "check", ""]).0,
+        sets
+    );
+    // What no word stands for.
+    assert_eq!(
+        values(&world, here, &["wa-backup", "diff", ""]),
+        [&*relative]
+    );
     assert_eq!(
         values(&world, here, &["wa-restore", "check", "wa-b"]),
         [&*relative]
     );
     let there = format!("{}/wa-backups/", here.display());
     let found = values(&world, here, &["wa-backup", "verify", &there]);
-    assert_eq!(found, [set.to_str().unwrap()]);
+    assert_eq!(found, [format!("{there}latest"), format!("{there}{name}")]);
 }
 
 #[test]

@@ -105,8 +105,8 @@ impl Plugin for Cli {
         }
     }
 
-    async fn values(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
-        Ok(values::named(name, asked))
+    async fn values(name: &str, _: &Asked) -> anyhow::Result<Vec<Candidate>> {
+        Ok(values::named(name))
     }
 
     async fn run(self, context: Context) -> anyhow::Result<Exit> {

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use backup_set::{CatalogEntry, DirectoryStore, Purpose, SetState, catalog};
+use backup_set::{
+    CatalogEntry, DEFAULT_DIRECTORY, DirectoryStore, Purpose, SetState, catalog, resolve_backup,
+};
 use futures::future::join;
 use jiff::Timestamp;
 
@@ -12,9 +14,6 @@ use super::super::{Asked, Candidate, Plugin};
 use crate::assistant::Instance;
 use crate::cluster::KubeconfigNames;
 use crate::report::{age, bytes};
-
-/// Where sets are when no directory is named.
-const SETS: &str = "wa-backups";
 
 /// The values that the help calls `name`. What cannot be found out is left out.
 pub(super) fn named<P: Plugin>(name: &str, asked: &Asked) -> Vec<Candidate> {
@@ -38,8 +37,9 @@ async fn common(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
         "CONTEXT" => contexts(kubeconfig(asked)?),
         "CLUSTER" => plain(kubeconfig(asked)?.clusters),
         "USER" => plain(kubeconfig(asked)?.users),
-        // `diff` takes an old one and a new one, `rollback` the set it goes back to.
-        "BACKUP" | "OLD" | "NEW" | "SET" => sets(asked.current()),
+        "BACKUP" => backups(asked.current()),
+        // `diff` takes an old one and a new one, `rollback` the set it goes back to; no word stands for those.
+        "OLD" | "NEW" | "SET" => sets(directory_in(asked.current())),
         "FORMAT" => formats(),
         _ => Vec::new(),
     })
@@ -111,12 +111,34 @@ fn with_release(what: &str, instance: &Instance) -> String {
     }
 }
 
-/// The sets in the directory that is typed, else in the usual one, newest first.
-fn sets(typed: &str) -> Vec<Candidate> {
-    let directory = match typed.rsplit_once('/') {
-        Some((directory, _)) => format!("{directory}/"),
-        None => format!("{SETS}/"),
-    };
+/// The words that stand for a set that is there, and the sets themselves.
+fn backups(typed: &str) -> Vec<Candidate> {
+    let directory = directory_in(typed);
+    let mut found = latest(directory);
+    found.extend(sets(directory));
+    found
+}
+
+fn directory_in(typed: &str) -> Option<&str> {
+    typed.rsplit_once('/').map(|(directory, _)| directory)
+}
+
+fn latest(directory: Option<&str>) -> Vec<Candidate> {
+    let prefix = directory.map_or(String::new(), |directory| format!("{directory}/"));
+    let words = ["latest", "latest~1"].into_iter();
+    words
+        .filter_map(|word| {
+            let word = format!("{prefix}{word}");
+            let set = resolve_backup(Path::new(&word)).ok()?;
+            let name = set.file_name()?.to_string_lossy().into_owned();
+            Some(Candidate::new(word).help(name))
+        })
+        .collect()
+}
+
+/// The sets in a directory, or in the usual one, newest first.
+fn sets(directory: Option<&str>) -> Vec<Candidate> {
+    let directory = format!("{}/", directory.unwrap_or(DEFAULT_DIRECTORY));
     let found = catalog(&DirectoryStore::new(&directory)).unwrap_or_default();
     let now = Timestamp::now();
     found
