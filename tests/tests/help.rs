@@ -18,8 +18,8 @@ const NOT_TAKEN: [&str; 4] = [
     "username",
     "warnings-as-errors",
 ];
-/// What a terminal of today shows at once; `pull` with its 17 flags is the longest.
-const SCREEN_LINES: usize = 50;
+/// What a terminal of today shows at once; `wa-restore run` with its twenty flags is the longest.
+const SCREEN_LINES: usize = 55;
 
 fn help(plugin: &str, words: &[&str]) -> String {
     let mut command = Command::new(binary(&format!("kubectl-wa-{plugin}")));

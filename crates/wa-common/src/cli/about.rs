@@ -33,9 +33,11 @@ pub fn permissions(when: &str, needed: &[Needed]) -> String {
 
 /// Lays out the help of a command line that users call `shown`: `-h` has what is the command's own, `--help` everything.
 pub(super) fn lay_out(command: Command, usual: &str, shown: &str) -> Command {
+    // Beside those of all commands it has the options of the one that is done when none is named, which tells of them
+    // itself.
     let command = command.mut_args(|arg| {
-        let is_global = arg.is_global_set();
-        arg.hide_short_help(is_global)
+        let is_option = !arg.is_positional();
+        arg.hide_short_help(is_option)
     });
     let names = Names { usual, shown };
     names.lay_out(command, shown)
