@@ -2,7 +2,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "what cannot be unwrapped here fails the test"
+    clippy::print_stdout,
+    reason = "what cannot be unwrapped here fails the test, which then shows what it printed"
 )]
 
 use std::fs;
@@ -385,7 +386,7 @@ impl Terminal {
     #[track_caller]
     fn expect(&mut self, text: &str) {
         while !plain(&self.text).contains(text) {
-            let part = self.shown.recv_timeout(Duration::from_secs(60));
+            let part = self.shown.recv_timeout(Duration::from_mins(1));
             let Ok(part) = part else {
                 panic!("no {text:?} in {:?}", self.text);
             };

@@ -1,10 +1,5 @@
 //! The engines as any plugin calls them: a safety backup, and exactly the files that are named.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what cannot be unwrapped here fails the test"
-)]
-
 use std::fs;
 use std::sync::Arc;
 

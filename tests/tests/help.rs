@@ -1,10 +1,5 @@
 //! What `-h`, `--help` and the man pages tell, and how a plugin calls itself.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what cannot be unwrapped here fails the test"
-)]
-
 use std::path::Path;
 use std::process::Command;
 

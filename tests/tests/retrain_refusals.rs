@@ -1,10 +1,5 @@
 //! What keeps a retraining from beginning or ending, and what earlier ones have left.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what cannot be unwrapped here fails the test"
-)]
-
 use std::time::Duration;
 
 use end_to_end::{Objects, World, wait_until};

@@ -17,12 +17,11 @@ pub async fn dumps_in_reach(
     instance: Option<&str>,
     claim: Option<&str>,
 ) -> anyhow::Result<Vec<Entry>> {
-    let claim = match claim {
-        Some(claim) => claim.to_owned(),
-        None => {
-            let instance = Instance::find(cluster, instance).await?;
-            backup_claim(cluster, &instance).await?.name_any()
-        }
+    let claim = if let Some(claim) = claim {
+        claim.to_owned()
+    } else {
+        let instance = Instance::find(cluster, instance).await?;
+        backup_claim(cluster, &instance).await?.name_any()
     };
     let mut mounts = mounts_of(cluster, &claim).await?.into_iter();
     let place = mounts.find_map(|mount| {

@@ -28,6 +28,10 @@ pub(super) struct Args {
     backup: Option<PathBuf>,
     /// Use the PostgreSQL programs of this machine, or of DIR, instead of a pod; works without a cluster
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "clean_up")]
+    #[expect(
+        clippy::option_option,
+        reason = "not given, given alone, given with a directory"
+    )]
     local: Option<Option<PathBuf>>,
     /// Longest wait for the helper pod to be ready; 0 waits forever
     #[arg(long, value_name = "DURATION", default_value = "5m")]

@@ -19,7 +19,7 @@ pub struct Asked {
 /// The words in front of the one that is completed.
 #[derive(Debug)]
 pub(super) struct Words {
-    words: Vec<OsString>,
+    typed: Vec<OsString>,
     /// The one that is completed, as it stands there: `--to=/mnt`.
     pub(super) last: String,
     /// What they say, as far as they can be understood.
@@ -37,13 +37,13 @@ impl Words {
             matches: command.try_get_matches_from(&words).unwrap_or_default(),
             last: last.to_string_lossy().into_owned(),
             program,
-            words,
+            typed: words,
         }
     }
 
     /// Whether this word was typed before.
     pub(super) fn has(&self, word: &str) -> bool {
-        self.words.iter().any(|typed| typed == OsStr::new(word))
+        self.typed.iter().any(|typed| typed == OsStr::new(word))
     }
 }
 

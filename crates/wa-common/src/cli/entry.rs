@@ -56,7 +56,7 @@ fn parse_and_run<P: Plugin>() -> Exit {
     };
     let (global, prints_rows) = match &parsed {
         Parsed::Plugin(plugin) => (plugin.global().clone(), plugin.prints_rows()),
-        Parsed::Own(_, global) => (global.clone(), false),
+        Parsed::Own(_, global) => (GlobalArgs::clone(global), false),
     };
     if global.output == OutputFormat::Csv && !prints_rows {
         let refused = "csv is for rows: `kubectl wa-backup inspect BACKUP --rows TABLE -o csv`";
@@ -68,7 +68,7 @@ fn parse_and_run<P: Plugin>() -> Exit {
     let ended = match parsed {
         Parsed::Plugin(plugin) => supervisor::run(plugin, context),
         Parsed::Own(command, _) => Ended {
-            outcome: command.run::<P>(line.command, &called, &context),
+            outcome: command.run::<P>(&line.command, &called, &context),
             left: Vec::new(),
         },
     };
@@ -79,7 +79,7 @@ fn parse_and_run<P: Plugin>() -> Exit {
 enum Parsed<P> {
     Plugin(P),
     /// A command that every plugin has, with the flags of all commands.
-    Own(OwnCommand, GlobalArgs),
+    Own(OwnCommand, Box<GlobalArgs>),
 }
 
 impl<P: Plugin> Parsed<P> {
@@ -93,7 +93,7 @@ impl<P: Plugin> Parsed<P> {
             GlobalArgs::from_arg_matches(&matches).and_then(|global| {
                 Ok(Self::Own(
                     OwnCommand::from_arg_matches_mut(&mut matches)?,
-                    global,
+                    Box::new(global),
                 ))
             })
         } else {

@@ -16,20 +16,20 @@ impl OwnCommand {
     /// Does it. `command` is the whole command line of the plugin.
     pub(super) fn run<P: Plugin>(
         self,
-        command: Command,
+        command: &Command,
         called: &Called,
         context: &Context,
     ) -> anyhow::Result<Exit> {
-        let script = |script: Script| print(&script.text(&command, called)?);
+        let script = |script: Script| print(&script.text(command, called)?);
         match self {
-            Self::Options => print(&options(&command)),
+            Self::Options => print(&options(command)),
             Self::Man { to } => write_man_pages::<P>(&to),
             Self::Completion { what } => match what {
                 Completion::Bash => script(Script::Bash),
                 Completion::Zsh => script(Script::Zsh),
                 Completion::Fish => script(Script::Fish),
                 Completion::Powershell => script(Script::Powershell),
-                Completion::Install => context.print(&Links::install(&command, called)?),
+                Completion::Install => context.print(&Links::install(command, called)?),
             },
         }?;
         Ok(Exit::Done)

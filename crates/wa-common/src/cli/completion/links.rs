@@ -21,7 +21,8 @@ pub(in crate::cli) struct Links {
     directory: PathBuf,
     /// Whether kubectl will find them.
     on_path: bool,
-    links: Vec<Link>,
+    #[serde(rename = "links")]
+    all: Vec<Link>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,7 +64,7 @@ impl Links {
                     return Ok(Self {
                         on_path: path.iter().any(|one| one == directory),
                         directory: directory.to_owned(),
-                        links,
+                        all: links,
                     });
                 }
                 Err(error) if is_refused(&error) => refused = Some(error),
@@ -137,7 +138,7 @@ fn make(link: &Path, target: &Path) -> anyhow::Result<bool> {
     let cannot = || format!("cannot create the link {}", link.display());
     match fs::symlink_metadata(link) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            symlink(target, link).with_context(cannot)?
+            symlink(target, link).with_context(cannot)?;
         }
         Err(error) => return Err(error).with_context(cannot),
         Ok(found) if !found.is_symlink() => bail!(
@@ -165,7 +166,7 @@ impl Render for Links {
             name,
             target,
             created,
-        } in &self.links
+        } in &self.all
         {
             let (word, style) = if *created {
                 ("created", styles.good)
@@ -191,7 +192,7 @@ impl Render for Links {
     }
 
     fn names(&self) -> Vec<String> {
-        let links = self.links.iter();
+        let links = self.all.iter();
         links
             .map(|link| self.directory.join(&link.name).display().to_string())
             .collect()
@@ -235,7 +236,7 @@ mod tests {
     fn links_stand_beside_the_plugin_and_lead_to_what_is_there() {
         let home = Home::new();
         let links = home.install(&[home.bin()]).unwrap();
-        assert!(links.on_path && links.links.iter().all(|link| link.created));
+        assert!(links.on_path && links.all.iter().all(|link| link.created));
         for name in [
             "kubectl_complete-wa_backup",
             "kubectl_complete-wa-backup",
@@ -246,7 +247,7 @@ mod tests {
             assert_eq!(target, Path::new("kubectl-wa_backup"));
         }
         let again = home.install(&[home.bin()]).unwrap();
-        assert!(again.links.iter().all(|link| !link.created));
+        assert!(again.all.iter().all(|link| !link.created));
     }
 
     #[test]
