@@ -9,7 +9,7 @@ use super::archive::Archive;
 use crate::process::workspace;
 
 /// What it holds beside the plugins: from where in the workspace, to where in the archive.
-const DIRECTORIES: [(&str, &str); 1] = [("docs", "docs")];
+const DIRECTORIES: [(&str, &str); 2] = [("docs", "docs"), ("completions", "completions")];
 
 /// The archive, to which plugins are added.
 pub(super) struct Suite {
