@@ -155,15 +155,15 @@ impl TemporaryPatch {
 
 /// What a patch puts at the end of `path`. In one of the type patchJson6902 a list of operations stands somewhere on the way,
 /// and each names the rest of it.
-fn value_at<'a>(patch: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    if let Value::Array(operations) = patch {
+fn value_at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    if let Value::Array(operations) = value {
         let rest = format!("/{}", path.join("/"));
         let operation = operations.iter().find(|one| one["path"] == rest)?;
         return Some(&operation["value"]);
     }
     match path.split_first() {
-        Some((first, rest)) => value_at(patch.get(first)?, rest),
-        None => Some(patch),
+        Some((first, rest)) => value_at(value.get(first)?, rest),
+        None => Some(value),
     }
 }
 

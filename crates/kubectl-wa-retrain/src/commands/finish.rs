@@ -125,7 +125,7 @@ impl Undone {
                         .map(|one| format!("{} back to {}", one.deployment, one.replicas)),
                 ),
                 Step::Start(step) => {
-                    steps.push(format!("{} back to its variables", step.deployment))
+                    steps.push(format!("{} back to its variables", step.deployment));
                 }
             }
         }

@@ -47,23 +47,22 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         |replicas| format!("run --replicas {replicas}"),
     );
     let manner = Work::manner(&command, &args.change, args.adopt.adopt)?;
-    let session =
-        match found.filter(|_| is_done && args.replicas.is_none() && !args.change.is_dry()) {
-            // It was started, and is only to be watched and undone.
-            Some(found) => Session::go_on(work.run_context(), &instance, found, manner).await?,
-            None => {
-                start.schedule(jiff::Timestamp::now())?;
-                let ready = ready(args, &work).await?;
-                if args.change.is_dry() {
-                    let pods = args.replicas.unwrap_or(1);
-                    return plan::show(&work, pods, Some(start)).await;
-                }
-                if !confirm_quiet(args.change.yes).await? {
-                    return Ok(super::declined(context, "not started"));
-                }
-                Session::open(work.run_context(), &ready, args.replicas, manner).await?
-            }
-        };
+    let on_its_way = found.filter(|_| is_done && args.replicas.is_none() && !args.change.is_dry());
+    let session = if let Some(found) = on_its_way {
+        // It was started, and is only to be watched and undone.
+        Session::go_on(work.run_context(), &instance, found, manner).await?
+    } else {
+        start.schedule(jiff::Timestamp::now())?;
+        let ready = ready(args, &work).await?;
+        if args.change.is_dry() {
+            let pods = args.replicas.unwrap_or(1);
+            return plan::show(&work, pods, Some(start)).await;
+        }
+        if !confirm_quiet(args.change.yes).await? {
+            return Ok(super::declined(context, "not started"));
+        }
+        Session::open(work.run_context(), &ready, args.replicas, manner).await?
+    };
     go(args, &work, &instance, start, session).await
 }
 

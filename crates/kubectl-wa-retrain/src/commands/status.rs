@@ -31,7 +31,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let status = if args.watch {
         watcher
             .watch(args.how.interval(), reporter, |status| {
-                tell(context, status)
+                tell(context, status);
             })
             .await?
     } else {

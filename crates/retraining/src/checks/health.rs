@@ -138,15 +138,15 @@ async fn broker(cluster: &Cluster) -> anyhow::Result<String> {
         trigger.data.pointer("/spec/broker").and_then(Value::as_str) == Some(BROKER)
     };
     let own: Vec<&DynamicObject> = triggers.iter().filter(own).collect();
-    let broken: Vec<String> = own
+    let unready: Vec<String> = own
         .iter()
         .filter(|one| !is_ready(one))
         .map(|one| one.name_any())
         .collect();
-    if !broken.is_empty() {
+    if !unready.is_empty() {
         bail!(
             "triggers of the knative Broker {BROKER} are not Ready: {}; what they are for is not trained",
-            broken.join(", ")
+            unready.join(", ")
         );
     }
     Ok(format!("{BROKER} and its {} triggers are Ready", own.len()))

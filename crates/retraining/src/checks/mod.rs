@@ -36,6 +36,9 @@ pub struct Purpose {
     pub adopts: bool,
 }
 
+/// Those that can be scaled, and store-admin.
+type Deployments = (Vec<(Component, Workload)>, Workload);
+
 /// The conditions, and what was found where all of them hold.
 #[derive(Debug)]
 pub struct Checked {
@@ -63,7 +66,7 @@ pub async fn check(
 ) -> Checked {
     let mut preflight = Preflight::default();
     let connection = preflight.connection(cluster).await;
-    let look = async |_: &()| Ok(ServerClock::read(cluster).await?.ahead());
+    let look = async |(): &()| Ok(ServerClock::read(cluster).await?.ahead());
     preflight
         .check("clock", &connection, look, |ahead| clocks(*ahead))
         .await;
@@ -106,10 +109,9 @@ pub async fn check(
         })
         .await;
     if purpose.scales {
-        let look =
-            async |(_, (workloads, _)): (&Instance, &(Vec<(Component, Workload)>, Workload))| {
-                autoscalers(cluster, workloads).await
-            };
+        let look = async |(_, (workloads, _)): (&Instance, &Deployments)| {
+            autoscalers(cluster, workloads).await
+        };
         preflight
             .check("autoscalers", (&instance, &deployments), look, |()| {
                 "none governs what is scaled".to_owned()
@@ -167,7 +169,7 @@ async fn deployments(
     preflight: &mut Preflight,
     cluster: &Cluster,
     instance: &Finding<Instance>,
-) -> Finding<(Vec<(Component, Workload)>, Workload)> {
+) -> Finding<Deployments> {
     let look = async |instance: &Instance| {
         let mut workloads = Vec::new();
         // Without this one there is nothing to scale for.

@@ -109,9 +109,10 @@ impl HasExit for ProcedureError {
     fn exit(&self) -> Option<Exit> {
         match self {
             Self::NotInTime { .. } => Some(Exit::TimedOut),
-            Self::Foreign { .. } | Self::SeveralForeign { .. } => Some(Exit::Refused),
+            Self::Foreign { .. }
+            | Self::SeveralForeign { .. }
+            | Self::Retrain(RetrainError::OperatorDown { .. }) => Some(Exit::Refused),
             Self::Journal(error) => error.exit(),
-            Self::Retrain(RetrainError::OperatorDown { .. }) => Some(Exit::Refused),
             _ => None,
         }
     }

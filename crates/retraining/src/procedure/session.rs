@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
             steps: Step::all(instance, &ready.workloads, &ready.store_admin),
         };
         let run = JournaledRun::begin(context, new).await?;
-        Ok(Self::of(context, run, objects, manner))
+        Ok(Self::of(context, run, objects, &manner))
     }
 
     /// Goes on with a retraining that was found, to undo it.
@@ -101,14 +101,14 @@ impl<'a> Session<'a> {
         manner: Manner,
     ) -> Result<Self, ProcedureError> {
         let run = found.resume(context, manner.command.clone()).await?;
-        Ok(Self::of(context, run, objects, manner))
+        Ok(Self::of(context, run, objects, &manner))
     }
 
     fn of(
         context: RunContext<'a>,
         run: JournaledRun<Retraining>,
         objects: Objects,
-        manner: Manner,
+        manner: &Manner,
     ) -> Self {
         run.undo_within(Retraining::undo_limit_of(manner.patience));
         Self {
@@ -127,9 +127,9 @@ impl<'a> Session<'a> {
             Outcome::Kept | Outcome::Started { .. } => None,
         };
         let steps = self.run.steps();
-        let outcomes = steps.iter().filter_map(|one| one.state.outcome());
+        let mut outcomes = steps.iter().filter_map(|one| one.state.outcome());
         let done = asked
-            .or(outcomes.filter_map(scaled).next())
+            .or(outcomes.find_map(scaled))
             .or(self.run.plan().training_pods);
         if done.is_some() {
             return Ok(done);

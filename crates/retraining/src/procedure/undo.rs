@@ -202,7 +202,7 @@ impl Waits<'_> {
         adopted: bool,
     ) -> Result<(), ProcedureError> {
         // Of a patch that was there before, nobody knows what was before it: the operator does.
-        let wanted: Vec<OriginalVariable> = step
+        let originals: Vec<OriginalVariable> = step
             .variables
             .iter()
             .map(|one| OriginalVariable {
@@ -220,7 +220,7 @@ impl Waits<'_> {
             })
             .await
         } else {
-            self.variables(name, &wanted).await
+            self.variables(name, &originals).await
         };
         match waited {
             Err(ProcedureError::NotInTime { .. }) => {}
@@ -233,10 +233,10 @@ impl Waits<'_> {
         });
         for _ in 0..CONFLICTS {
             let deployment = self.objects.deployment(name).await?;
-            if differences(&deployment, &wanted).is_empty()
-                || self.objects.set_variables(&deployment, &wanted).await?
+            if differences(&deployment, &originals).is_empty()
+                || self.objects.set_variables(&deployment, &originals).await?
             {
-                return self.variables(name, &wanted).await;
+                return self.variables(name, &originals).await;
             }
         }
         Err(ProcedureError::Contended {

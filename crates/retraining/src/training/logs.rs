@@ -21,7 +21,7 @@ use crate::patch::STORE_ADMIN;
 /// How much of a line is read; no summary is as long.
 const LINE_BYTES: usize = 16 << 10;
 /// How long one look may read: what comes later is read by the next one.
-const READS_FOR: Duration = Duration::from_secs(60);
+const READS_FOR: Duration = Duration::from_mins(1);
 
 /// One run of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

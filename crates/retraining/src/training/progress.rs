@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(progress.per_hour, Some(1200.0));
         assert_eq!(
             progress.time_left(),
-            Some(std::time::Duration::from_secs(180))
+            Some(std::time::Duration::from_mins(3))
         );
         assert_eq!(progress.unchanged_for(at(180)).as_secs(), 60);
         assert_eq!(progress.history, [20, 20]);

@@ -12,19 +12,17 @@ impl Interrupts {
     /// Returns when the user presses Ctrl-C, once, which then does not end the command. As long as nobody awaits this,
     /// Ctrl-C ends the command; so does the next one, which comes while the user is being asked.
     pub async fn next(&self) {
-        let (heard, hears) = oneshot::channel();
-        *self.lock() = Some(heard);
+        let (tell, told) = oneshot::channel();
+        *self.lock() = Some(tell);
         // It is dropped unsent only where somebody else listens instead.
-        if hears.await.is_err() {
-            std::future::pending().await
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
     /// Tells the command of a Ctrl-C; `false` where it does not listen.
     pub(super) fn tell(&self) -> bool {
-        self.lock()
-            .take()
-            .is_some_and(|heard| heard.send(()).is_ok())
+        self.lock().take().is_some_and(|tell| tell.send(()).is_ok())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<oneshot::Sender<()>>> {
