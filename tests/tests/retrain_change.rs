@@ -1,10 +1,10 @@
 //! Scaling for retraining, starting it, and undoing both, beside patches of other people.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use end_to_end::{Objects, World, wait_until};
+use end_to_end::{Objects, Outcome, World, run, start, wait_until};
 use serde_json::json;
-use wa_sandbox::world::{OtherPatch, Profile, RetrainFault};
+use wa_sandbox::world::{OperatorPace, OtherPatch, Profile, RetrainFault};
 
 /// What does not wait as long as a real operator may take.
 const IMPATIENT: [&str; 3] = ["--timeout", "3m", "--force"];
@@ -134,8 +134,25 @@ fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finis
 fn a_rollout_that_ends_after_the_time_of_the_job_has_it_started_later() {
     let world = world(Profile::V5_2_1);
     let before = Objects::of(&world);
+    let pace = |period| OperatorPace {
+        period: Duration::from_secs(period),
+        ..OperatorPace::default()
+    };
+    world.sandbox().set_operator_pace(pace(3600));
+    let starting = start(&mut world.retrain_command(&with(&["start", "--in", "3s", "--yes"])));
+    let schedule = || {
+        let path = "jsonpath={.spec.patch.store-admin.deployment.spec.template.spec.containers[0].env[1].value}";
+        let get = ["get", PATCHES, "wa-store-admin-env-vars", "-o", path];
+        run(world.command("kubectl").args(get)).stdout
+    };
+    wait_until("the patch is there", || !schedule().is_empty());
+    let made = Instant::now();
     // The operator's next round comes after that.
-    let outcome = world.retrain(&with(&["start", "--in", "1s", "--yes"]));
+    wait_until("its time is past", || {
+        made.elapsed() > Duration::from_secs(5)
+    });
+    world.sandbox().set_operator_pace(pace(1));
+    let outcome: Outcome = starting.wait_with_output().unwrap().into();
     let outcome = outcome
         .expect_code(0)
         .expect_error(&["the patch is made anew"]);

@@ -18,6 +18,10 @@ const ATTEMPTS: u32 = 3;
 /// What is added to how long the rollout took when the time is set anew.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long before its time store-admin must be there: the API server tells its time in whole seconds, and the node may have
+/// another one.
+const HEAD_START: SignedDuration = SignedDuration::from_secs(2);
+
 /// When and how the job is to start.
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
@@ -89,7 +93,7 @@ impl Doing<'_, '_> {
             )
             .await?;
             let now = clock.now();
-            if now < schedule.time() {
+            if now.saturating_add(HEAD_START).unwrap_or(now) < schedule.time() {
                 return Ok(Outcome::Started {
                     time: Some(schedule.time()),
                     adopted: None,
