@@ -240,7 +240,9 @@ async fn only_what_is_missing_is_read_again() {
     let partial = resumed(&volume.destination(), &version)
         .await
         .expect("something held");
-    assert_eq!(partial.held_bytes(), 3 << 20);
+    // What was on its way when the connection broke may not have been read.
+    let held = partial.held_bytes();
+    assert!((1 << 20..=3 << 20).contains(&held), "{held}");
     let mut least = u64::MAX;
     let fetched = fetch_file(
         &client,
@@ -256,7 +258,7 @@ async fn only_what_is_missing_is_read_again() {
     )
     .await
     .expect("success");
-    assert!(least >= 3 << 20, "{least}");
+    assert!(least >= held, "{least}");
     assert_arrived(fetched, &volume, 1);
 }
 

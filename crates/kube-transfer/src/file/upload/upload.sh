@@ -86,9 +86,23 @@ leave() {
 exists() {
     [ -e "$path" ] || [ -L "$path" ]
 }
+absent() {
+    [ ! -e "$partial" ] && [ ! -L "$partial" ]
+}
+# Whether the file is in its place, and whether that is an obstacle.
+examine() {
+    if [ -d "$path" ]; then leave exists; fi
+    placed=
+    if [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c '%a %s' -- "$path")" = "600 $bytes" ]; then
+        placed=placed
+    elif [ "$existing" = keep ] && exists; then
+        leave exists
+    fi
+}
 # Makes this the only one that writes what arrives.
 hold() {
-    [ ! -e "$partial" ] && [ ! -L "$partial" ] || is_ours || leave foreign
+    # The one that puts the file in its place at this moment removes it.
+    absent || is_ours || absent || leave foreign
     waited=0
     while held; do
         [ "$id" != "$upload" ] || : >"$partial/fence.$pid.$start"
@@ -178,14 +192,10 @@ main() {
         command -v $tool >/dev/null || leave missing $tool
     done
     find_sum || leave missing sha256sum
-    if [ -d "$path" ]; then leave exists; fi
-    placed=
-    if [ -f "$path" ] && [ ! -L "$path" ] && [ "$(stat -c '%a %s' -- "$path")" = "600 $bytes" ]; then
-        placed=placed
-    elif [ "$existing" = keep ] && exists; then
-        leave exists
-    fi
+    examine
     hold
+    # One that has held it until now may have put the file in its place.
+    examine
     say have "$(size)" $placed
     serve_commands
     take
