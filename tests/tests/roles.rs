@@ -57,8 +57,8 @@ fn a_backup_is_taken_with_the_documented_role() {
 fn retraining_is_estimated_and_planned_with_the_documented_role() {
     let world = World::shared();
     let scratch = world.scratch();
-    let role = documented_role("wa-retrain");
-    let user = user_with_role(&world, scratch.path(), "wa-retrain", role);
+    let role = documented_role("wa-retrain-look");
+    let user = user_with_role(&world, scratch.path(), "wa-retrain-look", role);
     for arguments in [&["estimate"][..], &["plan", "--replicas", "10"]] {
         let outcome = plugin("kubectl-wa-retrain", &user, scratch.path(), arguments);
         let outcome = outcome.expect_code(0);
@@ -68,6 +68,8 @@ fn retraining_is_estimated_and_planned_with_the_documented_role() {
             outcome.stdout
         );
     }
+    // Nothing was started.
+    plugin("kubectl-wa-retrain", &user, scratch.path(), &["status"]).expect_code(7);
 }
 
 #[test]
