@@ -8,13 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use kube_transfer::file::{UploadError, UploadOptions, UploadSource};
+use backup_set::DUMP_FILE;
+use kube_transfer::file::UploadError;
 use kube_transfer::job::{EndedJob, JobDirectory, JobError, JobState, LogPart};
 use kube_transfer::{DownloadError, PodHandle, RemoteCommand, Secret};
 use tokio::task::spawn_blocking;
 use wa_common::assistant::PostgresPod;
 use wa_common::cluster::RetryPolicy;
-use wa_common::report::{Reporter, TransferProgress, causes_text, printable_lines};
+use wa_common::report::{Reporter, causes_text, printable_lines};
 
 use crate::comparison::Comparison;
 use crate::database::{DatabaseServer, Made, NamedDatabase, ServerError};
@@ -25,7 +26,6 @@ const PATIENCE: Duration = Duration::from_mins(12);
 /// How often is looked whether pg_restore has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The file and the job in the directory.
-const DUMP: &str = "store.dump";
 const JOB: &str = "pg_restore";
 /// How much of pg_restore's words is told when it fails.
 const TOLD_BYTES: usize = 2000;
@@ -160,7 +160,11 @@ impl Restoring<'_> {
         pod.run(&make)
             .await
             .with_context(|| format!("cannot make {} in pod {}", self.directory, primary.name))?;
-        self.send(primary, pod).await?;
+        let path = format!("{}/{DUMP_FILE}", self.directory);
+        let source = self.set.source();
+        source
+            .send_dump(pod, &primary.name, path, self.reporter)
+            .await?;
         self.server.make_empty(self.name).await?;
         let command = RemoteCommand::new("pg_restore")
             .args(["--format=custom", "--exit-on-error", "--no-password"])
@@ -168,7 +172,7 @@ impl Restoring<'_> {
                 "--username=postgres".to_owned(),
                 format!("--dbname={}", self.name),
             ])
-            .arg(format!("{}/{DUMP}", self.directory))
+            .arg(format!("{}/{DUMP_FILE}", self.directory))
             .env("LC_ALL", Secret::new("C")?)?
             // By this its session is told to be the one that makes the database.
             .env("PGAPPNAME", Secret::new(self.name)?)?;
@@ -177,31 +181,6 @@ impl Restoring<'_> {
             Ok(_) | Err(JobError::Exists { .. } | JobError::Unsettled { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    async fn send(&self, primary: &PostgresPod, pod: &PodHandle) -> anyhow::Result<()> {
-        let source = self.set.source();
-        let local = source.dump.display();
-        let dump =
-            UploadSource::open(&source.dump).with_context(|| format!("cannot read {local}"))?;
-        let shown = TransferProgress::begin(self.reporter, DUMP, Some(dump.bytes()), None);
-        let uploaded = pod
-            .file(format!("{}/{DUMP}", self.directory))
-            .upload(&dump, &UploadOptions::default(), |event| {
-                if let kube_transfer::file::UploadEvent::Progress { bytes } = event {
-                    shown.received(bytes);
-                }
-            })
-            .await
-            .with_context(|| format!("cannot send {local} to pod {}", primary.name))?;
-        ensure!(
-            uploaded
-                .sha256()
-                .to_string()
-                .eq_ignore_ascii_case(&source.intact.sha256),
-            "{local} was changed since it was read"
-        );
-        Ok(())
     }
 
     /// Compares what pg_restore has made with the archive, and only then takes it for whole.
@@ -219,7 +198,7 @@ impl Restoring<'_> {
     }
 
     async fn remove_staged(&self, pod: &PodHandle) -> anyhow::Result<()> {
-        pod.file(format!("{}/{DUMP}", self.directory))
+        pod.file(format!("{}/{DUMP_FILE}", self.directory))
             .discard_upload()
             .await?;
         let remove = RemoteCommand::script(REMOVE).arg(self.directory);

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use backup_set::{
     AUTH_ENCRYPTION_FILE, Backup, BackupError, DUMP_FILE, Intact, Manifest, ServiceInstance,
 };
+use kube_transfer::PodHandle;
+use kube_transfer::file::{UploadEvent, UploadOptions, UploadSource};
+use wa_common::report::{Reporter, TransferProgress};
 
 /// A backup that was read from end to end, and is intact.
 #[derive(Debug)]
@@ -51,6 +54,37 @@ impl Source {
         );
         let live = verified.instances.iter().filter(|one| one.is_live());
         Ok(live.cloned().collect())
+    }
+
+    /// Puts the dump as `path` into a pod of that name; an error where it is no longer what was read.
+    pub(crate) async fn send_dump(
+        &self,
+        pod: &PodHandle,
+        name: &str,
+        path: String,
+        reporter: &dyn Reporter,
+    ) -> anyhow::Result<()> {
+        let local = self.dump.display();
+        let dump =
+            UploadSource::open(&self.dump).with_context(|| format!("cannot read {local}"))?;
+        let shown = TransferProgress::begin(reporter, DUMP_FILE, Some(dump.bytes()), None);
+        let uploaded = pod
+            .file(path)
+            .upload(&dump, &UploadOptions::default(), |event| {
+                if let UploadEvent::Progress { bytes } = event {
+                    shown.received(bytes);
+                }
+            })
+            .await
+            .with_context(|| format!("cannot send {local} to pod {name}"))?;
+        ensure!(
+            uploaded
+                .sha256()
+                .to_string()
+                .eq_ignore_ascii_case(&self.intact.sha256),
+            "{local} was changed since it was read"
+        );
+        Ok(())
     }
 
     /// The file of the set with the auth-encryption secret, where it has one.

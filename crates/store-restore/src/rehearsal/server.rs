@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use kube_transfer::file::{UploadEvent, UploadOptions, UploadSource};
+use anyhow::{Context as _, bail};
+use backup_set::DUMP_FILE;
 use kube_transfer::job::{JobError, JobState, LogPart};
 use kube_transfer::{DownloadError, PodContainer, PodHandle, RemoteCommand, Secret};
 use wa_common::cluster::Cluster;
-use wa_common::report::TransferProgress;
 
 use super::{InPod, PG_RESTORE, Restored, Server, keep_end};
 use crate::database::{ServerError, psql};
@@ -71,33 +70,11 @@ impl<'a> PodServer<'a> {
 
     /// Puts the dump into the pod.
     pub(super) async fn send(&self, source: &Source) -> anyhow::Result<()> {
-        let local = source.dump.display();
-        let dump =
-            UploadSource::open(&source.dump).with_context(|| format!("cannot read {local}"))?;
-        let shown = TransferProgress::begin(
-            &*self.caller.reporter,
-            "store.dump",
-            Some(dump.bytes()),
-            None,
-        );
-        let uploaded = self
-            .pod
-            .file(format!("{SCRATCH}/store.dump"))
-            .upload(&dump, &UploadOptions::default(), |event| {
-                if let UploadEvent::Progress { bytes } = event {
-                    shown.received(bytes);
-                }
-            })
+        let path = format!("{SCRATCH}/{DUMP_FILE}");
+        let reporter = &*self.caller.reporter;
+        source
+            .send_dump(&self.pod, &self.target.pod, path, reporter)
             .await
-            .with_context(|| format!("cannot send {local} to pod {}", self.target.pod))?;
-        ensure!(
-            uploaded
-                .sha256()
-                .to_string()
-                .eq_ignore_ascii_case(&source.intact.sha256),
-            "{local} was changed since it was read"
-        );
-        Ok(())
     }
 }
 
@@ -111,7 +88,10 @@ impl Server for PodServer<'_> {
     async fn restore(&self) -> anyhow::Result<Restored> {
         let command = RemoteCommand::new("pg_restore")
             .args(PG_RESTORE)
-            .args([format!("--host={SCRATCH}"), format!("{SCRATCH}/store.dump")])
+            .args([
+                format!("--host={SCRATCH}"),
+                format!("{SCRATCH}/{DUMP_FILE}"),
+            ])
             .env("LC_ALL", Secret::new("C")?)?;
         let directory = self.pod.job(format!("{SCRATCH}/job"))?;
         let begun = Instant::now();
