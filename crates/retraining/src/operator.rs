@@ -1,8 +1,7 @@
 //! The operator's Deployment: while it is down, patches come and go without effect, and deleting one hangs.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::ListParams;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use wa_common::cluster::Cluster;
 
 use crate::error::RetrainError;
@@ -33,20 +32,13 @@ impl Operator {
     }
 
     async fn search(cluster: &Cluster) -> Result<Self, RetrainError> {
-        let everywhere: Api<Deployment> = Api::all(cluster.client().clone());
-        let named = ListParams::default().fields(&format!("metadata.name={OPERATOR}"));
-        let listed = cluster
-            .send_idempotent("list deployments in all namespaces", || {
-                everywhere.list(&named)
-            })
-            .await;
-        let found = match listed {
+        let found: Vec<Deployment> = match cluster.find_everywhere(OPERATOR).await {
             Err(error) if error.code() == Some(403) => {
                 return Err(RetrainError::OperatorHidden {
                     namespace: cluster.namespace().to_owned(),
                 });
             }
-            listed => listed?.items,
+            found => found?,
         };
         // One operator often serves the namespace that it is in.
         let own = found

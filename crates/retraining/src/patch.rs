@@ -146,6 +146,15 @@ impl TemporaryPatch {
         value_at(&self.patch, component.path()).is_some()
     }
 
+    /// The components whose replicas it sets, by their names.
+    pub fn scaled(&self) -> Vec<&'static str> {
+        Component::ALL
+            .into_iter()
+            .filter(|component| self.scales(*component))
+            .map(Component::name)
+            .collect()
+    }
+
     /// How many replicas it gives a component; `None` where it says nothing of it, or no number.
     pub fn replicas_of(&self, component: Component) -> Option<u32> {
         let value = value_at(&self.patch, component.path())?;

@@ -229,11 +229,7 @@ impl Present {
             .filter(|patch| patch.target.name == instance.name || is_named(ours, patch))
         {
             let name = &patch.name;
-            let scaled: Vec<&str> = Component::ALL
-                .into_iter()
-                .filter(|component| patch.scales(*component))
-                .map(Component::name)
-                .collect();
+            let scaled = patch.scaled();
             let variables = patch.retraining_variables();
             if is_named(ours, patch) {
                 obstacles.push(format!(

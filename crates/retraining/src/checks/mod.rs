@@ -244,11 +244,7 @@ async fn foreign(
         .filter(|patch| patch.run.as_deref() != run || run.is_none())
     {
         let ours = patch.target.name == instance.name;
-        let scaled: Vec<&str> = Component::ALL
-            .into_iter()
-            .filter(|component| patch.scales(*component))
-            .map(Component::name)
-            .collect();
+        let scaled = patch.scaled();
         let variables = patch.retraining_variables();
         if purpose.scales && ours && !scaled.is_empty() {
             same.push(format!(
