@@ -183,6 +183,20 @@ fn sitting_on(world: &World, database: &str, statement: &str) -> Child {
     child
 }
 
+/// A session that holds the copying of that database up until it ends.
+fn holding(world: &World, name: &str) -> Child {
+    let holder = sitting_on(
+        world,
+        "postgres",
+        &format!("begin; comment on database \"{name}\" is 'held'; select 1;"),
+    );
+    let held = "select count(*) from pg_locks where locktype = 'object' and mode = 'ShareUpdateExclusiveLock'";
+    wait_until("the database is held", || {
+        world.sql_in("postgres", held).trim() != "0"
+    });
+    holder
+}
+
 fn end(mut child: Child) {
     drop(child.stdin.take());
     child.wait().unwrap();
@@ -192,16 +206,7 @@ fn end(mut child: Child) {
 fn a_copy_whose_client_is_gone_is_waited_for() {
     let world = World::shared();
     let (server, name) = (server(&world), store(&world));
-    // Holds the copying up.
-    let holder = sitting_on(
-        &world,
-        "postgres",
-        &format!("begin; comment on database \"{name}\" is 'held'; select 1;"),
-    );
-    let held = "select count(*) from pg_locks where locktype = 'object' and mode = 'ShareUpdateExclusiveLock'";
-    wait_until("the database is held", || {
-        world.sql_in("postgres", held).trim() != "0"
-    });
+    let holder = holding(&world, &name);
     wait_for(async {
         let attempt = tokio::time::timeout(Duration::from_secs(3), server.make_copy(COPY, &Silent));
         assert!(attempt.await.is_err(), "nothing has held it up");
@@ -223,15 +228,7 @@ fn a_copy_whose_client_is_gone_is_waited_for() {
 fn the_database_is_open_again_when_it_cannot_be_copied() {
     let world = World::shared();
     let (server, name) = (server(&world), store(&world));
-    let holder = sitting_on(
-        &world,
-        "postgres",
-        &format!("begin; comment on database \"{name}\" is 'held'; select 1;"),
-    );
-    let held = "select count(*) from pg_locks where locktype = 'object' and mode = 'ShareUpdateExclusiveLock'";
-    wait_until("the database is held", || {
-        world.sql_in("postgres", held).trim() != "0"
-    });
+    let holder = holding(&world, &name);
     world.sql_in("postgres", "alter role postgres set lock_timeout = '300ms'");
     let error = wait_for(server.make_copy(COPY, &Silent)).unwrap_err();
     world.sql_in("postgres", "alter role postgres reset lock_timeout");
