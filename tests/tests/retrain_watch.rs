@@ -206,8 +206,8 @@ fn ctrl_c_asks_whether_to_leave_training_running_or_to_undo() {
     first.types("\u{3}");
     first.until_shown("[leave/undo/continue]");
     first.types("continue\n");
-    // The terminal forgets what was typed before a Ctrl-C.
-    first.until_shown_twice("waiting for schedule");
+    // One that comes before the answer is read ends the command.
+    first.until_shown("Ctrl-C asks again");
     first.types("\u{3}");
     first.until_shown_twice("[leave/undo/continue]");
     first.types("l\n");

@@ -7,6 +7,7 @@ use retraining::procedure::{Ready, Session, Start};
 use retraining::training::{Phase, Status, Watcher};
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit, ask, can_ask};
+use wa_common::report::Event;
 
 use super::estimate::MOST_PODS;
 use super::plan;
@@ -84,10 +85,21 @@ async fn go(
     mut session: Session<'_>,
 ) -> anyhow::Result<Exit> {
     let context = work.context;
+    let mut goes_on = false;
     let status = loop {
+        let interrupted = can_ask().then(|| context.interrupts.next());
+        if goes_on {
+            context.reporter.report(&Event::Step {
+                step: "continue",
+                detail: "Ctrl-C asks again".to_owned(),
+            });
+        }
         let outcome = tokio::select! {
             status = train(args, work, instance, start, &mut session) => Some(status),
-            () = context.interrupts.next(), if can_ask() => None,
+            Some(()) = async {
+                interrupted?.await;
+                Some(())
+            } => None,
         };
         if let Some(status) = outcome {
             break status;
@@ -107,7 +119,7 @@ async fn go(
                 session.undo().await?;
                 return Ok(Exit::Interrupted);
             }
-            _ => {}
+            _ => goes_on = true,
         }
     };
     let status = match status {

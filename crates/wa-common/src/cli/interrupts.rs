@@ -9,14 +9,16 @@ use tokio::sync::oneshot;
 pub struct Interrupts(Arc<Mutex<Option<oneshot::Sender<()>>>>);
 
 impl Interrupts {
-    /// Returns when the user presses Ctrl-C, once, which then does not end the command. As long as nobody awaits this,
-    /// Ctrl-C ends the command; so does the next one, which comes while the user is being asked.
-    pub async fn next(&self) {
+    /// Ends when the user presses Ctrl-C, once, which then does not end the command. It is listened to from this call until
+    /// the future is dropped; otherwise Ctrl-C ends the command, so also one that comes while the user is being asked.
+    pub fn next(&self) -> impl Future<Output = ()> + use<> {
         let (tell, told) = oneshot::channel();
         *self.lock() = Some(tell);
-        // It is dropped unsent only where somebody else listens instead.
-        if told.await.is_err() {
-            std::future::pending::<()>().await;
+        async {
+            // It is dropped unsent only where somebody else listens instead.
+            if told.await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -33,34 +35,17 @@ impl Interrupts {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::pin::pin;
-    use std::task::Poll;
-
     use super::*;
 
     #[tokio::test]
     async fn a_signal_is_heard_once_and_only_by_a_command_that_listens() {
         let interrupts = Interrupts::default();
         assert!(!interrupts.tell(), "nobody listens");
-        {
-            let mut next = pin!(interrupts.next());
-            poll_fn(|context| {
-                assert!(next.as_mut().poll(context).is_pending());
-                Poll::Ready(())
-            })
-            .await;
-            assert!(interrupts.tell());
-            next.await;
-        }
+        let next = interrupts.next();
+        assert!(interrupts.tell(), "it listens before it is awaited");
+        next.await;
         assert!(!interrupts.tell(), "nobody listens any more");
-        let mut dropped = Box::pin(interrupts.next());
-        poll_fn(|context| {
-            assert!(dropped.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        drop(dropped);
+        drop(interrupts.next());
         assert!(!interrupts.tell(), "whoever listened is gone");
     }
 }
