@@ -1,6 +1,7 @@
 //! Files of tests, two at a time. cargo runs one after the other, and most of them wait for a practice cluster of their
 //! own more than they work.
 
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,9 +29,18 @@ struct Ran {
     failure: Option<String>,
 }
 
+/// What came of all of them.
+#[derive(Default)]
+pub(super) struct AllRan {
+    pub(super) skipped: Vec<Skipped>,
+    /// What failed beside another file and passed by itself: on a machine with more time, most often. A fault all the same,
+    /// of the test or of what it tests, to be looked for.
+    pub(super) unsteady: Vec<String>,
+}
+
 /// Builds and runs every test of the workspace but those in the documentation. What a file prints is shown when it has
-/// ended. Returns what they skipped.
-pub(super) fn run() -> anyhow::Result<Vec<Skipped>> {
+/// ended. One that fails is run once more when the others have ended.
+pub(super) fn run() -> anyhow::Result<AllRan> {
     let waiting = Mutex::new(build()?);
     let skipped = Mutex::new(Vec::new());
     let failed = Mutex::new(Vec::new());
@@ -40,21 +50,29 @@ pub(super) fn run() -> anyhow::Result<Vec<Skipped>> {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(file) = next() {
-                    match file.run() {
-                        Ok(ran) => {
-                            lock(&skipped).extend(ran.skipped);
-                            lock(&failed).extend(ran.failure);
-                        }
-                        Err(error) => lock(&failed).push(format!("{error:#}")),
+                    let ran = file.run();
+                    lock(&skipped).extend(ran.skipped);
+                    if let Some(failure) = ran.failure {
+                        lock(&failed).push((file, failure));
                     }
                 }
             });
         }
     });
-    let failed = lock(&failed);
-    ensure!(failed.is_empty(), "{}", failed.join("\n"));
-    drop(failed);
-    Ok(skipped.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut all = AllRan {
+        skipped: mem::take(&mut lock(&skipped)),
+        ..AllRan::default()
+    };
+    let mut failures = Vec::new();
+    for (file, failure) in lock(&failed).drain(..) {
+        println!("\n{failure}; once more by itself");
+        match file.run().failure {
+            Some(again) => failures.push(again),
+            None => all.unsteady.push(failure),
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(all)
 }
 
 fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
@@ -86,7 +104,14 @@ impl TestFile {
         })
     }
 
-    fn run(&self) -> anyhow::Result<Ran> {
+    fn run(&self) -> Ran {
+        self.try_run().unwrap_or_else(|error| Ran {
+            skipped: Vec::new(),
+            failure: Some(format!("{error:#}")),
+        })
+    }
+
+    fn try_run(&self) -> anyhow::Result<Ran> {
         let begun = Instant::now();
         let process::Output { status, stdout, .. } = Command::new("sh")
             // One stream, in its order.
