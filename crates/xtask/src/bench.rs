@@ -17,6 +17,7 @@ mod estimate;
 mod long_link;
 mod measure;
 mod pull;
+mod revisions;
 mod table;
 
 use measure::{CpuClock, measure, median};
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// Measure only this, and leave the report as it is
     #[arg(long)]
     only: Option<Part>,
+    /// Measure create and pull beside those of this revision of git, and leave the report as it is
+    #[arg(long, value_name = "REVISION", conflicts_with = "only")]
+    against: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,6 +60,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     process::run(&mut build)?;
     let binaries = target_directory().join("release");
+    let before = args.against.as_deref().map(revisions::build).transpose()?;
     println!("starting a practice cluster and filling its database");
     let cluster = PracticeCluster::start(&binaries, "bench", &args.seed)?;
 
@@ -63,6 +68,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = String::from(
         "# Benchmarks\n\nThe plugins beside kubectl, on the same practice cluster, in turns. Regenerate with `cargo xtask bench`.\n",
     );
+    if let (Some(revision), Some(before)) = (&args.against, before) {
+        let rows = revisions::compare(&cluster, &before, &binaries, args.runs)?;
+        let title = revisions::title(revision);
+        print!("\n{title}\n{}", table::markdown(&rows));
+        return Ok(());
+    }
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Create) {
         let rows = create::compare(&cluster, &binaries, args.runs)?;

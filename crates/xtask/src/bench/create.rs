@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use super::measure::{measure, median};
+use super::measure::{Usage, measure, median};
 use super::table::{Column, Row};
 use crate::cluster::PracticeCluster;
 use crate::process::target_directory;
@@ -23,12 +23,38 @@ itself takes so little that hashing in the pod shows.
 ";
 
 /// One way of taking the dump, by kubectl and by the plugin.
-struct Case {
-    name: &'static str,
+pub(super) struct Case {
+    pub(super) name: &'static str,
     compress: Option<&'static str>,
 }
 
-const CASES: [Case; 2] = [
+impl Case {
+    /// What `create` takes, whose set is removed again.
+    pub(super) fn create(
+        &self,
+        cluster: &PracticeCluster,
+        binaries: &Path,
+        directory: &Path,
+        verify: bool,
+    ) -> anyhow::Result<Usage> {
+        let sets = directory.join("sets");
+        let mut backup = Command::new(binaries.join("kubectl-wa-backup"));
+        backup
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .arg("create")
+            .arg("--to")
+            .arg(&sets)
+            .args(self.compress.map(|level| format!("--compress={level}")))
+            .args((!verify).then_some("--no-verify"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let usage = measure(&mut backup)?;
+        fs::remove_dir_all(&sets)?;
+        Ok(usage)
+    }
+}
+
+pub(super) const CASES: [Case; 2] = [
     Case {
         name: "defaults (gzip)",
         compress: None,
@@ -137,20 +163,8 @@ fn compare_case(
         dump_bytes = fs::metadata(&dump)?.len();
         fs::remove_file(&dump)?;
 
-        let sets = directory.path().join("sets");
         for (verify, usage) in [(true, &mut ours), (false, &mut unverified)] {
-            let mut backup = Command::new(binaries.join("kubectl-wa-backup"));
-            backup
-                .env("KUBECONFIG", cluster.kubeconfig())
-                .arg("create")
-                .arg("--to")
-                .arg(&sets)
-                .args(case.compress.map(|level| format!("--compress={level}")))
-                .args((!verify).then_some("--no-verify"))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            usage.push(measure(&mut backup)?);
-            fs::remove_dir_all(&sets)?;
+            usage.push(case.create(cluster, binaries, directory.path(), verify)?);
         }
     }
     Ok(Row {

@@ -49,14 +49,14 @@ pub(super) fn compare(
 }
 
 /// A dump on the backup volume.
-struct Dump {
+pub(super) struct Dump {
     name: String,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Dump {
     /// Has the CronJob take one now: the database's size, compressed, so that nothing on the way can compress it again.
-    fn take(cluster: &PracticeCluster) -> anyhow::Result<Self> {
+    pub(super) fn take(cluster: &PracticeCluster) -> anyhow::Result<Self> {
         println!("taking a dump with the CronJob, and starting a pod that reads it");
         cluster.kubectl(&["create", "job", "bench", "--from=cronjob/wa-store-cronjob"])?;
         cluster.kubectl(&[
@@ -91,18 +91,9 @@ impl Dump {
         for run in 1..=runs {
             println!("pull, {what}: run {run} of {runs}");
             copies.push(self.copy(cluster, server.as_deref(), directory.path())?);
+            let (server, directory) = (server.as_deref(), directory.path());
             for (verify, usage) in [(true, &mut pulls), (false, &mut unverified)] {
-                let sets = directory.path().join("sets");
-                let mut pull = Command::new(binaries.join("kubectl-wa-pvc"));
-                pull.env("KUBECONFIG", cluster.kubeconfig())
-                    .args(["pull", &self.name, "--via=pod", "--to"])
-                    .arg(&sets)
-                    .args(&server)
-                    .args((!verify).then_some("--no-verify"))
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null());
-                usage.push(measure(&mut pull)?);
-                fs::remove_dir_all(&sets)?;
+                usage.push(self.pull(cluster, server, binaries, directory, verify)?);
             }
         }
         Ok(Row {
@@ -114,6 +105,29 @@ impl Dump {
                 Column::new("pull --no-verify", median(&unverified)),
             ],
         })
+    }
+
+    /// What `pull` takes, whose set is removed again.
+    pub(super) fn pull(
+        &self,
+        cluster: &PracticeCluster,
+        server: Option<&str>,
+        binaries: &Path,
+        directory: &Path,
+        verify: bool,
+    ) -> anyhow::Result<Usage> {
+        let sets = directory.join("sets");
+        let mut pull = Command::new(binaries.join("kubectl-wa-pvc"));
+        pull.env("KUBECONFIG", cluster.kubeconfig())
+            .args(["pull", &self.name, "--via=pod", "--to"])
+            .arg(&sets)
+            .args(server)
+            .args((!verify).then_some("--no-verify"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let usage = measure(&mut pull)?;
+        fs::remove_dir_all(&sets)?;
+        Ok(usage)
     }
 
     fn copy(
