@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let binaries = target_directory().join("release");
     let before = args.against.as_deref().map(revisions::build).transpose()?;
     println!("starting a practice cluster and filling its database");
-    let cluster = PracticeCluster::start(&binaries, "bench", &args.seed)?;
+    let cluster = PracticeCluster::start(&binaries, "bench", &["--seed", &args.seed])?;
 
     let clock = CpuClock::start()?;
     let mut report = String::from(

@@ -40,11 +40,12 @@ impl PracticeCluster {
         println!(
             "\nStarting a practice cluster: a Kubernetes API with a real PostgreSQL and a real etcd behind it."
         );
-        Self::start(&target_directory().join("debug"), task, "small")
+        Self::start(&target_directory().join("debug"), task, &[])
     }
 
-    /// Starts a cluster from the binaries in `binaries` (a cargo profile's directory).
-    pub(crate) fn start(binaries: &Path, task: &str, seed: &str) -> anyhow::Result<Self> {
+    /// Starts a cluster from the binaries in `binaries` (a cargo profile's directory), with these options of
+    /// `wa-sandbox up`.
+    pub(crate) fn start(binaries: &Path, task: &str, options: &[&str]) -> anyhow::Result<Self> {
         let home = target_directory().join(task);
         fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
         let lock = lock(&home, task)?;
@@ -59,7 +60,9 @@ impl PracticeCluster {
         cluster.install(binaries)?;
         process::run(
             Command::new(&cluster.sandbox)
-                .args(["up", "--detach", "--seed", seed, "--directory"])
+                .args(["up", "--detach"])
+                .args(options)
+                .arg("--directory")
                 .arg(&cluster.directory)
                 .arg("--kubeconfig")
                 .arg(cluster.kubeconfig())
@@ -72,6 +75,11 @@ impl PracticeCluster {
     /// The kubeconfig that leads to it.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.with_file_name("kubeconfig")
+    }
+
+    /// Where the plugins, wa-sandbox and its pgmig are.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// A program that sees the cluster, the plugins and wa-sandbox.
@@ -129,6 +137,7 @@ impl PracticeCluster {
             ("kubectl-wa_retrain", "kubectl-wa-retrain"),
             ("kubectl-wa-retrain", "kubectl-wa-retrain"),
             ("wa-sandbox", "wa-sandbox"),
+            ("pgmig", "pgmig"),
         ] {
             symlink(binaries.join(binary), self.programs.join(name))
                 .with_context(|| format!("cannot link {name}"))?;

@@ -1,4 +1,7 @@
-//! `demo`: a backup from the first look to the last, and a dump from the CronJob's volume, on the practice cluster.
+//! `demo`: a backup from the first look to the last and a dump from the CronJob's volume, on the practice cluster; then a
+//! restore onto another one, killed in the middle and gone on with, and a retraining there.
+
+mod restore;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,7 +10,17 @@ use std::process::Stdio;
 use anyhow::Context as _;
 
 use crate::cluster::PracticeCluster;
-use crate::process::{self, workspace};
+use crate::process::{self, target_directory, workspace};
+
+/// The second cluster: other service instances, an operator that does not take minutes, and models that train fast.
+const TARGET: [&str; 6] = [
+    "--instances=target",
+    "--operator-period=2000",
+    "--retrain-speed=600",
+    "--pod-start=500",
+    "--store-replicas=3",
+    "--operator-replicas=2",
+];
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let cluster = PracticeCluster::build_and_start("demo")?;
@@ -21,6 +34,23 @@ pub(crate) fn run() -> anyhow::Result<()> {
     show(&cluster, &["wa-pvc", "list"])?;
     show(&cluster, &["wa-pvc", "pull", "--latest"])?;
     show(&cluster, &["wa-backup", "list"])?;
+    show(&cluster, &["wa-restore", "rehearse", &backup])?;
+    drop(cluster);
+
+    println!("\nStarting another practice cluster, to restore that backup onto.");
+    let cluster = PracticeCluster::start(&target_directory().join("debug"), "demo", &TARGET)?;
+    restore::run(&cluster, &backup)?;
+    show(&cluster, &["wa-retrain", "estimate"])?;
+    let retrain = [
+        "wa-retrain",
+        "run",
+        "--replicas=5",
+        "--in=30s",
+        "--force",
+        "--interval=1s",
+        "--yes",
+    ];
+    show(&cluster, &retrain)?;
 
     println!("\nStopping the practice cluster.");
     drop(cluster);
@@ -33,8 +63,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 /// Shows a kubectl command line, then what it prints.
 fn show(cluster: &PracticeCluster, arguments: &[&str]) -> anyhow::Result<()> {
-    println!("\n$ kubectl {}", arguments.join(" "));
-    std::io::stdout().flush()?;
+    announce(arguments)?;
     process::run(
         cluster
             .command("kubectl")
@@ -42,6 +71,11 @@ fn show(cluster: &PracticeCluster, arguments: &[&str]) -> anyhow::Result<()> {
             .current_dir(workspace())
             .stdin(Stdio::null()),
     )
+}
+
+fn announce(arguments: &[&str]) -> anyhow::Result<()> {
+    println!("\n$ kubectl {}", arguments.join(" "));
+    std::io::stdout().flush().context("cannot print")
 }
 
 fn newest_backup(cluster: &PracticeCluster) -> anyhow::Result<String> {
