@@ -47,6 +47,13 @@ fn runs_and_leaves_everything_as_it_was(profile: Profile) {
     for part in ["24 (100 %)", "done"] {
         assert!(outcome.stdout.contains(part), "{}", outcome.everything());
     }
+    // The report is of what there is, not of what there was meanwhile.
+    let training = outcome
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("wa-clu-training"));
+    let replicas = training.and_then(|line| line.split_whitespace().next());
+    assert_eq!(replicas, Some("1"), "{}", outcome.stdout);
     before.assert_same_as(&Objects::of(&world));
     world.retrain(&["status"]).expect_code(7);
     let again = world.retrain(&["finish"]).expect_code(0);

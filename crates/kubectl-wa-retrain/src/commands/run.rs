@@ -122,7 +122,7 @@ async fn go(
             _ => goes_on = true,
         }
     };
-    let status = match status {
+    let mut status = match status {
         Ok(status) => status,
         Err(error) => {
             session.leave().await;
@@ -131,6 +131,15 @@ async fn go(
     };
     if matches!(status.phase, Phase::Done | Phase::Gap) {
         session.undo().await?;
+        let mut watcher = Watcher::new(&work.cluster, instance, args.how.patience()).await?;
+        let undone = watcher.look(&*context.reporter).await?;
+        // How training went was in the log of a store-admin that is gone; what there is now is the new look's.
+        status = Status {
+            patches: undone.patches,
+            store_admin: undone.store_admin,
+            deployments: undone.deployments,
+            ..status
+        };
     } else {
         session.leave().await;
         if status.phase == Phase::NotStarted {

@@ -216,16 +216,18 @@ impl Render for StatusReport {
             let before = recorded.map_or_else(|| "-".to_owned(), |old| old.replicas.to_string());
             [
                 one.deployment.clone(),
-                before,
                 one.replicas.to_string(),
                 one.ready.to_string(),
+                before,
             ]
         });
-        writeln!(
-            out,
-            "\n{}",
-            table(&["DEPLOYMENT", "RECORDED", "REPLICAS", "READY"], rows)
-        )?;
+        let shown = if self.recorded.is_empty() {
+            let rows = rows.map(|[deployment, replicas, ready, _]| [deployment, replicas, ready]);
+            table(&["DEPLOYMENT", "REPLICAS", "READY"], rows)
+        } else {
+            table(&["DEPLOYMENT", "REPLICAS", "READY", "BEFORE"], rows)
+        };
+        writeln!(out, "\n{shown}")?;
         if !status.lines.is_empty() {
             writeln!(
                 out,
