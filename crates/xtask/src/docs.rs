@@ -3,6 +3,8 @@
 //! A block in a Markdown file that begins with a line `<!-- output of: COMMAND -->` is replaced by what the command
 //! prints. Commands run in a directory of their own, against a practice cluster started for them.
 
+mod picture;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -14,8 +16,10 @@ use crate::cluster::PracticeCluster;
 use crate::process::workspace;
 
 /// In this order: what a command of one shows may have been made by a command of the one before.
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "README.md",
+    "docs/backup.md",
+    "docs/volume.md",
     "docs/restore.md",
     "docs/retrain.md",
     "docs/practice-cluster.md",
@@ -31,7 +35,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let renewed = renew(&text, |command| output(&cluster, directory.path(), command))?;
         fs::write(&path, renewed).with_context(|| format!("cannot write {file}"))?;
     }
-    Ok(())
+    picture::draw(|command| output(&cluster, directory.path(), command))
 }
 
 /// Replaces the fenced block behind each mark.

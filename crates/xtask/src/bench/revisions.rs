@@ -27,7 +27,10 @@ pub(super) fn title(revision: &str) -> String {
 pub(super) fn build(revision: &str) -> anyhow::Result<PathBuf> {
     let home = target_directory().join("revisions");
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
-    let sources = tempfile::tempdir_in(&home)?;
+    // Always the same directory: cargo knows by it what is built already.
+    let sources = home.join("sources");
+    let _ = fs::remove_dir_all(&sources);
+    fs::create_dir(&sources).with_context(|| format!("cannot create {}", sources.display()))?;
     let archive = home.join("sources.tar");
     let mut export = Command::new("git");
     export
@@ -42,7 +45,7 @@ pub(super) fn build(revision: &str) -> anyhow::Result<PathBuf> {
         .arg("--file")
         .arg(&archive)
         .arg("--directory")
-        .arg(sources.path());
+        .arg(&sources);
     process::run(&mut unpack)?;
     fs::remove_file(&archive)?;
     let target = home.join("target");
@@ -50,11 +53,7 @@ pub(super) fn build(revision: &str) -> anyhow::Result<PathBuf> {
     for plugin in PLUGINS {
         build.args(["--package", plugin]);
     }
-    process::run(
-        build
-            .current_dir(sources.path())
-            .env("CARGO_TARGET_DIR", &target),
-    )?;
+    process::run(build.current_dir(&sources).env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join("release"))
 }
 
