@@ -1,7 +1,9 @@
 //! The user's word for what cannot be taken back by a key press: the instance's name, typed or given with `--yes`.
 
-use wa_common::cli::{Context, Exit, ask_line};
-use wa_common::report::{HasExit, printable};
+use wa_common::cli::{Context, ask_line};
+use wa_common::report::printable;
+
+use super::refused::Refused;
 
 /// `--yes=INSTANCE`.
 #[derive(Debug, clap::Args)]
@@ -11,28 +13,17 @@ pub(super) struct Consent {
     yes: Option<String>,
 }
 
-/// The user did not agree.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Declined(String);
-
-impl HasExit for Declined {
-    fn exit(&self) -> Option<Exit> {
-        Some(Exit::Refused)
-    }
-}
-
 impl Consent {
     /// Refuses a `--yes` that does not name `instance`, before anything else is looked at where the name is known.
-    pub(super) fn require_fits(&self, instance: &str) -> Result<(), Declined> {
+    pub(super) fn require_fits(&self, instance: &str) -> Result<(), Refused> {
         match self.yes.as_deref() {
             None => Ok(()),
             Some(given) if given == instance => Ok(()),
-            Some("") => Err(Declined(format!(
+            Some("") => Err(Refused(format!(
                 "a bare --yes is not taken here: write --yes={}",
                 printable(instance)
             ))),
-            Some(other) => Err(Declined(format!(
+            Some(other) => Err(Refused(format!(
                 "--yes={} does not name the instance, which is {}",
                 printable(other),
                 printable(instance)
@@ -62,13 +53,13 @@ impl Consent {
             .await?
         };
         match asked {
-            None => Err(Declined(format!(
+            None => Err(Refused(format!(
                 "nobody can be asked without a terminal: give --yes={}",
                 printable(instance)
             ))
             .into()),
             Some(typed) if typed == instance => Ok(()),
-            Some(_) => Err(Declined("declined; nothing was changed".to_owned()).into()),
+            Some(_) => Err(Refused("declined; nothing was changed".to_owned()).into()),
         }
     }
 }

@@ -5,10 +5,12 @@ mod check;
 mod config;
 mod consent;
 mod default_run;
+mod ended;
 mod inputs;
 mod logs;
 mod mapping;
 mod plan;
+mod refused;
 mod rehearse;
 mod restore_args;
 mod resume;
@@ -24,8 +26,8 @@ use wa_common::cli::{
     Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_latest, asks,
 };
 
-use consent::Declined;
 use default_run::DefaultRun;
+use refused::Refused;
 
 const EXPLANATION: &str = "\
 A backup is restored with pgmig, IBM's own tool, which erases the target's database first, while the product is stopped. `run` \
@@ -100,7 +102,7 @@ impl Plugin for Cli {
 
     fn errors() -> PluginErrors {
         PluginErrors {
-            exits: &[asks::<Declined>],
+            exits: &[asks::<Refused>],
             advice: advice_on_latest,
         }
     }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use backup_set::resolve_backup;
-use store_restore::procedure::{Restore, Work};
+use store_restore::procedure::Restore;
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit};
 use wa_common::cluster::Cluster;
 use wa_common::run::journal::{FoundRun, JournaledRun, RunContext};
 
+use super::ended;
 use super::inputs::InputArgs;
-use super::run::Ended;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -62,12 +62,5 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let run = found
         .resume(run_context, "kubectl wa-restore resume")
         .await?;
-    let ended = Ended::new(&run);
-    let work = Work {
-        cluster: &cluster,
-        reporter: &context.reporter,
-        inputs: &inputs,
-    };
-    let finished = work.go_on(run).await?;
-    ended.print(context, finished)
+    ended::go_on(context, &cluster, &inputs, run).await
 }

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use backup_set::resolve_backup;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use store_restore::procedure::{Work, database_is_touched, roll_back};
+use store_restore::plan::word;
+use store_restore::procedure::{Restore, Work, database_is_touched, roll_back};
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::Styles;
-use wa_common::run::journal::RunContext;
+use wa_common::report::{Styles, printable};
+use wa_common::run::journal::{FoundRun, FoundState, RunContext};
 
 use super::consent::Consent;
 use super::inputs::InputArgs;
+use super::refused::Refused;
 use super::resume::{found, instance};
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +47,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let instance = instance(context, &cluster).await?;
     args.consent.require_fits(&instance)?;
     let found = found(&cluster, &instance).await?;
+    require_not_over(&found)?;
     if database_is_touched(found.steps()) {
         let question = "The database that pgmig has touched is dropped, and the one of before takes its place.";
         args.consent.ask(context, &instance, question).await?;
@@ -73,6 +76,31 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         database_exchanged: rolled_back.database,
     })?;
     Ok(Exit::Done)
+}
+
+/// Refuses where there is nothing left to go back to by names, before the user is asked anything.
+fn require_not_over(found: &FoundRun<Restore>) -> Result<(), Refused> {
+    let (run, plan) = (found.run_id(), found.plan());
+    let text = match found.state() {
+        FoundState::Running { .. } | FoundState::Stopped => return Ok(()),
+        FoundState::Undone => format!("{run} is undone already: everything is as it was before it"),
+        FoundState::Done => {
+            let instead = match &plan.safety {
+                Some(safety) => format!(
+                    "to go back to it, restore its safety backup, which was taken on {}: kubectl wa-restore run {} -n {} -i {} --pgmig FILE",
+                    printable(&safety.host),
+                    word(&safety.path),
+                    plan.namespace,
+                    plan.instance
+                ),
+                None => "no safety backup of it was taken: restore another backup with `kubectl wa-restore run`".to_owned(),
+            };
+            format!(
+                "{run} is over, and the copy of the database of before was dropped when everything was ready; {instead}"
+            )
+        }
+    };
+    Err(Refused(text))
 }
 
 impl Render for Report {

@@ -1,25 +1,20 @@
 //! `run`: the whole restore.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::time::Duration;
-
 use anyhow::Context as _;
 use backup_set::ToolRecord;
-use owo_colors::OwoColorize as _;
-use serde::Serialize;
 use store_restore::checks::{self, Facts, Options};
 use store_restore::procedure::{
-    self, Begin, Finished, Phase, Restore, SafetyBackup, SafetyRecord, Work, begin_phase,
+    self, Begin, Phase, Restore, SafetyBackup, SafetyRecord, begin_phase,
 };
 use wa_common::assistant::Instance;
-use wa_common::cli::{Context, DryRun, Exit, Render};
+use wa_common::cli::{Context, DryRun, Exit};
 use wa_common::cluster::Cluster;
 use wa_common::preflight::Preflight;
-use wa_common::report::{Event, Reporter, Styles, bytes, count, elapsed, printable};
+use wa_common::report::{Event, Reporter, bytes, count};
 use wa_common::run::journal::{FoundState, JournalError, JournaledRun, Procedure as _, RunContext};
 
 use super::consent::Consent;
+use super::ended;
 use super::inputs::InputArgs;
 use super::plan;
 use super::restore_args::RestoreArgs;
@@ -129,14 +124,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let run = procedure::begin_run(run_context, begin).await?;
     step.done(format!("run {}", run.run_id()));
 
-    let ended = Ended::new(&run);
-    let work = Work {
-        cluster: &cluster,
-        reporter: &context.reporter,
-        inputs: &inputs,
-    };
-    let finished = work.go_on(run).await?;
-    ended.print(context, finished)
+    ended::go_on(context, &cluster, &inputs, run).await
 }
 
 async fn take_safety_backup(
@@ -292,108 +280,5 @@ impl Changes {
                 detail: detail.clone(),
             });
         }
-    }
-}
-
-/// What is told at the end.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Ended {
-    run: String,
-    namespace: String,
-    instance: String,
-    backup: String,
-    safety_backup: Option<String>,
-    log: PathBuf,
-    production_down_seconds: u64,
-    ready: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_ready: Option<String>,
-    not_restored: [&'static str; 5],
-    next: String,
-}
-
-/// What a restore does not bring back.
-const NOT_RESTORED: [&str; 5] = [
-    "access rights of users",
-    "search integrations",
-    "object storage: published versions and trained models",
-    "logs",
-    "ids and credentials of service instances, which are the target's: give them to your clients",
-];
-
-impl Ended {
-    pub(super) fn new(run: &JournaledRun<Restore>) -> Self {
-        let plan = run.plan();
-        Self {
-            run: run.run_id().to_owned(),
-            next: format!(
-                "kubectl wa-retrain run -n {} -i {}",
-                plan.namespace, plan.instance
-            ),
-            log: PathBuf::from(&plan.log.directory).join(format!("{}.pgmig.log", run.run_id())),
-            namespace: plan.namespace,
-            instance: plan.instance,
-            backup: plan.backup.path,
-            safety_backup: plan.safety.map(|safety| safety.path),
-            production_down_seconds: 0,
-            ready: false,
-            not_ready: None,
-            not_restored: NOT_RESTORED,
-        }
-    }
-
-    /// Prints it.
-    pub(super) fn print(mut self, context: &Context, finished: Finished) -> anyhow::Result<Exit> {
-        self.production_down_seconds = finished.down_for.as_secs();
-        self.ready = finished.not_ready.is_none();
-        self.not_ready = finished.not_ready;
-        context.print(&self)?;
-        Ok(if self.ready {
-            Exit::Done
-        } else {
-            Exit::TimedOut
-        })
-    }
-}
-
-impl Render for Ended {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
-        writeln!(
-            out,
-            "{} {}\nonto {} in namespace {}",
-            "restored".style(styles.good),
-            printable(&self.backup),
-            self.instance,
-            self.namespace
-        )?;
-        writeln!(
-            out,
-            "production was down for {}",
-            elapsed(Duration::from_secs(self.production_down_seconds))
-        )?;
-        if let Some(why) = &self.not_ready {
-            writeln!(
-                out,
-                "{} everything runs, and not all is ready yet: {}\n  kubectl get pods -n {} -w\nThe copy of the database of before stays in its server as \"{}-copy\".",
-                "not ready".style(styles.warning),
-                printable(why),
-                self.namespace,
-                self.run
-            )?;
-        }
-        writeln!(out, "\nNot restored:")?;
-        for one in self.not_restored {
-            writeln!(out, "  {one}")?;
-        }
-        if let Some(safety) = &self.safety_backup {
-            writeln!(out, "\nThe database of before: {}", printable(safety))?;
-        }
-        writeln!(out, "The log of pgmig: {}", self.log.display())?;
-        writeln!(out, "\nNow retrain the models:\n  {}", self.next)
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![self.run.clone()]
     }
 }

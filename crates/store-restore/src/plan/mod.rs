@@ -149,7 +149,7 @@ impl<'a> Plan<'a> {
 }
 
 /// A word for a shell; a placeholder stays readable.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let is_placeholder = text.starts_with('<') && text.ends_with('>');
     if is_placeholder {
         return text.to_owned();

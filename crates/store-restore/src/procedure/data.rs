@@ -209,11 +209,6 @@ pub enum Outcome {
         /// The SHA-256 of its log.
         log_sha256: String,
     },
-    /// Not all was ready when the time was over.
-    NotReady {
-        /// What was not.
-        why: String,
-    },
 }
 
 /// A part of the restore as a user counts them.

@@ -1,8 +1,8 @@
 //! Everything comes back as it was, and what was staged is removed.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use thiserror::Error;
 use wa_common::cluster::{Cluster, Probe, Wait, WaitError};
-use wa_common::report::Event;
 use wa_common::run::journal::StartedStep;
 
 use super::place::Place;
@@ -52,7 +52,16 @@ pub(super) async fn resume(
     Ok(Outcome::Done)
 }
 
-/// Waits until everything is ready. When the time is over it goes on: everything runs, and takes longer.
+/// Not all was ready when the time was over: everything runs, and takes longer.
+#[derive(Debug, Error)]
+#[error("not everything is ready yet: {why}")]
+pub(super) struct NotReady {
+    /// What is not, for a person.
+    pub(super) why: String,
+}
+
+/// Waits until everything is ready. When the time is over, what was staged is removed all the same, since it holds
+/// secrets; the copy inside the server stays, as long as somebody may want to go back to it.
 async fn settle(work: &Work<'_>, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
     let plan = started.run().plan();
     let steps: Vec<Step> = started
@@ -77,14 +86,13 @@ async fn settle(work: &Work<'_>, started: &StartedStep<'_, Restore>) -> anyhow::
     match started.guard(wait.until(look, judge)).await? {
         Ok(()) => Ok(Outcome::Done),
         Err(WaitError::Failed(error)) => Err(error),
-        Err(WaitError::TimedOut(timed_out)) => Ok(Outcome::NotReady {
-            why: timed_out.state.chars().take(MOST_LETTERS).collect(),
-        }),
+        Err(WaitError::TimedOut(timed_out)) => {
+            remove_staged(work, started).await?;
+            let why = timed_out.state;
+            Err(NotReady { why }.into())
+        }
     }
 }
-
-/// What of it the journal keeps.
-const MOST_LETTERS: usize = 500;
 
 /// What is not ready yet, for a person.
 async fn unready(
@@ -122,30 +130,20 @@ async fn unready(
     Ok(unready)
 }
 
-/// Removes what was staged, and the copy inside the server where everything is ready.
+/// Removes what was staged, and the copy inside the server.
 pub(super) async fn clean_up(
     work: &Work<'_>,
     started: &StartedStep<'_, Restore>,
 ) -> anyhow::Result<Outcome> {
+    remove_staged(work, started).await?;
+    database::drop_copy(work, started).await?;
+    Ok(Outcome::Done)
+}
+
+async fn remove_staged(work: &Work<'_>, started: &StartedStep<'_, Restore>) -> anyhow::Result<()> {
     let place = Place::of_run(started.run());
     let cluster = work.cluster.clone();
-    let removed = started
+    started
         .change(move |_| async move { place.remove(&cluster).await })
-        .await?;
-    removed?;
-    let steps = started.run().steps();
-    let outcomes = steps.iter().filter_map(|record| record.state.outcome());
-    let is_ready = outcomes
-        .into_iter()
-        .all(|outcome| !matches!(outcome, Outcome::NotReady { .. }));
-    if is_ready {
-        database::drop_copy(work, started).await?;
-    } else {
-        work.reporter.report(&Event::Step {
-            step: "copy",
-            detail: "the copy of the database of before stays, since not everything is ready"
-                .to_owned(),
-        });
-    }
-    Ok(Outcome::Done)
+        .await?
 }

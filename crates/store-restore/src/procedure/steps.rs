@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use wa_common::report::{Reporter, RunningStep, Steps};
 use wa_common::run::journal::{JournaledRun, Next, StartedStep, StepRecord, StepState};
 
 use super::place::Place;
+use super::service::NotReady;
 use super::work::{Work, down_since, is_checked};
 use super::{
     Outcome, Phase, Restore, Step, connections, database, migrate, quiesce, service, stage,
@@ -22,16 +24,30 @@ pub struct Finished {
 }
 
 impl Work<'_> {
-    /// Takes every step that is not done, and ends the run.
+    /// Takes every step that is not done, and ends the run. Where all of them were taken but not everything is ready in
+    /// time, the run is left as it is, for `resume` to end it.
     pub async fn go_on(&self, mut run: JournaledRun<Restore>) -> anyhow::Result<Finished> {
-        let mut shown = Shown::new(&**self.reporter);
         self.restage_what_is_gone(&mut run).await?;
+        let not_ready = match self.every_step(&mut run).await {
+            Ok(()) => None,
+            Err(error) => Some(error.downcast::<NotReady>()?.why),
+        };
+        let finished = finished(&run.steps(), not_ready);
+        if finished.not_ready.is_some() {
+            run.leave().await;
+        }
+        Ok(finished)
+    }
+
+    async fn every_step(&self, run: &mut JournaledRun<Restore>) -> anyhow::Result<()> {
+        let mut shown = Shown::new(&**self.reporter);
         loop {
             let pending = match run.next_step() {
                 Next::Step(pending) => pending,
                 Next::Complete(complete) => {
                     complete.commit().await?;
-                    break;
+                    shown.end();
+                    return Ok(());
                 }
             };
             shown.enter(pending.step().phase());
@@ -39,13 +55,13 @@ impl Work<'_> {
             match self.take(&started).await {
                 Ok(outcome) => started.done(outcome).await?,
                 Err(error) => {
-                    shown.failed();
+                    if !error.is::<NotReady>() {
+                        shown.failed();
+                    }
                     return Err(error);
                 }
             }
         }
-        shown.end();
-        Ok(finished(&run.steps()))
     }
 
     /// A pod that was made anew has lost what was staged in it: that step is taken again.
@@ -106,21 +122,14 @@ impl Work<'_> {
     }
 }
 
-fn finished(steps: &[StepRecord<Restore>]) -> Finished {
+fn finished(steps: &[StepRecord<Restore>], not_ready: Option<String>) -> Finished {
     let settled = steps.iter().find(|record| record.step == Step::Settle);
-    let (up, not_ready) = match settled.map(|record| &record.state) {
-        Some(StepState::Done { at, outcome }) => (
-            Some(*at),
-            match outcome {
-                Outcome::NotReady { why } => Some(why.clone()),
-                _ => None,
-            },
-        ),
-        _ => (None, None),
+    let up = match settled.map(|record| &record.state) {
+        Some(StepState::Done { at, .. }) => *at,
+        _ => Timestamp::now(),
     };
-    let down_for = up
-        .zip(down_since(steps))
-        .and_then(|(up, down)| Duration::try_from(up.duration_since(down)).ok());
+    let down_for =
+        down_since(steps).and_then(|down| Duration::try_from(up.duration_since(down)).ok());
     Finished {
         down_for: down_for.unwrap_or_default(),
         not_ready,
