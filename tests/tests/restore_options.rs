@@ -1,5 +1,10 @@
 //! What `kubectl wa-restore` offers beside the plain restore, and how what is not over is ended.
 
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
 use end_to_end::{Outcome, Restored, binary};
 use wa_sandbox::world::Profile;
 
@@ -116,4 +121,93 @@ fn one_that_is_over_is_gone_back_from_by_a_restore_of_its_safety_backup_which_it
         refused.stderr.contains("restore another backup"),
         "{refused:?}"
     );
+}
+
+/// The lines of the mapping that every restore here takes: what each instance of the backup becomes.
+fn pairs_in(file: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text.lines().filter(|line| !line.contains('#'));
+    let pairs = lines.filter_map(|line| line.trim().split_once(": "));
+    pairs
+        .map(|(from, to)| (from.to_owned(), to.to_owned()))
+        .collect()
+}
+
+/// `run --interactive` on a terminal of its own, on which `typed` is typed.
+fn run_on_a_terminal(restored: &Restored, typed: &str) -> Outcome {
+    let restore = binary("kubectl-wa-restore").display().to_string();
+    let pgmig = binary("pgmig").display().to_string();
+    let command = format!(
+        "exec '{restore}' run sets/latest --interactive --pgmig '{pgmig}' --no-safety-backup --timeout 2m"
+    );
+    let mut script = restored.world().command("script");
+    script
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .current_dir(restored.directory())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn the_mapping_is_asked_for_while_everything_runs_and_kept_beside_the_log() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    let wanted = pairs_in(&restored.directory().join("mapping.yaml"));
+    let proposed = restored.restore(&["mapping", "sets/latest", "-o", "json"]);
+    let proposed = proposed.json();
+    let sources = proposed["pairs"].as_array().unwrap().iter();
+    let sources = sources.map(|pair| &pair["source"]);
+    let left = proposed["sourcesLeft"].as_array().unwrap();
+    let mut sources: Vec<(Option<&str>, &str)> = sources
+        .chain(left)
+        .map(|one| (one["name"].as_str(), one["id"].as_str().unwrap()))
+        .collect();
+    sources.sort_unstable();
+    let answers = sources.iter().map(|(_, id)| {
+        let (_, target) = wanted.iter().find(|(from, _)| from == id).unwrap();
+        format!("{target}\n")
+    });
+    let answers: String = answers.collect();
+    let declined = run_on_a_terminal(&restored, &answers[..37]);
+    assert_eq!(declined.code, 4, "{declined:?}");
+    assert!(restored.journal().is_none());
+    let restored_by_hand = run_on_a_terminal(&restored, &format!("0\n{answers}wa\n"));
+    assert_eq!(restored_by_hand.code, 0, "{restored_by_hand:?}");
+    let told = &restored_by_hand.stdout;
+    for part in [
+        "\"Customer Care\", us-south becomes",
+        "\"0\" is neither a number from 1 to 5",
+        "wa-backups/enteredMapping.yaml",
+    ] {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    let asked = told.find("5 of 5:").unwrap();
+    assert!(asked < told.find("is down from").unwrap(), "{told}");
+    restored.assert_new();
+    let entered = restored.directory().join("wa-backups/enteredMapping.yaml");
+    let mut kept = pairs_in(&entered);
+    kept.sort();
+    assert_eq!(kept, wanted);
+    // As a file it says the same.
+    let entered = entered.display().to_string();
+    let valid = ["mapping", "sets/latest", "--mapping", &entered];
+    restored.restore(&valid).expect_code(0);
+}
+
+#[test]
+fn nobody_is_asked_for_a_mapping_without_a_terminal_or_with_one_given() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    let before = restored.world().sandbox().requests().len();
+    let refused = restored.restore(&["run", "sets/latest", "--interactive", "--yes=wa"]);
+    let refused = refused.expect_code(4);
+    refused.expect_error(&["terminal", "mapping BACKUP --to FILE"]);
+    let both = run_within(&restored, "2m", &["--interactive"]).expect_code(1);
+    both.expect_error(&["--mapping"]);
+    assert_eq!(restored.world().sandbox().requests().len(), before);
 }

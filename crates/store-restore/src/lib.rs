@@ -7,6 +7,7 @@
 //! | [`source`] | the backup: a set or a bare dump, read from end to end |
 //! | [`tenants`] | the service instances of the target |
 //! | [`mapping`] | which instance of the backup becomes which one of the target |
+//! | [`interview`] | the same, asked for one by one |
 //! | [`target`] | what the target's installation is made of |
 //! | [`config`] | the files that pgmig is configured with |
 //! | [`pgmig`] | a copy of pgmig on this machine |
@@ -24,6 +25,7 @@ pub mod comparison;
 pub mod config;
 pub mod database;
 pub mod encryption_key;
+pub mod interview;
 pub mod mapping;
 pub mod pgmig;
 pub mod plan;

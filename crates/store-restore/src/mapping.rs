@@ -30,6 +30,8 @@ pub enum Reason {
     OnlyOneLeft,
     /// A mapping file says so.
     Given,
+    /// The user was asked.
+    Entered,
 }
 
 impl fmt::Display for Reason {
@@ -39,6 +41,7 @@ impl fmt::Display for Reason {
             Self::SameName => "same name",
             Self::OnlyOneLeft => "only one left",
             Self::Given => "mapping file",
+            Self::Entered => "entered",
         })
     }
 }
@@ -208,6 +211,11 @@ impl Mapping {
     /// Whether every instance of the backup has a target.
     pub fn is_complete(&self) -> bool {
         self.sources_left.is_empty()
+    }
+
+    /// Whether the target has too few instances, whichever of the backup's becomes which of them.
+    pub fn lacks_targets(&self) -> bool {
+        self.sources_left.len() > self.targets_left.len()
     }
 
     /// Why it is not complete, and what to do about it; `None` where it is.

@@ -21,10 +21,11 @@ pub(super) const RUN: About = About {
         "kubectl wa-restore run latest --pgmig pgmig",
         "kubectl wa-restore latest --mapping restore/mapping.yaml --pgmig pgmig",
         "kubectl wa-restore run latest --pgmig pgmig --yes=wa --safety-to /mnt/sets",
+        "kubectl wa-restore run latest --pgmig pgmig --interactive",
         "kubectl wa-restore run latest --pgmig pgmig --dry-run",
     ],
     changes: "the store database, which is erased and restored; the encryption key, where the backup's differs; meanwhile the \
-replicas of store and operator, and whether the nightly backup is suspended; here, a safety backup and pgmig's log are written",
+replicas of store and operator, and whether the nightly backup is suspended; here, a safety backup, pgmig's log and with --interactive the mapping are written",
     permissions: to_restore,
 };
 

@@ -7,6 +7,7 @@ mod consent;
 mod default_run;
 mod ended;
 mod inputs;
+mod interactive;
 mod logs;
 mod mapping;
 mod plan;

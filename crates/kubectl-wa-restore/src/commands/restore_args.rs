@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backup_set::{DEFAULT_DIRECTORY, resolve_backup};
-use store_restore::checks::{MappingFile, Options};
+use store_restore::checks::{MappingChoice, MappingFile, Options};
 use store_restore::plan::require_stage_dir;
 use store_restore::release::Release;
 
@@ -50,16 +50,16 @@ impl RestoreArgs {
     /// What they ask for, with the files that they name read.
     pub(super) fn options(&self) -> anyhow::Result<Options> {
         require_stage_dir(&self.stage_dir)?;
-        let mapping = self.mapping.as_ref().map(|path| {
-            let yaml = mapping::read_file(path)?;
-            anyhow::Ok(MappingFile {
+        let mapping = match &self.mapping {
+            Some(path) => MappingChoice::File(MappingFile {
                 path: path.clone(),
-                yaml,
-            })
-        });
+                yaml: mapping::read_file(path)?,
+            }),
+            None => MappingChoice::Clear,
+        };
         Ok(Options {
             backup: resolve_backup(&self.backup)?,
-            mapping: mapping.transpose()?,
+            mapping,
             pgmig: self.pgmig.clone(),
             from_release: self.from_release,
             force_path: self.force_path,

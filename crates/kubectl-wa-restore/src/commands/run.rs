@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use backup_set::ToolRecord;
-use store_restore::checks::{self, Facts, Options};
+use store_restore::checks::{self, Facts, MappingChoice, Options};
 use store_restore::procedure::{
     self, Begin, Phase, Restore, SafetyBackup, SafetyRecord, begin_phase,
 };
@@ -16,6 +16,7 @@ use wa_common::run::journal::{FoundState, JournalError, JournaledRun, Procedure 
 use super::consent::Consent;
 use super::ended;
 use super::inputs::InputArgs;
+use super::interactive;
 use super::plan;
 use super::restore_args::RestoreArgs;
 
@@ -42,6 +43,9 @@ pub(super) struct Args {
     inputs: InputArgs,
     #[command(flatten)]
     consent: Consent,
+    /// Ask which service instance becomes which, while everything still runs
+    #[arg(long, conflicts_with_all = ["mapping", "dry_run"])]
+    interactive: bool,
     /// Take no backup of the current database first
     #[arg(long)]
     no_safety_backup: bool,
@@ -62,7 +66,13 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return plan::run(plan::Args { restore }, context).await;
     }
     let command = format!("kubectl wa-restore run {}", args.restore.backup_as_given());
-    let options = args.restore.options()?;
+    let mut options = args.restore.options()?;
+    let terminal = if args.interactive {
+        options.mapping = MappingChoice::Asked;
+        Some(interactive::terminal(context)?)
+    } else {
+        None
+    };
     let cluster = context.connect()?;
     let reporter = &*context.reporter;
 
@@ -81,13 +91,18 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         context.print(&report)?;
         return Ok(report.exit(Exit::Refused));
     }
-    let facts = std::mem::take(&mut checked.facts);
+    let mut facts = std::mem::take(&mut checked.facts);
     let instance = facts.instance.as_ref().context("no instance")?.name.clone();
     tell_remarks(reporter, &checked.conditions);
     let conditions = checked.conditions.checks().len();
     step.done(format!("{} hold", count(conditions as u64, "condition")));
 
     let step = begin_phase(reporter, Phase::Confirm);
+    if let Some(terminal) = terminal {
+        let proposed = facts.mapping.take().unwrap_or_default();
+        let log_to = args.inputs.log_to();
+        facts.mapping = Some(interactive::ask(context, terminal, proposed, log_to).await?);
+    }
     let changes = Changes::of(&facts, &options, &args);
     changes.tell(reporter);
     let question = "Everything in this database is erased, and production stops.";

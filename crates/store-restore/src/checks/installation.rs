@@ -11,8 +11,8 @@ use wa_common::assistant::{BackupCronJob, Datastore, Instance};
 use wa_common::preflight::Finding;
 use wa_common::report::{bytes, count};
 
-use super::Run;
 use super::pod::Pods;
+use super::{MappingChoice, Run};
 use crate::config::{self, RcForm};
 use crate::mapping::{Mapping, named};
 use crate::release::Release;
@@ -122,31 +122,34 @@ impl Run<'_> {
         datastore: &Finding<Datastore>,
         pods: &Finding<Pods>,
     ) -> Finding<Mapping> {
-        let (cluster, given) = (self.cluster, self.options.mapping.as_ref());
+        let (cluster, choice) = (self.cluster, &self.options.mapping);
+        let is_asked = matches!(choice, MappingChoice::Asked);
         let look = async |(source, (datastore, pods)): (&Source, (&Datastore, &Pods))| {
             let container = pods.primary.container();
             let targets = tenants::read(cluster, &container, datastore).await?;
             let sources = source.instances()?;
-            let mapping = match given {
-                Some(file) => Mapping::read(&file.yaml, &sources, &targets)?,
-                None => Mapping::propose(&sources, &targets),
+            let mapping = match choice {
+                MappingChoice::File(file) => Mapping::read(&file.yaml, &sources, &targets)?,
+                MappingChoice::Clear | MappingChoice::Asked => Mapping::propose(&sources, &targets),
             };
-            match mapping.gap() {
+            let gap = mapping.gap();
+            match gap.filter(|_| !is_asked || mapping.lacks_targets()) {
                 Some(gap) => Err(anyhow::anyhow!("{gap}")),
                 None => Ok(mapping),
             }
         };
         let needs = (source, (datastore, pods));
         let conditions = &mut self.conditions;
+        let detail = if is_asked { asked_text } else { pairs_text };
         let found = conditions
-            .check("service instances", needs, look, pairs_text)
+            .check("service instances", needs, look, detail)
             .await;
         if let Some(mapping) = found.value() {
             let unused = mapping.targets_left.iter();
             let unused: Vec<String> = unused
                 .map(|one| format!("{} ({})", one.id, named(one)))
                 .collect();
-            if !unused.is_empty() {
+            if !unused.is_empty() && !is_asked {
                 conditions.remark(
                     &found,
                     format!(
@@ -155,7 +158,7 @@ impl Run<'_> {
                     ),
                 );
             }
-            if mapping.pairs.len() > MANY_INSTANCES {
+            if mapping.pairs.len() + mapping.sources_left.len() > MANY_INSTANCES {
                 conditions.remark(
                     &found,
                     format!(
@@ -341,6 +344,15 @@ impl Run<'_> {
         self.conditions
             .record("object storage", Ok(()), |()| detail);
     }
+}
+
+fn asked_text(mapping: &Mapping) -> String {
+    let pairs = mapping.pairs.len();
+    format!(
+        "{} in the backup and {} in the target, to be asked for",
+        pairs + mapping.sources_left.len(),
+        pairs + mapping.targets_left.len()
+    )
 }
 
 fn pairs_text(mapping: &Mapping) -> String {

@@ -24,8 +24,8 @@ use crate::target::{PostgresCluster, Scaled};
 pub struct Options {
     /// The backup: a set or a dump.
     pub backup: PathBuf,
-    /// A mapping of service instances.
-    pub mapping: Option<MappingFile>,
+    /// Who says which service instance becomes which.
+    pub mapping: MappingChoice,
     /// IBM's pgmig on this machine.
     pub pgmig: Option<PathBuf>,
     /// The release of the backup, where it does not tell.
@@ -40,6 +40,17 @@ pub struct Options {
     pub safety_to: PathBuf,
     /// The form of `resourceController.yaml`.
     pub rc_form: Option<RcForm>,
+}
+
+/// Who says which service instance becomes which.
+#[derive(Debug, Clone)]
+pub enum MappingChoice {
+    /// Nobody: it must be clear.
+    Clear,
+    /// A file.
+    File(MappingFile),
+    /// The user, who is asked when everything else holds: there need only be enough targets.
+    Asked,
 }
 
 /// A mapping file that was read.
@@ -76,7 +87,7 @@ pub struct Facts {
     pub operator: Option<Scaled>,
     /// The nightly backup.
     pub cron_job: Option<BackupCronJob>,
-    /// Which instance becomes which.
+    /// Which instance becomes which; where the user is to be asked, what is clear without that.
     pub mapping: Option<Mapping>,
     /// pgmig on this machine.
     pub pgmig: Option<Pgmig>,

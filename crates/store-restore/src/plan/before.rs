@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{LOCAL, MAPPING_FILE, Plan, Step, word};
+use crate::checks::MappingChoice;
 use crate::config::{CA_FILE, POSTGRES_FILE, RESOURCE_CONTROLLER_FILE, RcForm};
 use crate::pgmig::Packing;
 use crate::target::PostgresCluster;
@@ -15,7 +16,7 @@ impl Plan<'_> {
             commands[0].push_str(" --token-file <TOKEN_FILE>");
         }
         let backup = word(&self.options.backup.display().to_string());
-        commands.push(if let Some(file) = &self.options.mapping {
+        commands.push(if let MappingChoice::File(file) = &self.options.mapping {
             format!(
                 "cp {} {LOCAL}/{MAPPING_FILE}",
                 word(&file.path.display().to_string())

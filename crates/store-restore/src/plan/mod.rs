@@ -182,7 +182,7 @@ mod tests {
     fn options() -> Options {
         Options {
             backup: PathBuf::from("my sets/wa-cpd"),
-            mapping: None,
+            mapping: crate::checks::MappingChoice::Clear,
             pgmig: None,
             from_release: None,
             force_path: false,

@@ -42,6 +42,6 @@ pub use interrupts::Interrupts;
 pub use output::{OutputFormat, Render, Shown};
 pub use plugin::Plugin;
 pub use prompt::{ask, ask_secret, can_ask, confirm};
-pub use typed::ask_line;
+pub use typed::{Terminal, ask_line};
 
 pub use crate::report::{EXIT_CODES, Exit};
