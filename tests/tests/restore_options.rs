@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use end_to_end::{Outcome, Restored, binary};
+use kube_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::Profile;
 
 /// `run` with these arguments, beside those that every restore here takes.
@@ -210,4 +211,124 @@ fn nobody_is_asked_for_a_mapping_without_a_terminal_or_with_one_given() {
     let both = run_within(&restored, "2m", &["--interactive"]).expect_code(1);
     both.expect_error(&["--mapping"]);
     assert_eq!(restored.world().sandbox().requests().len(), before);
+}
+
+/// Everything that a restore changes, as it is.
+fn objects(restored: &Restored) -> String {
+    let kinds = "configmaps,deployments,statefulsets,cronjobs,jobs,secrets,leases,pods";
+    ["cpd", "cpd-operators"]
+        .map(|namespace| {
+            let get = ["get", kinds, "-n", namespace, "-o", "yaml"];
+            restored.world().kubectl(&get)
+        })
+        .concat()
+}
+
+#[test]
+fn a_dry_run_by_the_server_sends_every_change_and_makes_none() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    let before = objects(&restored);
+    let requests = restored.world().sandbox().requests().len();
+    let accepted = restored.run(&["--dry-run=server"]).expect_code(0);
+    for line in [
+        "# accepted create configmap wa-restore-wa in cpd",
+        "# accepted create lease wa-restore-wa in cpd",
+        "# accepted create lease kubectl-wa-ibm-watson-assistant-operator in cpd-operators",
+        "# accepted suspend cronjob wa-store-cronjob in cpd",
+        "# accepted scale deployment ibm-watson-assistant-operator to 0 in cpd-operators",
+        "# accepted scale deployment wa-store to 0 in cpd",
+        "# accepted scale deployment wa-store to 2 in cpd",
+        "# accepted create secret wa-restore-dry-run-key in cpd",
+        "# accepted replace the key in secret wa-auth-encryption in cpd",
+        "# accepted restart statefulset wa-redis-server in cpd",
+        "would be accepted.",
+        // As `plan` does.
+        "# Step 1 of ",
+    ] {
+        assert!(
+            accepted.stdout.contains(line),
+            "no {line} in {}",
+            accepted.stdout
+        );
+    }
+    for request in restored.world().sandbox().requests().split_off(requests) {
+        let changes = request.agent.starts_with("kubectl-wa-restore")
+            && request.method != "GET"
+            && !request.uri.contains("selfsubjectaccessreviews");
+        assert!(
+            !changes || request.uri.contains("dryRun=All"),
+            "{request:?}"
+        );
+    }
+    assert_eq!(objects(&restored), before);
+}
+
+#[test]
+fn a_dry_run_by_the_server_tells_everything_that_would_be_refused_and_why() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    let world = restored.world();
+    let patch = |resource: &str, name: &str| Matcher {
+        method: Some("PATCH".to_owned()),
+        resource: Some(resource.to_owned()),
+        name: Some(name.to_owned()),
+        ..Matcher::default()
+    };
+    let denied = |message: &str| Effect::Status {
+        code: 403,
+        message: message.to_owned(),
+        retry_after: None,
+    };
+    // By admission, which no question for permissions finds.
+    let why = "admission webhook \"freeze.example.com\" denied the request: change freeze";
+    world.fault(patch("deployments", "wa-store"), None, denied(why));
+    world.fault(patch("cronjobs", "wa-store-cronjob"), None, denied("no"));
+    let before = objects(&restored);
+    let refused = restored.run(&["--dry-run=server", "-o", "json"]);
+    let report = refused.expect_code(4).json();
+    assert_eq!(report["ok"], false);
+    assert_eq!(
+        report["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|check| check["result"] == "failed")
+            .count(),
+        0,
+        "{report:#}"
+    );
+    let server = report["server"].as_array().unwrap();
+    let refused: Vec<(&str, &str)> = server
+        .iter()
+        .filter_map(|one| Some((one["change"].as_str()?, one["refusal"].as_str()?)))
+        .collect();
+    let changes: Vec<&str> = refused.iter().map(|(change, _)| *change).collect();
+    assert_eq!(
+        changes,
+        [
+            "suspend cronjob wa-store-cronjob",
+            "scale deployment wa-store to 0",
+            "scale deployment wa-store to 2"
+        ]
+    );
+    assert!(refused[1].1.contains("change freeze"), "{refused:?}");
+    world.sandbox().faults().clear();
+    // By missing permission, which is found both ways.
+    let forbidden = Effect::Forbid {
+        verb: "patch".to_owned(),
+        group: "apps".to_owned(),
+        resource: "deployments".to_owned(),
+        subresource: "scale".to_owned(),
+    };
+    world.fault(Matcher::default(), None, forbidden);
+    let refused = restored.run(&["--dry-run=server"]).expect_code(4);
+    for part in [
+        "STANDS IN THE WAY: permissions",
+        "# REFUSED  scale deployment wa-store to 0 in cpd: Error from server (Forbidden)",
+        "# REFUSED  scale deployment ibm-watson-assistant-operator to 0 in cpd-operators: ",
+        "# accepted suspend cronjob",
+    ] {
+        assert!(refused.stdout.contains(part), "no {part} in {refused:?}");
+    }
+    world.sandbox().faults().clear();
+    assert_eq!(objects(&restored), before);
 }

@@ -108,7 +108,7 @@ pub async fn replace_key(
             instance.namespace
         );
         attempt += 1;
-        match put(cluster, instance, &secret, new).await {
+        match put(cluster, instance, &secret, new, &PatchParams::default()).await {
             Ok(()) => return Ok(Merged::Replaced),
             // Another part of it was changed meanwhile, or the answer was lost: the next look tells.
             Err(error)
@@ -118,6 +118,20 @@ pub async fn replace_key(
             }
         }
     }
+}
+
+/// Asks the API server whether `new` could be put into the target's `secret`, without doing it.
+pub(crate) async fn try_key(
+    cluster: &Cluster,
+    instance: &Instance,
+    secret: &Secret,
+    new: &KeyValue,
+) -> Result<(), ClusterError> {
+    let trial = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    put(cluster, instance, secret, Some(new), &trial).await
 }
 
 async fn secret_of(cluster: &Cluster, instance: &Instance) -> anyhow::Result<Secret> {
@@ -141,6 +155,7 @@ async fn put(
     instance: &Instance,
     secret: &Secret,
     new: Option<&KeyValue>,
+    parameters: &PatchParams,
 ) -> Result<(), ClusterError> {
     let name = instance.auth_encryption_name();
     let patch = json!({
@@ -148,9 +163,8 @@ async fn put(
         "data": {AUTH_ENCRYPTION_KEY: new.map(|key| &key.0)},
     });
     let api: Api<Secret> = Api::namespaced(cluster.client().clone(), &instance.namespace);
-    let parameters = PatchParams::default();
     let patch = Patch::Merge(&patch);
-    let request = api.patch(&name, &parameters, &patch);
+    let request = api.patch(&name, parameters, &patch);
     cluster
         .once(&format!("patch secret {name}"), request)
         .await?;

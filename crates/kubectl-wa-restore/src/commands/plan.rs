@@ -7,9 +7,11 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::checks;
 use store_restore::plan::{self, Step};
+use store_restore::procedure::try_changes;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::preflight::{Check, CheckResult};
-use wa_common::report::{Styles, printable, printable_lines};
+use wa_common::report::{Styles, count, printable, printable_lines};
+use wa_common::run::journal::Tried;
 
 use super::restore_args::RestoreArgs;
 
@@ -31,23 +33,58 @@ struct Plan {
     /// What stands in the way, and what must be known.
     checks: Vec<Check>,
     steps: Vec<Step>,
+    /// What the API server says to the changes, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Vec<Tried>>,
+}
+
+/// What the API server is asked for beside.
+pub(super) enum Trial {
+    /// Nothing.
+    None,
+    /// Every change of a restore, without making it.
+    Changes {
+        /// Whether the target keeps its encryption key.
+        keep_encryption_key: bool,
+    },
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let options = args.restore.options()?;
+    show(&args.restore, Trial::None, context).await
+}
+
+/// Prints the plan, and asks the API server for what `trial` says.
+pub(super) async fn show(
+    restore: &RestoreArgs,
+    trial: Trial,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let options = restore.options()?;
     let cluster = context.connect()?;
     let checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
     let mut report = context.check_report(cluster.namespace(), checked.conditions);
-    let exit = report.exit(Exit::Refused);
+    let server = match trial {
+        Trial::None => None,
+        Trial::Changes {
+            keep_encryption_key,
+        } => Some(try_changes(&cluster, &checked.facts, keep_encryption_key).await?),
+    };
+    let mut tried = server.iter().flatten();
+    let exit = if tried.any(|one| one.refusal.is_some()) {
+        Exit::Refused
+    } else {
+        report.exit(Exit::Refused)
+    };
     let notable = [CheckResult::Failed, CheckResult::Warning];
     report
         .checks
         .retain(|check| notable.contains(&check.result));
     context.print(&Plan {
-        ok: report.ok,
+        ok: exit == Exit::Done,
         steps: plan::steps(&options, &checked.facts),
         checks: report.checks,
         backup: options.backup,
+        server,
     })?;
     Ok(exit)
 }
@@ -83,12 +120,36 @@ impl Render for Plan {
                 writeln!(out, "{}", printable(command))?;
             }
         }
+        if let Some(tried) = &self.server {
+            write_answers(tried, out, styles)?;
+        }
         Ok(())
     }
 
     fn names(&self) -> Vec<String> {
         let steps = self.steps.iter();
         steps.map(|step| step.name.to_owned()).collect()
+    }
+}
+
+fn write_answers(tried: &[Tried], out: &mut dyn Write, styles: &Styles) -> io::Result<()> {
+    let heading = "# What the API server says to the changes (dryRun=All: nothing was changed)";
+    writeln!(out, "\n{}", heading.style(styles.heading))?;
+    for one in tried {
+        let what = format!("{} in {}", one.change, one.namespace);
+        match &one.refusal {
+            None => write_comment(out, &format!("{} {what}", "accepted".style(styles.good)))?,
+            Some(why) => {
+                let word = "REFUSED ".style(styles.bad);
+                write_comment(out, &format!("{word} {what}: {}", printable(why)))?;
+            }
+        }
+    }
+    let refused = tried.iter().filter(|one| one.refusal.is_some()).count();
+    let all = count(tried.len() as u64, "change");
+    match refused {
+        0 => writeln!(out, "# All of {all} would be accepted."),
+        refused => writeln!(out, "# {refused} of {all} would be refused."),
     }
 }
 

@@ -17,7 +17,7 @@ use super::consent::Consent;
 use super::ended;
 use super::inputs::InputArgs;
 use super::interactive;
-use super::plan;
+use super::plan::{self, Trial};
 use super::restore_args::RestoreArgs;
 
 /// What every restore costs beside pgmig itself: pods that go and come.
@@ -52,7 +52,7 @@ pub(super) struct Args {
     /// Keep the target's encryption key though the backup's differs
     #[arg(long)]
     keep_encryption_key: bool,
-    /// Only say what would be done, as `plan` does
+    /// Only say what would be done, as `plan` does; `server` also has the API server say what it would refuse
     #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: Option<DryRun>,
     /// Arguments for pgmig, after `--`
@@ -61,9 +61,15 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    if args.dry_run.is_some_and(DryRun::is_on) {
-        let restore = args.restore;
-        return plan::run(plan::Args { restore }, context).await;
+    let trial = match args.dry_run {
+        None | Some(DryRun::None) => None,
+        Some(DryRun::Client) => Some(Trial::None),
+        Some(DryRun::Server) => Some(Trial::Changes {
+            keep_encryption_key: args.keep_encryption_key,
+        }),
+    };
+    if let Some(trial) = trial {
+        return plan::show(&args.restore, trial, context).await;
     }
     let command = format!("kubectl wa-restore run {}", args.restore.backup_as_given());
     let mut options = args.restore.options()?;

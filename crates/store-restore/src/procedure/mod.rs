@@ -10,6 +10,7 @@
 //! | `connections`, `migrate`, `log` | pgmig: its tests, its detached job, what it prints |
 //! | `quiesce`, `service`, `workload` | what stops and what comes back |
 //! | `database` | the copy inside the server, the comparison, the encryption key, the way back |
+//! | `trial` | every change, sent with `dryRun=All` |
 //! | `undo`, `told` | how each step is undone, by this program and by hand |
 //! | `rollback`, `status` | the way back as a whole; where a run is |
 //!
@@ -35,6 +36,7 @@ mod stage;
 mod status;
 mod steps;
 mod told;
+mod trial;
 mod undo;
 mod work;
 mod workload;
@@ -56,6 +58,7 @@ pub use place::database_is_touched;
 pub use rollback::{RolledBack, roll_back};
 pub use status::{ReplicasNow, Standing, follow_log, standing};
 pub use steps::{Finished, begin as begin_phase};
+pub use trial::try_changes;
 pub use work::{Inputs, Work, down_since};
 
 /// The procedure of a restore.

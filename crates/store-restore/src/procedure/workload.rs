@@ -27,11 +27,21 @@ pub(super) async fn scale(
     deployment: &str,
     replicas: i32,
 ) -> Result<(), ClusterError> {
+    send_scale(cluster, deployment, replicas, &PATCH).await
+}
+
+/// The same, sent as `parameters` say.
+pub(super) async fn send_scale(
+    cluster: &Cluster,
+    deployment: &str,
+    replicas: i32,
+    parameters: &PatchParams,
+) -> Result<(), ClusterError> {
     let api: Api<Deployment> = Api::namespaced(cluster.client().clone(), cluster.namespace());
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     let what = format!("scale deployment {deployment} to {replicas}");
     cluster
-        .send_idempotent(&what, || api.patch_scale(deployment, &PATCH, &patch))
+        .send_idempotent(&what, || api.patch_scale(deployment, parameters, &patch))
         .await
         .map(drop)
 }
@@ -42,6 +52,12 @@ const PATCH: PatchParams = PatchParams {
     force: false,
     field_manager: None,
     field_validation: None,
+};
+
+/// The same, which the API server only answers, without doing it.
+pub(super) const TRIAL: PatchParams = PatchParams {
+    dry_run: true,
+    ..PATCH
 };
 
 /// A Deployment that must be there.
@@ -173,11 +189,21 @@ pub(super) async fn suspend(
     cron_job: &str,
     suspended: bool,
 ) -> Result<(), ClusterError> {
+    send_suspend(cluster, cron_job, suspended, &PATCH).await
+}
+
+/// The same, sent as `parameters` say.
+pub(super) async fn send_suspend(
+    cluster: &Cluster,
+    cron_job: &str,
+    suspended: bool,
+    parameters: &PatchParams,
+) -> Result<(), ClusterError> {
     let patch = Patch::Merge(json!({"spec": {"suspend": suspended}}));
     let what = format!("set suspend of cronjob {cron_job} to {suspended}");
     let api: Api<CronJob> = Api::namespaced(cluster.client().clone(), cluster.namespace());
     let sent = cluster
-        .send_idempotent(&what, || api.patch(cron_job, &PATCH, &patch))
+        .send_idempotent(&what, || api.patch(cron_job, parameters, &patch))
         .await;
     match sent {
         // Kubernetes before 1.21 serves it only by its older version.
@@ -187,7 +213,7 @@ pub(super) async fn suspend(
             let older: Api<DynamicObject> =
                 Api::namespaced_with(cluster.client().clone(), cluster.namespace(), &kind);
             let sent = cluster
-                .send_idempotent(&what, || older.patch(cron_job, &PATCH, &patch))
+                .send_idempotent(&what, || older.patch(cron_job, parameters, &patch))
                 .await;
             // Of the two refusals the first one is about the version that clusters have.
             sent.map(drop).map_err(|_| error)
@@ -198,6 +224,15 @@ pub(super) async fn suspend(
 
 /// Has a StatefulSet make its pods anew, as `kubectl rollout restart` does.
 pub(super) async fn restart(cluster: &Cluster, stateful_set: &str) -> Result<(), ClusterError> {
+    send_restart(cluster, stateful_set, &PATCH).await
+}
+
+/// The same, sent as `parameters` say.
+pub(super) async fn send_restart(
+    cluster: &Cluster,
+    stateful_set: &str,
+    parameters: &PatchParams,
+) -> Result<(), ClusterError> {
     let api: Api<StatefulSet> = Api::namespaced(cluster.client().clone(), cluster.namespace());
     let now = Timestamp::now().to_string();
     let annotations = json!({"kubectl.kubernetes.io/restartedAt": now});
@@ -205,7 +240,7 @@ pub(super) async fn restart(cluster: &Cluster, stateful_set: &str) -> Result<(),
         Patch::Merge(json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}));
     let what = format!("restart statefulset {stateful_set}");
     cluster
-        .send_idempotent(&what, || api.patch(stateful_set, &PATCH, &patch))
+        .send_idempotent(&what, || api.patch(stateful_set, parameters, &patch))
         .await
         .map(drop)
 }

@@ -9,7 +9,8 @@ pub enum DryRun {
     None,
     /// Decide here what would be done.
     Client,
-    /// The same: what is looked at lies in the cluster either way.
+    /// The same: what is looked at lies in the cluster either way. A command that changes objects which others guard also
+    /// sends the changes, for the API server to say whether it would make them.
     Server,
 }
 

@@ -76,15 +76,7 @@ impl<D: Data> LeaseRecord<D> {
         name: &str,
         labels: BTreeMap<String, String>,
     ) -> Result<StoredLease<D>, RunError> {
-        let empty = Lease {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                labels: Some(labels),
-                ..ObjectMeta::default()
-            },
-            spec: None,
-        };
-        let lease = self.written_to(empty)?;
+        let lease = self.object(name, labels)?;
         let object = cluster
             .create_object(&api(cluster), &lease)
             .await
@@ -97,6 +89,22 @@ impl<D: Data> LeaseRecord<D> {
         Ok(StoredLease {
             lease: self,
             object,
+        })
+    }
+
+    /// The Lease called `name` that it is stored as.
+    pub(super) fn object(
+        &self,
+        name: &str,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Lease, RunError> {
+        self.written_to(Lease {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            },
+            spec: None,
         })
     }
 

@@ -142,6 +142,7 @@
 
 mod begin;
 mod content;
+mod dry_run;
 mod end;
 mod error;
 mod found;
@@ -156,6 +157,7 @@ mod tests;
 
 pub use begin::{NewRun, RunContext};
 
+pub use dry_run::{Tried, try_create};
 pub use error::JournalError;
 pub use found::{FoundRun, FoundState};
 pub use lock::LockName;
