@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use end_to_end::{Outcome, Restored, binary};
+use end_to_end::{Outcome, Restored, World, binary};
 use kube_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::Profile;
 
@@ -331,4 +331,32 @@ fn a_dry_run_by_the_server_tells_everything_that_would_be_refused_and_why() {
     }
     world.sandbox().faults().clear();
     assert_eq!(objects(&restored), before);
+}
+
+#[test]
+fn a_table_of_the_same_name_in_another_schema_is_not_the_stores_neither_here_nor_there() {
+    let world = World::start(Profile::V5_2_1);
+    let environment = world.store_environment();
+    let owner = environment.iter().find(|(name, _)| name == "PGUSER");
+    let owner = &owner.unwrap().1;
+    let database = world.sandbox().names().database();
+    world.sql(&format!(
+        "SET ROLE \"{owner}\"; CREATE SCHEMA archive; \
+         CREATE TABLE archive.tenant AS SELECT * FROM public.tenant LIMIT 0; \
+         INSERT INTO archive.tenant (tenant_id, name, region) \
+         VALUES ('00000000-0000-0000-0000-00000000dead', 'Long gone', 'us-south'); \
+         CREATE TABLE archive.workspace (workspace_id text); RESET ROLE; \
+         ALTER DATABASE \"{database}\" SET search_path = archive, public"
+    ));
+    let directory = tempfile::tempdir().unwrap();
+    let create = ["create", "--to", "sets"];
+    world.backup(directory.path(), &create).expect_code(0);
+    let mapping = ["mapping", "sets/latest", "-o", "json"];
+    let mapping = world.restore(directory.path(), &mapping).expect_code(0);
+    let mapping = mapping.json();
+    let pairs = mapping["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 5, "{mapping:#}");
+    for pair in pairs {
+        assert_eq!(pair["by"], "same-id", "{mapping:#}");
+    }
 }

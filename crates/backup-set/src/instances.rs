@@ -1,10 +1,14 @@
 //! The service instances in a dump: the rows of the store's `tenant` table.
 
+use std::collections::BTreeMap;
+
 use pg_archive::{Row, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// The store's table of tenants.
 pub(crate) const TENANT_TABLE: &str = "tenant";
+/// The schema of what a dump names without one.
+const PUBLIC: &str = "public";
 /// The regions of tenants that belong to the product itself, in any case.
 const PRODUCT_REGIONS: [&str; 2] = ["system", "monitoring"];
 /// More than any installation's tenants take, and little enough for a manifest; a hostile dump must not fill the memory.
@@ -78,23 +82,52 @@ const DELETED: [&str; 2] = ["deleted", "is_deleted"];
 const DELETED_AT: [&str; 4] = ["deleted_at", "deleted_time", "deletion_time", "deleted_on"];
 const STATUS: [&str; 2] = ["status", "state"];
 
+/// Which of several schemas with a table of tenants is the store's: `public`, else the only one; `None` where that cannot
+/// be told. In a dump and in a database alike.
+pub fn tenant_schema<'a>(schemas: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut schemas: Vec<&str> = schemas.into_iter().collect();
+    schemas.sort_unstable();
+    schemas.dedup();
+    match schemas[..] {
+        [only] => Some(only),
+        _ => schemas.into_iter().find(|schema| *schema == PUBLIC),
+    }
+}
+
 /// Collects the tenants while a dump is verified, in the same pass.
 #[derive(Debug, Default)]
 pub struct TenantRows {
-    instances: Vec<ServiceInstance>,
+    /// Of each schema with such a table: which one is the store's is known at the end.
+    schemas: BTreeMap<String, Tenants>,
     bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Tenants {
+    instances: Vec<ServiceInstance>,
     not_listed: u64,
 }
 
 impl TenantRows {
-    /// How many tenants were passed over, because of their size or their number.
+    /// How many tenants were passed over: because of their size or their number, or since they stand in several tables
+    /// of which nobody knows the store's.
     pub(crate) fn not_listed(&self) -> u64 {
-        self.not_listed
+        match self.schema() {
+            Some(schema) => self.schemas[schema].not_listed,
+            None => {
+                let tables = self.schemas.values();
+                let rows = tables.map(|table| table.not_listed + table.instances.len() as u64);
+                rows.sum()
+            }
+        }
     }
 
     /// The instances found, live ones first, then by name.
     pub fn into_instances(mut self) -> Vec<ServiceInstance> {
-        self.instances.sort_by(|a, b| {
+        let schema = self.schema().map(str::to_owned);
+        let found = schema.and_then(|schema| self.schemas.remove(&schema));
+        let mut instances = found.unwrap_or_default().instances;
+        instances.sort_by(|a, b| {
             (!a.is_live(), a.is_system(), &a.name, &a.id).cmp(&(
                 !b.is_live(),
                 b.is_system(),
@@ -102,7 +135,16 @@ impl TenantRows {
                 &b.id,
             ))
         });
-        self.instances
+        instances
+    }
+
+    fn schema(&self) -> Option<&str> {
+        tenant_schema(self.schemas.keys().map(String::as_str))
+    }
+
+    fn of(&mut self, entry: &TocEntry) -> &mut Tenants {
+        let schema = entry.schema.as_deref().unwrap_or(PUBLIC);
+        self.schemas.entry(schema.to_owned()).or_default()
     }
 }
 
@@ -111,20 +153,20 @@ impl Visitor for TenantRows {
         entry.tag == TENANT_TABLE
     }
 
-    fn row(&mut self, _entry: &TocEntry, row: &Row) {
+    fn row(&mut self, entry: &TocEntry, row: &Row) {
         if self.bytes >= MOST_BYTES {
-            self.not_listed += 1;
+            self.of(entry).not_listed += 1;
             return;
         }
         let text_of = |name: &str| Some(row.get(name)?.to_text()?.into_owned());
         if let Some(instance) = ServiceInstance::from_columns(text_of) {
             self.bytes += size_of::<ServiceInstance>() + instance.text_bytes();
-            self.instances.push(instance);
+            self.of(entry).instances.push(instance);
         }
     }
 
-    fn large_row(&mut self, _entry: &TocEntry) {
-        self.not_listed += 1;
+    fn large_row(&mut self, entry: &TocEntry) {
+        self.of(entry).not_listed += 1;
     }
 }
 
@@ -150,6 +192,17 @@ mod tests {
         for region in [None, Some(""), Some("us-south"), Some("systems")] {
             assert!(in_region(region).is_live(), "{region:?}");
         }
+    }
+
+    #[test]
+    fn of_several_tables_of_tenants_the_one_in_public_or_the_only_one_is_the_stores() {
+        assert_eq!(tenant_schema([]), None);
+        assert_eq!(tenant_schema(["store"]), Some("store"));
+        assert_eq!(
+            tenant_schema(["archive", "public", "store"]),
+            Some("public")
+        );
+        assert_eq!(tenant_schema(["archive", "store"]), None);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub use catalog::{CatalogEntry, catalog};
 pub use difference::{Change, Difference, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
 pub use error::{BackupError, SetError};
-pub use instances::{ServiceInstance, TenantRows};
+pub use instances::{ServiceInstance, TenantRows, tenant_schema};
 pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,

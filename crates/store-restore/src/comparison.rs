@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context as _;
-use backup_set::ServiceInstance;
+use backup_set::{ServiceInstance, tenant_schema};
 use kube_transfer::Sink;
 use pg_archive::{Archive, Row, TableData, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
@@ -97,9 +97,10 @@ pub async fn compare(
     same_release: bool,
 ) -> anyhow::Result<Comparison> {
     let dump = source.dump.clone();
-    // On a thread of its own: a signal must be heard meanwhile.
-    let held = spawn_blocking(move || workspaces_in(&dump)).await??;
     let tables = &source.intact.verified.contents.tables;
+    let schema = store_schema(tables).to_owned();
+    // On a thread of its own: a signal must be heard meanwhile.
+    let held = spawn_blocking(move || workspaces_in(&dump, schema)).await??;
     let found = server.instances_in(server.store(), tables).await?;
     let mut comparison = Comparison::default();
     comparison.instances(mapping, &found);
@@ -226,6 +227,8 @@ struct Workspaces {
 /// Collects them. Also tells whether there were too many.
 #[derive(Default)]
 struct Collector {
+    /// The store's schema: one of another may have a table of the same name.
+    schema: String,
     found: Option<Workspaces>,
     bytes: usize,
     passed_over: bool,
@@ -233,10 +236,11 @@ struct Collector {
 
 impl Visitor for Collector {
     fn wants(&mut self, table: &TocEntry) -> bool {
-        let wanted = table.tag == WORKSPACE_TABLE && self.found.is_none();
+        let schema = table.schema.as_deref().unwrap_or(PUBLIC);
+        let wanted = table.tag == WORKSPACE_TABLE && schema == self.schema && self.found.is_none();
         if wanted {
             self.found = Some(Workspaces {
-                schema: table.schema.clone().unwrap_or_else(|| PUBLIC.to_owned()),
+                schema: schema.to_owned(),
                 ..Workspaces::default()
             });
         }
@@ -271,14 +275,24 @@ impl Visitor for Collector {
 }
 
 /// The workspaces of a dump; none where they cannot all be told.
-fn workspaces_in(dump: &Path) -> anyhow::Result<Option<Workspaces>> {
+fn workspaces_in(dump: &Path, schema: String) -> anyhow::Result<Option<Workspaces>> {
     let cannot = || format!("cannot read {}", dump.display());
-    let mut collector = Collector::default();
+    let mut collector = Collector {
+        schema,
+        ..Collector::default()
+    };
     let archive = Archive::open(File::open(dump).with_context(cannot)?).with_context(cannot)?;
     archive.verify_with(&mut collector).with_context(cannot)?;
     Ok(collector
         .found
         .filter(|found| !collector.passed_over && !found.column.is_empty()))
+}
+
+/// The schema of the store's tables in a dump.
+fn store_schema(tables: &[TableData]) -> &str {
+    let tenants = tables.iter().filter(|table| table.name == tenants::TABLE);
+    let schemas = tenants.map(|table| table.schema.as_deref().unwrap_or(PUBLIC));
+    tenant_schema(schemas).unwrap_or(PUBLIC)
 }
 
 impl DatabaseServer {
@@ -288,13 +302,7 @@ impl DatabaseServer {
         tables: &[TableData],
     ) -> anyhow::Result<Vec<ServiceInstance>> {
         // A database may have another search path than its dump.
-        let table = tables.iter().find(|table| table.name == tenants::TABLE);
-        let schema = table.and_then(|table| table.schema.as_deref());
-        let table = format!(
-            "{}.{}",
-            sql::name(schema.unwrap_or(PUBLIC)),
-            sql::name(tenants::TABLE)
-        );
+        let table = tenants::qualified(store_schema(tables));
         let rows = self
             .ask(
                 database,

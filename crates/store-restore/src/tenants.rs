@@ -1,17 +1,24 @@
 //! What the live store database tells: its service instances, the rows of the table `tenant`, and its size.
 
 use anyhow::{Context as _, ensure};
-use backup_set::ServiceInstance;
+use backup_set::{ServiceInstance, tenant_schema};
 use kube_transfer::PodContainer;
 use serde_json::Value;
 use store_backup::psql_command;
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
+use wa_common::report::printable;
+
+use crate::sql;
 
 /// What is read of a column: more than any name has.
 const LONGEST_TEXT: u32 = 256;
 /// The store's table of tenants.
 pub(crate) const TABLE: &str = "tenant";
+
+/// Prints the schemas that have such a table, each as JSON on a line: names may hold everything.
+const SCHEMAS: &str = "select to_json(n.nspname::text) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+where c.relname = 'tenant' and c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
 
 /// Reads them with `psql` in a pod, live ones first as in [`backup_set::TenantRows`]. Deleted ones and the product's own
 /// are left out.
@@ -20,10 +27,45 @@ pub async fn read(
     pod: &PodContainer,
     datastore: &Datastore,
 ) -> anyhow::Result<Vec<ServiceInstance>> {
-    let rows = ask(cluster, pod, datastore, &query(TABLE))
+    let read = async {
+        let schemas = schemas_in(&ask(cluster, pod, datastore, SCHEMAS).await?)?;
+        let table = table_in(&schemas, &datastore.database)?;
+        ask(cluster, pod, datastore, &query(&table)).await
+    };
+    let rows = read
         .await
         .context("cannot read the service instances of the target")?;
     parse(&rows).context("cannot read what psql tells of the target's service instances")
+}
+
+/// What [`SCHEMAS`] prints.
+fn schemas_in(printed: &str) -> anyhow::Result<Vec<String>> {
+    let lines = printed.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| serde_json::from_str(line).context("cannot read which schemas there are"))
+        .collect()
+}
+
+/// The store's table as SQL names it, whatever the search path is.
+fn table_in(schemas: &[String], database: &str) -> anyhow::Result<String> {
+    ensure!(
+        !schemas.is_empty(),
+        "there is no table {TABLE} in database {:?}",
+        printable(database)
+    );
+    let schema = tenant_schema(schemas.iter().map(String::as_str)).with_context(|| {
+        format!(
+            "there is a table {TABLE} in each of the schemas {} of database {:?}, and none in public: which one is the store's cannot be told",
+            printable(&schemas.join(", ")),
+            printable(database)
+        )
+    })?;
+    Ok(qualified(schema))
+}
+
+/// The table in that schema, as SQL names it.
+pub(crate) fn qualified(schema: &str) -> String {
+    format!("{}.{}", sql::name(schema), sql::name(TABLE))
 }
 
 /// How much of its server's disk the database takes.
@@ -85,6 +127,19 @@ pub(crate) fn parse(lines: &str) -> anyhow::Result<Vec<ServiceInstance>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stores_table_is_named_with_its_schema_or_it_is_said_why_not() {
+        let named = |printed: &str| table_in(&schemas_in(printed).unwrap(), "db");
+        assert_eq!(
+            named("\"archive\"\n\"public\"\n").unwrap(),
+            r#""public"."tenant""#
+        );
+        assert_eq!(named("\"o\\\"dd\"\n").unwrap(), r#""o""dd"."tenant""#);
+        let error = |printed: &str| named(printed).unwrap_err().to_string();
+        assert!(error("").contains("no table tenant in database \"db\""));
+        assert!(error("\"a\"\n\"b\"\n").contains("each of the schemas a, b"));
+    }
 
     #[test]
     fn rows_are_read_whatever_stands_in_their_names() {
