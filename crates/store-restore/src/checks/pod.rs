@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_transfer::RemoteCommand;
+use tokio::task::spawn_blocking;
 use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::Cluster;
 use wa_common::preflight::Finding;
@@ -103,7 +104,11 @@ impl Run<'_> {
             )
         };
         if let Some(path) = &self.options.pgmig {
-            return self.conditions.record(NAME, Pgmig::read(path), detail);
+            let path = path.clone();
+            // On a thread of its own: a signal must be heard meanwhile.
+            let read = spawn_blocking(move || Pgmig::read(&path)).await;
+            let read = read.map_err(anyhow::Error::from).flatten();
+            return self.conditions.record(NAME, read, detail);
         }
         let look = async |instance: &Instance| {
             bail!(
