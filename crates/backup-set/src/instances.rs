@@ -112,14 +112,12 @@ impl TenantRows {
     /// How many tenants were passed over: because of their size or their number, or since they stand in several tables
     /// of which nobody knows the store's.
     pub(crate) fn not_listed(&self) -> u64 {
-        match self.schema() {
-            Some(schema) => self.schemas[schema].not_listed,
-            None => {
-                let tables = self.schemas.values();
-                let rows = tables.map(|table| table.not_listed + table.instances.len() as u64);
-                rows.sum()
-            }
+        if let Some(schema) = self.schema() {
+            return self.schemas[schema].not_listed;
         }
+        let tables = self.schemas.values();
+        let rows = tables.map(|table| table.not_listed + table.instances.len() as u64);
+        rows.sum()
     }
 
     /// The instances found, live ones first, then by name.

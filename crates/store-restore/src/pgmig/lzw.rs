@@ -147,7 +147,7 @@ impl State {
 
     /// Passes over the filler behind the last code of a width.
     fn end_group(&mut self, packed: &mut impl Read) -> io::Result<()> {
-        while self.in_group % self.bits != 0 && next(packed)?.is_some() {
+        while !self.in_group.is_multiple_of(self.bits) && next(packed)?.is_some() {
             self.in_group += 1;
         }
         (self.in_group, self.buffer, self.buffered) = (0, 0, 0);
