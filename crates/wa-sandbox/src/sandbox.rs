@@ -202,6 +202,11 @@ impl Sandbox {
         self.cluster.node().forget_image(reference);
     }
 
+    /// Ends every process of every pod at once, as when all machines lose their power; the pods and their volumes stay.
+    pub fn restart_nodes(&self) {
+        self.cluster.node().restart();
+    }
+
     /// Makes the operator of Watson Assistant faster or slower from now on.
     pub fn set_operator_pace(&self, pace: OperatorPace) {
         self.world.set_operator_pace(pace);

@@ -51,9 +51,14 @@ pub struct Api {
     pub streams: Router,
 }
 
+/// The connection is to be closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed on purpose")]
+pub(crate) struct HungUp;
+
 impl Api {
     /// Answers one request.
-    pub(crate) async fn handle(&self, request: Request) -> Response {
+    pub(crate) async fn handle(&self, request: Request) -> Result<Response, HungUp> {
         let uri = request
             .uri()
             .path_and_query()
@@ -66,13 +71,27 @@ impl Api {
         let number = self
             .requests
             .arrived(request.method().as_str(), &uri, agent);
+        let effects = self.effects(&request, &uri);
+        if effects.contains(&Effect::HangUp { done: false }) {
+            return Err(HungUp);
+        }
+        let hangs_up = effects.contains(&Effect::HangUp { done: true });
         let answer = self
-            .answer(request, &uri, number)
+            .answer(request, &uri, number, effects)
             .await
             .unwrap_or_else(|status| respond::error(&status));
         self.requests
             .amend(number, |entry| entry.status = answer.status().as_u16());
-        answer
+        if hangs_up { Err(HungUp) } else { Ok(answer) }
+    }
+
+    fn effects(&self, request: &Request, uri: &str) -> Vec<Effect> {
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        if admin::is_admin(path) {
+            return Vec::new();
+        }
+        let info = RequestInfo::parse(request.method(), path, query);
+        self.faults.hit(request.method().as_str(), uri, &info)
     }
 
     async fn answer(
@@ -80,14 +99,10 @@ impl Api {
         mut request: Request,
         uri: &str,
         number: usize,
+        effects: Vec<Effect>,
     ) -> Result<Response, Status> {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let info = RequestInfo::parse(request.method(), path, query);
-        let effects = if admin::is_admin(path) {
-            Vec::new()
-        } else {
-            self.faults.hit(request.method().as_str(), uri, &info)
-        };
         if effects.contains(&Effect::DropUpgrade) {
             request.headers_mut().remove(header::UPGRADE);
             request.headers_mut().remove(header::CONNECTION);

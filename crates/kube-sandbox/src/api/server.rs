@@ -1,6 +1,5 @@
 //! The listening side: TCP on loopback, TLS, HTTP/1.1 and HTTP/2.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -149,7 +148,7 @@ async fn serve(stream: Severable, acceptor: TlsAcceptor, api: Api) {
     };
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let api = api.clone();
-        async move { Ok::<_, Infallible>(api.handle(request.map(Body::new)).await) }
+        async move { api.handle(request.map(Body::new)).await }
     });
     let served = auto::Builder::new(TokioExecutor::new())
         .serve_connection_with_upgrades(TokioIo::new(stream), service)

@@ -160,10 +160,14 @@ fn prune(store: &Store, cron_job: &Value, jobs: &[Object]) -> Result<(), Status>
     Ok(())
 }
 
+/// States which of its Jobs run. As in Kubernetes, one that somebody has made by hand is not among them, though the
+/// CronJob owns it.
 fn report(store: &Store, cron_job: &Value, jobs: &[Object]) -> Result<(), Status> {
+    let is_own = |job: &&Object| job["metadata"]["annotations"][INSTANTIATED] != "manual";
     let active: Vec<_> = jobs
         .iter()
         .filter(|job| !jobs::has_finished(job))
+        .filter(is_own)
         .map(|job| reference(job))
         .collect();
     let latest = jobs

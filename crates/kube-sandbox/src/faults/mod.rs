@@ -98,6 +98,11 @@ pub enum Effect {
     RefuseV5,
     /// Does as a proxy or load balancer in front that passes no WebSockets on: drops `Upgrade` and `Connection`.
     DropUpgrade,
+    /// Closes the connection instead of answering: before the request is carried out, or after it.
+    HangUp {
+        /// Whether it is carried out.
+        done: bool,
+    },
     /// Is not there: connections are refused, open ones are cut. The matcher does not apply.
     RefuseConnections,
     /// Answers 401, as to a token that has expired.

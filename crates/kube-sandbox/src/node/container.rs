@@ -54,6 +54,8 @@ pub(crate) struct ContainerConfig {
     pub(crate) group: u32,
     pub(crate) read_only_root: bool,
     pub(crate) mounts: Vec<Mount>,
+    /// File systems in memory: where, and of how many bytes.
+    pub(crate) in_memory: Vec<(PathBuf, u64)>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) argv: Vec<String>,
     pub(crate) working_directory: PathBuf,
@@ -274,6 +276,11 @@ fn arguments(config: &ContainerConfig) -> Vec<OsString> {
             "--bind"
         };
         arguments.option(bind, &[mount.source.as_os_str(), mount.target.as_os_str()]);
+    }
+    for (target, bytes) in &config.in_memory {
+        arguments
+            .option("--size", &[bytes.to_string()])
+            .option("--tmpfs", &[target]);
     }
     if !config.working_directory.starts_with("/usr") {
         arguments.option("--dir", &[&config.working_directory]);

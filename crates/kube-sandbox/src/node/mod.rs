@@ -40,6 +40,7 @@ use std::{
 };
 
 use futures::StreamExt;
+use rustix::process::Signal;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinSet},
@@ -219,6 +220,19 @@ impl Node {
         let images = &self.inner.images;
         let mut images = images.lock().unwrap_or_else(PoisonError::into_inner);
         images.retain(|image| image.reference != reference);
+    }
+
+    /// Ends every process of every pod at once, as when all machines lose their power and come back: the pods and their
+    /// volumes stay, and their containers are started again as their restart policies say.
+    pub fn restart(&self) {
+        let pods: Vec<_> = self.inner.pods().values().cloned().collect();
+        for runtime in pods {
+            for record in runtime.state().records() {
+                if let Some(container) = &record.container {
+                    container.signal(Signal::KILL);
+                }
+            }
+        }
     }
 
     /// Kills everything at once and waits until it is dead.

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::meta::quantity;
+
 /// A pod as the node sees it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -158,12 +160,38 @@ pub(super) struct ExecAction {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Volume {
     pub(super) name: String,
-    pub(super) empty_dir: Option<Value>,
+    pub(super) empty_dir: Option<EmptyDir>,
     pub(super) persistent_volume_claim: Option<ClaimSource>,
     pub(super) secret: Option<SecretSource>,
     pub(super) config_map: Option<FilesSource>,
     pub(super) projected: Option<ProjectedSource>,
     pub(super) host_path: Option<HostPath>,
+}
+
+/// A directory that lives as long as its pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct EmptyDir {
+    /// `Memory`, or else the node's disk.
+    medium: Option<String>,
+    size_limit: Option<Value>,
+}
+
+impl EmptyDir {
+    /// The bytes that it may hold, and how its manifest says that.
+    pub(super) fn limit(&self) -> Option<(u64, String)> {
+        let text = match self.size_limit.as_ref()? {
+            Value::String(text) => text.clone(),
+            number => number.to_string(),
+        };
+        Some((quantity::bytes(&text)?, text))
+    }
+
+    /// How large it is where it is in memory, a file system of its own.
+    pub(super) fn bytes_in_memory(&self) -> Option<u64> {
+        let (bytes, _) = self.limit()?;
+        (self.medium.as_deref() == Some("Memory")).then_some(bytes)
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -25,7 +25,7 @@ pub(super) struct PodState {
     /// Whether volumes and network are there.
     pub(super) sandbox_ready: bool,
     /// Set when the node ended the pod itself: reason and message.
-    pub(super) ended_by_node: Option<(&'static str, &'static str)>,
+    pub(super) ended_by_node: Option<(&'static str, String)>,
     pub(super) init: Vec<Record>,
     pub(super) main: Vec<Record>,
 }

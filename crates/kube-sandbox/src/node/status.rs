@@ -31,9 +31,9 @@ pub(super) fn pod_status(runtime: &PodRuntime, object: &Value) -> Value {
     if let Some(started_at) = &state.started_at {
         status["startTime"] = started_at.as_str().into();
     }
-    if let Some((reason, message)) = state.ended_by_node {
-        status["reason"] = reason.into();
-        status["message"] = message.into();
+    if let Some((reason, message)) = &state.ended_by_node {
+        status["reason"] = (*reason).into();
+        status["message"] = message.as_str().into();
     }
     if !state.init.is_empty() {
         status["initContainerStatuses"] = container_statuses(&runtime.pod, &state.init);

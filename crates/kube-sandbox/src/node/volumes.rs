@@ -1,7 +1,8 @@
 //! Volumes of a pod, as directories of this machine, and the container's own `/etc`.
 //!
 //! A persistent volume's content is a directory named after it, whatever its type says; a host path leads into a
-//! directory that stands for the node's own files. Left out: size limits, the checks of hostPath's `type` (what is missing
+//! directory that stands for the node's own files. One in memory with a size limit is a file system of that size, for each
+//! container by itself and anew when that is started again. Left out: the checks of hostPath's `type` (what is missing
 //! is made, as a directory), other types, updates of secret volumes while a pod runs, names of
 //! services that are newer than the container, service account tokens (a projected source whose object is missing is
 //! skipped, so that the token volume does no harm).
@@ -76,8 +77,22 @@ impl Volumes<'_> {
         container
             .volume_mounts
             .iter()
+            .filter(|mount| bytes_in_memory(pod, mount).is_none())
             .map(|mount| self.mount(pod, mount))
             .collect()
+    }
+
+    /// The volumes of the pod with a limit that nothing but a look at them keeps, each with its directory.
+    pub(super) fn limited<'p>(&self, pod: &'p Pod) -> Vec<(&'p str, PathBuf, u64, String)> {
+        let volumes = pod.spec.volumes.iter();
+        let limited = volumes.filter_map(|volume| {
+            let empty = volume.empty_dir.as_ref()?;
+            let (bytes, text) = empty.limit()?;
+            let directory = self.directory(pod, volume).ok()?;
+            let on_disk = empty.bytes_in_memory().is_none();
+            on_disk.then_some((volume.name.as_str(), directory, bytes, text))
+        });
+        limited.collect()
     }
 
     fn mount(&self, pod: &Pod, mount: &VolumeMount) -> Result<Mount, VolumeError> {
@@ -232,6 +247,35 @@ impl Volumes<'_> {
         }
         Ok(())
     }
+}
+
+/// The file systems in memory that the container mounts, with their bytes.
+pub(super) fn in_memory(pod: &Pod, container: &ContainerSpec) -> Vec<(PathBuf, u64)> {
+    let mounts = container.volume_mounts.iter();
+    let in_memory = mounts.filter_map(|mount| {
+        let bytes = bytes_in_memory(pod, mount)?;
+        Some((mount.mount_path.clone(), bytes))
+    });
+    in_memory.collect()
+}
+
+fn bytes_in_memory(pod: &Pod, mount: &VolumeMount) -> Option<u64> {
+    let mut volumes = pod.spec.volumes.iter();
+    let volume = volumes.find(|volume| volume.name == mount.name)?;
+    volume.empty_dir.as_ref()?.bytes_in_memory()
+}
+
+/// How much the files of a directory take; what goes meanwhile takes nothing.
+pub(super) fn used_bytes(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return 0;
+    };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => used_bytes(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 fn every_key(files: &[(String, Vec<u8>)]) -> Vec<KeyToPath> {

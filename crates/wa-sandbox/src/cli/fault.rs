@@ -30,6 +30,7 @@ const EFFECTS: &str = r#"Effects:
   {"type":"status","code":503,"message":"busy"}    answer with an error
   {"type":"refuseV5"}                              know only the older exec protocol
   {"type":"dropUpgrade"}                           pass no WebSockets on, as some proxies do
+  {"type":"hangUp","done":true}                    carry the request out, and close the connection without an answer
   {"type":"refuseConnections"}                     be gone until the fault is cleared
   {"type":"expireToken"}                           answer 401
   {"type":"forbid","verb":"get","resource":"pods"} take a permission away

@@ -62,9 +62,17 @@ pub(super) struct VariantArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     grace_period: u32,
 
-    /// Size limit of /controller in the PostgreSQL pods, such as 64Mi; nothing enforces it [default: none]
+    /// Size limit of /controller in the PostgreSQL pods, such as 64Mi; with more in it a pod is evicted [default: none]
     #[arg(long, value_name = "QUANTITY")]
     scratch_size: Option<String>,
+
+    /// Size of /dev/shm in the PostgreSQL pods, in memory then [default: none]
+    #[arg(long, value_name = "QUANTITY")]
+    shm_size: Option<String>,
+
+    /// Have the operator know no counts of the store: it raises what is at 0 to 1, and keeps what else it finds
+    #[arg(long)]
+    operator_keeps_counts: bool,
 
     /// Have the instance wo-wa of a watsonx Orchestrate in the same namespace
     #[arg(long)]
@@ -87,6 +95,8 @@ impl VariantArgs {
             pod_start: Duration::from_millis(self.pod_start),
             grace_seconds: self.grace_period,
             scratch_size: self.scratch_size.clone(),
+            shm_size: self.shm_size.clone(),
+            operator_keeps_counts: self.operator_keeps_counts,
             orchestrate: self.orchestrate,
         }
     }
@@ -118,6 +128,15 @@ impl VariantArgs {
                 .iter()
                 .map(|size| format!("--scratch-size={size}")),
         );
+        flags.extend(
+            self.shm_size
+                .iter()
+                .map(|size| format!("--shm-size={size}")),
+        );
+        flags.extend(
+            self.operator_keeps_counts
+                .then(|| "--operator-keeps-counts".to_owned()),
+        );
         flags.extend(self.orchestrate.then(|| "--orchestrate".to_owned()));
         flags
     }
@@ -144,7 +163,7 @@ mod tests {
     fn a_detached_cluster_is_the_one_that_was_asked_for() {
         assert_eq!(parse(&[]).variant(), Variant::default());
         let flags = "--instances=more --store-replicas=3,2 --operator-replicas=2 --operator-delay=5 --grace-period=7 \
-                     --scratch-size=64Mi --orchestrate --operator-period=6 --operator-write-delay=8 \
+                     --scratch-size=64Mi --shm-size=1Gi --operator-keeps-counts --orchestrate --operator-period=6 --operator-write-delay=8 \
                      --patches=fix-clu-certs,data-governor --store-admin-replicas=3 --retrain-speed=9 --pod-start=4 --autoscaled=tfmm,clu-training";
         let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
         let asked = parse(&flags);

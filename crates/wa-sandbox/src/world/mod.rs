@@ -339,14 +339,7 @@ impl Installed {
         let redis = redis::stateful_set(&names, variant);
         create(store, &resources::STATEFUL_SETS, redis)?;
         create_all(store, &resources::CRON_JOBS, [backup::cron_job(&names)])?;
-        let scratch_size = variant.scratch_size.as_deref();
-        let mut pods = postgres::pods(
-            &names,
-            postgres_version,
-            &cluster,
-            process_one,
-            scratch_size,
-        );
+        let mut pods = postgres::pods(&names, postgres_version, &cluster, process_one, variant);
         pods.push(etcd::pod(&names));
         create_all(store, &resources::PODS, pods.clone())?;
 

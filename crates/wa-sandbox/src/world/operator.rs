@@ -1,4 +1,5 @@
-//! The operators of PostgreSQL and etcd, as far as their pods go: one that is deleted comes back, with its data.
+//! The operators of PostgreSQL and etcd, as far as their pods go: one that is evicted is deleted, and one that is deleted
+//! comes back, with its data.
 //!
 //! Left out: failover. A primary that is deleted is the primary again.
 
@@ -6,7 +7,7 @@ use std::collections::HashMap;
 
 use futures::StreamExt;
 use kube_sandbox::meta::{object, resources};
-use kube_sandbox::store::{EventType, Store};
+use kube_sandbox::store::{DeleteOptions, EventType, Store};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -38,13 +39,20 @@ async fn keep(store: Store, pods: HashMap<(String, String), Value>) {
         .watch(&resources::PODS, None, Some(store.revision()))
         .boxed();
     while let Some(Ok(change)) = changes.next().await {
-        if change.event != EventType::Deleted {
-            continue;
-        }
         let key = (
             object::namespace(&change.object).to_owned(),
             object::name(&change.object).to_owned(),
         );
+        if change.event != EventType::Deleted {
+            if change.object["status"]["reason"] == "Evicted" && pods.contains_key(&key) {
+                let evicted =
+                    store.delete(&resources::PODS, &key.0, &key.1, &DeleteOptions::default());
+                if let Err(error) = evicted {
+                    tracing::debug!(pod = key.1, %error, "an evicted pod could not be deleted");
+                }
+            }
+            continue;
+        }
         if let Some(pod) = pods.get(&key)
             && let Err(error) = store.create(&resources::PODS, pod.clone())
         {

@@ -325,6 +325,7 @@ async fn a_variant_has_the_counts_and_the_limit_that_were_asked_for() {
         store_replicas: vec![3, 2],
         operator_replicas: 2,
         scratch_size: Some("64Mi".to_owned()),
+        shm_size: Some("1Gi".to_owned()),
         ..Variant::default()
     };
     let (store, names) = installed_as(Profile::V5_2_1, &variant);
@@ -339,6 +340,23 @@ async fn a_variant_has_the_counts_and_the_limit_that_were_asked_for() {
         .get(&resources::PODS, "cpd", &names.primary_pod())
         .expect("the primary");
     assert_eq!(pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "64Mi");
+    let memory = serde_json::json!({"medium": "Memory", "sizeLimit": "1Gi"});
+    assert_eq!(pod["spec"]["volumes"][1]["emptyDir"], memory);
+}
+
+#[tokio::test]
+async fn an_operator_that_keeps_counts_is_told_none() {
+    let counts = |keeps| {
+        let variant = Variant {
+            operator_keeps_counts: keeps,
+            ..Variant::default()
+        };
+        let (store, _) = installed_as(Profile::V5_2_1, &variant);
+        let part = store.get(&kinds::ASSISTANT_STORES, "cpd", "wa");
+        part.expect("the store's part")["spec"]["deployments"].clone()
+    };
+    assert_eq!(counts(false)["wa-store"]["replicas"], 2);
+    assert!(counts(true).is_null());
 }
 
 #[tokio::test]

@@ -31,8 +31,13 @@ pub struct Variant {
     pub pod_start: Duration,
     /// How long pods of the Deployments take to go: they do not listen when they are told to.
     pub grace_seconds: u32,
-    /// The size limit of `/controller` in the PostgreSQL pods, as Kubernetes writes quantities. Nothing enforces it.
+    /// The size limit of `/controller` in the PostgreSQL pods, as Kubernetes writes quantities: a pod that
+    /// has more in it is evicted.
     pub scratch_size: Option<String>,
+    /// The size of `/dev/shm` in the PostgreSQL pods, which is in memory then.
+    pub shm_size: Option<String>,
+    /// Whether the operator knows no counts of the store: it raises what is at 0 to 1, and keeps what else it finds.
+    pub operator_keeps_counts: bool,
     /// Whether the instance of a watsonx Orchestrate, `wo-wa`, is there as well.
     pub orchestrate: bool,
 }
@@ -65,6 +70,8 @@ impl Default for Variant {
             pod_start: Duration::ZERO,
             grace_seconds: 2,
             scratch_size: None,
+            shm_size: None,
+            operator_keeps_counts: false,
             orchestrate: false,
         }
     }

@@ -185,3 +185,28 @@ async fn the_history_limit_spares_jobs_made_by_hand() {
     cluster.get(&resources::JOBS, "by-hand");
     cluster.get(&resources::JOBS, "newest");
 }
+
+#[tokio::test]
+async fn a_job_made_by_hand_is_the_cron_jobs_and_not_among_its_active_ones() {
+    let cluster = cluster();
+    let owner = cluster.create(&resources::CRON_JOBS, cron_job(&json!({ "suspend": true })));
+    let start = |name: &str, annotations: Value| {
+        let mut job = job(name, &json!({}));
+        job["metadata"]["annotations"] = annotations;
+        job["metadata"]["ownerReferences"] =
+            json!([owner_reference(&resources::CRON_JOBS, &owner)]);
+        cluster.create(&resources::JOBS, job);
+    };
+    let by_hand = json!({ "cronjob.kubernetes.io/instantiate": "manual" });
+    start("by-hand", by_hand);
+    start("nightly", json!({}));
+    let reported = in_time(
+        cluster.until(&resources::CRON_JOBS, "wa-store-cronjob", |one| {
+            one["status"]["active"].is_array()
+        }),
+    )
+    .await;
+    let active = reported["status"]["active"].as_array().expect("a list");
+    let names: Vec<_> = active.iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["nightly"]);
+}

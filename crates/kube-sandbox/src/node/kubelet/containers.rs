@@ -266,6 +266,7 @@ impl Worker {
             group,
             read_only_root,
             mounts,
+            in_memory: volumes::in_memory(pod, spec),
             argv: environment::command_line(spec, image, &environment),
             environment,
             working_directory: spec

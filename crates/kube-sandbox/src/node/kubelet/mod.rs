@@ -1,7 +1,7 @@
 //! The life of one pod on the node, from scheduling to removal: what a kubelet's pod worker does.
 //!
 //! Left out: probes other than an exec readiness probe (a container without one is ready when it runs), life-cycle
-//! hooks, sidecar and ephemeral containers, eviction. Back-offs are shorter than a real kubelet's, so that a
+//! hooks, sidecar and ephemeral containers, eviction but for a volume that has outgrown its limit. Back-offs are shorter than a real kubelet's, so that a
 //! rehearsal does not wait minutes, and a readiness probe is repeated quickly until it first succeeds.
 
 mod containers;
@@ -22,12 +22,15 @@ use super::{
     spec::Pod,
     state::{ContainerPhase, PodRuntime, Record, Slot},
     status,
-    volumes::Volumes,
+    volumes::{Volumes, used_bytes},
 };
 use crate::meta::{Object, object, resources};
 
 /// Between two tries of something another object must make possible.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// Between two looks at how much volumes with a limit hold; a real kubelet lets ten seconds pass.
+const LOOK_AT_VOLUMES: Duration = Duration::from_secs(1);
 
 /// The stored pod as it changes; `None` once it is gone.
 pub(super) type PodChanges = watch::Receiver<Option<Object>>;
@@ -60,7 +63,8 @@ struct Worker {
 /// Why a pod's life came to an end.
 enum End {
     ByItself,
-    DeadlineExceeded,
+    /// The node has ended it: reason and message.
+    ByNode(&'static str, String),
     Deleted,
 }
 
@@ -68,17 +72,25 @@ impl Worker {
     async fn run(&self) {
         let end = tokio::select! {
             () = self.live() => End::ByItself,
-            () = self.deadline() => End::DeadlineExceeded,
+            () = self.deadline() => End::ByNode(
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline".to_owned(),
+            ),
+            message = self.outgrown() => End::ByNode("Evicted", message),
             () = self.deletion() => End::Deleted,
         };
-        if matches!(end, End::DeadlineExceeded) {
-            let message = "Pod was active on the node longer than the specified deadline";
-            self.event(None, Severity::Normal, "DeadlineExceeded", message);
-            self.runtime.state().ended_by_node = Some(("DeadlineExceeded", message));
+        let is_deleted = matches!(end, End::Deleted);
+        if let End::ByNode(reason, message) = end {
+            let severity = match reason {
+                "Evicted" => Severity::Warning,
+                _ => Severity::Normal,
+            };
+            self.event(None, severity, reason, &message);
+            self.runtime.state().ended_by_node = Some((reason, message));
             self.stop(Duration::from_secs(1)).await;
             self.publish();
         }
-        if !matches!(end, End::Deleted) {
+        if !is_deleted {
             self.release_volumes();
         }
         self.deletion().await;
@@ -221,6 +233,24 @@ impl Worker {
             return future::pending().await;
         }
         tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// Ends when a volume holds more than it may, with what the kubelet says of it.
+    async fn outgrown(&self) -> String {
+        let limited = self.volumes().limited(self.pod());
+        if limited.is_empty() {
+            return future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(LOOK_AT_VOLUMES).await;
+            for (volume, directory, bytes, limit) in &limited {
+                if used_bytes(directory) > *bytes {
+                    return format!(
+                        "Usage of EmptyDir volume {volume:?} exceeds the limit {limit:?}. "
+                    );
+                }
+            }
+        }
     }
 
     fn grace_period(&self) -> Duration {

@@ -45,6 +45,7 @@ impl Host {
             read_only,
         };
         ContainerConfig {
+            in_memory: Vec::new(),
             id: "0".repeat(64),
             state_directory: self.directory.path().to_owned(),
             hostname: "wa-postgres-1".to_owned(),

@@ -103,3 +103,72 @@ async fn a_host_path_leads_into_files_that_pods_of_one_node_share() {
     cluster.wait_for_phase("reader", "Succeeded").await;
     assert_eq!(cluster.whole_log("reader").await, "here\n");
 }
+
+/// A pod with an `emptyDir` of that kind at `/v`.
+fn with_empty_dir(script: &str, empty_dir: &Value) -> Value {
+    let mut spec = once(&shell(script));
+    spec["volumes"] = json!([{"name": "v", "emptyDir": empty_dir}]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    spec
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_volume_outgrows_its_limit_is_evicted() {
+    let cluster = Cluster::new();
+    let fill = "head -c 3000000 /dev/zero >/v/file; exec sleep 60";
+    cluster.create("full", &with_empty_dir(fill, &json!({"sizeLimit": "2Mi"})));
+    cluster.create(
+        "not-full",
+        &with_empty_dir(fill, &json!({"sizeLimit": "4Mi"})),
+    );
+    let evicted = cluster.wait_for_phase("full", "Failed").await;
+    assert_eq!(evicted["status"]["reason"], "Evicted");
+    assert_eq!(
+        evicted["status"]["message"],
+        r#"Usage of EmptyDir volume "v" exceeds the limit "2Mi". "#
+    );
+    let other = cluster.wait_for_phase("not-full", "Running").await;
+    assert!(other["status"].get("reason").is_none(), "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_in_memory_is_full_at_its_limit() {
+    let cluster = Cluster::new();
+    let fill = "head -c 3000000 /dev/zero >/v/file 2>/dev/null || stat -c %s /v/file";
+    let empty_dir = json!({"medium": "Memory", "sizeLimit": "2Mi"});
+    cluster.create("p", &with_empty_dir(fill, &empty_dir));
+    cluster.wait_for_phase("p", "Succeeded").await;
+    assert_eq!(cluster.whole_log("p").await.trim(), "2097152");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_starts_its_pods_again_with_their_volumes() {
+    let cluster = Cluster::new();
+    let mut spec = with_empty_dir("echo run >>/v/file; cat /v/file; exec sleep 60", &json!({}));
+    spec["restartPolicy"] = "Always".into();
+    cluster.create("p", &spec);
+    let first = cluster.wait_for_phase("p", "Running").await;
+    let id = |pod: &Value| pod["status"]["containerStatuses"][0]["containerID"].clone();
+    tokio::time::timeout(DEADLINE, async {
+        while cluster.whole_log("p").await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    cluster.node.restart();
+    let again = cluster
+        .wait("p", "started again", |pod| {
+            pod["status"]["containerStatuses"][0]["restartCount"] == 1
+                && pod["status"]["containerStatuses"][0]["ready"] == true
+        })
+        .await;
+    assert_ne!(id(&again), id(&first));
+    tokio::time::timeout(DEADLINE, async {
+        while cluster.whole_log("p").await.lines().count() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}

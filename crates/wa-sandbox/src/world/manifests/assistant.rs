@@ -103,7 +103,7 @@ fn custom_resource(names: &Names, variant: &Variant, resource: &Resource) -> Val
         custom["status"]["watsonAssistantStatus"] = "Completed".into();
         custom["status"]["progress"] = "100%".into();
     }
-    if resource.kind == kinds::ASSISTANT_STORES.kind {
+    if resource.kind == kinds::ASSISTANT_STORES.kind && !variant.operator_keeps_counts {
         let counts =
             stores(names, variant).map(|(name, replicas)| (name, json!({ "replicas": replicas })));
         custom["spec"]["deployments"] = Value::Object(counts.collect());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{claim, labels, secret, service};
 use crate::world::{
-    Names, PostgresLabels, ProcessOne, Storage, kinds,
+    Names, PostgresLabels, ProcessOne, Storage, Variant, kinds,
     secrets::{Authority, Certificate, Credentials},
 };
 
@@ -53,13 +53,17 @@ pub(in crate::world) fn pods(
     version: u32,
     owner: &Value,
     process_one: ProcessOne,
-    scratch_size: Option<&str>,
+    variant: &Variant,
 ) -> Vec<Value> {
     let cluster = &names.postgres_cluster;
     let pod = |names: &Names, version, cluster: &str, name: &str, role: &str| {
         let mut pod = pod(names, version, cluster, name, role);
-        if let Some(size) = scratch_size {
-            pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] = size.into();
+        if let Some(size) = &variant.scratch_size {
+            pod["spec"]["volumes"][0]["emptyDir"]["sizeLimit"] = size.as_str().into();
+        }
+        if let Some(size) = &variant.shm_size {
+            pod["spec"]["volumes"][1]["emptyDir"] =
+                json!({ "medium": "Memory", "sizeLimit": size });
         }
         pod
     };
