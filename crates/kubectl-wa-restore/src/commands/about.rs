@@ -128,7 +128,7 @@ fn to_restore() -> Vec<String> {
     all.pop();
     all.extend(
         [
-            "patch deployments.apps/scale, patch statefulsets.apps, patch cronjobs.batch",
+            "patch deployments.apps/scale, patch statefulsets.apps, patch cronjobs.batch, list jobs.batch",
             "create, get and update configmaps; create, get, update and delete leases.coordination.k8s.io: journal and lock",
             "create, patch and delete secrets, where the backup's encryption key differs from the target's",
             "in the operator's namespace: get deployments.apps, patch deployments.apps/scale, list pods; create, get, update and \

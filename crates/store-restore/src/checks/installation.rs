@@ -306,7 +306,13 @@ impl Run<'_> {
             .check("nightly backup", instance, look, detail)
             .await;
         let cron_job = found.value().and_then(Option::as_ref);
-        let active = cron_job.map(BackupCronJob::active_jobs).unwrap_or_default();
+        let active = match cron_job {
+            // Whoever may not list Jobs is told so by the permissions.
+            Some(cron_job) => {
+                (cron_job.jobs_at_work(cluster).await).unwrap_or_else(|_| cron_job.active_jobs())
+            }
+            None => Vec::new(),
+        };
         if !active.is_empty() {
             conditions.remark(
                 &found,
@@ -316,6 +322,7 @@ impl Run<'_> {
                 ),
             );
         }
+        self.backups_at_work = active;
         found
     }
 

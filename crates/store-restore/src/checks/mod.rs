@@ -87,6 +87,8 @@ pub struct Facts {
     pub operator: Option<Scaled>,
     /// The nightly backup.
     pub cron_job: Option<BackupCronJob>,
+    /// The backups that are at work, by the names of their Jobs.
+    pub backups_at_work: Vec<String>,
     /// Which instance becomes which; where the user is to be asked, what is clear without that.
     pub mapping: Option<Mapping>,
     /// pgmig on this machine.
@@ -121,6 +123,7 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
         cluster,
         options,
         conditions: Preflight::default(),
+        backups_at_work: Vec::new(),
     };
     let source = run.backup().await;
     let connection = run.conditions.connection(cluster).await;
@@ -173,6 +176,7 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
         stores: stores.into_value(),
         operator: operator.into_value(),
         cron_job: cron_job.into_value().flatten(),
+        backups_at_work: run.backups_at_work,
         mapping: mapping.into_value(),
         pgmig: pgmig.into_value(),
         key_differs: key.as_ref().is_some_and(|key| key.differs),
@@ -189,4 +193,5 @@ struct Run<'a> {
     cluster: &'a Cluster,
     options: &'a Options,
     conditions: Preflight,
+    backups_at_work: Vec<String>,
 }

@@ -85,6 +85,7 @@ fn in_operands(instance: &Instance, touched: &Touched<'_>) -> Vec<Needed> {
     if let Some(cron_job) = touched.cron_job {
         let nightly = Permission::new("patch", "batch", "cronjobs");
         needed.push(nightly.named(cron_job.name()).into());
+        needed.push(Permission::new("list", "batch", "jobs").into());
     }
     if touched.redis {
         let redis = Permission::new("patch", "apps", "statefulsets");

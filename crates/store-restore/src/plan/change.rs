@@ -21,8 +21,8 @@ impl Plan<'_> {
             } else {
                 commands.push(self.oc(&format!("patch cronjob {name} --type=merge -p {patch}")));
             }
-            for job in cron_job.active_jobs() {
-                let job = word(&job);
+            for job in &self.facts.backups_at_work {
+                let job = word(job);
                 commands.push(self.oc(&format!("wait job/{job} --for=condition=complete {WAIT}")));
             }
         }

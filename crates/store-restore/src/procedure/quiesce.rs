@@ -89,7 +89,10 @@ async fn backups_ended(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<()
     let look = || {
         patiently(async {
             let found = BackupCronJob::find(work.cluster, &instance).await?;
-            anyhow::Ok(found.map(|found| found.active_jobs()).unwrap_or_default())
+            anyhow::Ok(match found {
+                Some(cron_job) => cron_job.jobs_at_work(work.cluster).await?,
+                None => Vec::new(),
+            })
         })
     };
     let judge = |jobs: Option<Vec<String>>| {
@@ -100,7 +103,7 @@ async fn backups_ended(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<()
         })
     };
     let wait = Wait::new(
-        "for the nightly backup to end",
+        "for backups that are at work to end",
         BACKUP_WITHIN,
         &**work.reporter,
     );

@@ -5,7 +5,7 @@ use croner::parser::{CronParser, Seconds};
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, PodTemplateSpec};
 use kube::ResourceExt as _;
 
@@ -81,7 +81,27 @@ impl BackupCronJob {
         next.ok().map(|time| time.timestamp())
     }
 
-    /// The Jobs of it that run now.
+    /// The backups that run now: the CronJob's own, and those that somebody has made from it by hand, of which its status
+    /// does not tell.
+    pub async fn jobs_at_work(&self, cluster: &Cluster) -> Result<Vec<String>, ClusterError> {
+        let at_work = |job: &Job| !has_ended(job) && self.is_backup(job);
+        let jobs = cluster.list_matching("", at_work).await?;
+        Ok(jobs.iter().map(Job::name_any).collect())
+    }
+
+    /// Whether a Job is one of this CronJob, or a copy of one without its owner: with the same images and claims.
+    fn is_backup(&self, job: &Job) -> bool {
+        let own = self.0.metadata.uid.as_ref();
+        let mut owners = job.owner_references().iter();
+        if owners.any(|owner| Some(&owner.uid) == own) {
+            return true;
+        }
+        let of_job = job.spec.as_ref().map(|spec| works_with(&spec.template));
+        let of_own = self.pod_template().map(works_with);
+        of_job.is_some() && of_job == of_own
+    }
+
+    /// The Jobs of it that run now, as its status tells.
     pub fn active_jobs(&self) -> Vec<String> {
         let active = self.0.status.iter().flat_map(|status| status.active.iter());
         active
@@ -124,6 +144,29 @@ pub async fn backup_claim(
         namespace: instance.namespace.clone(),
         tried: candidates.into(),
     })
+}
+
+/// Whether nothing of a Job runs any more.
+fn has_ended(job: &Job) -> bool {
+    let status = job.status.iter();
+    let mut conditions = status.flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|one| matches!(&one.type_[..], "Complete" | "Failed") && one.status == "True")
+}
+
+/// The images and the claims of a pod.
+fn works_with(template: &PodTemplateSpec) -> (Vec<&str>, Vec<&str>) {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let volumes = template
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
+    let claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    (
+        containers
+            .filter_map(|container| container.image.as_deref())
+            .collect(),
+        claims.map(|claim| claim.claim_name.as_str()).collect(),
+    )
 }
 
 /// Kubernetes takes five fields, and names such as `@daily`.
@@ -176,6 +219,45 @@ mod tests {
         assert_eq!(next(&json!({"suspend": true})), None);
         assert_eq!(next(&json!({"schedule": "now and then"})), None);
         assert_eq!(next(&json!({"timeZone": "Middle/Earth"})), None);
+    }
+
+    #[test]
+    fn a_job_is_a_backup_by_its_owner_or_by_what_it_works_with() {
+        let pod = |image: &str, claim: &str| {
+            json!({"spec": {
+                "containers": [{"name": "c", "image": image}],
+                "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}],
+            }})
+        };
+        let template = json!({"spec": {"template": pod("dumps", "backups")}});
+        let mut cron_job = cron_job(&json!({"jobTemplate": template}));
+        cron_job.0.metadata.uid = Some("1".to_owned());
+        let job = |owner: Option<&str>, template: Value| -> Job {
+            let owner = owner.map(|uid| {
+                json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": "wa-store-cronjob", "uid": uid})
+            });
+            let job = json!({
+                "metadata": {"name": "j", "ownerReferences": owner.into_iter().collect::<Vec<_>>()},
+                "spec": {"template": template},
+            });
+            serde_json::from_value(job).unwrap()
+        };
+        for (owner, template, expected) in [
+            (Some("1"), pod("other", "others"), true),
+            (None, pod("dumps", "backups"), true),
+            (Some("2"), pod("dumps", "others"), false),
+            (None, pod("rsync", "backups"), false),
+        ] {
+            let job = job(owner, template);
+            assert_eq!(cron_job.is_backup(&job), expected, "{job:?}");
+        }
+        let ended = |kind: &str| {
+            let mut job = job(None, pod("dumps", "backups"));
+            let conditions = json!({"conditions": [{"type": kind, "status": "True"}]});
+            job.status = serde_json::from_value(conditions).unwrap();
+            has_ended(&job)
+        };
+        assert!(ended("Complete") && ended("Failed") && !ended("SuccessCriteriaMet"));
     }
 
     #[test]
