@@ -328,6 +328,49 @@ impl Restored {
         assert_ne!(found["spec"]["suspend"], true);
     }
 
+    /// No command of this plugin has changed anything since there were `before` requests, also in no pod.
+    #[track_caller]
+    pub fn assert_nothing_changed(&self, before: usize) {
+        let reads = ["GET", "HEAD"];
+        for request in self.world.sandbox().requests().split_off(before) {
+            let is_own = request.agent.starts_with("kubectl-wa-restore");
+            let is_review = request.uri.contains("/selfsubjectaccessreviews");
+            assert!(
+                !is_own || is_review || reads.contains(&request.method.as_str()),
+                "{request:?}"
+            );
+        }
+        self.assert_old();
+        self.assert_nothing_left();
+        assert!(self.journal().is_none());
+    }
+
+    /// Has the store's secret name another password.
+    pub fn set_password(&self, password: &str) {
+        let secret = &self.world.sandbox().names().store_secret;
+        let services = self.world.kubectl(&[
+            "get",
+            "secret",
+            &secret.name,
+            "-o",
+            &format!(
+                "go-template={{{{index .data {:?} | base64decode}}}}",
+                secret.key
+            ),
+        ]);
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        let services = services.replace(&quoted(&self.world.password()), &quoted(password));
+        let patch = serde_json::json!({"stringData": {(secret.key): services}});
+        self.world.kubectl(&[
+            "patch",
+            "secret",
+            &secret.name,
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ]);
+    }
+
     /// The journal of the last run.
     pub fn journal(&self) -> Option<Value> {
         let store = self.world.sandbox().store();
