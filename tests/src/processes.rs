@@ -50,6 +50,12 @@ impl Process {
         })
     }
 
+    /// Whether it is what stays of the shell around a detached job, where process 1 waits only for its own: the one process
+    /// that a command may leave to it.
+    pub(crate) fn was_wrapper(&self) -> bool {
+        (self.parent, &self.state[..], &self.command[..]) == (1, "Z", "sh")
+    }
+
     /// Whether it has been there for so long.
     pub(crate) fn is_older_than(&self, age: Duration) -> bool {
         let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();

@@ -54,6 +54,12 @@ impl Objects {
         Self(others.collect())
     }
 
+    /// The same without those whose kind and name, such as `secrets/a`, are picked.
+    pub fn without(mut self, is_picked: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|name, _| !is_picked(name));
+        self
+    }
+
     /// Fails the test with what is otherwise.
     #[track_caller]
     pub fn assert_same_as(&self, after: &Self) {

@@ -154,6 +154,11 @@ impl Cluster {
         Ok(path)
     }
 
+    /// Lets nobody in by that token from now on, as when it has expired.
+    pub fn revoke_token(&self, token: &str) {
+        self.users.revoke(token);
+    }
+
     /// The directory of everything it writes.
     pub fn directory(&self) -> &Path {
         &self.directory.0

@@ -150,6 +150,11 @@ impl Sandbox {
         self.cluster.user_kubeconfig(name)
     }
 
+    /// Lets nobody in by that token from now on, as when it has expired.
+    pub fn revoke_token(&self, token: &str) {
+        self.cluster.revoke_token(token);
+    }
+
     /// Where the tokens of the users are who own service instances, in a file for each instance of the product and user,
     /// such as `wa-admin` and `wa-developer`. On a real cluster each user copies it from the web client.
     pub fn user_tokens(&self) -> PathBuf {

@@ -80,6 +80,14 @@ impl Users {
             .push(user);
     }
 
+    /// Lets nobody in by that token from now on.
+    pub(crate) fn revoke(&self, token: &str) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for user in known.iter_mut() {
+            user.token.take_if(|known| known == token);
+        }
+    }
+
     fn known(&self) -> RwLockReadGuard<'_, Vec<User>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
