@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use wa_common::assistant::{Datastore, Instance};
@@ -27,6 +28,8 @@ pub struct Scaled {
     pub replicas: i32,
     /// How many of them are ready.
     pub ready: i32,
+    /// The labels of its pods, as a query takes them; `None` where it selects by more than labels.
+    pub selector: Option<String>,
 }
 
 impl Scaled {
@@ -41,6 +44,7 @@ impl Scaled {
             ready: status
                 .and_then(|status| status.ready_replicas)
                 .unwrap_or_default(),
+            selector: spec.and_then(|spec| labels_of(&spec.selector)),
         }
     }
 
@@ -49,6 +53,20 @@ impl Scaled {
         let replicas = u64::try_from(self.replicas).unwrap_or_default();
         format!("{} ({})", self.name, count(replicas, "replica"))
     }
+}
+
+/// A selector as a query takes it; `None` where it is more than labels.
+pub(crate) fn labels_of(selector: &LabelSelector) -> Option<String> {
+    let labels = selector.match_labels.as_ref()?;
+    let simple = selector
+        .match_expressions
+        .as_ref()
+        .is_none_or(Vec::is_empty);
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(label, value)| format!("{label}={value}"))
+        .collect();
+    (simple && !labels.is_empty()).then(|| labels.join(","))
 }
 
 /// The store Deployments of this instance, all of which write to the database. One whose instance cannot be told is an
@@ -375,6 +393,7 @@ mod tests {
             name: name.to_owned(),
             replicas,
             ready: replicas,
+            selector: None,
         };
         assert!(require_running(&[scaled("wa-store", 2)]).is_ok());
         let error = require_running(&[scaled("wa-store", 2), scaled("wa-store-b", 0)]);

@@ -31,21 +31,25 @@ impl Plan<'_> {
         commands.push(format!(
             "oc -n {namespace} scale deployment/{OPERATOR} --replicas=0"
         ));
+        // Before the stores: one that is told to end goes on acting until it has ended, and would bring them back.
+        let selector = self.facts.operator.as_ref();
+        let selector = selector.and_then(|operator| operator.selector.as_deref());
         commands.push(format!(
-            "oc -n {namespace} rollout status deployment/{OPERATOR} {WAIT}"
+            "oc -n {namespace} {}",
+            pods_gone(OPERATOR, selector)
         ));
         for store in self.stores() {
             let name = word(&store.name);
             commands.push(self.oc(&format!("scale deployment/{name} --replicas=0")));
-            commands.push(self.oc(&format!("rollout status deployment/{name} {WAIT}")));
         }
-        // A rollout to 0 has ended before the last pods are gone.
-        commands.push(format!("oc -n {namespace} get pods | grep {OPERATOR}"));
-        commands.push(self.oc("get pods -l component=store"));
+        for store in self.stores() {
+            let gone = pods_gone(&store.name, store.selector.as_deref());
+            commands.push(self.oc(&gone));
+        }
         let stores: Vec<String> = self.stores().iter().map(Scaled::in_words).collect();
         let _ = write!(
             about,
-            "Production is down from here until \"resume service\". Counts to come back to: operator {}, {}. Repeat the last two commands until they show no pod of the operator and none of these stores.",
+            "Production is down from here until \"resume service\". Counts to come back to: operator {}, {}. Go on only when no pod of the operator is left, and then when none of these stores is.",
             replicas,
             stores.join(", ")
         );
@@ -250,6 +254,15 @@ impl Plan<'_> {
                 self.psql("postgres", &format!("ALTER DATABASE {copy} RENAME TO {database}")),
             ],
         }
+    }
+}
+
+/// The end of a command that waits until the pods of a Deployment are gone; where they cannot be told by their labels, of
+/// one that shows them. A rollout to 0 has ended before that.
+fn pods_gone(deployment: &str, selector: Option<&str>) -> String {
+    match selector {
+        Some(labels) => format!("wait pod -l {} --for=delete {WAIT}", word(labels)),
+        None => format!("get pods | grep {}", word(deployment)),
     }
 }
 

@@ -143,6 +143,7 @@ impl<'a> Plan<'a> {
                 name: "<STORE_DEPLOYMENT>".to_owned(),
                 replicas: 1,
                 ready: 1,
+                selector: None,
             }]
         })
     }
@@ -200,6 +201,7 @@ mod tests {
             name: name.to_owned(),
             replicas,
             ready: replicas,
+            selector: Some(format!("app={name}")),
         };
         let facts = Facts {
             stores: Some(vec![scaled("wa-store", 3), scaled("wa-store-b", 2)]),

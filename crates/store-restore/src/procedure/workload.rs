@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use kube_transfer::DownloadError;
 use serde_json::json;
 use wa_common::cluster::{Cluster, ClusterError, Probe, Wait, WaitError};
 use wa_common::report::{Reporter, count};
+
+use crate::target::labels_of;
 
 /// How long pods may take to go: a node that is away keeps them for minutes.
 pub(super) const GONE_WITHIN: Duration = Duration::from_mins(15);
@@ -119,27 +120,13 @@ pub(super) async fn pods_of(
     deployment: &Deployment,
 ) -> anyhow::Result<Vec<Pod>> {
     let selector = deployment.spec.as_ref().map(|spec| &spec.selector);
-    let labels = selector.and_then(equality).with_context(|| {
+    let labels = selector.and_then(labels_of).with_context(|| {
         format!(
             "deployment {} does not select its pods by labels alone, so that they cannot be waited for",
             deployment.name_any()
         )
     })?;
     Ok(cluster.list(&labels).await?)
-}
-
-/// The selector as a query knows it; `None` where it is more than labels.
-fn equality(selector: &LabelSelector) -> Option<String> {
-    let labels = selector.match_labels.as_ref()?;
-    let simple = selector
-        .match_expressions
-        .as_ref()
-        .is_none_or(Vec::is_empty);
-    let labels: Vec<String> = labels
-        .iter()
-        .map(|(label, value)| format!("{label}={value}"))
-        .collect();
-    (simple && !labels.is_empty()).then(|| labels.join(","))
 }
 
 /// Whether the controller has made everything of a Deployment that it asks for; else how far it is.
