@@ -1,8 +1,9 @@
-//! What this plugin changes in the cluster, as data that a later run can undo.
+//! What is changed in the cluster for the volume and the backups on it, as data that a later run of any plugin can undo.
 
 use std::time::Duration;
 
 use anyhow::ensure;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use serde::{Deserialize, Serialize};
 use wa_common::run::{Change, Undoing};
@@ -11,8 +12,12 @@ use crate::driver::{WORKS_AT_MOST, claim_at_rest, snapshot_at_rest, volume_snaps
 use crate::names::is_object_name;
 use crate::portworx::PortworxMount;
 
-/// This plugin's name in the records.
+/// Whose runs the records of what is made for access to the volume are.
 pub const PLUGIN: &str = "wa-pvc";
+/// Whose runs the records of Jobs that take a backup are.
+pub const JOBS_PLUGIN: &str = "wa-backup";
+/// Whose runs record these changes; what one of them has left, each can undo.
+pub const PLUGINS: [&str; 2] = [PLUGIN, JOBS_PLUGIN];
 /// How long an object may take to be gone: a node unmounts and detaches the volume first.
 const GONE_WITHIN: Duration = Duration::from_secs(100);
 /// How long the requests may take beside that.
@@ -39,6 +44,11 @@ pub enum VolumeChange {
     },
     /// A Portworx volume, attached and mounted.
     Portworx(PortworxMount),
+    /// A Job that takes a backup.
+    Job {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl VolumeChange {
@@ -48,6 +58,8 @@ impl VolumeChange {
             Self::Pod { name } | Self::Claim { name } | Self::Snapshot { name } => {
                 is_object_name(name) && name.starts_with(&format!("{run}-"))
             }
+            // A run makes one.
+            Self::Job { name } => is_object_name(name) && name == run,
             Self::Portworx(mount) => mount.is_of(run),
         }
     }
@@ -60,6 +72,7 @@ impl Change for VolumeChange {
             Self::Claim { name } => format!("persistentvolumeclaim {name}"),
             Self::Snapshot { name } => format!("volumesnapshot {name}"),
             Self::Portworx(mount) => mount.to_string(),
+            Self::Job { name } => format!("job {name}"),
         }
     }
 
@@ -84,6 +97,11 @@ impl Change for VolumeChange {
                     .await?;
             }
             Self::Portworx(mount) => mount.undo(undoing).await?,
+            Self::Job { name } => {
+                undoing
+                    .delete_with_dependents::<Job>(name, GONE_WITHIN)
+                    .await?;
+            }
         }
         Ok(())
     }
@@ -91,7 +109,7 @@ impl Change for VolumeChange {
     fn undone_within(&self) -> Duration {
         let driver = match self {
             Self::Claim { .. } | Self::Snapshot { .. } => WORKS_AT_MOST,
-            Self::Pod { .. } | Self::Portworx(_) => Duration::ZERO,
+            Self::Pod { .. } | Self::Portworx(_) | Self::Job { .. } => Duration::ZERO,
         };
         driver + GONE_WITHIN + REQUESTS
     }
@@ -107,6 +125,7 @@ impl Change for VolumeChange {
             Self::Snapshot { name } => {
                 format!("kubectl delete volumesnapshot {name} -n {namespace}")
             }
+            Self::Job { name } => format!("kubectl delete job {name} -n {namespace}"),
         }
     }
 }
@@ -122,6 +141,9 @@ mod tests {
                 name: "wa-pvc-1-helper".to_owned(),
             },
             VolumeChange::Portworx(PortworxMount::example()),
+            VolumeChange::Job {
+                name: "wa-backup-1".to_owned(),
+            },
         ];
         let json = serde_json::to_string(&changes).unwrap();
         let back: Vec<VolumeChange> = serde_json::from_str(&json).unwrap();
@@ -149,6 +171,14 @@ mod tests {
         ] {
             assert_eq!(manual_commands(pod(name)), look, "{name:?}");
         }
+        let job = |name: &str| VolumeChange::Job {
+            name: name.to_owned(),
+        };
+        assert_eq!(
+            manual_commands(job("wa-pvc-1")),
+            "kubectl delete job wa-pvc-1 -n cpd"
+        );
+        assert_eq!(manual_commands(job("wa-backup-job-1795647604")), look);
         for mount in PortworxMount::forged() {
             assert_eq!(manual_commands(VolumeChange::Portworx(mount)), look);
         }

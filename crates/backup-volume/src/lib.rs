@@ -44,7 +44,7 @@ pub use access::{
     Access, AccessMethod, AccessOptions, AccessPlan, Assessment, NoWay, Obstacles, Via, assess_all,
 };
 pub use caller::Caller;
-pub use change::{PLUGIN, VolumeChange};
+pub use change::{JOBS_PLUGIN, PLUGIN, PLUGINS, VolumeChange};
 pub use discovery::{Discovery, Mount, MountPath};
 pub use fallback::worth_a_try;
 pub use fetch::{FetchOptions, FetchOutcome, FetchedSet};

@@ -8,7 +8,7 @@ use wa_common::run::{Change as _, Run, RunState};
 
 use crate::access::{self, Access, AccessMethod, AccessOptions, AccessPlan};
 use crate::caller::Caller;
-use crate::change::{PLUGIN, VolumeChange};
+use crate::change::{PLUGINS, VolumeChange};
 use crate::denied;
 use crate::discovery::Discovery;
 
@@ -162,20 +162,22 @@ impl OpenVolume {
 /// kept from the files.
 pub async fn warn_of_leftovers(caller: &Caller) {
     let cluster = &caller.cluster;
-    let Ok(runs) = Run::<VolumeChange>::others(cluster, PLUGIN).await else {
-        return;
-    };
-    for run in runs.into_iter().flatten() {
-        if run.state == RunState::Dead && !run.changes.is_empty() {
-            let changes: Vec<String> = run.changes.iter().map(VolumeChange::describe).collect();
-            caller.reporter.report(&Event::Warning {
-                message: format!(
-                    "{} did not live to undo what it changed ({}); `kubectl {PLUGIN} cleanup -n {}` does",
-                    run.name,
-                    changes.join(", "),
-                    cluster.namespace()
-                ),
-            });
+    for plugin in PLUGINS {
+        let Ok(runs) = Run::<VolumeChange>::others(cluster, plugin).await else {
+            return;
+        };
+        for run in runs.into_iter().flatten() {
+            if run.state == RunState::Dead && !run.changes.is_empty() {
+                let changes: Vec<String> = run.changes.iter().map(VolumeChange::describe).collect();
+                caller.reporter.report(&Event::Warning {
+                    message: format!(
+                        "{} did not live to undo what it changed ({}); `kubectl {plugin} cleanup -n {}` does",
+                        run.name,
+                        changes.join(", "),
+                        cluster.namespace()
+                    ),
+                });
+            }
         }
     }
 }

@@ -1,18 +1,22 @@
 //! The command line: one file a command.
 
 mod check;
+mod cleanup;
 mod create;
 mod diff;
 mod inspect;
 mod list;
 mod rows;
 mod several;
+mod trigger;
 mod verify;
 
 use anyhow::bail;
+use backup_jobs::JobError;
 use clap::{Parser, Subcommand};
 use wa_common::cli::{
-    About, Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_sets,
+    About, Asked, Candidate, CleanupArgs, Context, Exit, GlobalArgs, Plugin, PluginErrors,
+    advice_on_sets, asks,
 };
 
 const EXPLANATION: &str = "\
@@ -71,6 +75,12 @@ enum Command {
     /// List the backups in a directory, newest first
     #[command(add = list::ABOUT)]
     List(list::Args),
+    /// Start a backup Job of the CronJob now, follow it, and fetch what it wrote
+    #[command(add = trigger::ABOUT)]
+    Trigger(trigger::Args),
+    /// Remove what an interrupted run left in the cluster
+    #[command(add = cleanup::ABOUT)]
+    Cleanup(CleanupArgs),
 }
 
 impl Plugin for Cli {
@@ -80,8 +90,8 @@ impl Plugin for Cli {
 
     fn errors() -> PluginErrors {
         PluginErrors {
+            exits: &[asks::<JobError>],
             advice: advice_on_sets,
-            ..PluginErrors::default()
         }
     }
 
@@ -112,6 +122,8 @@ impl Plugin for Cli {
             Command::Inspect(args) => inspect::run(&args, &context).await,
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::List(args) => list::run(&args, &context),
+            Command::Trigger(args) => trigger::run(&args, &context).await,
+            Command::Cleanup(args) => cleanup::run(&args, &context).await,
         }
     }
 }

@@ -11,7 +11,9 @@ mod selection;
 mod values;
 
 use clap::{Parser, Subcommand};
-use wa_common::cli::{Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors};
+use wa_common::cli::{
+    Asked, Candidate, CleanupArgs, Context, Exit, GlobalArgs, Plugin, PluginErrors,
+};
 
 const EXPLANATION: &str = "\
 Watson Assistant's CronJob leaves a dump on a volume every night. No pod has that volume mounted in between, so its files \
@@ -55,7 +57,7 @@ enum Command {
     Pull(pull::Args),
     /// Remove what an interrupted run left in the cluster
     #[command(add = cleanup::ABOUT)]
-    Cleanup(cleanup::Args),
+    Cleanup(CleanupArgs),
 }
 
 impl Plugin for Cli {

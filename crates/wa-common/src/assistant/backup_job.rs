@@ -47,6 +47,32 @@ impl BackupCronJob {
             .map(Self))
     }
 
+    /// What the CronJob of an instance is called.
+    pub fn name_for(instance: &Instance) -> String {
+        names::backup_cron_job(&instance.name)
+    }
+
+    /// The CronJob as the API server has it.
+    pub fn object(&self) -> &CronJob {
+        &self.0
+    }
+
+    /// What it does when a backup is due while another one runs.
+    pub fn concurrency_policy(&self) -> &str {
+        let spec = self.0.spec.as_ref();
+        let policy = spec.and_then(|spec| spec.concurrency_policy.as_deref());
+        policy.unwrap_or("Allow")
+    }
+
+    /// The claims that its pods have.
+    pub fn claims(&self) -> Vec<String> {
+        let spec = self.pod_template().and_then(|pod| pod.spec.as_ref());
+        let volumes = spec.and_then(|spec| spec.volumes.as_ref());
+        let volumes = volumes.into_iter().flatten();
+        let claims = volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref());
+        claims.map(|claim| claim.claim_name.clone()).collect()
+    }
+
     /// Its name.
     pub fn name(&self) -> String {
         self.0.name_any()

@@ -56,9 +56,14 @@ pub(super) struct Mark {
 impl Mark {
     /// Labels an object as the run's, and gives it its owner.
     pub(super) fn put_on(&self, metadata: &mut ObjectMeta) {
+        self.label(metadata);
+        metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
+    }
+
+    /// Labels an object as the run's.
+    pub(super) fn label(&self, metadata: &mut ObjectMeta) {
         let labels = metadata.labels.get_or_insert_default();
         labels.extend(run_labels(self.plugin, &self.run));
-        metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
     }
 
     /// A name for an object of the run: unique, an RFC 1123 label. The same `suffix` gives the same name.

@@ -20,6 +20,7 @@
 
 mod begin;
 mod change;
+mod cleanup;
 mod clock;
 mod error;
 mod exit_hooks;
@@ -49,6 +50,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 pub use change::{Change, Recorded};
+pub use cleanup::{CleanUp, Cleaned, CleanedRun, CleanupOutcome};
 pub use clock::ServerClock;
 pub use error::{LeftBehind, Loss, RunError};
 pub use exit_hooks::{ExitHook, ExitHooks};

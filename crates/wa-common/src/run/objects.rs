@@ -69,6 +69,40 @@ impl Recorded {
             + 'static,
     {
         self.mark.put_on(object.meta_mut());
+        self.create_marked(cluster, object).await
+    }
+
+    /// As [`Recorded::create`], for an object that may outlive the run: it keeps the owners that it has.
+    pub async fn create_with_own_owners<K>(
+        &self,
+        cluster: &Cluster,
+        mut object: K,
+    ) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.mark.label(object.meta_mut());
+        self.create_marked(cluster, object).await
+    }
+
+    async fn create_marked<K>(&self, cluster: &Cluster, object: K) -> Result<K, ClusterError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize
+            + Send
+            + Sync
+            + 'static,
+    {
         let api = Api::namespaced(cluster.client().clone(), cluster.namespace());
         let cluster = cluster.clone();
         self.make(async move { cluster.create_object(&api, &object).await })
@@ -102,7 +136,28 @@ impl Undoing<'_> {
         let cluster = self.cluster;
         let api: Api<K> = Api::namespaced(cluster.client().clone(), cluster.namespace());
         let what = format!("{} {name}", K::kind(&()).to_lowercase());
-        self.delete_object(&api, &what, name, limit).await
+        let usual = DeleteParams::default();
+        self.delete_object(&api, &what, name, usual, limit).await
+    }
+
+    /// As [`Undoing::delete`], and what belongs to the object goes first: of a Job, its pods, which else would stay.
+    pub async fn delete_with_dependents<K>(
+        &self,
+        name: &str,
+        limit: Duration,
+    ) -> Result<(), DeletionError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let cluster = self.cluster;
+        let api: Api<K> = Api::namespaced(cluster.client().clone(), cluster.namespace());
+        let what = format!("{} {name}", K::kind(&()).to_lowercase());
+        let foreground = DeleteParams::foreground();
+        self.delete_object(&api, &what, name, foreground, limit)
+            .await
     }
 
     /// As [`Undoing::delete`], for a custom resource. Where its kind is not known, there is none.
@@ -116,7 +171,8 @@ impl Undoing<'_> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(cluster.client().clone(), cluster.namespace(), kind);
         let what = format!("{} {name}", kind.kind.to_lowercase());
-        self.delete_object(&api, &what, name, limit).await
+        let usual = DeleteParams::default();
+        self.delete_object(&api, &what, name, usual, limit).await
     }
 
     async fn delete_object<K>(
@@ -124,6 +180,7 @@ impl Undoing<'_> {
         api: &Api<K>,
         what: &str,
         name: &str,
+        how: DeleteParams,
         limit: Duration,
     ) -> Result<(), DeletionError>
     where
@@ -142,7 +199,7 @@ impl Undoing<'_> {
             });
         }
         let uid = object.uid();
-        let parameters = DeleteParams::default().preconditions(Preconditions {
+        let parameters = how.preconditions(Preconditions {
             uid: uid.clone(),
             resource_version: None,
         });

@@ -67,6 +67,18 @@ impl<C: Change> Run<C> {
         })
     }
 
+    /// Takes `change` off the record: it stays when the run ends. For what was made to outlive the command.
+    pub async fn keep(&self, change: &C) -> Result<(), RunError>
+    where
+        C: PartialEq,
+    {
+        self.lease
+            .update(|data| data.changes.retain(|one| one != change))
+            .await?;
+        self.pending().retain(|one| one != change);
+        Ok(())
+    }
+
     /// Does `work`, and ends it with [`RunError::Lost`] as soon as the run is found to be lost.
     pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, RunError> {
         self.lease.guard(work).await

@@ -1,0 +1,30 @@
+//! The CronJob that backs up Watson Assistant every night: a Job of it on demand, followed to its end, and which files on
+//! the volume that Job wrote.
+//!
+//! Knows no command line. What is made is recorded before, as a run of `wa-backup`, so that `cleanup` removes what a killed
+//! process has left.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use backup_jobs::{Afterwards, JobEnd, Trigger};
+//! # use backup_volume::Caller;
+//! # async fn example(caller: Caller) -> anyhow::Result<JobEnd> {
+//! let trigger = Trigger::prepare(caller, Some("wa"), true).await?;
+//! let job = trigger.start(Afterwards::Removed).await?;
+//! job.follow(Duration::from_hours(4)).await
+//! # }
+//! ```
+
+mod end;
+mod error;
+mod follow;
+mod manifest;
+pub mod permissions;
+mod pod;
+mod trigger;
+mod written;
+
+pub use end::{JobEnd, Outcome};
+pub use error::JobError;
+pub use trigger::{Afterwards, StartedJob, Trigger};
+pub use written::{Written, written_by};

@@ -1,0 +1,212 @@
+//! Which dumps on the volume a Job wrote.
+//!
+//! A file tells when it was last written, and its name when it was begun; a Job's pod tells when it began and ended, by the
+//! same clock. That suffices where no other Job ran meanwhile. Where one did, a dump is the Job's that began last before the
+//! time in the dump's name. What remains doubtful is not guessed.
+
+use backup_volume::{Entry, FileKind, modified};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use wa_common::cluster::{Cluster, ClusterError};
+
+use crate::end::JobEnd;
+use crate::error::JobError;
+use crate::pod::PodRun;
+
+/// Zones differ from UTC by multiples of this: what a name leaves open is which.
+const ZONE_STEP_SECONDS: i64 = 15 * 60;
+/// How long after its beginning a Job's script may name its dump.
+const NAMED_WITHIN_SECONDS: i64 = 120;
+
+/// When a pod of a Job ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// What else ran on the volume while a Job ran.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    others: Vec<Span>,
+}
+
+impl Written {
+    /// Looks at the pods of other Jobs that have one of `claims`.
+    pub async fn look(
+        cluster: &Cluster,
+        end: &JobEnd,
+        claims: &[String],
+    ) -> Result<Self, ClusterError> {
+        let of_other = |pod: &Pod| {
+            let of_job = pod
+                .owner_references()
+                .iter()
+                .any(|owner| owner.kind == "Job");
+            of_job && Some(pod.name_any()) != end.pod && has_any(pod, claims)
+        };
+        let pods: Vec<Pod> = cluster.list_matching("", of_other).await?;
+        let now = Timestamp::now();
+        let span = |pod: &Pod| {
+            let run = PodRun::of(pod);
+            Some(Span {
+                from: run.started?,
+                to: run.finished.unwrap_or(now),
+            })
+        };
+        Ok(Self {
+            others: pods.iter().filter_map(span).collect(),
+        })
+    }
+}
+
+fn has_any(pod: &Pod, claims: &[String]) -> bool {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    let mut named = volumes
+        .into_iter()
+        .flatten()
+        .filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    named.any(|claim| claims.contains(&claim.claim_name))
+}
+
+/// The dump among `files` that the Job wrote which ended so.
+pub fn written_by(end: &JobEnd, beside: &Written, files: &[Entry]) -> Result<Entry, JobError> {
+    let ambiguous = |candidates: &[&Entry]| JobError::Ambiguous {
+        job: end.job.clone(),
+        candidates: candidates.iter().map(|file| file.name.clone()).collect(),
+    };
+    let (Some(from), Some(to)) = (end.started, end.finished) else {
+        return Err(ambiguous(&[]));
+    };
+    let span = Span { from, to };
+    let is_dump = |file: &&Entry| FileKind::from_entry(file) == FileKind::Dump;
+    let written = files.iter().filter(is_dump);
+    let written: Vec<&Entry> = written.filter(|dump| span.has(modified(dump))).collect();
+    if let [only] = written[..]
+        && !beside.others.iter().any(|other| other.has(modified(only)))
+    {
+        return Ok(only.clone());
+    }
+    let named = written.iter().filter(|dump| {
+        let since = |span: &Span| since_named(dump, span.from);
+        let Some(own) = since(&span).filter(|own| *own <= NAMED_WITHIN_SECONDS) else {
+            return false;
+        };
+        let others = beside.others.iter().filter(|other| other.overlaps(span));
+        others.filter_map(since).all(|other| own < other)
+    });
+    match named.copied().collect::<Vec<_>>()[..] {
+        [one] => Ok(one.clone()),
+        _ => Err(ambiguous(&written)),
+    }
+}
+
+/// How many seconds after `began` the time in the dump's name is, in whatever zone it is written.
+fn since_named(dump: &Entry, began: Timestamp) -> Option<i64> {
+    let (_, stamp) = dump.name.rsplit_once('_')?;
+    let time = DateTime::strptime("%Y%m%d-%H%M%S", stamp).ok()?;
+    let time = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some((time.as_second() - began.as_second()).rem_euclid(ZONE_STEP_SECONDS))
+}
+
+impl Span {
+    /// Both tell whole seconds.
+    fn has(self, time: Timestamp) -> bool {
+        (self.from.as_second()..=self.to.as_second()).contains(&time.as_second())
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.from <= other.to && other.from <= self.to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube_transfer::file::{EntryKind, FileVersion};
+
+    use super::*;
+    use crate::Outcome;
+
+    fn time(text: &str) -> Timestamp {
+        format!("2026-11-27T{text}Z").parse().unwrap()
+    }
+
+    fn dump(stamp: &str, written: &str) -> Entry {
+        let version = FileVersion {
+            bytes: 1,
+            modified: u64::try_from(time(written).as_second()).unwrap(),
+            inode: 1,
+        };
+        Entry::new(
+            format!("store.dump_20261127-{stamp}"),
+            EntryKind::File,
+            version,
+        )
+    }
+
+    /// What a Job is found to have written that ran from 12:00 to 12:10, beside others.
+    fn written(others: &[(&str, &str)], files: &[Entry]) -> Option<String> {
+        let end = JobEnd {
+            job: "wa-backup-1".to_owned(),
+            outcome: Outcome::Complete,
+            why: None,
+            pod: None,
+            started: Some(time("12:00:00")),
+            finished: Some(time("12:10:00")),
+        };
+        let others = others.iter().map(|(from, to)| Span {
+            from: time(from),
+            to: time(to),
+        });
+        let beside = Written {
+            others: others.collect(),
+        };
+        let found = written_by(&end, &beside, files).ok()?;
+        Some(found.name.rsplit_once('-').unwrap().1.to_owned())
+    }
+
+    #[test]
+    fn the_dump_written_while_the_job_ran_is_its_own() {
+        let files = [
+            dump("110000", "11:05:00"),
+            dump("120001", "12:09:59"),
+            dump("130000", "13:05:00"),
+        ];
+        assert_eq!(written(&[], &files).as_deref(), Some("120001"));
+        assert_eq!(written(&[], &files[..1]), None, "none was written");
+    }
+
+    #[test]
+    fn another_jobs_dump_is_not_taken_for_it_whichever_ended_first() {
+        let own = dump("120001", "12:09:59");
+        let other = dump("120301", "12:05:00");
+        let beside = [("12:03:00", "12:05:01")];
+        let both = [other.clone(), own.clone()];
+        assert_eq!(written(&beside, &both).as_deref(), Some("120001"));
+        // It began earlier, and ended within ours.
+        let other = dump("115801", "12:05:00");
+        let beside = [("11:58:00", "12:05:01")];
+        assert_eq!(written(&beside, &[other, own]).as_deref(), Some("120001"));
+    }
+
+    #[test]
+    fn the_zone_of_the_names_does_not_matter() {
+        let own = dump("173001", "12:09:59");
+        let other = dump("173301", "12:05:00");
+        let beside = [("12:03:00", "12:05:01")];
+        assert_eq!(written(&beside, &[own, other]).as_deref(), Some("173001"));
+    }
+
+    #[test]
+    fn what_is_doubtful_is_not_guessed() {
+        // Only the other's is there.
+        let beside = [("12:03:00", "12:05:01")];
+        assert_eq!(written(&beside, &[dump("120301", "12:05:00")]), None);
+        // Two that nobody is known to have written, named alike.
+        let files = [dump("120001", "12:05:00"), dump("120002", "12:06:00")];
+        assert_eq!(written(&[], &files), None);
+    }
+}
