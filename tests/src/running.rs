@@ -1,7 +1,7 @@
 //! A command that is met in the middle of its work.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,10 +28,18 @@ pub struct Running<'a> {
 impl World {
     /// Starts `kubectl wa-pvc` with these arguments, in `directory`.
     pub fn start_pvc(&self, directory: &Path, arguments: &[&str]) -> Running<'_> {
+        self.start_running(self.pvc_command(directory, arguments))
+    }
+
+    /// The same for `kubectl wa-backup`.
+    pub fn start_backup(&self, directory: &Path, arguments: &[&str]) -> Running<'_> {
+        self.start_running(self.backup_command(directory, arguments))
+    }
+
+    fn start_running(&self, mut command: Command) -> Running<'_> {
         let before = self.sandbox().requests().len();
         let stderr = NamedTempFile::new().unwrap();
-        let child = self
-            .pvc_command(directory, arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr.reopen().unwrap())

@@ -82,21 +82,28 @@ pub fn written_by(end: &JobEnd, beside: &Written, files: &[Entry]) -> Result<Ent
         return Err(ambiguous(&[]));
     };
     let span = Span { from, to };
-    let is_dump = |file: &&Entry| FileKind::from_entry(file) == FileKind::Dump;
-    let written = files.iter().filter(is_dump);
-    let written: Vec<&Entry> = written.filter(|dump| span.has(modified(dump))).collect();
+    let since_begun = |dump: &Entry| since_named(dump, span.from);
+    let may_be_own = |dump: &&Entry| {
+        let is_dump = FileKind::from_entry(dump) == FileKind::Dump;
+        let named = since_begun(dump).is_none_or(|since| since <= NAMED_WITHIN_SECONDS);
+        is_dump && named && span.has(modified(dump))
+    };
+    let written: Vec<&Entry> = files.iter().filter(may_be_own).collect();
+    let others = beside.others.iter().filter(|other| other.overlaps(span));
+    let others: Vec<&Span> = others.collect();
     if let [only] = written[..]
-        && !beside.others.iter().any(|other| other.has(modified(only)))
+        && !others.iter().any(|other| other.has(modified(only)))
     {
         return Ok(only.clone());
     }
     let named = written.iter().filter(|dump| {
-        let since = |span: &Span| since_named(dump, span.from);
-        let Some(own) = since(&span).filter(|own| *own <= NAMED_WITHIN_SECONDS) else {
+        let Some(own) = since_begun(dump) else {
             return false;
         };
-        let others = beside.others.iter().filter(|other| other.overlaps(span));
-        others.filter_map(since).all(|other| own < other)
+        let mut of_others = others
+            .iter()
+            .filter_map(|other| since_named(dump, other.from));
+        of_others.all(|other| own < other)
     });
     match named.copied().collect::<Vec<_>>()[..] {
         [one] => Ok(one.clone()),
@@ -118,8 +125,9 @@ impl Span {
         (self.from.as_second()..=self.to.as_second()).contains(&time.as_second())
     }
 
+    /// One that ended within the second in which the other began was over.
     fn overlaps(self, other: Self) -> bool {
-        self.from <= other.to && other.from <= self.to
+        other.from.as_second() < self.to.as_second() && self.from <= other.to
     }
 }
 
@@ -128,7 +136,7 @@ mod tests {
     use kube_transfer::file::{EntryKind, FileVersion};
 
     use super::*;
-    use crate::Outcome;
+    use crate::end::Outcome;
 
     fn time(text: &str) -> Timestamp {
         format!("2026-11-27T{text}Z").parse().unwrap()
@@ -198,6 +206,15 @@ mod tests {
         let other = dump("173301", "12:05:00");
         let beside = [("12:03:00", "12:05:01")];
         assert_eq!(written(&beside, &[own, other]).as_deref(), Some("173001"));
+    }
+
+    #[test]
+    fn a_job_that_was_over_when_this_one_began_has_no_part_in_it() {
+        let beside = [("11:59:58", "12:00:00")];
+        let own = dump("120000", "12:00:00");
+        assert_eq!(written(&beside, &[own]).as_deref(), Some("120000"));
+        let before = dump("115958", "12:00:00");
+        assert_eq!(written(&beside, &[before]), None, "it is the other's");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use sources::{Sources, firsts, is_separator};
 type Layers = &'static [&'static [&'static str]];
 
 /// Every crate whose layers are held, by its folder.
-const CRATES: [(&str, Layers); 10] = [
+const CRATES: [(&str, Layers); 11] = [
     (
         "wa-common",
         &[
@@ -56,6 +56,15 @@ const CRATES: [(&str, Layers); 10] = [
             &["driver", "portworx"],
             &["denied", "selection"],
             &["caller", "files", "names", "remedy"],
+        ],
+    ),
+    (
+        "backup-jobs",
+        &[
+            &["follow", "written"],
+            &["trigger"],
+            &["end", "manifest", "permissions"],
+            &["pod", "error"],
         ],
     ),
     (
@@ -160,7 +169,7 @@ fn every_plugin_has_its_layers() {
 }
 
 /// The crates that work for any command line, by their folders: they must not know one.
-const ENGINES: [&str; 2] = ["store-backup", "backup-volume"];
+const ENGINES: [&str; 3] = ["store-backup", "backup-volume", "backup-jobs"];
 
 #[test]
 fn no_engine_knows_a_command_line() {

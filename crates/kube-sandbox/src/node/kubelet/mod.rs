@@ -1,7 +1,8 @@
 //! The life of one pod on the node, from scheduling to removal: what a kubelet's pod worker does.
 //!
 //! Left out: probes other than an exec readiness probe (a container without one is ready when it runs), life-cycle
-//! hooks, sidecar and ephemeral containers, eviction but for a volume that has outgrown its limit. Back-offs are shorter than a real kubelet's, so that a
+//! hooks, sidecar and ephemeral containers, pressure on the node: a pod is evicted when a volume of it has outgrown its limit,
+//! and when it is given the annotation [`EVICT`]. Back-offs are shorter than a real kubelet's, so that a
 //! rehearsal does not wait minutes, and a readiness probe is repeated quickly until it first succeeds.
 
 mod containers;
@@ -31,6 +32,9 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// Between two looks at how much volumes with a limit hold; a real kubelet lets ten seconds pass.
 const LOOK_AT_VOLUMES: Duration = Duration::from_secs(1);
+
+/// Has the node evict the pod, as one that is short of memory does.
+const EVICT: &str = "kube-sandbox/evict";
 
 /// The stored pod as it changes; `None` once it is gone.
 pub(super) type PodChanges = watch::Receiver<Option<Object>>;
@@ -77,6 +81,10 @@ impl Worker {
                 "Pod was active on the node longer than the specified deadline".to_owned(),
             ),
             message = self.outgrown() => End::ByNode("Evicted", message),
+            () = self.eviction() => End::ByNode(
+                "Evicted",
+                "The node was low on resource: memory. Threshold quantity: 100Mi, available: 60Mi. ".to_owned(),
+            ),
             () = self.deletion() => End::Deleted,
         };
         let is_deleted = matches!(end, End::Deleted);
@@ -218,6 +226,17 @@ impl Worker {
     /// Ends when the pod is gone from the API although its containers run.
     async fn forced(&self) {
         let _ = self.changes.clone().wait_for(Option::is_none).await;
+    }
+
+    async fn eviction(&self) {
+        let evicted = |object: &Option<Object>| {
+            object
+                .as_ref()
+                .is_some_and(|object| object["metadata"]["annotations"].get(EVICT).is_some())
+        };
+        if self.changes.clone().wait_for(evicted).await.is_err() {
+            future::pending().await
+        }
     }
 
     async fn deadline(&self) {
