@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::ResourceExt as _;
 
 /// Says that a person started a Job, and not the schedule.
-const INSTANTIATED: (&str, &str) = ("cronjob.kubernetes.io/instantiate", "manual");
+pub(crate) const INSTANTIATED: (&str, &str) = ("cronjob.kubernetes.io/instantiate", "manual");
 
 /// The Job called `name`. The cluster removes it so many seconds after its end, where it does not say otherwise itself.
 pub(crate) fn job(cron_job: &CronJob, name: &str, removed_after: Option<i32>) -> Option<Job> {

@@ -28,3 +28,27 @@ pub fn to_follow() -> Vec<Needed> {
             .into(),
     ]
 }
+
+/// To look at the CronJob and its Jobs.
+pub fn to_show_schedule(instance_named: bool) -> Vec<Needed> {
+    let mut needed: Vec<Needed> = vec![
+        Permission::new("get", "batch", "cronjobs").into(),
+        Permission::new("list", "batch", "jobs").into(),
+    ];
+    if !instance_named {
+        needed.push(to_search_instances());
+    }
+    needed
+}
+
+/// To change its settings.
+pub fn to_change_schedule(instance_named: bool) -> Vec<Needed> {
+    let mut needed: Vec<Needed> = vec![
+        Permission::new("get", "batch", "cronjobs").into(),
+        Permission::new("patch", "batch", "cronjobs").into(),
+    ];
+    if !instance_named {
+        needed.push(to_search_instances());
+    }
+    needed
+}

@@ -164,7 +164,11 @@ impl StartedJob {
     }
 }
 
-async fn cron_job_of(cluster: &Cluster, instance: &Instance) -> anyhow::Result<BackupCronJob> {
+/// The CronJob of the instance.
+pub(crate) async fn cron_job_of(
+    cluster: &Cluster,
+    instance: &Instance,
+) -> anyhow::Result<BackupCronJob> {
     let found = BackupCronJob::find(cluster, instance).await?;
     Ok(found.ok_or_else(|| JobError::NoCronJob {
         instance: instance.name.clone(),

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube_transfer::PodContainer;
-use kube_transfer::file::Entry;
+use kube_transfer::file::{Entry, Space};
 use wa_common::assistant::{Instance, backup_claim};
 use wa_common::cluster::{Cluster, ClusterError};
 
@@ -23,8 +23,27 @@ pub async fn dumps_in_reach(
         let instance = Instance::find(cluster, instance).await?;
         backup_claim(cluster, &instance).await?.name_any()
     };
-    let mut mounts = mounts_of(cluster, &claim).await?.into_iter();
-    let place = mounts.find_map(|mount| {
+    let Some((target, directory)) = place_in_reach(cluster, &claim).await? else {
+        return Ok(Vec::new());
+    };
+    Ok(dumps(cluster.pod(&target).list(&directory).await?))
+}
+
+/// How full the volume of a claim is; `None` where no running pod has it mounted.
+pub async fn space_in_reach(cluster: &Cluster, claim: &str) -> anyhow::Result<Option<Space>> {
+    let Some((target, directory)) = place_in_reach(cluster, claim).await? else {
+        return Ok(None);
+    };
+    Ok(Some(cluster.pod(&target).space(&directory).await?))
+}
+
+/// Where a running pod has the claim.
+async fn place_in_reach(
+    cluster: &Cluster,
+    claim: &str,
+) -> Result<Option<(PodContainer, String)>, ClusterError> {
+    let mut mounts = mounts_of(cluster, claim).await?.into_iter();
+    Ok(mounts.find_map(|mount| {
         let place = mount.place.filter(|place| place.whole && mount.running)?;
         let target = PodContainer {
             namespace: cluster.namespace().to_owned(),
@@ -32,11 +51,7 @@ pub async fn dumps_in_reach(
             container: place.container,
         };
         Some((target, place.path))
-    });
-    let Some((target, directory)) = place else {
-        return Ok(Vec::new());
-    };
-    Ok(dumps(cluster.pod(&target).list(&directory).await?))
+    }))
 }
 
 /// The names of the claims in the cluster's namespace.

@@ -7,6 +7,7 @@ mod diff;
 mod inspect;
 mod list;
 mod rows;
+mod schedule;
 mod several;
 mod trigger;
 mod verify;
@@ -78,6 +79,8 @@ enum Command {
     /// Start a backup Job of the CronJob now, follow it, and fetch what it wrote
     #[command(add = trigger::ABOUT)]
     Trigger(trigger::Args),
+    /// Show and change when nightly backups are taken, and how many are kept
+    Schedule(schedule::Args),
     /// Remove what an interrupted run left in the cluster
     #[command(add = cleanup::ABOUT)]
     Cleanup(CleanupArgs),
@@ -123,6 +126,7 @@ impl Plugin for Cli {
             Command::Diff(args) => diff::run(&args, &context).await,
             Command::List(args) => list::run(&args, &context),
             Command::Trigger(args) => trigger::run(&args, &context).await,
+            Command::Schedule(args) => schedule::run(args, &context).await,
             Command::Cleanup(args) => cleanup::run(&args, &context).await,
         }
     }

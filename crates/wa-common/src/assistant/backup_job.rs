@@ -1,20 +1,22 @@
 //! The CronJob that dumps the store database every night, and the volume it writes to.
 
-use croner::Cron;
-use croner::parser::{CronParser, Seconds};
 use jiff::Timestamp;
 use jiff::civil::Weekday;
-use jiff::tz::TimeZone;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, PodTemplateSpec};
 use kube::ResourceExt as _;
+use kube::api::ApiResource;
 
-use super::{AssistantError, Instance, names};
+use super::{AssistantError, Instance, Schedule, ScheduleError, names};
 use crate::cluster::{Cluster, ClusterError};
 
 /// The backup CronJob of an instance.
 #[derive(Debug, Clone)]
-pub struct BackupCronJob(CronJob);
+pub struct BackupCronJob {
+    object: CronJob,
+    /// Whether the cluster knows CronJobs by their older version only.
+    beta: bool,
+}
 
 /// How many dumps the CronJob keeps. Read from the environment of its container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,15 @@ pub struct Retention {
     pub keep_daily: Option<u32>,
 }
 
+impl From<CronJob> for BackupCronJob {
+    fn from(object: CronJob) -> Self {
+        Self {
+            object,
+            beta: false,
+        }
+    }
+}
+
 impl BackupCronJob {
     /// The CronJob, or `None` where the instance has none.
     pub async fn find(
@@ -35,7 +46,10 @@ impl BackupCronJob {
     ) -> Result<Option<Self>, ClusterError> {
         let name = names::backup_cron_job(&instance.name);
         if let Some(found) = cluster.find::<CronJob>(&name).await? {
-            return Ok(Some(Self(found)));
+            return Ok(Some(Self {
+                object: found,
+                beta: false,
+            }));
         }
         // OpenShift 4.6 and 4.7 serve it only by its older version, whose fields are the same.
         let found = cluster
@@ -44,7 +58,7 @@ impl BackupCronJob {
         Ok(found
             .and_then(|object| serde_json::to_value(object).ok())
             .and_then(|json| serde_json::from_value(json).ok())
-            .map(Self))
+            .map(|object| Self { object, beta: true }))
     }
 
     /// What the CronJob of an instance is called.
@@ -54,12 +68,21 @@ impl BackupCronJob {
 
     /// The CronJob as the API server has it.
     pub fn object(&self) -> &CronJob {
-        &self.0
+        &self.object
+    }
+
+    /// How the cluster serves it.
+    pub fn kind(&self) -> ApiResource {
+        if self.beta {
+            names::cron_job_v1beta1()
+        } else {
+            ApiResource::erase::<CronJob>(&())
+        }
     }
 
     /// What it does when a backup is due while another one runs.
     pub fn concurrency_policy(&self) -> &str {
-        let spec = self.0.spec.as_ref();
+        let spec = self.object.spec.as_ref();
         let policy = spec.and_then(|spec| spec.concurrency_policy.as_deref());
         policy.unwrap_or("Allow")
     }
@@ -75,22 +98,22 @@ impl BackupCronJob {
 
     /// Its name.
     pub fn name(&self) -> String {
-        self.0.name_any()
+        self.object.name_any()
     }
 
     /// When it runs, as cron writes it.
     pub fn schedule(&self) -> &str {
-        self.0.spec.as_ref().map_or("", |spec| &spec.schedule)
+        self.object.spec.as_ref().map_or("", |spec| &spec.schedule)
     }
 
     /// The time zone of the schedule, where it names one; else it is the cluster's, which is nearly always UTC.
     pub fn time_zone(&self) -> Option<&str> {
-        self.0.spec.as_ref()?.time_zone.as_deref()
+        self.object.spec.as_ref()?.time_zone.as_deref()
     }
 
     /// Whether it starts no Jobs.
     pub fn is_suspended(&self) -> bool {
-        let spec = self.0.spec.as_ref();
+        let spec = self.object.spec.as_ref();
         spec.is_some_and(|spec| spec.suspend == Some(true))
     }
 
@@ -99,12 +122,13 @@ impl BackupCronJob {
         if self.is_suspended() {
             return None;
         }
-        let zone = match self.time_zone() {
-            Some(name) => TimeZone::get(name).ok()?,
-            None => TimeZone::UTC,
-        };
-        let next = parse(self.schedule())?.find_next_occurrence(&now.to_zoned(zone), false);
-        next.ok().map(|time| time.timestamp())
+        let schedule = self.read_schedule().ok()?;
+        schedule.next(now, 1).first().copied()
+    }
+
+    /// Its schedule with the zone, read as the cluster reads it.
+    pub fn read_schedule(&self) -> Result<Schedule, ScheduleError> {
+        Schedule::parse(self.schedule(), self.time_zone())
     }
 
     /// The backups that run now: the CronJob's own, and those that somebody has made from it by hand, of which its status
@@ -117,7 +141,7 @@ impl BackupCronJob {
 
     /// Whether a Job is one of this CronJob, or a copy of one without its owner: with the same images and claims.
     fn is_backup(&self, job: &Job) -> bool {
-        let own = self.0.metadata.uid.as_ref();
+        let own = self.object.metadata.uid.as_ref();
         let mut owners = job.owner_references().iter();
         if owners.any(|owner| Some(&owner.uid) == own) {
             return true;
@@ -129,7 +153,11 @@ impl BackupCronJob {
 
     /// The Jobs of it that run now, as its status tells.
     pub fn active_jobs(&self) -> Vec<String> {
-        let active = self.0.status.iter().flat_map(|status| status.active.iter());
+        let active = self
+            .object
+            .status
+            .iter()
+            .flat_map(|status| status.active.iter());
         active
             .flatten()
             .filter_map(|job| job.name.clone())
@@ -138,7 +166,7 @@ impl BackupCronJob {
 
     /// What the pods it starts are like.
     pub fn pod_template(&self) -> Option<&PodTemplateSpec> {
-        let job = self.0.spec.as_ref()?.job_template.spec.as_ref()?;
+        let job = self.object.spec.as_ref()?.job_template.spec.as_ref()?;
         Some(&job.template)
     }
 
@@ -195,12 +223,6 @@ fn works_with(template: &PodTemplateSpec) -> (Vec<&str>, Vec<&str>) {
     )
 }
 
-/// Kubernetes takes five fields, and names such as `@daily`.
-fn parse(schedule: &str) -> Option<Cron> {
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-    parser.parse(schedule).ok()
-}
-
 /// The names of the variables are not published: only how they end is known.
 fn variable(containers: &[Container], ending: &str) -> Option<String> {
     let mut variables = containers.iter().flat_map(|one| one.env.iter().flatten());
@@ -223,7 +245,10 @@ mod tests {
             .as_object_mut()
             .unwrap()
             .extend(spec.as_object().unwrap().clone());
-        BackupCronJob(serde_json::from_value(object).unwrap())
+        BackupCronJob {
+            object: serde_json::from_value(object).unwrap(),
+            beta: false,
+        }
     }
 
     fn next(spec: &Value) -> Option<String> {

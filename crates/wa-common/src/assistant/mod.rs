@@ -10,6 +10,7 @@ mod error;
 mod instance;
 mod names;
 mod postgres;
+mod schedule;
 
 pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
 pub use backup_job::{BackupCronJob, Retention, backup_claim};
@@ -17,3 +18,4 @@ pub use datastore::{AUTH_ENCRYPTION_KEY, Datastore};
 pub use error::AssistantError;
 pub use instance::{Instance, InstanceState};
 pub use postgres::{POSTGRES_CONTAINER, PostgresPod};
+pub use schedule::{Schedule, ScheduleError};

@@ -37,6 +37,10 @@ pub(super) struct VariantArgs {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 50)]
     operator_write_delay: u64,
 
+    /// Have the operator set the backup CronJob back to its own settings with every reconcile
+    #[arg(long)]
+    operator_reverts: bool,
+
     /// Temporary patches of other people: store-assistant-limits, add-custom-webhooks-cert, fix-clu-certs,
     /// data-governor, store-admin-auto-train [default: none]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -88,6 +92,7 @@ impl VariantArgs {
             operator_delay: Duration::from_millis(self.operator_delay),
             operator_period: Duration::from_millis(self.operator_period),
             operator_write_delay: Duration::from_millis(self.operator_write_delay),
+            operator_reverts: self.operator_reverts,
             patches: self.patches.clone(),
             autoscaled: self.autoscaled.clone(),
             store_admin_replicas: self.store_admin_replicas,
@@ -138,6 +143,8 @@ impl VariantArgs {
                 .then(|| "--operator-keeps-counts".to_owned()),
         );
         flags.extend(self.orchestrate.then(|| "--orchestrate".to_owned()));
+        let reverts = self.operator_reverts;
+        flags.extend(reverts.then(|| "--operator-reverts".to_owned()));
         flags
     }
 }
@@ -163,7 +170,7 @@ mod tests {
     fn a_detached_cluster_is_the_one_that_was_asked_for() {
         assert_eq!(parse(&[]).variant(), Variant::default());
         let flags = "--instances=more --store-replicas=3,2 --operator-replicas=2 --operator-delay=5 --grace-period=7 \
-                     --scratch-size=64Mi --shm-size=1Gi --operator-keeps-counts --orchestrate --operator-period=6 --operator-write-delay=8 \
+                     --scratch-size=64Mi --shm-size=1Gi --operator-keeps-counts --orchestrate --operator-reverts --operator-period=6 --operator-write-delay=8 \
                      --patches=fix-clu-certs,data-governor --store-admin-replicas=3 --retrain-speed=9 --pod-start=4 --autoscaled=tfmm,clu-training";
         let flags: Vec<_> = flags.split_whitespace().map(str::to_owned).collect();
         let asked = parse(&flags);

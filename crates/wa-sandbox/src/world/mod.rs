@@ -241,6 +241,11 @@ impl World {
                 .flat_map(|one| one.renderings.clone())
                 .collect(),
             annotations: Annotations::of(names),
+            cron_jobs: installed
+                .iter()
+                .filter(|_| variant.operator_reverts)
+                .map(|one| backup::cron_job(&one.names))
+                .collect(),
         };
         Ok(Self {
             installed,

@@ -19,6 +19,8 @@ pub struct Variant {
     pub operator_period: Duration,
     /// Between its reading a custom resource and its writing the key of a patch there.
     pub operator_write_delay: Duration,
+    /// Whether it sets the backup CronJob back to its own settings with every period.
+    pub operator_reverts: bool,
     /// The temporary patches of other people that are active from the beginning.
     pub patches: Vec<OtherPatch>,
     /// The components whose Deployments a HorizontalPodAutoscaler governs.
@@ -63,6 +65,7 @@ impl Default for Variant {
             operator_delay: pace.delay,
             operator_period: pace.period,
             operator_write_delay: pace.write_delay,
+            operator_reverts: false,
             patches: Vec::new(),
             autoscaled: Vec::new(),
             store_admin_replicas: 1,

@@ -235,7 +235,7 @@ impl Worker {
                 .is_some_and(|object| object["metadata"]["annotations"].get(EVICT).is_some())
         };
         if self.changes.clone().wait_for(evicted).await.is_err() {
-            future::pending().await
+            future::pending::<()>().await;
         }
     }
 

@@ -7,7 +7,8 @@
 //! - it puts the key of each `TemporaryPatch` into the annotations of the custom resource that the patch is for, and takes
 //!   it away, and nothing else, when the patch is deleted ([`patches`]), shortly after the patch changes;
 //! - it renders the Deployments anew with the patches that are active ([`active`]) once a period, and when it starts. So
-//!   a key is not the effect, and a change of a patch is not seen before.
+//!   a key is not the effect, and a change of a patch is not seen before;
+//! - where it is asked to, it sets the backup CronJobs back to its own settings with every period.
 //!
 //! A custom resource with the key of a patch that is not there, or an entry that cannot be read, is not reconciled at all,
 //! and says so in its conditions. Replicas are set only where a patch says them: when it is gone they stay.
@@ -73,6 +74,8 @@ pub(super) struct Duty {
     pub(super) renderings: Vec<Rendering>,
     /// Where its release keeps what patches are active.
     pub(super) annotations: Annotations,
+    /// The CronJobs that it sets back when somebody has changed them.
+    pub(super) cron_jobs: Vec<Value>,
 }
 
 impl AssistantOperator {
@@ -209,6 +212,7 @@ impl Operator {
         if !is_up(&self.store, &self.duty.operators) {
             return;
         }
+        self.revert_cron_jobs();
         for (kind, part) in self.parts() {
             let Some(patches) = self.active_patches(kind, &part) else {
                 continue;
@@ -218,6 +222,17 @@ impl Operator {
                 Err(failure) => status::fail(&self.store, kind, &part, &failure),
             };
             note(&part, stated);
+        }
+    }
+
+    fn revert_cron_jobs(&self) {
+        for cron_job in &self.duty.cron_jobs {
+            let (namespace, name) = (object::namespace(cron_job), object::name(cron_job));
+            let kind = &resources::CRON_JOBS;
+            let written = self.store.modify(kind, namespace, name, |found| {
+                found["spec"] = cron_job["spec"].clone();
+            });
+            note(cron_job, written);
         }
     }
 
