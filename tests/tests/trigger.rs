@@ -105,7 +105,7 @@ fn a_backup_is_taken_now_its_log_is_shown_and_its_job_is_removed() {
     let world = World::shared();
     let before = world.dumps();
     let outcome = trigger(&world, &["--wait"]).expect_code(0);
-    assert!(outcome.stdout.contains("complete in"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains(" complete"), "{}", outcome.stdout);
     outcome.expect_error(&["Backing up", "undone", "job wa-backup-"]);
     let after = world.dumps();
     assert!(!before.contains(&after[0]), "{after:?}");

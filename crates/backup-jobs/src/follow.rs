@@ -40,8 +40,8 @@ impl StartedJob {
                 Seen::Runs(state) => Probe::Pending(state),
             })
         };
-        let followed = async { anyhow::Ok(wait.until(look, judge).await) };
-        match self.run.guard(followed).await?? {
+        let waited = self.run.guard(wait.until(look, judge)).await?;
+        match waited {
             Ok(end) => Ok(*end),
             Err(WaitError::Failed(error)) => {
                 Err(error).with_context(|| format!("cannot follow job {name}"))

@@ -31,7 +31,6 @@ pub enum SettingName {
 #[serde(rename_all = "camelCase")]
 pub struct Setting {
     /// As IBM's page calls it.
-    #[serde(serialize_with = "shown")]
     pub name: SettingName,
     /// What it is; `None` where the CronJob does not say.
     pub value: Option<String>,
@@ -53,8 +52,10 @@ pub(crate) struct Variable {
     pub(crate) elsewhere: bool,
 }
 
-fn shown<S: serde::Serializer>(name: &SettingName, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(name.name())
+impl Serialize for SettingName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl SettingName {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use backup_volume::{Caller, JOBS_PLUGIN, VolumeChange};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
+use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Instance};
 use wa_common::cluster::{Cluster, ClusterError};
 use wa_common::preflight::Preflight;
@@ -29,7 +30,8 @@ pub struct Trigger {
 }
 
 /// What becomes of the Job afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Afterwards {
     /// This command removes it when it ends, however it ends.
     Removed,

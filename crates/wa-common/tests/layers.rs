@@ -61,9 +61,9 @@ const CRATES: [(&str, Layers); 11] = [
     (
         "backup-jobs",
         &[
-            &["follow", "written"],
-            &["trigger"],
-            &["end", "manifest", "permissions"],
+            &["follow", "written", "change"],
+            &["trigger", "overview"],
+            &["end", "manifest", "permissions", "settings"],
             &["pod", "error"],
         ],
     ),

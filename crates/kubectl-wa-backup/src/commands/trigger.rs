@@ -205,20 +205,9 @@ struct Report {
     pod: Option<String>,
     started: Option<Timestamp>,
     finished: Option<Timestamp>,
-    #[serde(serialize_with = "afterwards_name", rename = "jobAfterwards")]
+    #[serde(rename = "jobAfterwards")]
     afterwards: Afterwards,
     sets: Vec<FetchedSet>,
-}
-
-fn afterwards_name<S: serde::Serializer>(
-    afterwards: &Afterwards,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match afterwards {
-        Afterwards::Removed => "removed",
-        Afterwards::RemovedByCluster => "removedByCluster",
-        Afterwards::Kept => "kept",
-    })
 }
 
 impl Report {
@@ -233,7 +222,9 @@ impl Report {
     /// How long its pod ran.
     fn took(&self) -> Option<String> {
         let took = self.finished?.duration_since(self.started?);
-        Some(elapsed(Duration::try_from(took).ok()?))
+        // Nodes tell whole seconds.
+        let took = Duration::try_from(took).ok().filter(|took| !took.is_zero());
+        Some(elapsed(took?))
     }
 }
 
