@@ -29,16 +29,26 @@ pub struct CatalogEntry {
 
 /// The sets in a store, newest first. What else is there is passed over.
 pub fn catalog(store: &impl Store) -> Result<Vec<CatalogEntry>, BackupError> {
+    let sets = catalog_of_sets(store)?.into_iter();
+    Ok(sets.map(|(_, entry)| entry).collect())
+}
+
+/// As [`catalog`], with the sets themselves.
+pub(crate) fn catalog_of_sets<S: Store>(
+    store: &S,
+) -> Result<Vec<(S::Set, CatalogEntry)>, BackupError> {
     let listed = store
         .list()
         .map_err(|source| io_error(store.location(), source))?;
-    let mut entries: Vec<CatalogEntry> = listed
-        .iter()
-        .map(|set| set as &dyn StoredSet)
-        .filter(|set| is_set(*set))
-        .map(look)
+    let mut entries: Vec<(S::Set, CatalogEntry)> = listed
+        .into_iter()
+        .filter(|set| is_set(set))
+        .map(|set| {
+            let entry = look(&set);
+            (set, entry)
+        })
         .collect();
-    entries.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.path.cmp(&b.path)));
+    entries.sort_by(|(_, a), (_, b)| b.time.cmp(&a.time).then_with(|| a.path.cmp(&b.path)));
     Ok(entries)
 }
 
@@ -50,6 +60,13 @@ fn is_set(set: &dyn StoredSet) -> bool {
         || has(DUMP_FILE)
         || has(&partial_dump)
         || time_in_name(set.location()).is_some()
+}
+
+/// The name without time and number, of a set whose name has them: `wa-cpd`.
+pub(crate) fn owner_in_name(path: &Path) -> Option<&str> {
+    time_in_name(path)?;
+    let name = path.file_name()?.to_str()?;
+    Some(without_number(name).rsplit_once('-')?.0)
 }
 
 /// An error with its cause.

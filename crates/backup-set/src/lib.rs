@@ -47,6 +47,7 @@
 //! }
 //! ```
 
+mod beside;
 mod catalog;
 mod difference;
 mod directory;
@@ -56,11 +57,15 @@ mod latest;
 mod manifest;
 mod manifest_file;
 mod names;
+mod protection;
 mod read;
 mod rehearsal;
 mod remarks;
+mod removal;
+pub mod retention;
 mod rows;
 mod store;
+mod survey;
 mod target;
 mod verdict;
 mod verifier;
@@ -77,11 +82,14 @@ pub use manifest::{
     PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
+pub use protection::{PROTECTION_FILE, Protected, Protection};
 pub use read::{Backup, Intact, SetState};
 pub use rehearsal::{REHEARSAL_FILE, Rehearsal, RehearsalPlace};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
+pub use removal::{RemovalError, remove_set};
 pub use rows::RowsError;
-pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredSet};
+pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredFile, StoredSet};
+pub use survey::{Installation, Surveyed, survey};
 pub use target::Target;
 pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified, VerifiedCounts};
 pub use verifier::Verifier;

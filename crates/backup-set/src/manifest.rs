@@ -36,6 +36,9 @@ pub struct Manifest {
     pub namespace: String,
     /// The Watson Assistant instance.
     pub instance: String,
+    /// The uid of its WatsonAssistant, where that could be read: whose the backup is, whatever the API server is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_uid: Option<String>,
     /// The product release, where the installation told it.
     pub release: Option<String>,
     /// What the backup was made for.
@@ -98,6 +101,7 @@ impl Manifest {
             cluster: origin.cluster,
             namespace: origin.namespace,
             instance: origin.instance,
+            instance_uid: None,
             release: None,
             purpose: Purpose::Backup,
             method: origin.method,
@@ -162,6 +166,12 @@ impl Manifest {
     /// over it: it is of what was there when something was about to go wrong.
     pub fn is_safety(&self) -> bool {
         self.purpose == Purpose::Safety
+    }
+
+    /// When the data was dumped: a dump from a volume was there before it was copied.
+    pub fn data_time(&self) -> Timestamp {
+        let dumped = self.volume.as_ref().map(|volume| volume.modified);
+        dumped.unwrap_or(self.started_at)
     }
 
     /// How many service instances a restore needs a target for; none where the dump was not verified, or they could not be

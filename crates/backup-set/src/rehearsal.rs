@@ -1,22 +1,20 @@
 //! The record that a set was restored, as a trial: a file beside `backup.json`, which stays as it was sealed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use human_text::printable;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{FileRole, Manifest, ToolRecord};
+use crate::beside;
+use crate::store::StoredSet;
+use crate::{DirectorySet, FileRole, Manifest, ToolRecord};
 
 /// The file's name.
 pub const REHEARSAL_FILE: &str = "rehearsal.json";
 /// Of the file's format. A newer one is passed over.
 const FORMAT_VERSION: u32 = 1;
-/// More than any record takes.
-const LIMIT_BYTES: u64 = 1 << 20;
 
 /// Where a set was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,29 +98,32 @@ impl Rehearsal {
 
     /// The last trial of the set in `directory`, where there was one of the dump that `manifest` lists.
     pub fn of_set(directory: &Path, manifest: &Manifest) -> Option<Self> {
+        Self::of_stored(&DirectorySet::new(directory), manifest)
+    }
+
+    /// As [`Self::of_set`], of a set wherever it is kept.
+    pub fn of_stored(set: &dyn StoredSet, manifest: &Manifest) -> Option<Self> {
         let dump = manifest
             .files()
             .iter()
             .find(|file| file.role == FileRole::StoreDump)?;
-        Self::of_dump(directory, &dump.sha256)
+        Self::read_of(set, &dump.sha256)
     }
 
     /// The last trial in `directory`, where it was of the dump with that SHA-256. A file that cannot be read, or is of a
     /// newer format, is none: nothing depends on it.
     pub fn of_dump(directory: &Path, sha256: &str) -> Option<Self> {
-        let found = Self::read(&directory.join(REHEARSAL_FILE))?;
+        Self::read_of(&DirectorySet::new(directory), sha256)
+    }
+
+    fn read_of(set: &dyn StoredSet, sha256: &str) -> Option<Self> {
+        let found = Self::read(set)?;
         let is_of_it = found.dump_sha256.eq_ignore_ascii_case(sha256);
         (found.format_version <= FORMAT_VERSION && is_of_it).then_some(found)
     }
 
-    fn read(path: &Path) -> Option<Self> {
-        // A pipe would be waited for.
-        if !fs::symlink_metadata(path).ok()?.is_file() {
-            return None;
-        }
-        let mut json = Vec::new();
-        let file = File::open(path).ok()?;
-        file.take(LIMIT_BYTES).read_to_end(&mut json).ok()?;
+    fn read(set: &dyn StoredSet) -> Option<Self> {
+        let json = beside::read(set, REHEARSAL_FILE).ok()??;
         let mut found: Self = serde_json::from_slice(&json).ok()?;
         // Anyone may have written it.
         for text in found.problems.iter_mut().chain([&mut found.postgres]) {
@@ -133,33 +134,15 @@ impl Rehearsal {
 
     /// Puts the record into the set, in place of an earlier one.
     pub fn write(&self, directory: &Path) -> io::Result<PathBuf> {
-        let path = directory.join(REHEARSAL_FILE);
-        let partial = directory.join(format!("{REHEARSAL_FILE}.partial"));
-        let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        match fs::remove_file(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&partial)?;
-        let written = file
-            .write_all(&json)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&partial, &path));
-        if written.is_err() {
-            // The error that is told is the first one.
-            let _ = fs::remove_file(&partial);
-        }
-        written.map(|()| path)
+        beside::write(&DirectorySet::new(directory), REHEARSAL_FILE, self)?;
+        Ok(directory.join(REHEARSAL_FILE))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn rehearsal() -> Rehearsal {
@@ -194,7 +177,8 @@ mod tests {
             .push("the table a\u{1b}[2J is missing".to_owned());
         failed.write(directory.path()).unwrap();
         let path = failed.write(directory.path()).unwrap();
-        let read = Rehearsal::read(&path).unwrap();
+        let set = DirectorySet::new(directory.path());
+        let read = Rehearsal::read(&set).unwrap();
         assert!(!read.succeeded() && read.in_words().starts_with("did NOT restore on 20"));
         assert!(!read.problems[0].contains('\u{1b}'), "{:?}", read.problems);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -203,9 +187,9 @@ mod tests {
         assert_eq!(of_dump("cd"), None);
         for json in ["", "{}", "[]", "{\"formatVersion\": 1}"] {
             fs::write(&path, json).unwrap();
-            assert_eq!(Rehearsal::read(&path), None, "{json}");
+            assert_eq!(Rehearsal::read(&set), None, "{json}");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(Rehearsal::read(&path), None);
+        assert_eq!(Rehearsal::read(&set), None);
     }
 }

@@ -12,6 +12,8 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::SetError;
 
 /// A place that holds sets.
@@ -51,6 +53,29 @@ pub trait StoredSet: Debug {
 
     /// Reads a part of a file; less where the file ends before.
     fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read>>;
+
+    /// Everything that is in it, in no order.
+    fn files(&self) -> io::Result<Vec<StoredFile>>;
+
+    /// Puts a small file beside the others, whole or not at all, in place of an earlier one.
+    fn put(&self, file: &str, content: &[u8]) -> io::Result<()>;
+
+    /// Removes a file; that it is gone already is no error.
+    fn remove_file(&self, file: &str) -> io::Result<()>;
+
+    /// Removes the place of the set, where a store has one apart from the files; refused while something is in it.
+    fn remove_place(&self) -> io::Result<()>;
+}
+
+/// One thing in a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub state: FileState,
+    /// When it was last changed, where that is told.
+    pub changed: Option<Timestamp>,
 }
 
 /// What there is under the name of a file.

@@ -4,18 +4,21 @@ mod begun;
 mod parents;
 mod place;
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
 
 pub use begun::{BegunDirectory, DirectoryFile};
 pub use place::Place;
 
 use crate::SetError;
 use crate::error::{OnPath as _, in_the_way};
-use crate::names::numbered_names;
-use crate::store::{FileState, Store, StoredSet};
+use crate::names::{PARTIAL_SUFFIX, numbered_names};
+use crate::store::{FileState, Store, StoredFile, StoredSet};
 
 /// A directory that holds sets.
 #[derive(Debug, Clone)]
@@ -102,12 +105,7 @@ impl StoredSet for DirectorySet {
     }
 
     fn look(&self, file: &str) -> io::Result<FileState> {
-        let found = fs::symlink_metadata(self.path.join(file))?;
-        Ok(if found.is_file() {
-            FileState::File { bytes: found.len() }
-        } else {
-            FileState::NotAFile
-        })
+        Ok(state_of(&fs::symlink_metadata(self.path.join(file))?))
     }
 
     fn bytes(&self) -> u64 {
@@ -127,6 +125,62 @@ impl StoredSet for DirectorySet {
         let mut opened = File::open(self.path.join(file))?;
         opened.seek(SeekFrom::Start(range.start))?;
         Ok(Box::new(opened.take(range.end.saturating_sub(range.start))))
+    }
+
+    fn files(&self) -> io::Result<Vec<StoredFile>> {
+        let entries = fs::read_dir(&self.path)?;
+        let file = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let changed = metadata.modified().ok();
+            Ok(StoredFile {
+                name: entry.file_name().to_string_lossy().into_owned(),
+                state: state_of(&metadata),
+                changed: changed.and_then(|time| Timestamp::try_from(time).ok()),
+            })
+        };
+        entries.map(file).collect()
+    }
+
+    fn put(&self, file: &str, content: &[u8]) -> io::Result<()> {
+        let partial = format!("{file}{PARTIAL_SUFFIX}");
+        self.remove_file(&partial)?;
+        let path = self.path.join(&partial);
+        let mut opened = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        let written = opened
+            .write_all(content)
+            .and_then(|()| opened.sync_all())
+            .and_then(|()| fs::rename(&path, self.path.join(file)));
+        if written.is_err() {
+            // The error that is told is the first one.
+            let _ = fs::remove_file(&path);
+        }
+        written
+    }
+
+    fn remove_file(&self, file: &str) -> io::Result<()> {
+        match fs::remove_file(self.path.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_place(&self) -> io::Result<()> {
+        fs::remove_dir(&self.path)
+    }
+}
+
+fn state_of(metadata: &fs::Metadata) -> FileState {
+    if metadata.is_file() {
+        FileState::File {
+            bytes: metadata.len(),
+        }
+    } else {
+        FileState::NotAFile
     }
 }
 

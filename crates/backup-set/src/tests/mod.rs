@@ -32,6 +32,7 @@ fn some_manifest() -> Manifest {
         },
         namespace: "cpd".into(),
         instance: "wa".into(),
+        instance_uid: None,
         release: Some("4.8.8".into()),
         purpose: Purpose::Backup,
         method: Method::PgDump,

@@ -96,6 +96,43 @@ impl StoredSet for MemorySet {
         content.set_position(range.start);
         Ok(Box::new(content.take(range.end - range.start)))
     }
+
+    fn files(&self) -> io::Result<Vec<StoredFile>> {
+        let content = self.content.lock().unwrap();
+        let files = content[&self.location]
+            .iter()
+            .map(|(name, file)| StoredFile {
+                name: name.clone(),
+                state: FileState::File {
+                    bytes: file.len() as u64,
+                },
+                changed: None,
+            });
+        Ok(files.collect())
+    }
+
+    fn put(&self, file: &str, put: &[u8]) -> io::Result<()> {
+        let mut content = self.content.lock().unwrap();
+        let set = content.entry(self.location.clone()).or_default();
+        set.insert(file.to_owned(), put.to_vec());
+        Ok(())
+    }
+
+    /// A manifest beside a key is locked.
+    fn remove_file(&self, file: &str) -> io::Result<()> {
+        let mut content = self.content.lock().unwrap();
+        let set = content.entry(self.location.clone()).or_default();
+        if set.contains_key(AUTH_ENCRYPTION_FILE) && file == MANIFEST_FILE {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        set.remove(file);
+        Ok(())
+    }
+
+    fn remove_place(&self) -> io::Result<()> {
+        self.content.lock().unwrap().remove(&self.location);
+        Ok(())
+    }
 }
 
 impl BegunSet for MemorySet {
@@ -185,4 +222,49 @@ fn a_set_that_is_not_sealed_is_removed_from_any_store() {
     written(&kept);
     drop(kept);
     assert_eq!(catalog(&store).unwrap().len(), 1);
+}
+
+#[test]
+fn a_set_whose_manifest_is_locked_stays_as_it_was() {
+    let store = MemoryStore::default();
+    let set = SetWriter::create(&store, "wa-cpd-20261122T205500Z").unwrap();
+    let dump = written(&set);
+    set.seal(dump, Vec::new(), some_manifest()).unwrap();
+    let set = store.set("wa-cpd-20261122T205500Z");
+    set.put(AUTH_ENCRYPTION_FILE, b"key").unwrap();
+    let error = remove_set(&set, None).unwrap_err();
+    assert!(matches!(error, RemovalError::Refused { .. }), "{error}");
+    assert!(set.look(MANIFEST_FILE).is_ok() && set.look(DUMP_FILE).is_ok());
+    set.content
+        .lock()
+        .unwrap()
+        .get_mut(&set.location)
+        .unwrap()
+        .remove(AUTH_ENCRYPTION_FILE);
+    remove_set(&set, None).unwrap();
+    assert!(catalog(&store).unwrap().is_empty());
+}
+
+#[test]
+fn whose_a_set_is_the_uid_tells_and_in_older_ones_server_and_names() {
+    let store = MemoryStore::default();
+    let make = |name: &str, uid: Option<&str>, server: &str| {
+        let set = SetWriter::create(&store, name).unwrap();
+        let dump = written(&set);
+        let mut manifest = some_manifest();
+        manifest.instance_uid = uid.map(str::to_owned);
+        manifest.cluster.server = server.to_owned();
+        set.seal(dump, Vec::new(), manifest).unwrap();
+    };
+    make("a", Some("1"), "https://inside");
+    make("b", Some("1"), "https://outside");
+    make("c", Some("2"), "https://outside");
+    make("d", None, "https://outside");
+    let surveyed = survey(&store, Timestamp::now()).unwrap();
+    let of = |name: &str| {
+        let found = surveyed.iter().find(|one| one.name() == name).unwrap();
+        found.installation().unwrap()
+    };
+    assert!(of("a").is_same(&of("b")) && !of("b").is_same(&of("c")));
+    assert!(of("d").is_same(&of("b")) && !of("d").is_same(&of("a")));
 }
