@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Instance};
-use wa_common::cluster::{Cluster, ClusterError};
+use wa_common::cluster::Cluster;
 use wa_common::preflight::Preflight;
 use wa_common::report::{Event, elapsed};
 use wa_common::run::Run;
@@ -67,8 +67,9 @@ impl Trigger {
             .check("cronjob", &instance, look, BackupCronJob::name)
             .await;
         let look = async |cron_job: &BackupCronJob| {
-            let running = running_jobs(cluster, cron_job).await?;
-            refuse_beside(cron_job, running)
+            let running = cron_job.jobs_at_work(cluster).await?;
+            let running = running.into_iter().map(|job| format!("job {job}"));
+            refuse_beside(cron_job, running.collect())
         };
         let beside = conditions
             .check("no other backup", &cron_job, look, |beside| {
@@ -177,45 +178,6 @@ pub(crate) async fn cron_job_of(
         namespace: instance.namespace.clone(),
         cron_job: BackupCronJob::name_for(instance),
     })?)
-}
-
-/// The Jobs that write to the CronJob's volume now: its own, and others that have the volume.
-async fn running_jobs(
-    cluster: &Cluster,
-    cron_job: &BackupCronJob,
-) -> Result<Vec<String>, ClusterError> {
-    let claims = cron_job.claims();
-    let uid = cron_job.object().uid();
-    let takes_a_backup = |job: &Job| {
-        let owned = job
-            .owner_references()
-            .iter()
-            .any(|owner| Some(&owner.uid) == uid.as_ref());
-        !has_ended(job) && (owned || has_any(job, &claims))
-    };
-    let jobs: Vec<Job> = cluster.list_matching("", takes_a_backup).await?;
-    let jobs = jobs.iter().map(|job| format!("job {}", job.name_any()));
-    Ok(jobs.collect())
-}
-
-fn has_ended(job: &Job) -> bool {
-    let conditions = job.status.iter().flat_map(|one| one.conditions.iter());
-    conditions
-        .flatten()
-        .any(|one| matches!(&*one.type_, "Complete" | "Failed") && one.status == "True")
-}
-
-fn has_any(job: &Job, claims: &[String]) -> bool {
-    let template = job
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref());
-    let volumes = template.and_then(|spec| spec.volumes.as_ref());
-    let mut named = volumes
-        .into_iter()
-        .flatten()
-        .filter_map(|volume| volume.persistent_volume_claim.as_ref());
-    named.any(|claim| claims.contains(&claim.claim_name))
 }
 
 /// The Jobs that may run beside ours, or an error where none may. With `Replace` the CronJob would end the running one,

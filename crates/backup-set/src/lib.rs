@@ -58,6 +58,7 @@ mod manifest;
 mod manifest_file;
 mod names;
 mod protection;
+mod pruning;
 mod read;
 mod rehearsal;
 mod remarks;
@@ -83,6 +84,7 @@ pub use manifest::{
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
 pub use protection::{PROTECTION_FILE, Protected, Protection};
+pub use pruning::{PlanError, Pruning, Selection};
 pub use read::{Backup, Intact, SetState};
 pub use rehearsal::{REHEARSAL_FILE, Rehearsal, RehearsalPlace};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};

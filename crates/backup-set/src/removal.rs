@@ -93,9 +93,8 @@ pub fn remove_set(set: &dyn StoredSet, manifest: Option<&Manifest>) -> Result<()
         });
     }
     set.remove_file(MANIFEST_FILE).map_err(refused)?;
-    let rest = files.iter().filter(|file| file.name != MANIFEST_FILE);
-    let removed: io::Result<()> = rest.map(|file| set.remove_file(&file.name)).collect();
-    removed
+    let mut rest = files.iter().filter(|file| file.name != MANIFEST_FILE);
+    rest.try_for_each(|file| set.remove_file(&file.name))
         .and_then(|()| set.remove_place())
         .map_err(|source| RemovalError::Begun {
             path: path(),

@@ -8,7 +8,9 @@ use crate::catalog::{catalog_of_sets, owner_in_name};
 use crate::removal::foreign_files;
 use crate::retention::{Candidate, Standing};
 use crate::store::{Store, StoredSet};
-use crate::{BackupError, CatalogEntry, Manifest, Protected, Purpose, Rehearsal, SetState};
+use crate::{
+    BackupError, CatalogEntry, MANIFEST_FILE, Manifest, Protected, Purpose, Rehearsal, SetState,
+};
 
 /// A set, and what stands beside its manifest.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub struct Surveyed<S> {
     pub protected: Protected,
     /// When anything in it was last changed, where that is told.
     pub changed: Option<Timestamp>,
-    /// What is in it and is not of it.
-    pub foreign: Vec<String>,
+    /// Why it is not to be deleted by any rule: something is in it that is not of it.
+    pub untouchable: Option<String>,
 }
 
 /// Whose backup a set is.
@@ -58,11 +60,13 @@ impl<S: StoredSet> Surveyed<S> {
         };
         let rehearsal = manifest.and_then(|manifest| Rehearsal::of_stored(&set, manifest));
         let files = set.files();
-        // What cannot be listed has something in it that is not known.
-        let foreign = files.as_ref().map_or_else(
-            |error| vec![error.to_string()],
-            |files| foreign_files(manifest, files),
-        );
+        let untouchable = match &files {
+            Err(error) => Some(error.to_string()),
+            Ok(files) => {
+                let foreign = foreign_files(manifest, files).join(", ");
+                (!foreign.is_empty()).then(|| format!("something else is in it: {foreign}"))
+            }
+        };
         let changed = files.ok().and_then(|files| {
             let times = files.into_iter().filter_map(|file| file.changed);
             times.max()
@@ -71,7 +75,7 @@ impl<S: StoredSet> Surveyed<S> {
             rehearsal,
             protected: Protected::of(&set, now),
             changed,
-            foreign,
+            untouchable,
             entry,
             set,
         }
@@ -107,6 +111,19 @@ impl<S> Surveyed<S> {
         verified && self.rehearsal.as_ref().is_none_or(Rehearsal::succeeded)
     }
 
+    /// Whether it is no longer what it was when it was looked at.
+    pub fn has_changed(&self) -> bool
+    where
+        S: StoredSet,
+    {
+        let Ok(files) = self.set.files() else {
+            return true;
+        };
+        let now = files.iter().filter_map(|file| file.changed).max();
+        let is_sealed = self.set.look(MANIFEST_FILE).is_ok();
+        now != self.changed || is_sealed != !matches!(self.entry.state, SetState::Incomplete)
+    }
+
     /// Whose it is, where it tells.
     pub fn installation(&self) -> Option<Installation> {
         self.manifest().map(Installation::of)
@@ -120,19 +137,16 @@ impl<S> Surveyed<S> {
 
     /// The set as the rules see it.
     pub fn candidate(&self) -> Candidate {
-        let standing = match &self.entry.state {
-            _ if !self.foreign.is_empty() => Standing::Unclear(format!(
-                "something else is in it: {}",
-                self.foreign.join(", ")
-            )),
-            SetState::Complete(manifest) if manifest.purpose == Purpose::Other => {
+        let standing = match (&self.untouchable, &self.entry.state) {
+            (Some(why), _) => Standing::Unclear(why.clone()),
+            (None, SetState::Complete(manifest)) if manifest.purpose == Purpose::Other => {
                 Standing::Unclear("made for something that a newer version knows".to_owned())
             }
-            SetState::Complete(_) if self.is_verified() => Standing::Verified,
-            SetState::Complete(_) => Standing::Unverified,
-            SetState::Incomplete => Standing::Incomplete,
-            SetState::NotJudged { reason } => Standing::Unclear(reason.clone()),
-            SetState::Corrupt { reason } => Standing::Unclear(format!("corrupt: {reason}")),
+            (None, SetState::Complete(_)) if self.is_verified() => Standing::Verified,
+            (None, SetState::Complete(_)) => Standing::Unverified,
+            (None, SetState::Incomplete) => Standing::Incomplete,
+            (None, SetState::NotJudged { reason }) => Standing::Unclear(reason.clone()),
+            (None, SetState::Corrupt { reason }) => Standing::Unclear(format!("corrupt: {reason}")),
         };
         Candidate {
             time: self.data_time(),

@@ -140,7 +140,9 @@ impl<'a> Backup<'a> {
         self.report_verdict(verifying, &judged);
         let dump = file.complete(proof)?;
         let key = self.store_auth_encryption(&set)?;
-        let manifest = self.manifest(pod.name, &judged);
+        let mut manifest = self.manifest(pod.name, &judged);
+        // Nothing depends on it that a backup should fail for.
+        manifest.instance_uid = self.ready.instance.uid(self.cluster).await.ok().flatten();
         let sealed = set.seal(dump, key.into_iter().collect(), manifest)?;
         let (path, manifest) = sealed.into_parts();
         let took = Timestamp::now().duration_since(self.started_at);

@@ -128,6 +128,10 @@ impl StoredSet for DirectorySet {
     }
 
     fn files(&self) -> io::Result<Vec<StoredFile>> {
+        // Another name of a set is not a second one, nor to be emptied.
+        if fs::symlink_metadata(&self.path)?.is_symlink() {
+            return Err(io::Error::other("it is a symbolic link"));
+        }
         let entries = fs::read_dir(&self.path)?;
         let file = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;

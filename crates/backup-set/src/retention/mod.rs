@@ -138,7 +138,7 @@ pub enum Reason {
     Protected(Option<Timestamp>),
     /// It is not complete, and may be being written.
     MayBeWritten,
-    /// It is not complete, and how old it is cannot be told.
+    /// How old it is cannot be told.
     NoTime,
     /// Its time has not come: the clock was wrong when it was made, or is now.
     FromTheFuture,
@@ -157,7 +157,7 @@ impl fmt::Display for Reason {
                 write!(f, "protected until {}", until.strftime("%Y-%m-%d %H:%MZ"))
             }
             Self::MayBeWritten => f.write_str("incomplete, for less than a day"),
-            Self::NoTime => f.write_str("incomplete, and its age cannot be told"),
+            Self::NoTime => f.write_str("its age cannot be told"),
             Self::FromTheFuture => f.write_str("its time lies in the future"),
             Self::Unclear(why) => f.write_str(why),
         }
@@ -190,13 +190,12 @@ pub fn decide(policy: &Policy, sets: &[Candidate], now: Timestamp) -> Vec<Fate> 
 fn of_itself(set: &Candidate, now: Timestamp) -> Option<Reason> {
     match (&set.standing, set.time) {
         (Standing::Unclear(why), _) => Some(Reason::Unclear(why.clone())),
-        (Standing::Incomplete, None) => Some(Reason::NoTime),
+        (_, None) => Some(Reason::NoTime),
         (Standing::Incomplete, Some(time)) => {
             let touched = set.changed.map_or(time, |changed| changed.max(time));
             (now.duration_since(touched) <= INCOMPLETE_FOR).then_some(Reason::MayBeWritten)
         }
         (_, Some(time)) if rules::is_from_the_future(time, now) => Some(Reason::FromTheFuture),
-        (_, None) => Some(Reason::NoTime),
         _ => None,
     }
 }

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{CatalogEntry, DirectoryStore, NOT_IN_A_DUMP, Rehearsal, SetState, catalog};
+use backup_set::{
+    CatalogEntry, DirectorySet, DirectoryStore, NOT_IN_A_DUMP, Protected, Rehearsal, SetState,
+    catalog,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
@@ -49,6 +52,8 @@ struct ListedSet {
     /// What came of the last trial to restore it.
     #[serde(skip_serializing_if = "Option::is_none")]
     rehearsal: Option<Rehearsal>,
+    /// Whether `prune` leaves it alone.
+    protected: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -85,6 +90,7 @@ impl ListedSet {
             rehearsal: manifest
                 .as_ref()
                 .and_then(|manifest| Rehearsal::of_set(&entry.path, manifest)),
+            protected: Protected::of(&DirectorySet::new(&entry.path), Timestamp::now()).is_on(),
             path: entry.path,
             state,
             reason,
@@ -99,13 +105,12 @@ impl ListedSet {
 }
 
 impl ListedSet {
-    /// `complete`, and whether it was restored as a trial.
+    /// `complete`, whether it was restored as a trial, and whether it is protected.
     fn state_in_words(&self) -> String {
-        let rehearsal = self.rehearsal.as_ref().map(Rehearsal::in_words);
-        rehearsal.map_or_else(
-            || self.state.to_owned(),
-            |rehearsal| format!("{}, {rehearsal}", self.state),
-        )
+        let mut words = vec![self.state.to_owned()];
+        words.extend(self.rehearsal.as_ref().map(Rehearsal::in_words));
+        words.extend(self.protected.then(|| "protected".to_owned()));
+        words.join(", ")
     }
 }
 

@@ -6,10 +6,16 @@ mod create;
 mod diff;
 mod inspect;
 mod list;
+mod metrics;
+mod newest;
+mod protect;
+mod prune;
 mod rows;
 mod schedule;
 mod several;
 mod trigger;
+mod span;
+mod status;
 mod verify;
 
 use anyhow::bail;
@@ -84,6 +90,15 @@ enum Command {
     /// Remove what an interrupted run left in the cluster
     #[command(add = cleanup::ABOUT)]
     Cleanup(CleanupArgs),
+    /// Delete old backups, by rules
+    #[command(add = prune::ABOUT)]
+    Prune(prune::Args),
+    /// Keep a backup, whatever the rules of prune say
+    #[command(add = protect::ABOUT)]
+    Protect(protect::Args),
+    /// Say how old the newest good backup is, for cron and monitoring
+    #[command(add = status::ABOUT)]
+    Status(status::Args),
 }
 
 impl Plugin for Cli {
@@ -128,6 +143,9 @@ impl Plugin for Cli {
             Command::Trigger(args) => trigger::run(&args, &context).await,
             Command::Schedule(args) => schedule::run(args, &context).await,
             Command::Cleanup(args) => cleanup::run(&args, &context).await,
+            Command::Prune(args) => prune::run(&args, &context).await,
+            Command::Protect(args) => protect::run(&args, &context),
+            Command::Status(args) => status::run(&args, &context).await,
         }
     }
 }

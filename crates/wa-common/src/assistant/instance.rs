@@ -131,6 +131,16 @@ impl Instance {
         }
     }
 
+    /// The uid of its WatsonAssistant, by which it is told from another one of that name; none where that cannot be read.
+    pub async fn uid(&self, cluster: &Cluster) -> Result<Option<String>, ClusterError> {
+        // Listed, as when it was looked for: that takes no further permission.
+        let found = cluster
+            .list_custom(&names::watson_assistant(), false)
+            .await?;
+        let own = found.into_iter().find(|one| one.name_any() == self.name);
+        Ok(own.and_then(|own| own.metadata.uid))
+    }
+
     /// Whether it is part of a watsonx Orchestrate: by its owner, and where that is not told, by the name that
     /// Orchestrate gives.
     pub async fn is_of_orchestrate(&self, cluster: &Cluster) -> Result<bool, ClusterError> {

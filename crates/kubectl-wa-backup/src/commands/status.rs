@@ -1,0 +1,84 @@
+//! `status`: how old the newest good backup is, for cron and monitoring.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use backup_set::{DirectoryStore, Installation, survey};
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use wa_common::cli::{About, Context, Exit, no_permissions};
+use wa_common::report::Event;
+
+use super::metrics;
+use super::newest::StatusReport;
+use super::span::Age;
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup status",
+        "kubectl wa-backup status /mnt/backups --max-age 26h",
+        "kubectl wa-backup status --metrics /var/lib/node_exporter/wa_backup.prom",
+    ],
+    changes: "nothing; with --metrics, that file",
+    permissions: no_permissions,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Of each installation the newest backup counts that is complete and that no rehearsal has failed to restore; safety \
+backups do not count. Exit code 3: one is older than --max-age, or there is none. The age is that of the data: of a dump that was \
+fetched from the volume, since the CronJob wrote it. With -i and -n, only that installation is looked at."
+)]
+pub(super) struct Args {
+    /// Directory to look in [default: ./wa-backups]
+    #[arg(value_name = "DIR")]
+    directory: Option<PathBuf>,
+
+    /// Exit with 3 where the newest good backup is older, such as 26h
+    #[arg(long, value_name = "AGE")]
+    max_age: Option<Age>,
+
+    /// Write the figures to this file too, in Prometheus' text format
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let default = Path::new(super::create::DEFAULT_DIRECTORY);
+    let directory = args.directory.as_deref().unwrap_or(default).to_owned();
+    let now = Timestamp::now();
+    let store = DirectoryStore::new(&directory);
+    // No directory is no backup, which is what monitoring is to be told.
+    let is_there = directory.exists();
+    let sets = if is_there {
+        spawn_blocking(move || survey(&store, now)).await??
+    } else {
+        Vec::new()
+    };
+    let global = &context.global;
+    let wanted = |one: &Installation| {
+        let is = |wanted: &Option<String>, name: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == name)
+        };
+        is(&global.instance, &one.instance) && is(&global.connection.namespace, &one.namespace)
+    };
+    let max_age = args.max_age.map(|Age(age)| age);
+    let report = StatusReport::new(directory, &sets, wanted, max_age, now);
+    if let Some(file) = &args.metrics {
+        metrics::write(file, &report)
+            .with_context(|| format!("cannot write the metrics to {}", file.display()))?;
+    }
+    context.print(&report)?;
+    let complaints = report.complaints(max_age);
+    for message in &complaints {
+        context.reporter.report(&Event::Failure {
+            message: message.clone(),
+            leftovers: Vec::new(),
+        });
+    }
+    Ok(if complaints.is_empty() {
+        Exit::Done
+    } else {
+        Exit::VerificationFailed
+    })
+}
