@@ -374,3 +374,55 @@ fn results_are_for_programs_too() {
         assert!(event["event"].is_string(), "{line}");
     }
 }
+
+#[test]
+fn an_encrypted_backup_is_never_on_the_disk_as_plaintext_and_read_with_its_key() {
+    const KEY: &str = "AGE-SECRET-KEY-1Q0KA87M57FEG5TFJSE8GDDP7K6YKHHFS9WLN543MZ0XFUGEGE36S5Z4RME";
+    const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3aujqsw4fn4";
+    let world = World::shared();
+    let scratch = world.scratch();
+    fs::write(scratch.path().join("key.txt"), KEY).unwrap();
+    let created = world
+        .backup(
+            scratch.path(),
+            &["create", "--to", "sets", "--encrypt-to", RECIPIENT],
+        )
+        .expect_code(0);
+    assert!(
+        created.stdout.contains("verified, encrypted, in"),
+        "{}",
+        created.stdout
+    );
+    let set = world.only_set(&scratch.path().join("sets"));
+    for entry in fs::read_dir(&set).unwrap() {
+        let path = entry.unwrap().path();
+        let content = fs::read(&path).unwrap();
+        let is_age = content.starts_with(b"age-encryption.org/v1\n");
+        assert!(
+            is_age || path.ends_with("backup.json"),
+            "{}",
+            path.display()
+        );
+    }
+    // `uid` of the WatsonAssistant: whose it is, whatever the API server is called.
+    assert!(manifest(&set)["instanceUid"].is_string());
+    let set = set.to_str().unwrap();
+    let without = world
+        .backup(scratch.path(), &["verify", set])
+        .expect_code(7);
+    assert!(
+        without.stderr.contains("give the key with --identity FILE"),
+        "{}",
+        without.stderr
+    );
+    let verified = world.backup(scratch.path(), &["verify", set, "--identity", "key.txt"]);
+    assert!(verified.expect_code(0).stdout.contains("intact"));
+    let shown = world.backup(scratch.path(), &["inspect", set, "--identity", "key.txt"]);
+    assert!(shown.expect_code(0).stdout.contains("Customer Care"));
+    world
+        .backup(
+            scratch.path(),
+            &["create", "--to", "sets", "--encrypt-to", "age1nobody"],
+        )
+        .expect_code(1);
+}

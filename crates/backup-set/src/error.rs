@@ -63,6 +63,12 @@ pub enum BackupError {
         #[source]
         source: io::Error,
     },
+    /// It is encrypted to others.
+    #[error("none of the given keys opens {}", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is read, and not intact.
     #[error(transparent)]
     Failed(#[from] VerificationFailed),

@@ -51,9 +51,11 @@ mod beside;
 mod catalog;
 mod difference;
 mod directory;
+mod encryption;
 mod error;
 mod instances;
 mod latest;
+mod listed;
 mod manifest;
 mod manifest_file;
 mod names;
@@ -75,6 +77,9 @@ mod writer;
 pub use catalog::{CatalogEntry, catalog};
 pub use difference::{Change, Difference, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
+pub use encryption::{
+    EncryptedFile, EncryptedSet, EncryptedStore, Identities, KeyError, Recipients,
+};
 pub use error::{BackupError, SetError};
 pub use instances::{ServiceInstance, TenantRows, tenant_schema};
 pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup};
@@ -90,7 +95,9 @@ pub use rehearsal::{REHEARSAL_FILE, Rehearsal, RehearsalPlace};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use removal::{RemovalError, remove_set};
 pub use rows::RowsError;
-pub use store::{BegunFile, BegunSet, FileState, Keep, LocalSet, Store, StoredFile, StoredSet};
+pub use store::{
+    BegunFile, BegunSet, Encoded, FileState, Keep, LocalSet, Store, StoredFile, StoredSet,
+};
 pub use survey::{Installation, Surveyed, survey};
 pub use target::Target;
 pub use verdict::{Fault, NotJudged, Verdict, VerificationFailed, Verified, VerifiedCounts};

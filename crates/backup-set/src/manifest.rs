@@ -67,7 +67,8 @@ pub struct Manifest {
     pub tables: Vec<TableRecord>,
     /// The service instances in the dump; empty where it was not verified.
     pub instances: Vec<ServiceInstance>,
-    /// Whether tables and instances are left out, because with them the manifest would be larger than any that is read.
+    /// Whether tables and instances are left out: with them the manifest would be larger than any that is read, or tell
+    /// everybody what is encrypted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub abridged: bool,
 }
@@ -135,6 +136,26 @@ impl Manifest {
         Self { files, ..self }
     }
 
+    /// What everybody may know of a set that is encrypted: whose it is, how old, and what its files are like.
+    pub(crate) fn reduced(&self) -> Self {
+        Self {
+            cluster: ClusterRecord {
+                context: None,
+                ..self.cluster.clone()
+            },
+            pg_dump: PgDumpRecord {
+                pod: None,
+                version: None,
+                server_version: None,
+                database: None,
+            },
+            tables: Vec::new(),
+            instances: Vec::new(),
+            abridged: true,
+            ..self.clone()
+        }
+    }
+
     /// The content of the file. A dump with more tables and instances than a manifest can hold is a backup all the same.
     pub(crate) fn to_json(&self) -> io::Result<Vec<u8>> {
         let whole = self.pretty()?;
@@ -174,11 +195,12 @@ impl Manifest {
         dumped.unwrap_or(self.started_at)
     }
 
-    /// How many service instances a restore needs a target for; none where the dump was not verified, or they could not be
-    /// counted.
+    /// How many service instances a restore needs a target for; none where the dump was not verified, they could not be
+    /// counted, or are not told here.
     pub fn live_instances(&self) -> Option<usize> {
         let not_counted = |table: &TableRecord| table.name == TENANT_TABLE && table.rows.is_none();
-        let counted = self.verified_at.is_some() && !self.tables.iter().any(not_counted);
+        let told = self.verified_at.is_some() && !self.abridged;
+        let counted = told && !self.tables.iter().any(not_counted);
         counted.then(|| self.instances.iter().filter(|one| one.is_live()).count())
     }
 }
@@ -326,6 +348,8 @@ pub enum FileRole {
     StoreDump,
     /// The auth-encryption secret.
     AuthEncryption,
+    /// The whole manifest, of a set that is encrypted.
+    Manifest,
     /// Something that a newer tool knows.
     #[serde(other)]
     Other,

@@ -5,10 +5,11 @@ use std::io::{self, Read as _};
 use human_text::bytes;
 
 use crate::error::{BackupError, io_error};
+use crate::listed::Listed;
 use crate::manifest::MANIFEST_LIMIT_BYTES;
 use crate::store::{FileState, StoredSet};
 use crate::verdict::Problem;
-use crate::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
+use crate::{FORMAT_VERSION, FileRole, Identities, MANIFEST_FILE, Manifest};
 
 /// Why a manifest is of no use.
 pub(crate) enum Unusable {
@@ -57,6 +58,45 @@ pub(crate) fn read_manifest(
         return Ok(Err(Unusable::bad(format!("is larger than {limit}"))));
     }
     Ok(parse_manifest(&json))
+}
+
+/// The whole manifest of a set that is encrypted, of which `reduced` is the part that anyone can read; that itself, where
+/// there is no other. The inner error is what is wrong with the backup.
+pub(crate) fn read_full_manifest(
+    set: &dyn StoredSet,
+    reduced: Manifest,
+    identities: &Identities,
+) -> Result<Result<Manifest, Problem>, BackupError> {
+    let Some(record) = reduced
+        .files
+        .iter()
+        .find(|one| one.role == FileRole::Manifest)
+    else {
+        return Ok(Ok(reduced));
+    };
+    let mut listed = match Listed::open(set, record, Some(identities))? {
+        Ok(listed) => listed,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let mut json = Vec::new();
+    // Whether it could be read, its hashes tell.
+    let _ = (&mut listed)
+        .take(MANIFEST_LIMIT_BYTES as u64)
+        .read_to_end(&mut json);
+    let (_, problems) = listed.conclude()?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Ok(Err(problem));
+    }
+    let bad = |what: String| Ok(Err(Problem::new(&record.name, what)));
+    let mut full = match parse_manifest(&json) {
+        Ok(full) => full,
+        Err(unusable) => return bad(format!("is no manifest: {}", unusable.in_words())),
+    };
+    full.files.push(record.clone());
+    if full.files != reduced.files || full.started_at != reduced.started_at {
+        return bad("is the manifest of another set".to_owned());
+    }
+    Ok(Ok(full))
 }
 
 fn parse_manifest(json: &[u8]) -> Result<Manifest, Unusable> {

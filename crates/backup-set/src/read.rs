@@ -1,21 +1,23 @@
 //! Reading a backup back, and finding out whether it is intact.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use human_text::printable;
 use pg_archive::Archive;
-use transfer_proof::{Hasher, Measured};
+use transfer_proof::Measured;
 
+use crate::encryption::{Broken, Decrypted};
 use crate::error::{BackupError, io_error};
-use crate::manifest_file::{Unusable, read_manifest};
-use crate::store::{FileState, StoredSet};
+use crate::listed::{HashingReader, Listed, check_file, size_mismatch, size_of_listed};
+use crate::manifest_file::{Unusable, read_full_manifest, read_manifest};
+use crate::store::StoredSet;
 use crate::verdict::Problem;
 use crate::{
-    DUMP_FILE, DirectorySet, FileRecord, FileRole, MANIFEST_FILE, Manifest, NotJudged, TenantRows,
-    Verdict, VerificationFailed, Verified,
+    DUMP_FILE, DirectorySet, FileRecord, FileRole, Identities, MANIFEST_FILE, Manifest, NotJudged,
+    TenantRows, Verdict, VerificationFailed, Verified,
 };
-use human_text::printable;
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
@@ -26,6 +28,8 @@ pub struct Backup {
     dump: PathBuf,
     /// None where it is a dump that stands alone.
     set: Option<(Box<dyn StoredSet>, Manifest)>,
+    /// The keys to read it with, where it is encrypted.
+    identities: Option<Identities>,
 }
 
 /// What a full reading of an intact backup found.
@@ -43,12 +47,18 @@ pub struct Intact {
 impl Backup {
     /// Opens a set's directory, or a dump file.
     pub fn open(path: &Path) -> Result<Self, BackupError> {
+        Self::open_with(path, None)
+    }
+
+    /// As [`Self::open`], with the keys to read it with where it is encrypted.
+    pub fn open_with(path: &Path, identities: Option<&Identities>) -> Result<Self, BackupError> {
         let metadata = fs::metadata(path).map_err(|source| io_error(path, source))?;
         if !metadata.is_dir() {
             return Ok(Self {
                 path: path.to_owned(),
                 dump: path.to_owned(),
                 set: None,
+                identities: None,
             });
         }
         let set = DirectorySet::new(path);
@@ -63,10 +73,19 @@ impl Backup {
                 return Err(failed(path, vec![problem]));
             }
         };
+        let manifest = match identities {
+            None => manifest,
+            Some(identities) => match read_full_manifest(&set, manifest, identities)? {
+                Ok(manifest) => manifest,
+                Err(problem) => return Err(failed(path, vec![problem])),
+            },
+        };
+        let dump = dump_of(&manifest).map_or(DUMP_FILE, |record| &record.name);
         Ok(Self {
             path: path.to_owned(),
-            dump: path.join(DUMP_FILE),
+            dump: path.join(dump),
             set: Some((Box::new(set), manifest)),
+            identities: identities.cloned(),
         })
     }
 
@@ -75,19 +94,36 @@ impl Backup {
         self.set.as_ref().map(|(_, manifest)| manifest)
     }
 
-    /// Where the dump is.
-    pub(crate) fn dump_path(&self) -> &Path {
-        &self.dump
+    /// The plaintext of the dump, of a backup that was found to be intact.
+    pub(crate) fn open_dump(&self) -> Result<Box<dyn Read + Send>, BackupError> {
+        let unread = |source| io_error(&self.dump, source);
+        let record = self.manifest().and_then(dump_of);
+        let encrypted = record.filter(|record| record.is_encrypted());
+        let (Some((set, _)), Some(record), Some(keys)) = (&self.set, encrypted, &self.identities)
+        else {
+            return Ok(Box::new(File::open(&self.dump).map_err(unread)?));
+        };
+        let stored = set.read(&record.name).map_err(unread)?;
+        match Decrypted::new(stored, keys) {
+            Ok(decrypted) => Ok(Box::new(BufReader::with_capacity(
+                READ_BUFFER_BYTES,
+                decrypted,
+            ))),
+            Err(Broken::Unread(source)) => Err(unread(source)),
+            Err(_) => Err(BackupError::NoKey {
+                path: self.dump.clone(),
+            }),
+        }
     }
 
     /// Reads everything: sizes and hashes against the manifest, and every data block of the dump.
     pub fn verify(&self) -> Result<Intact, BackupError> {
         let mut problems = Vec::new();
-        let mut dump_record = None;
+        let keys = self.identities.as_ref();
+        let dump_record = self.manifest().and_then(dump_of);
         for (set, record) in self.listed() {
-            match record.role {
-                FileRole::StoreDump if dump_record.is_none() => dump_record = Some(record),
-                _ => problems.extend(check_file(set, record)?),
+            if Some(record) != dump_record {
+                problems.extend(check_file(set, record, keys)?);
             }
         }
         if self.set.is_some() && dump_record.is_none() {
@@ -96,14 +132,18 @@ impl Backup {
                 format!("does not list {DUMP_FILE}"),
             ));
         }
-        let encoded = |(_, record): &(_, &FileRecord)| {
-            Some(*record) == dump_record && !record.is_stored_plain()
+        let closed = |record: &FileRecord| {
+            !record.is_stored_plain() && (keys.is_none() || !record.is_encrypted())
         };
-        if let Some((set, record)) = self.listed().find(encoded) {
-            problems.extend(check_file(set, record)?);
+        if let (Some((set, _)), Some(record)) = (&self.set, dump_record.filter(|one| closed(one))) {
+            problems.extend(check_file(&**set, record, None)?);
             return Err(if problems.is_empty() {
-                let why = format!("{} {ENCODED}", printable(&record.name));
-                NotJudged::new(&self.path, why, true).into()
+                let why = |what| format!("{} {what}", printable(&record.name));
+                if record.is_encrypted() {
+                    NotJudged::encrypted(&self.path, why(ENCRYPTED)).into()
+                } else {
+                    NotJudged::new(&self.path, why(ENCODED), true).into()
+                }
             } else {
                 failed(&self.path, problems)
             });
@@ -112,17 +152,26 @@ impl Backup {
             return Err(failed(&self.path, problems));
         };
         problems.extend(mismatch);
+        let is_encrypted = dump_record.is_some_and(FileRecord::is_encrypted);
         match read.verdict {
-            Verdict::Unread(source) => Err(io_error(&self.dump, source)),
             Verdict::Failed(fault) => {
                 let failed = VerificationFailed::at_rest(&self.path, &self.dump, &fault, problems);
-                Err(failed.into())
+                Err(if is_encrypted {
+                    failed.without_repair()
+                } else {
+                    failed
+                }
+                .into())
             }
             Verdict::NotJudged(why) if !problems.is_empty() => {
                 problems.push(Problem::new(DUMP_FILE, why));
                 Err(failed(&self.path, problems))
             }
-            Verdict::Intact(_) if !problems.is_empty() => Err(failed(&self.path, problems)),
+            // What cannot be decrypted is not read to its end.
+            Verdict::Intact(_) | Verdict::Unread(_) if !problems.is_empty() => {
+                Err(failed(&self.path, problems))
+            }
+            Verdict::Unread(source) => Err(io_error(&self.dump, source)),
             Verdict::NotJudged(why) => {
                 let as_recorded = dump_record.is_some();
                 Err(NotJudged::new(&self.path, why, as_recorded).into())
@@ -147,34 +196,40 @@ impl Backup {
         &self,
         record: Option<&FileRecord>,
         problems: &mut Vec<Problem>,
-    ) -> Result<Option<(ReadDump, Option<Problem>)>, BackupError> {
-        let file = if let (Some((set, _)), Some(record)) = (&self.set, record) {
-            match open_listed(&**set, record)? {
-                Ok(file) => file,
+    ) -> Result<Option<(ReadDump, Vec<Problem>)>, BackupError> {
+        if let (Some((set, _)), Some(record)) = (&self.set, record) {
+            let mut listed = match Listed::open(&**set, record, self.identities.as_ref())? {
+                Ok(listed) => listed,
                 Err(problem) => {
                     problems.push(problem);
                     return Ok(None);
                 }
-            }
-        } else {
-            let file = File::open(&self.dump);
-            Box::new(file.map_err(|source| io_error(&self.dump, source))?)
-        };
-        let mut reader = HashingReader::new(file);
-        let mut tenants = TenantRows::default();
-        let read = Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut tenants));
-        let verdict = Verdict::of(read, tenants);
-        // The hash is of the whole file, also behind the place where the archive broke off.
-        reader
-            .drain()
-            .map_err(|source| io_error(&self.dump, source))?;
-        let mismatch = record.and_then(|record| reader.compare(record));
-        let read = ReadDump {
-            verdict,
-            measured: reader.measured(),
-        };
-        Ok(Some((read, mismatch)))
+            };
+            let verdict = judge(&mut listed);
+            // The hash is of the whole file, also behind the place where the archive broke off.
+            let (measured, mismatch) = listed.conclude()?;
+            return Ok(Some((ReadDump { verdict, measured }, mismatch)));
+        }
+        let unread = |source| io_error(&self.dump, source);
+        let mut reader = HashingReader::new(File::open(&self.dump).map_err(unread)?);
+        let verdict = judge(&mut reader);
+        reader.drain().map_err(unread)?;
+        let measured = reader.measured();
+        Ok(Some((ReadDump { verdict, measured }, Vec::new())))
     }
+}
+
+/// The dump that a manifest lists.
+fn dump_of(manifest: &Manifest) -> Option<&FileRecord> {
+    let mut files = manifest.files.iter();
+    files.find(|record| record.role == FileRole::StoreDump)
+}
+
+/// Walks the archive.
+fn judge(mut reader: impl Read) -> Verdict {
+    let mut tenants = TenantRows::default();
+    let read = Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut tenants));
+    Verdict::of(read, tenants)
 }
 
 /// A dump that was read from end to end.
@@ -185,6 +240,9 @@ struct ReadDump {
 
 const DIRECTORY_DUMP: &str = "it is a directory-format dump (`pg_dump -Fd`), which pg_restore reads and this tool does not; \
      a dump for it, and for IBM's restore, is made with `pg_dump -Fc`";
+
+const ENCRYPTED: &str =
+    "is encrypted, and no key was given to read it with (`age -d` gets the plaintext out of it)";
 
 const ENCODED: &str = "is not stored as its plaintext, but in a form that this tool does not read: use a newer kubectl wa-backup";
 
@@ -207,57 +265,6 @@ fn sets_in(path: &Path) -> String {
         ),
         None => String::new(),
     }
-}
-
-/// Reads a file that the manifest lists against what that says of it.
-fn check_file(set: &dyn StoredSet, record: &FileRecord) -> Result<Option<Problem>, BackupError> {
-    let file = match open_listed(set, record)? {
-        Ok(file) => file,
-        Err(problem) => return Ok(Some(problem)),
-    };
-    let mut reader = HashingReader::new(file);
-    reader
-        .drain()
-        .map_err(|source| io_error(&set.location().join(&record.name), source))?;
-    Ok(reader.compare(record))
-}
-
-/// The size of a file that the manifest lists; the inner error is what is wrong with the backup.
-fn size_of_listed(
-    set: &dyn StoredSet,
-    record: &FileRecord,
-) -> Result<Result<u64, Problem>, BackupError> {
-    // The manifest may come from anyone: its names must not lead out of the set, nor to a device.
-    let plain = Path::new(&record.name)
-        .file_name()
-        .is_some_and(|name| name == record.name.as_str());
-    if !plain {
-        return Ok(Err(Problem::new(
-            MANIFEST_FILE,
-            format!("lists the file {:?}, which is no plain name", record.name),
-        )));
-    }
-    match set.look(&record.name) {
-        Ok(FileState::File { bytes }) => Ok(Ok(bytes)),
-        Ok(FileState::NotAFile) => Ok(Err(Problem::new(&record.name, "is not a regular file"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(Err(Problem::new(&record.name, "is missing")))
-        }
-        Err(source) => Err(io_error(&set.location().join(&record.name), source)),
-    }
-}
-
-/// Opens a file that the manifest lists; the inner error is what is wrong with the backup.
-fn open_listed(
-    set: &dyn StoredSet,
-    record: &FileRecord,
-) -> Result<Result<Box<dyn Read>, Problem>, BackupError> {
-    if let Err(problem) = size_of_listed(set, record)? {
-        return Ok(Err(problem));
-    }
-    set.read(&record.name)
-        .map(Ok)
-        .map_err(|source| io_error(&set.location().join(&record.name), source))
 }
 
 /// What a glance at a set tells: the manifest and the sizes, not the content.
@@ -302,73 +309,10 @@ pub(crate) fn glance(set: &dyn StoredSet) -> Result<SetState, BackupError> {
     Ok(SetState::Complete(Box::new(manifest)))
 }
 
-fn size_mismatch(bytes: u64, promised: u64) -> String {
-    if bytes < promised {
-        format!("is truncated: it ends at byte {bytes}, {MANIFEST_FILE} says {promised}")
-    } else {
-        format!(
-            "has {bytes} bytes, {MANIFEST_FILE} says {promised}: something was added behind byte {promised}"
-        )
-    }
-}
-
 fn failed(path: &Path, problems: Vec<Problem>) -> BackupError {
     VerificationFailed::new(path, problems).into()
 }
 
 fn not_judged(path: &Path, why: String) -> BackupError {
     NotJudged::new(path, why, false).into()
-}
-
-/// Hashes and counts what is read through it.
-struct HashingReader {
-    source: Box<dyn Read>,
-    hasher: Hasher,
-}
-
-impl HashingReader {
-    fn new(source: Box<dyn Read>) -> Self {
-        Self {
-            source,
-            hasher: Hasher::default(),
-        }
-    }
-
-    fn drain(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; READ_BUFFER_BYTES];
-        while self.read(&mut buffer)? > 0 {}
-        Ok(())
-    }
-
-    fn compare(&self, record: &FileRecord) -> Option<Problem> {
-        let measured = self.measured();
-        if measured.bytes() != record.bytes {
-            return Some(Problem::new(
-                &record.name,
-                size_mismatch(measured.bytes(), record.bytes),
-            ));
-        }
-        let found = measured.sha256().to_string();
-        (!found.eq_ignore_ascii_case(&record.sha256)).then(|| {
-            Problem::new(
-                &record.name,
-                format!(
-                    "its SHA-256 is {found}, {MANIFEST_FILE} says {}: its content has changed",
-                    printable(&record.sha256)
-                ),
-            )
-        })
-    }
-
-    fn measured(&self) -> Measured {
-        self.hasher.measured()
-    }
-}
-
-impl Read for HashingReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
-        Ok(read)
-    }
 }

@@ -1,10 +1,9 @@
 //! The rows of one table out of a backup: one deleted skill is got back by hand without a restore.
 
-use std::fs::File;
+use std::io::Read;
 
 use pg_archive::{Archive, Rows};
 
-use crate::error::io_error;
 use crate::{Backup, BackupError, Intact};
 
 /// A longer row is an error. PostgreSQL's longest value has 1 GiB, and a row that is read is held in memory.
@@ -24,13 +23,12 @@ pub enum RowsError {
 impl Backup {
     /// The rows of a table, of a backup that was found to be intact: what was printed of a damaged one could not be
     /// taken back. `table` is its name, or `schema.table`.
-    pub fn rows(&self, _intact: &Intact, table: &str) -> Result<Rows<File>, RowsError> {
-        let path = self.dump_path();
-        let open = || -> Result<_, RowsError> {
-            let file = File::open(path).map_err(|source| io_error(path, source))?;
-            Ok(Archive::open(file)?.with_row_limit(ROW_LIMIT_BYTES))
-        };
-        let archive = open()?;
+    pub fn rows(
+        &self,
+        _intact: &Intact,
+        table: &str,
+    ) -> Result<Rows<Box<dyn Read + Send>>, RowsError> {
+        let archive = Archive::open(self.open_dump()?)?.with_row_limit(ROW_LIMIT_BYTES);
         // A table's own name may have a dot in it.
         let is_name = archive
             .entries()

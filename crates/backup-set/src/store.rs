@@ -13,15 +13,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use transfer_proof::Measured;
 
 use crate::SetError;
 
 /// A place that holds sets.
 pub trait Store {
     /// A set in it, finished or not.
-    type Set: StoredSet;
+    type Set: StoredSet + Send + 'static;
     /// A set that is being written.
-    type Begun: BegunSet;
+    type Begun: BegunSet + 'static;
 
     /// Where it is, for messages.
     fn location(&self) -> &Path;
@@ -49,10 +50,10 @@ pub trait StoredSet: Debug {
     fn bytes(&self) -> u64;
 
     /// Reads a file from its beginning.
-    fn read(&self, file: &str) -> io::Result<Box<dyn Read>>;
+    fn read(&self, file: &str) -> io::Result<Box<dyn Read + Send>>;
 
     /// Reads a part of a file; less where the file ends before.
-    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read>>;
+    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read + Send>>;
 
     /// Everything that is in it, in no order.
     fn files(&self) -> io::Result<Vec<StoredFile>>;
@@ -101,6 +102,11 @@ pub trait BegunSet: Debug {
     /// Begins a file; what an earlier attempt wrote of it is discarded.
     fn begin_file(&self, name: &str) -> Result<Self::File, SetError>;
 
+    /// Whether only who has a key can read the files: then the manifest tells in plain text no more than it has to.
+    fn hides_content(&self) -> bool {
+        false
+    }
+
     /// Puts the manifest beside the files, so that it is there only if they are.
     fn seal(&self, manifest: &[u8]) -> Result<(), SetError>;
 
@@ -110,8 +116,18 @@ pub trait BegunSet: Debug {
 
 /// A file that is being written, as one stream. Not there before it is completed.
 pub trait BegunFile: Write + Debug + Send + 'static {
-    /// Makes sure that the file is there for good, with this size.
-    fn complete(self, bytes: u64) -> Result<(), SetError>;
+    /// Makes sure that the file is there for good, with this size of what was written to it. Returns what it is stored as,
+    /// where that is not what was written.
+    fn complete(self, bytes: u64) -> Result<Option<Encoded>, SetError>;
+}
+
+/// What a file is stored as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Its name.
+    pub name: String,
+    /// Its size and hash.
+    pub measured: Measured,
 }
 
 /// A set that has a path on this machine while it is written, so that others can write its files, in any order.

@@ -258,6 +258,14 @@ impl VerificationFailed {
         }
     }
 
+    /// Where the file is not what a command could mend.
+    pub(crate) fn without_repair(self) -> Self {
+        Self {
+            repair: None,
+            ..self
+        }
+    }
+
     /// A dump that was found bad while it arrived, and is not kept.
     pub fn of_dump(path: &Path, fault: &Fault) -> Self {
         Self {
@@ -341,6 +349,7 @@ pub struct NotJudged {
     path: PathBuf,
     why: String,
     as_recorded: bool,
+    needs_key: bool,
 }
 
 impl NotJudged {
@@ -349,7 +358,21 @@ impl NotJudged {
             path: path.to_owned(),
             why,
             as_recorded,
+            needs_key: false,
         }
+    }
+
+    /// That what is stored is as recorded, and that a key is needed to know more.
+    pub(crate) fn encrypted(path: &Path, why: String) -> Self {
+        Self {
+            needs_key: true,
+            ..Self::new(path, why, true)
+        }
+    }
+
+    /// Whether it could be judged with the key that it is encrypted to.
+    pub fn needs_key(&self) -> bool {
+        self.needs_key
     }
 
     /// Why it cannot be judged.

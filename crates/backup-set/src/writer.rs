@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use transfer_proof::Proof;
 
 use crate::error::OnPath as _;
-use crate::store::{BegunFile as _, BegunSet, Keep, LocalSet, Store};
+use crate::store::{BegunFile as _, BegunSet, Encoded, Keep, LocalSet, Store};
 use crate::{
     BegunDirectory, FileRecord, FileRole, MANIFEST_FILE, Manifest, PlaintextRecord, SetError,
 };
@@ -36,6 +36,8 @@ pub struct CompletedFile {
     name: &'static str,
     role: FileRole,
     proof: Proof,
+    /// What it is stored as, where that is not what was written.
+    encoded: Option<Encoded>,
 }
 
 impl CompletedFile {
@@ -47,11 +49,13 @@ impl CompletedFile {
     /// What the manifest says of it.
     pub(crate) fn into_record(self) -> FileRecord {
         let (bytes, sha256) = (self.proof.bytes(), self.proof.sha256().to_string());
+        let stored = self.encoded;
+        let of_stored = stored.as_ref().map(|stored| stored.measured);
         FileRecord {
-            name: self.name.to_owned(),
+            bytes: of_stored.map_or(bytes, |stored| stored.bytes()),
+            sha256: of_stored.map_or_else(|| sha256.clone(), |stored| stored.sha256().to_string()),
+            name: stored.map_or_else(|| self.name.to_owned(), |stored| stored.name),
             role: self.role,
-            bytes,
-            sha256: sha256.clone(),
             plaintext: Some(PlaintextRecord { bytes, sha256 }),
         }
     }
@@ -150,10 +154,18 @@ impl<B: BegunSet> SetWriter<B> {
             return Err(self.foreign(other, "a file of another set"));
         }
         let files = files.into_iter().map(CompletedFile::into_record);
-        let manifest = manifest.with_files(files.collect());
+        let mut manifest = manifest.with_files(files.collect());
         let path = self.location().to_owned();
-        let json = manifest.to_json().on("write", &path.join(MANIFEST_FILE))?;
-        self.set.seal(&json)?;
+        let to_json =
+            |manifest: &Manifest| manifest.to_json().on("write", &path.join(MANIFEST_FILE));
+        let json = to_json(&manifest)?;
+        if self.set.hides_content() {
+            let full = self.write(MANIFEST_FILE, FileRole::Manifest, &json)?;
+            manifest.files.push(full.into_record());
+            self.set.seal(&to_json(&manifest.reduced())?)?;
+        } else {
+            self.set.seal(&json)?;
+        }
         self.sealed = true;
         Ok(SealedSet { path, manifest })
     }
@@ -187,6 +199,7 @@ impl<B: LocalSet> SetWriter<B> {
             name,
             role,
             proof,
+            encoded: None,
         })
     }
 }
@@ -202,12 +215,13 @@ impl<B: BegunSet> Drop for SetWriter<B> {
 impl<B: BegunSet> PartialFile<B> {
     /// Makes the file, which `proof` is of, one of the set.
     pub fn complete(self, proof: Proof) -> Result<CompletedFile, SetError> {
-        self.file.complete(proof.bytes())?;
+        let encoded = self.file.complete(proof.bytes())?;
         Ok(CompletedFile {
             set: self.set,
             name: self.name,
             role: self.role,
             proof,
+            encoded,
         })
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use backup_set::{
-    ClusterRecord, CompletedFile, DUMP_FILE, DirectoryStore, FileRole, Manifest, Method, Origin,
-    PgDumpRecord, Purpose, SetError, SetWriter, ToolRecord, set_name,
+    BegunSet, ClusterRecord, CompletedFile, DUMP_FILE, FileRole, Manifest, Method, Origin,
+    PgDumpRecord, Purpose, SetError, SetWriter, Store, ToolRecord, set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
@@ -123,9 +123,9 @@ impl<'a> Backup<'a> {
         set_name(&instance.name, &instance.namespace, self.started_at)
     }
 
-    /// Makes a set in `directory`, whole or not at all.
-    pub async fn to_set(&self, directory: &Path) -> anyhow::Result<StoredBackup> {
-        let mut set = SetWriter::create(&DirectoryStore::new(directory), &self.set_name())?;
+    /// Makes a set in `store`, whole or not at all.
+    pub async fn to_set(&self, store: &impl Store) -> anyhow::Result<StoredBackup> {
+        let mut set = SetWriter::create(store, &self.set_name())?;
         if self.options.keep_partial {
             set.keep_partial();
         }
@@ -271,7 +271,10 @@ impl<'a> Backup<'a> {
         }
     }
 
-    fn store_auth_encryption(&self, set: &SetWriter) -> anyhow::Result<Option<CompletedFile>> {
+    fn store_auth_encryption<B: BegunSet>(
+        &self,
+        set: &SetWriter<B>,
+    ) -> anyhow::Result<Option<CompletedFile>> {
         let Some(secret) = &self.ready.auth_encryption else {
             return Ok(None);
         };

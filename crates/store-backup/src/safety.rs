@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backup_set::{Purpose, ToolRecord};
+use backup_set::{DirectoryStore, Purpose, ToolRecord};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Reporter, Steps};
 
@@ -26,6 +26,6 @@ pub async fn take_safety_backup(
         ..BackupOptions::new(tool)
     };
     Backup::new(cluster, reporter, &steps, &ready, &options)?
-        .to_set(directory)
+        .to_set(&DirectoryStore::new(directory))
         .await
 }

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::parents;
 use crate::error::OnPath as _;
 use crate::names::PARTIAL_SUFFIX;
-use crate::store::{BegunFile, BegunSet, Keep, LocalSet};
+use crate::store::{BegunFile, BegunSet, Encoded, Keep, LocalSet};
 use crate::{MANIFEST_FILE, SetError};
 
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
@@ -139,7 +139,7 @@ pub struct DirectoryFile {
 }
 
 impl BegunFile for DirectoryFile {
-    fn complete(self, bytes: u64) -> Result<(), SetError> {
+    fn complete(self, bytes: u64) -> Result<Option<Encoded>, SetError> {
         let file = self
             .file
             .into_inner()
@@ -152,7 +152,8 @@ impl BegunFile for DirectoryFile {
             let path = self.partial;
             return Err(SetError::Changed { path, bytes });
         }
-        fs::rename(&self.partial, self.path).on("rename", &self.partial)
+        fs::rename(&self.partial, self.path).on("rename", &self.partial)?;
+        Ok(None)
     }
 }
 

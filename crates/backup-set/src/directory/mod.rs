@@ -117,11 +117,11 @@ impl StoredSet for DirectorySet {
             .sum()
     }
 
-    fn read(&self, file: &str) -> io::Result<Box<dyn Read>> {
+    fn read(&self, file: &str) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(self.path.join(file))?))
     }
 
-    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read>> {
+    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read + Send>> {
         let mut opened = File::open(self.path.join(file))?;
         opened.seek(SeekFrom::Start(range.start))?;
         Ok(Box::new(opened.take(range.end.saturating_sub(range.start))))

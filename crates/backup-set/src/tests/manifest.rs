@@ -84,28 +84,28 @@ fn a_manifest_tells_of_each_file_what_is_stored_and_its_plaintext() {
 #[test]
 fn a_dump_that_is_not_stored_as_its_plaintext_is_not_judged() {
     let (parent, path) = complete_set();
-    let encrypted = b"age-encryption.org/v1 and so on";
-    fs::rename(path.join(DUMP_FILE), path.join("store.dump.age")).unwrap();
-    fs::write(path.join("store.dump.age"), encrypted).unwrap();
-    let stored = Proof::of_own(encrypted);
+    let encoded = b"of a newer tool, and so on";
+    fs::rename(path.join(DUMP_FILE), path.join("store.dump.zst")).unwrap();
+    fs::write(path.join("store.dump.zst"), encoded).unwrap();
+    let stored = Proof::of_own(encoded);
     edit_manifest(&path, |json| {
         let file = &mut json["files"][0];
-        file["name"] = "store.dump.age".into();
+        file["name"] = "store.dump.zst".into();
         file["bytes"] = stored.bytes().into();
         file["sha256"] = stored.sha256().to_string().into();
     });
     let said = not_judged(&path);
-    assert!(said.contains("store.dump.age is not stored as"), "{said}");
+    assert!(said.contains("store.dump.zst is not stored as"), "{said}");
     assert!(said.contains("its size and SHA-256 are those"), "{said}");
     let listed = catalog(&DirectoryStore::new(parent.path())).unwrap();
     assert!(matches!(listed[0].state, SetState::Complete(_)));
     // What is stored is held to what the manifest says of it, all the same.
     fs::write(
-        path.join("store.dump.age"),
-        b"age-encryption.org/v1 and so ON",
+        path.join("store.dump.zst"),
+        b"of a newer tool, and so ON",
     )
     .unwrap();
-    assert!(problem(&path).contains("store.dump.age: its SHA-256 is"));
+    assert!(problem(&path).contains("store.dump.zst: its SHA-256 is"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use transfer_proof::Proof;
 
 use crate::*;
 
+mod encryption;
 mod manifest;
 mod reading;
 mod store;

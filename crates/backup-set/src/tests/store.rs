@@ -87,11 +87,11 @@ impl StoredSet for MemorySet {
             .sum()
     }
 
-    fn read(&self, file: &str) -> io::Result<Box<dyn Read>> {
+    fn read(&self, file: &str) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(Cursor::new(self.file(file)?)))
     }
 
-    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read>> {
+    fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read + Send>> {
         let mut content = Cursor::new(self.file(file)?);
         content.set_position(range.start);
         Ok(Box::new(content.take(range.end - range.start)))
@@ -166,12 +166,12 @@ impl BegunSet for MemorySet {
 }
 
 impl BegunFile for MemoryFile {
-    fn complete(self, bytes: u64) -> Result<(), SetError> {
+    fn complete(self, bytes: u64) -> Result<Option<Encoded>, SetError> {
         assert_eq!(self.written.len() as u64, bytes);
         let mut content = self.content.lock().unwrap();
         let set = content.entry(self.set).or_default();
         set.insert(self.name, self.written);
-        Ok(())
+        Ok(None)
     }
 }
 

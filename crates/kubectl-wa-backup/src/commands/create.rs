@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, DUMP_FILE, Manifest, NOT_IN_A_DUMP, ToolRecord, VerificationFailed,
+    AUTH_ENCRYPTION_FILE, DUMP_FILE, DirectoryStore, EncryptedStore, FileRecord, Manifest,
+    NOT_IN_A_DUMP, Recipients, ToolRecord, VerificationFailed,
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -20,6 +21,8 @@ use wa_common::assistant::{Instance, auth_encryption_yaml};
 use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, permissions};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
 
+use super::keys::EncryptArgs;
+
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
 /// How long pg_dump may send nothing before that is explained; tests do not wait so long as is usual.
@@ -29,6 +32,7 @@ pub(super) const ABOUT: About = About {
     examples: &[
         "kubectl wa-backup create",
         "kubectl wa-backup create -n cpd -i wa --to /mnt/backups",
+        "kubectl wa-backup create --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
         "kubectl wa-backup create --dry-run",
         "kubectl wa-backup create --stdout --key-file key.yaml > store.dump",
         "set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > dump.age",
@@ -54,8 +58,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     to: PathBuf,
 
+    #[command(flatten)]
+    encrypt: EncryptArgs,
+
     /// Write only the dump, to standard output
-    #[arg(long, conflicts_with_all = ["to", "keep_partial"])]
+    #[arg(long, conflicts_with_all = ["to", "keep_partial", "encrypt_to", "recipients_file"])]
     stdout: bool,
 
     /// With --stdout, write the auth-encryption secret, without which restored data cannot be read, to this file
@@ -90,6 +97,7 @@ impl Default for Args {
     fn default() -> Self {
         Self {
             to: DEFAULT_DIRECTORY.into(),
+            encrypt: EncryptArgs::default(),
             stdout: false,
             key_file: None,
             compress: DEFAULT_COMPRESSION.to_owned(),
@@ -131,6 +139,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             "refusing to write a binary dump to the terminal; redirect standard output to a file or a program"
         );
     }
+    let recipients = args.encrypt.recipients()?;
     let cluster = context.connect()?;
     let instance = context.global.instance.as_deref();
     let directory = (!args.stdout).then_some(&*args.to);
@@ -139,13 +148,18 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let options = args.options();
     let backup = Backup::new(&cluster, &*context.reporter, &steps, &ready, &options)?;
     if args.dry_run.is_some_and(DryRun::is_on) {
-        context.print(&BackupPlan::new(&args, &ready, &backup))?;
+        context.print(&BackupPlan::new(
+            &args,
+            &ready,
+            &backup,
+            recipients.is_some(),
+        ))?;
         return Ok(Exit::Done);
     }
     let done = if args.stdout {
         to_stdout(&args, context, &ready, &backup).await
     } else {
-        to_set(&args, context, &backup).await
+        to_set(&args, context, &backup, recipients).await
     };
     done.map_err(advise)
 }
@@ -161,8 +175,21 @@ fn advise(error: anyhow::Error) -> anyhow::Error {
     error
 }
 
-async fn to_set(args: &Args, context: &Context, backup: &Backup<'_>) -> anyhow::Result<Exit> {
-    let stored = backup.to_set(&args.to).await?;
+async fn to_set(
+    args: &Args,
+    context: &Context,
+    backup: &Backup<'_>,
+    recipients: Option<Recipients>,
+) -> anyhow::Result<Exit> {
+    let store = DirectoryStore::new(&args.to);
+    let stored = match recipients {
+        Some(recipients) => {
+            backup
+                .to_set(&EncryptedStore::new(store, recipients))
+                .await?
+        }
+        None => backup.to_set(&store).await?,
+    };
     let exit = stored.judged.exit();
     context.print(&Created {
         path: stored.path,
@@ -264,12 +291,12 @@ struct BackupPlan {
     path: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<PathBuf>,
-    files: Vec<&'static str>,
+    files: Vec<String>,
     database_bytes: u64,
 }
 
 impl BackupPlan {
-    fn new(args: &Args, ready: &Ready, backup: &Backup<'_>) -> Self {
+    fn new(args: &Args, ready: &Ready, backup: &Backup<'_>, is_encrypted: bool) -> Self {
         let mut files = vec![DUMP_FILE];
         let has_key = ready.auth_encryption.is_some();
         let in_set = has_key && !args.stdout;
@@ -277,7 +304,16 @@ impl BackupPlan {
         Self {
             path: (!args.stdout).then(|| args.to.join(backup.set_name())),
             key_file: args.key_file.clone().filter(|_| has_key),
-            files,
+            files: files
+                .into_iter()
+                .map(|name| {
+                    if is_encrypted {
+                        format!("{name}.age")
+                    } else {
+                        name.to_owned()
+                    }
+                })
+                .collect(),
             database_bytes: ready.versions.database_bytes,
         }
     }
@@ -334,9 +370,11 @@ impl Render for Created {
         } else {
             "not verified"
         };
+        let is_encrypted = self.manifest.files().iter().any(FileRecord::is_encrypted);
+        let encrypted = if is_encrypted { ", encrypted" } else { "" };
         writeln!(
             out,
-            "backup {} {}: {}, {verified}, in {}",
+            "backup {} {}: {}, {verified}{encrypted}, in {}",
             self.path.display(),
             "created".style(styles.good),
             bytes(size),

@@ -3,12 +3,16 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{Backup, BackupError, Change, Difference, InstanceChange, TableChange, Verified};
+use backup_set::{
+    Backup, BackupError, Change, Difference, Identities, InstanceChange, TableChange, Verified,
+};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, printable, table};
+
+use super::keys::KeyArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -32,6 +36,9 @@ pub(super) struct Args {
     /// Directory of the newer backup set, or a dump file
     #[arg(value_name = "NEW")]
     new: PathBuf,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 /// Two backups and what differs.
@@ -52,9 +59,10 @@ struct Side {
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let (old, new) = (args.old.clone(), args.new.clone());
+    let keys = args.keys.identities()?;
     // On a thread of its own: a signal must be heard meanwhile.
     let found = spawn_blocking(move || -> Result<_, BackupError> {
-        let (before, after) = (read(&old)?, read(&new)?);
+        let (before, after) = (read(&old, keys.as_ref())?, read(&new, keys.as_ref())?);
         Ok(BackupDifference {
             difference: Difference::between(&before, &after),
             old: Side::new(old, &before),
@@ -65,8 +73,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
-fn read(path: &Path) -> Result<Verified, BackupError> {
-    Ok(Backup::open(path)?.verify()?.verified)
+fn read(path: &Path, keys: Option<&Identities>) -> Result<Verified, BackupError> {
+    Ok(Backup::open_with(path, keys)?.verify()?.verified)
 }
 
 impl Side {

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use backup_set::{
-    Backup, BackupError, Manifest, NOT_IN_A_DUMP, Rehearsal, ServiceInstance, TableRecord,
+    Backup, BackupError, Identities, Manifest, NOT_IN_A_DUMP, Rehearsal, ServiceInstance,
+    TableRecord,
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -12,6 +13,7 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable, table};
 
+use super::keys::KeyArgs;
 use super::rows::{self, RowsArgs};
 use super::several::{OtherVerdict, Several, resolved};
 
@@ -38,6 +40,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     rows: RowsArgs,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 impl Args {
@@ -95,16 +100,17 @@ enum Item {
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let paths = resolved(&args.paths)?;
+    let keys = args.keys.identities()?;
     if args.rows.is_given() {
-        return rows::run(&args.rows, &paths, context).await;
+        return rows::run(&args.rows, &paths, keys, context).await;
     }
     if let [path] = &paths[..] {
-        context.print(&read(path).await??)?;
+        context.print(&read(path, keys.as_ref()).await??)?;
         return Ok(Exit::Done);
     }
     let mut several = Several::new(context);
     for path in &paths {
-        match read(path).await? {
+        match read(path, keys.as_ref()).await? {
             Ok(inspection) => several.intact(Item::Inspection(Box::new(inspection)))?,
             Err(error) => several.other(Item::Other(OtherVerdict::of(path, &error)), error),
         }
@@ -112,15 +118,18 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     several.conclude()
 }
 
-async fn read(path: &Path) -> anyhow::Result<Result<Inspection, BackupError>> {
-    let path = path.to_owned();
+async fn read(
+    path: &Path,
+    keys: Option<&Identities>,
+) -> anyhow::Result<Result<Inspection, BackupError>> {
+    let (path, keys) = (path.to_owned(), keys.cloned());
     // On a thread of its own: a signal must be heard meanwhile.
-    Ok(spawn_blocking(move || Inspection::of(path)).await?)
+    Ok(spawn_blocking(move || Inspection::of(path, keys.as_ref())).await?)
 }
 
 impl Inspection {
-    fn of(path: PathBuf) -> Result<Self, BackupError> {
-        let backup = Backup::open(&path)?;
+    fn of(path: PathBuf, keys: Option<&Identities>) -> Result<Self, BackupError> {
+        let backup = Backup::open_with(&path, keys)?;
         let intact = backup.verify()?;
         let verified = intact.verified;
         let instances_text = verified.instances_text();

@@ -5,6 +5,7 @@ mod cleanup;
 mod create;
 mod diff;
 mod inspect;
+mod keys;
 mod list;
 mod metrics;
 mod newest;
@@ -109,7 +110,7 @@ impl Plugin for Cli {
     fn errors() -> PluginErrors {
         PluginErrors {
             exits: &[asks::<JobError>],
-            advice: advice_on_sets,
+            advice: |error| keys::advice(error).or_else(|| advice_on_sets(error)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
-use backup_set::{Backup, RowsError};
+use backup_set::{Backup, Identities, RowsError};
 use pg_archive::{Field, Row};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, Exit, OutputFormat, is_broken_pipe};
@@ -70,6 +70,7 @@ impl Condition {
 pub(super) async fn run(
     args: &RowsArgs,
     paths: &[PathBuf],
+    keys: Option<Identities>,
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let Some(table) = args.rows.clone() else {
@@ -90,17 +91,18 @@ pub(super) async fn run(
     };
     let (path, conditions) = (path.clone(), args.conditions.clone());
     // On a thread of its own: a signal must be heard meanwhile.
-    spawn_blocking(move || print(&path, &table, &conditions, writer)).await??;
+    spawn_blocking(move || print(&path, keys.as_ref(), &table, &conditions, writer)).await??;
     Ok(Exit::Done)
 }
 
 fn print(
     path: &std::path::Path,
+    keys: Option<&Identities>,
     table: &str,
     conditions: &[Condition],
     mut writer: RowWriter,
 ) -> anyhow::Result<()> {
-    let backup = Backup::open(path)?;
+    let backup = Backup::open_with(path, keys)?;
     let intact = backup.verify()?;
     let rows = backup
         .rows(&intact, table)

@@ -3,19 +3,21 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{Backup, BackupError, counted_rows, rows_text};
+use backup_set::{Backup, BackupError, Identities, counted_rows, rows_text};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
+use super::keys::KeyArgs;
 use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {
     examples: &[
         "kubectl wa-backup verify wa-backups/*",
         "kubectl wa-backup verify store.dump -o json",
+        "kubectl wa-backup verify latest --identity key.txt",
     ],
     changes: "nothing",
     permissions: no_permissions,
@@ -31,6 +33,9 @@ pub(super) struct Args {
     /// Directories of backup sets, dump files (made by hand, or by the CronJob), `latest` or `latest~N`
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 /// The verdict on one backup.
@@ -64,8 +69,9 @@ struct IntactVerdict {
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let paths = resolved(&args.paths)?;
+    let keys = args.keys.identities()?;
     if let [path] = &paths[..] {
-        let verdict = read(path).await?;
+        let verdict = read(path, keys.as_ref()).await?;
         return match verdict {
             Ok(intact) => {
                 context.print(&Verdict::Intact(intact))?;
@@ -82,7 +88,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let mut several = Several::new(context);
     for path in &paths {
-        match read(path).await? {
+        match read(path, keys.as_ref()).await? {
             Ok(intact) => several.intact(Verdict::Intact(intact))?,
             Err(error) => several.other(Verdict::Other(OtherVerdict::of(path, &error)), error),
         }
@@ -90,15 +96,18 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     several.conclude()
 }
 
-async fn read(path: &Path) -> anyhow::Result<Result<IntactVerdict, BackupError>> {
-    let path = path.to_owned();
+async fn read(
+    path: &Path,
+    keys: Option<&Identities>,
+) -> anyhow::Result<Result<IntactVerdict, BackupError>> {
+    let (path, keys) = (path.to_owned(), keys.cloned());
     // On a thread of its own: a signal must be heard meanwhile.
-    Ok(spawn_blocking(move || IntactVerdict::of(&path)).await?)
+    Ok(spawn_blocking(move || IntactVerdict::of(&path, keys.as_ref())).await?)
 }
 
 impl IntactVerdict {
-    fn of(path: &Path) -> Result<Self, BackupError> {
-        let backup = Backup::open(path)?;
+    fn of(path: &Path, keys: Option<&Identities>) -> Result<Self, BackupError> {
+        let backup = Backup::open_with(path, keys)?;
         let intact = backup.verify()?;
         let verified = &intact.verified;
         let tables = &verified.contents.tables;

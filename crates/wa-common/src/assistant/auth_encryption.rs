@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use backup_set::{AUTH_ENCRYPTION_FILE, CompletedFile, FileRole, SetError, SetWriter};
+use backup_set::{AUTH_ENCRYPTION_FILE, BegunSet, CompletedFile, FileRole, SetError, SetWriter};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde::Serialize;
@@ -54,8 +54,8 @@ pub fn auth_encryption_yaml(secret: &Secret) -> anyhow::Result<String> {
 }
 
 /// Puts that YAML into a set, as one of `steps`.
-pub fn store_auth_encryption(
-    set: &SetWriter,
+pub fn store_auth_encryption<B: BegunSet>(
+    set: &SetWriter<B>,
     yaml: &str,
     steps: &Steps<'_>,
 ) -> Result<CompletedFile, SetError> {

@@ -1,0 +1,47 @@
+//! Keys: who a backup is encrypted to, and what it is read with.
+
+use std::path::PathBuf;
+
+use backup_set::{Identities, KeyError, NotJudged, Recipients};
+
+/// Who a new backup is encrypted to.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct EncryptArgs {
+    /// Encrypt to this key of age (age1…) or SSH (ssh-ed25519 …); repeatable
+    #[arg(long, value_name = "RECIPIENT")]
+    encrypt_to: Vec<String>,
+
+    /// Encrypt to the keys in this file, one a line; repeatable
+    #[arg(long, value_name = "FILE")]
+    recipients_file: Vec<PathBuf>,
+}
+
+/// What an encrypted backup is read with.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct KeyArgs {
+    /// File with a key of age or SSH that encrypted backups are read with; repeatable
+    #[arg(long, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+}
+
+impl EncryptArgs {
+    /// None where nothing is to be encrypted.
+    pub(super) fn recipients(&self) -> Result<Option<Recipients>, KeyError> {
+        Recipients::read(&self.encrypt_to, &self.recipients_file)
+    }
+}
+
+impl KeyArgs {
+    /// None where there is no key.
+    pub(super) fn identities(&self) -> Result<Option<Identities>, KeyError> {
+        Identities::read(&self.identity)
+    }
+}
+
+/// What to do where a key is missing.
+pub(super) fn advice(error: &anyhow::Error) -> Option<String> {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes
+        .any(NotJudged::needs_key)
+        .then(|| "give the key with --identity FILE".to_owned())
+}
