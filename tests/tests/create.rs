@@ -411,7 +411,7 @@ fn an_encrypted_backup_is_never_on_the_disk_as_plaintext_and_read_with_its_key()
         .backup(scratch.path(), &["verify", set])
         .expect_code(7);
     assert!(
-        without.stderr.contains("give the key with --identity FILE"),
+        without.stderr.contains("give its key with --identity FILE"),
         "{}",
         without.stderr
     );

@@ -100,11 +100,7 @@ fn a_dump_that_is_not_stored_as_its_plaintext_is_not_judged() {
     let listed = catalog(&DirectoryStore::new(parent.path())).unwrap();
     assert!(matches!(listed[0].state, SetState::Complete(_)));
     // What is stored is held to what the manifest says of it, all the same.
-    fs::write(
-        path.join("store.dump.zst"),
-        b"of a newer tool, and so ON",
-    )
-    .unwrap();
+    fs::write(path.join("store.dump.zst"), b"of a newer tool, and so ON").unwrap();
     assert!(problem(&path).contains("store.dump.zst: its SHA-256 is"));
 }
 

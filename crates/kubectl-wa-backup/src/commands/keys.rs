@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backup_set::{Identities, KeyError, NotJudged, Recipients};
+use backup_set::{BackupError, Identities, KeyError, Recipients};
 
 /// Who a new backup is encrypted to.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -40,8 +40,13 @@ impl KeyArgs {
 
 /// What to do where a key is missing.
 pub(super) fn advice(error: &anyhow::Error) -> Option<String> {
+    let needs_key = |error: &BackupError| match error {
+        BackupError::NotJudged(not) => not.needs_key(),
+        BackupError::NoKey { .. } => true,
+        _ => false,
+    };
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
     causes
-        .any(NotJudged::needs_key)
-        .then(|| "give the key with --identity FILE".to_owned())
+        .any(needs_key)
+        .then(|| "give its key with --identity FILE".to_owned())
 }
