@@ -3,6 +3,7 @@
 use kube_transfer::DownloadError;
 use thiserror::Error;
 use wa_common::assistant::AssistantError;
+use wa_common::assistant::OperatorError;
 use wa_common::cluster::ClusterError;
 use wa_common::report::printable;
 
@@ -58,32 +59,10 @@ pub enum RetrainError {
         /// The pod.
         pod: String,
     },
-    /// The operator is nowhere.
-    #[error(
-        "there is no Deployment ibm-watson-assistant-operator in {place}: is the Watson Assistant operator installed? Its namespace can be named with --operators-namespace"
-    )]
-    NoOperator {
-        /// Where was looked.
-        place: String,
-    },
-    /// It may be anywhere, and the user may not look there.
-    #[error(
-        "you may not look for the operator in all namespaces: name its namespace with --operators-namespace (often {namespace}-operators, or {namespace} itself)"
-    )]
-    OperatorHidden {
-        /// The operands' namespace.
-        namespace: String,
-    },
-    /// There are several, and none is in the operands' namespace.
-    #[error(
-        "there are several operators, in the namespaces {}: choose the one of this instance with --operators-namespace",
-        namespaces.join(", ")
-    )]
-    SeveralOperators {
-        /// Where.
-        namespaces: Vec<String>,
-    },
-    /// It does not run.
+    /// The operator was not found.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The operator does not run.
     #[error(
         "Deployment ibm-watson-assistant-operator in namespace {namespace} {state}: without it no patch takes effect, and deleting one hangs; go on with that restore first (`kubectl wa-restore status`), or scale the operator to what it should have"
     )]

@@ -2,13 +2,11 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt as _;
+use wa_common::assistant::{OPERATOR, find_operator};
 use wa_common::cluster::Cluster;
 
 use crate::error::RetrainError;
 use crate::rollout::Rollout;
-
-/// Its name, the same since 4.0.
-pub const OPERATOR: &str = "ibm-watson-assistant-operator";
 
 /// The operator, wherever it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,41 +19,7 @@ pub struct Operator {
 impl Operator {
     /// In the namespace given, or wherever its Deployment is.
     pub async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Self, RetrainError> {
-        let Some(namespace) = namespace else {
-            return Self::search(cluster).await;
-        };
-        let found: Option<Deployment> = cluster.in_namespace(namespace).find(OPERATOR).await?;
-        let found = found.ok_or_else(|| RetrainError::NoOperator {
-            place: format!("namespace {namespace:?}"),
-        })?;
-        Ok(Self::of(&found))
-    }
-
-    async fn search(cluster: &Cluster) -> Result<Self, RetrainError> {
-        let found: Vec<Deployment> = match cluster.find_everywhere(OPERATOR).await {
-            Err(error) if error.code() == Some(403) => {
-                return Err(RetrainError::OperatorHidden {
-                    namespace: cluster.namespace().to_owned(),
-                });
-            }
-            found => found?,
-        };
-        // One operator often serves the namespace that it is in.
-        let own = found
-            .iter()
-            .find(|one| one.namespace().as_deref() == Some(cluster.namespace()));
-        match (&found[..], own) {
-            ([only], _) | (_, Some(only)) => Ok(Self::of(only)),
-            ([], _) => Err(RetrainError::NoOperator {
-                place: "any namespace".to_owned(),
-            }),
-            (several, None) => Err(RetrainError::SeveralOperators {
-                namespaces: several
-                    .iter()
-                    .filter_map(kube::ResourceExt::namespace)
-                    .collect(),
-            }),
-        }
+        Ok(Self::of(&find_operator(cluster, namespace).await?))
     }
 
     fn of(deployment: &Deployment) -> Self {

@@ -6,12 +6,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
 use serde::Serialize;
-use wa_common::assistant::{Datastore, Instance};
+use wa_common::assistant::{Datastore, Instance, OperatorError, find_operator};
 use wa_common::cluster::{Cluster, ClusterError};
 use wa_common::report::{count, printable};
 
-/// The operator's Deployment, the same since 4.0.
-pub const OPERATOR: &str = "ibm-watson-assistant-operator";
 /// The variable of the UI's pods that holds the resource controller's address.
 const URL_VARIABLE: &str = "RESOURCE_CONTROLLER_URL";
 const STORE_KIND: &str = "WatsonAssistantStore";
@@ -122,44 +120,8 @@ fn is_of(deployment: &Deployment, instance: &str) -> Option<bool> {
 }
 
 /// The operator, in the namespace given or wherever its Deployment is.
-pub async fn operator(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Result<Scaled> {
-    if let Some(namespace) = namespace {
-        let found: Option<Deployment> = cluster.in_namespace(namespace).find(OPERATOR).await?;
-        let found = found.with_context(|| {
-            format!("there is no Deployment {OPERATOR} in namespace {namespace:?}; name the operators' namespace with --operators-namespace")
-        })?;
-        return Ok(Scaled::of(&found));
-    }
-    let found: Vec<Deployment> = match cluster.find_everywhere(OPERATOR).await {
-        Err(error) if error.code() == Some(403) => bail!(
-            "you may not look for the operator in all namespaces: name its namespace with --operators-namespace (often {0}-operators, or {0} itself)",
-            cluster.namespace()
-        ),
-        found => found?,
-    };
-    match &found[..] {
-        [] => bail!(
-            "there is no Deployment {OPERATOR} in any namespace: is the Watson Assistant operator installed?"
-        ),
-        [only] => Ok(Scaled::of(only)),
-        several => {
-            // One operator often serves the namespace that it is in.
-            let own = several
-                .iter()
-                .find(|one| one.namespace().as_deref() == Some(cluster.namespace()));
-            if let Some(own) = own {
-                return Ok(Scaled::of(own));
-            }
-            let namespaces: Vec<String> = several
-                .iter()
-                .filter_map(kube::ResourceExt::namespace)
-                .collect();
-            bail!(
-                "there are several operators, in the namespaces {}: choose the one of this instance with --operators-namespace",
-                namespaces.join(", ")
-            )
-        }
-    }
+pub async fn operator(cluster: &Cluster, namespace: Option<&str>) -> Result<Scaled, OperatorError> {
+    Ok(Scaled::of(&find_operator(cluster, namespace).await?))
 }
 
 /// The instances beside this one, which may be served by the same operator; `None` where the user may not know.

@@ -1,11 +1,11 @@
 //! What the user must be allowed to do, in both namespaces.
 
-use wa_common::assistant::{BackupCronJob, Instance};
+use wa_common::assistant::{BackupCronJob, Instance, OPERATOR};
 use wa_common::cluster::Permission;
 use wa_common::preflight::{Finding, Needed, in_words, require_permissions, to_exec};
 
 use super::Run;
-use crate::target::{OPERATOR, Scaled};
+use crate::target::Scaled;
 
 /// What a restore changes beside the Deployments, in this installation.
 pub(super) struct Touched<'a> {

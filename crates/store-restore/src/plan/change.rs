@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use wa_common::assistant::OPERATOR;
 use wa_common::report::count;
 
 use super::{LOCAL, MAPPING_FILE, Plan, Step, WAIT, word};
 use crate::config::{POSTGRES_FILE, RESOURCE_CONTROLLER_FILE};
 use crate::sql;
-use crate::target::{OPERATOR, Scaled};
+use crate::target::Scaled;
 
 impl Plan<'_> {
     pub(super) fn quiesce(&self) -> Step {

@@ -175,10 +175,9 @@ pub fn require_stage_dir(directory: &str) -> anyhow::Result<()> {
 mod tests {
     use std::path::PathBuf;
 
-    use wa_common::assistant::Instance;
+    use wa_common::assistant::{Instance, OPERATOR};
 
     use super::*;
-    use crate::target::OPERATOR;
 
     fn options() -> Options {
         Options {

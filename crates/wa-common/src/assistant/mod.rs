@@ -9,6 +9,7 @@ mod datastore;
 mod error;
 mod instance;
 mod names;
+mod operator;
 mod postgres;
 mod schedule;
 
@@ -17,5 +18,6 @@ pub use backup_job::{BackupCronJob, Retention, backup_claim};
 pub use datastore::{AUTH_ENCRYPTION_KEY, Datastore};
 pub use error::AssistantError;
 pub use instance::{Instance, InstanceState};
+pub use operator::{OPERATOR, OperatorError, find_operator};
 pub use postgres::{POSTGRES_CONTAINER, PostgresPod};
 pub use schedule::{Schedule, ScheduleError};
