@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use unicode_width::UnicodeWidthStr as _;
+
 /// `text` with every control character made visible, so that names and log lines from a cluster cannot drive the
 /// terminal they are shown on.
 pub fn printable(text: &str) -> Cow<'_, str> {
@@ -62,9 +64,54 @@ pub fn count(number: impl Into<u64>, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
+/// `text` in lines of at most `width` columns, as far as its words are not longer. All lines are indented as it is. What
+/// stands in backticks is one word: a command that is to be copied.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    if text.width() <= width {
+        return vec![text.to_owned()];
+    }
+    let (indent, _) = text.split_at(text.len() - text.trim_start_matches(' ').len());
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in words(text) {
+        if !line.is_empty() && line.width() + 1 + word.width() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        line.push_str(if line.is_empty() { indent } else { " " });
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// What stands between blanks outside of backticks.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    let words = text.split(move |c| {
+        is_quoted ^= c == '`';
+        c == ' ' && !is_quoted
+    });
+    words.filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_a_command_stays_whole() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two", 80), ["one two"]);
+        assert_eq!(wrap("", 80), [""]);
+        assert_eq!(
+            wrap("go on with `kubectl wa-restore resume`, or not", 12),
+            ["go on with", "`kubectl wa-restore resume`,", "or not"]
+        );
+        assert_eq!(wrap("  one two", 6), ["  one", "  two"]);
+        // Two columns each.
+        assert_eq!(wrap("人事 人事", 8), ["人事", "人事"]);
+        assert_eq!(wrap("a `b c", 3), ["a", "`b c"]);
+    }
 
     #[test]
     fn escape_codes_from_the_cluster_are_shown_not_obeyed() {

@@ -108,14 +108,14 @@ impl Render for Plan {
             let failed = (check.result == CheckResult::Failed).then_some(&check.detail);
             for text in failed.into_iter().chain(&check.remarks) {
                 let text = format!("{word}: {}: {}", check.name, printable_lines(text));
-                write_comment(out, &text)?;
+                write_comment(out, styles, &text)?;
             }
         }
         let steps = self.steps.len();
         for (number, step) in self.steps.iter().enumerate() {
             let heading = format!("# Step {} of {steps}: {}", number + 1, step.name);
             writeln!(out, "\n{}", heading.style(styles.heading))?;
-            write_comment(out, &printable_lines(&step.about))?;
+            write_comment(out, styles, &printable_lines(&step.about))?;
             for command in &step.commands {
                 writeln!(out, "{}", printable(command))?;
             }
@@ -138,10 +138,10 @@ fn write_answers(tried: &[Tried], out: &mut dyn Write, styles: &Styles) -> io::R
     for one in tried {
         let what = format!("{} in {}", one.change, one.namespace);
         match &one.refusal {
-            None => write_comment(out, &format!("{} {what}", "accepted".style(styles.good)))?,
+            None => writeln!(out, "# {} {what}", "accepted".style(styles.good))?,
             Some(why) => {
                 let word = "REFUSED ".style(styles.bad);
-                write_comment(out, &format!("{word} {what}: {}", printable(why)))?;
+                writeln!(out, "# {word} {what}: {}", printable(why))?;
             }
         }
     }
@@ -153,6 +153,7 @@ fn write_answers(tried: &[Tried], out: &mut dyn Write, styles: &Styles) -> io::R
     }
 }
 
-fn write_comment(out: &mut dyn Write, text: &str) -> io::Result<()> {
-    text.lines().try_for_each(|line| writeln!(out, "# {line}"))
+fn write_comment(out: &mut dyn Write, styles: &Styles, text: &str) -> io::Result<()> {
+    let mut lines = text.lines().flat_map(|line| styles.wrapped(line, 2));
+    lines.try_for_each(|line| writeln!(out, "# {line}"))
 }

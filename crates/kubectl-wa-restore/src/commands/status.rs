@@ -251,7 +251,8 @@ impl Render for Report {
         });
         writeln!(out, "\n{}", table(&["STATE", "UTC", "STEP"], steps))?;
         if let Some(advice) = &run.advice {
-            writeln!(out, "\n{}", printable(advice))?;
+            let lines = styles.wrapped(&printable(advice), 0);
+            writeln!(out, "\n{}", lines.join("\n"))?;
         }
         Ok(())
     }

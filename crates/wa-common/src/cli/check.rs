@@ -10,6 +10,8 @@ use crate::report::{Styles, count, printable};
 
 /// The least width of the column with the names.
 const NAME_WIDTH: usize = 16;
+/// The width of the column with the results.
+const WORD_WIDTH: usize = 8;
 
 impl Context {
     /// What a command that only checks prints, with this plugin's advice on each problem.
@@ -43,16 +45,20 @@ impl Render for CheckReport {
                 CheckResult::Failed => ("FAILED", styles.bad),
                 CheckResult::Skipped => ("skipped", styles.faint),
             };
-            let mut lines = check.detail.lines();
+            // Names, words and the blanks between.
+            let indent = width + 1 + WORD_WIDTH + 1;
+            let remarks = check.remarks.iter().flat_map(|remark| remark.lines());
+            let lines = check.detail.lines().chain(remarks);
+            let mut lines = lines.flat_map(|line| styles.wrapped(&printable(line), indent));
             writeln!(
                 out,
                 "{:<width$} {} {}",
                 check.name,
-                format_args!("{word:<8}").style(style),
-                printable(lines.next().unwrap_or_default())
+                format_args!("{word:<WORD_WIDTH$}").style(style),
+                lines.next().unwrap_or_default()
             )?;
-            for line in lines.chain(check.remarks.iter().flat_map(|remark| remark.lines())) {
-                writeln!(out, "{:<width$} {:<8} {}", "", "", printable(line))?;
+            for line in lines {
+                writeln!(out, "{:<indent$}{line}", "")?;
             }
         }
         let failed = self.having(CheckResult::Failed).count();
@@ -119,6 +125,34 @@ mod tests {
              a name that is longer skipped  needs: second\n\n\
              1 problem stands in the way: what to do is said where it says FAILED.\n"
         );
+    }
+
+    #[tokio::test]
+    async fn on_a_terminal_what_is_long_is_wrapped_under_its_own_column() {
+        let mut conditions = Preflight::default();
+        let may =
+            "get pods, list pods, patch deployments.apps/scale, create leases.coordination.k8s.io";
+        let look = async |()| Ok(may);
+        let detail = |found: &&str| (*found).to_owned();
+        conditions.check("permissions", (), look, detail).await;
+        let report = conditions.into_report("cpd", error_text);
+        let shown = |width| {
+            let mut human = Vec::new();
+            let styles = Styles {
+                width,
+                ..Styles::default()
+            };
+            report.human(&mut human, &styles, false).unwrap();
+            String::from_utf8(human).unwrap()
+        };
+        assert_eq!(
+            shown(Some(80)),
+            "permissions      ok       get pods, list pods, patch deployments.apps/scale,\n\
+             \x20                         create leases.coordination.k8s.io\n"
+        );
+        // Another program finds it as a whole.
+        assert_eq!(shown(None).lines().count(), 1);
+        assert_eq!(shown(Some(30)), shown(None));
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ pub(crate) use event_log::EventLog;
 pub use exit::{EXIT_CODES, Exit, HasExit};
 pub use human::HumanReporter;
 // Shown alike by what knows nothing of this crate.
-pub use human_text::{bytes, count, printable, printable_lines};
+pub use human_text::{bytes, count, printable, printable_lines, wrap};
 pub use json::JsonReporter;
 pub use steps::{RunningStep, Steps};
 pub use style::{ColorChoice, Styles};

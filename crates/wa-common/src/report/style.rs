@@ -1,8 +1,11 @@
 //! Colours, decided once: plain by default, so that a pipe never sees an escape code.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
+use human_text::wrap;
 use owo_colors::Style;
+use rustix::termios::tcgetwinsize;
 
 /// When to colour what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +31,16 @@ pub struct Styles {
     pub heading: Style,
     /// What is there for completeness.
     pub faint: Style,
+    /// How wide the terminal is. None where it is none: other programs find a line as a whole.
+    pub width: Option<usize>,
 }
+
+/// A narrower column is not worth wrapping in.
+const LEAST_COLUMN: usize = 24;
 
 impl Styles {
     /// Styles for text that goes to `stream`.
-    pub fn for_stream(choice: ColorChoice, stream: &impl IsTerminal) -> Self {
+    pub fn for_stream(choice: ColorChoice, stream: &(impl IsTerminal + AsFd)) -> Self {
         let colored = match choice {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
@@ -43,10 +51,26 @@ impl Styles {
                 stream.is_terminal() && !refused && !dumb
             }
         };
-        if colored {
+        let styles = if colored {
             Self::colored()
         } else {
             Self::default()
+        };
+        let size = tcgetwinsize(stream).ok();
+        let width = size.map(|size| usize::from(size.ws_col));
+        Self {
+            width: width.filter(|width| *width > 0),
+            ..styles
+        }
+    }
+
+    /// One line of text as it is shown behind `indent` columns: on a terminal that is too narrow in several, broken
+    /// between words.
+    pub fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
+        let column = self.width.and_then(|width| width.checked_sub(indent));
+        match column.filter(|column| *column >= LEAST_COLUMN) {
+            Some(column) => wrap(text, column),
+            None => vec![text.to_owned()],
         }
     }
 
@@ -57,6 +81,7 @@ impl Styles {
             bad: Style::new().red().bold(),
             heading: Style::new().bold(),
             faint: Style::new().dimmed(),
+            width: None,
         }
     }
 }
