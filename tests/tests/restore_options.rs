@@ -1,5 +1,10 @@
 //! What `kubectl wa-restore` offers beside the plain restore, and how what is not over is ended.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -359,4 +364,65 @@ fn a_table_of_the_same_name_in_another_schema_is_not_the_stores_neither_here_nor
     for pair in pairs {
         assert_eq!(pair["by"], "same-id", "{mapping:#}");
     }
+}
+
+#[test]
+fn an_archive_that_the_pods_pg_restore_is_too_old_for_is_refused_by_each_before_anything_is_made() {
+    let world = World::start(Profile::V5_2_1);
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/pg-archive/tests/fixtures/pg17-zstd.dump"
+    );
+    let requests = world.sandbox().requests().len();
+    let pgmig = binary("pgmig").display().to_string();
+    let target = ["--from-release", "5.2.1", "--pgmig", &pgmig];
+    let why = "archive version 1.16 is read from PostgreSQL 17 on";
+    for (command, more) in [
+        ("check", &target[..]),
+        ("run", &[&target[..], &["--yes=wa"]].concat()),
+        ("rehearse", &[]),
+    ] {
+        let arguments = [&[command, fixture], more].concat();
+        let refused = world.restore(directory.path(), &arguments).expect_code(4);
+        assert!(refused.everything().contains(why), "{refused:?}");
+    }
+    // One that is newer than the plugin itself is judged by nobody: a condition that does not hold, and no rehearsal.
+    let mut newer = fs::read(fixture).unwrap();
+    newer[6] = 99;
+    let newer_dump = directory.path().join("newer.dump");
+    fs::write(&newer_dump, newer).unwrap();
+    for (command, code) in [("check", 4), ("run", 4), ("rehearse", 7)] {
+        let told = world.restore(directory.path(), &[command, "newer.dump"]);
+        let told = told.expect_code(code);
+        assert!(told.everything().contains("1.99"), "{told:?}");
+    }
+    for request in world.sandbox().requests().split_off(requests) {
+        let changes = request.method != "GET" && !request.uri.contains("selfsubjectaccessreviews");
+        let own = request.agent.starts_with("kubectl-wa-restore");
+        assert!(!(own && changes), "{request:?}");
+    }
+}
+
+#[test]
+fn a_rehearsal_counts_the_large_objects_too() {
+    let world = World::start(Profile::V5_2_1);
+    let environment = world.store_environment();
+    let owner = environment.iter().find(|(name, _)| name == "PGUSER");
+    let owner = &owner.unwrap().1;
+    // Beside the three of the product, one of more than a page, and one that is empty.
+    world.sql(&format!(
+        "SET ROLE \"{owner}\"; SELECT lo_from_bytea(0, decode(repeat('ab', 5000), 'hex')), lo_from_bytea(0, '')"
+    ));
+    let directory = tempfile::tempdir().unwrap();
+    let create = ["create", "--to", "sets"];
+    world.backup(directory.path(), &create).expect_code(0);
+    let rehearsed = world.restore(directory.path(), &["rehearse", "sets/latest"]);
+    let rehearsed = rehearsed.expect_code(0);
+    assert!(
+        rehearsed
+            .stdout
+            .contains("rows and 5 large objects, as in the archive"),
+        "{rehearsed:?}"
+    );
 }

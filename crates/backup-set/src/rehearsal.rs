@@ -47,6 +47,9 @@ pub struct Rehearsal {
     pub tables: u64,
     /// How many rows they have.
     pub rows: u64,
+    /// How many large objects were compared, by their number and size; none was before they were.
+    #[serde(default)]
+    pub large_objects: u64,
     /// How many service instances are in it; none where they cannot be counted.
     pub instances: Option<u64>,
     /// What went wrong, or is not as in the archive. None: the set restores.
@@ -66,6 +69,7 @@ impl Rehearsal {
             restore_milliseconds: 0,
             tables: 0,
             rows: 0,
+            large_objects: 0,
             instances: None,
             problems: Vec::new(),
         }

@@ -10,10 +10,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use backup_set::{ServiceInstance, tenant_schema};
 use kube_transfer::Sink;
-use pg_archive::{Archive, Row, TableData, TocEntry, Visitor};
+use pg_archive::{Archive, LargeObjects, Row, TableData, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use wa_common::report::{count, printable};
+use wa_common::report::{bytes, count, printable};
 
 use crate::database::DatabaseServer;
 use crate::mapping::Mapping;
@@ -36,6 +36,10 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
 order by n.nspname, c.relname \gexec
 ";
+
+/// Prints how many large objects there are, and how many bytes these have, as JSON. For a superuser.
+pub(crate) const COUNT_LARGE_OBJECTS: &str = "select json_build_array((select count(*) from pg_largeobject_metadata), \
+(select coalesce(sum(length(data)), 0) from pg_largeobject));";
 
 /// How many rows a table of a database has.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -125,6 +129,26 @@ impl Comparison {
         let mut comparison = Self::default();
         comparison.rows(tables, found, true);
         comparison
+    }
+
+    /// The large objects of a dump against what [`COUNT_LARGE_OBJECTS`] prints of a database; returns how many there are.
+    pub(crate) fn large_objects(
+        &mut self,
+        held: &LargeObjects,
+        printed: &str,
+    ) -> anyhow::Result<u64> {
+        let (there, size): (u64, u64) = serde_json::from_str(printed.trim())
+            .context("cannot read what psql tells of the large objects")?;
+        let in_words =
+            |number, size| format!("{} of {}", count(number, "large object"), bytes(size));
+        if (there, size) != (held.count, held.bytes) {
+            self.differences.push(format!(
+                "the database has {}, and the dump {}",
+                in_words(there, size),
+                in_words(held.count, held.bytes)
+            ));
+        }
+        Ok(there)
     }
 
     fn instances(&mut self, mapping: &Mapping, found: &[ServiceInstance]) {

@@ -11,6 +11,7 @@
 //! | [`target`] | what the target's installation is made of |
 //! | [`config`] | the files that pgmig is configured with |
 //! | [`pgmig`] | a copy of pgmig on this machine |
+//! | [`pg_restore`] | which `pg_restore` reads which archive |
 //! | [`checks`] | everything that must hold, with all problems at once |
 //! | [`plan`] | the restore as commands |
 //! | [`database`] | whole databases in the store's server: copied, exchanged, dropped; who is at work there |
@@ -27,6 +28,7 @@ pub mod database;
 pub mod encryption_key;
 pub mod interview;
 pub mod mapping;
+pub mod pg_restore;
 pub mod pgmig;
 pub mod plan;
 pub mod procedure;

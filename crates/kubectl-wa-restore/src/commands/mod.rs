@@ -29,6 +29,7 @@ use wa_common::cli::{
 
 use default_run::DefaultRun;
 use refused::Refused;
+use store_restore::pg_restore::TooOld;
 
 const EXPLANATION: &str = "\
 A backup is restored with pgmig, IBM's own tool, which erases the target's database first, while the product is stopped. `run` \
@@ -103,7 +104,7 @@ impl Plugin for Cli {
 
     fn errors() -> PluginErrors {
         PluginErrors {
-            exits: &[asks::<Refused>],
+            exits: &[asks::<Refused>, asks::<TooOld>],
             advice: advice_on_latest,
         }
     }

@@ -194,12 +194,16 @@ impl Render for Report {
         }
         writeln!(
             out,
-            "{path}: {} in {} into PostgreSQL {}: {} with {}, as in the archive",
+            "{path}: {} in {} into PostgreSQL {}: {} with {}{}, as in the archive",
             "restores".style(styles.good),
             rehearsal.time(),
             printable(&rehearsal.postgres),
             count(rehearsal.tables, "table"),
-            count(rehearsal.rows, "row")
+            count(rehearsal.rows, "row"),
+            match rehearsal.large_objects {
+                0 => String::new(),
+                number => format!(" and {}", count(number, "large object")),
+            }
         )?;
         if self.instances.is_empty() {
             return Ok(());

@@ -11,6 +11,7 @@ use wa_common::preflight::Finding;
 use wa_common::report::bytes;
 
 use super::Run;
+use crate::pg_restore::{major, require_reads, version_in};
 use crate::pgmig::{Pgmig, download_url};
 use crate::source::Source;
 
@@ -208,12 +209,8 @@ fn judge(version: String, source: Option<&Source>) -> anyhow::Result<PgRestore> 
         });
     };
     let header = &source.intact.verified.contents.header;
-    let minor = header.version.minor;
-    let needed = least_major(minor);
-    ensure!(
-        major(&version).is_none_or(|own| own >= needed),
-        "the dump's archive version 1.{minor} is read from PostgreSQL {needed} on, and the pod has pg_restore {version}: restore onto a release with a newer PostgreSQL"
-    );
+    let instead = "restore onto a release with a newer PostgreSQL";
+    require_reads(&version, "the pod", header, instead)?;
     let pg_dump = header.pg_dump_version.as_deref();
     let newer = pg_dump.filter(|dumped| major(dumped) > major(&version));
     let remark = newer.map(|dumped| {
@@ -221,7 +218,7 @@ fn judge(version: String, source: Option<&Source>) -> anyhow::Result<PgRestore> 
     });
     Ok(PgRestore {
         version,
-        archive_minor: Some(minor),
+        archive_minor: Some(header.version.minor),
         remark,
     })
 }
@@ -272,30 +269,6 @@ async fn limits(
     );
     Ok(limits)
 }
-/// `pg_restore (PostgreSQL) 15.18 (Debian …)` → `15.18`
-fn version_in(printed: &str) -> Option<String> {
-    let mut words = printed.split_whitespace();
-    let version = words.find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
-    version.map(str::to_owned)
-}
-
-fn major(version: &str) -> Option<u32> {
-    let digits = version
-        .split(|letter: char| !letter.is_ascii_digit())
-        .next()?;
-    digits.parse().ok()
-}
-
-/// The first PostgreSQL whose pg_restore reads the archive version 1.`minor`.
-fn least_major(minor: u8) -> u32 {
-    match minor {
-        0..=12 => 9,
-        13 => 10,
-        14 => 12,
-        15 => 16,
-        _ => 17,
-    }
-}
 
 /// The available bytes in what `df -Pk` prints.
 fn free_in(printed: &str) -> Option<u64> {
@@ -336,14 +309,6 @@ fn bytes_of(quantity: &Quantity) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_archive_needs_the_postgresql_that_brought_its_version() {
-        assert_eq!([12, 13, 14, 15, 16].map(least_major), [9, 10, 12, 16, 17]);
-        let printed = "pg_restore (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n";
-        assert_eq!(version_in(printed).as_deref(), Some("15.18"));
-        assert!(major("17beta1") > major("16.4"));
-    }
 
     #[test]
     fn free_space_is_the_fourth_word_of_the_last_line() {

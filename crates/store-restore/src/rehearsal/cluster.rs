@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::ObjectMeta;
+use kube_transfer::RemoteCommand;
 use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::helper_pod::{self, Scratch, scratch_pod};
 use wa_common::cluster::{Cluster, Permission};
@@ -17,7 +18,7 @@ use wa_common::run::{RUN_LABEL, Run, RunState};
 
 use super::change::{RUNS, RehearsalChange};
 use super::server::{PodServer, SCRATCH, SERVE};
-use super::{INITDB, InPod, SETTINGS, rehearse};
+use super::{INITDB, InPod, SETTINGS, rehearse, require_version};
 use crate::source::Source;
 
 /// The cluster ends a pod that is left alone.
@@ -69,7 +70,15 @@ pub async fn look(
     require_permissions(cluster, &needed_permissions(instance.is_some())).await?;
     let instance = Instance::find(cluster, instance).await?;
     let cluster = &cluster.in_namespace(&instance.namespace);
-    let like = PostgresPod::find(cluster, &instance).await?.name;
+    let found = PostgresPod::find(cluster, &instance).await?;
+    let asked = RemoteCommand::new("pg_restore").arg("--version");
+    let printed = cluster
+        .run_idempotent(&found.container(), &asked)
+        .await
+        .with_context(|| format!("cannot ask for the pg_restore of pod {}", found.name))?;
+    let image = format!("the image of pod {}", found.name);
+    require_version(&String::from_utf8_lossy(&printed.stdout), &image, source)?;
+    let like = found.name;
     let original: Option<Pod> = cluster.find(&like).await?;
     let original = original.with_context(|| format!("pod {like} is gone"))?;
     let spec = original.spec.as_ref();

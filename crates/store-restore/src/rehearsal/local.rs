@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use wa_common::report::{Event, Reporter, printable_lines};
 
-use super::{INITDB, PG_RESTORE, Restored, SETTINGS, Server, keep_end, rehearse};
+use super::{INITDB, PG_RESTORE, Restored, SETTINGS, Server, keep_end, rehearse, require_version};
 use crate::source::Source;
 
 /// Serves until the end of its standard input, and then removes everything: so also when this process is killed. A signal
@@ -80,6 +80,14 @@ pub async fn on_this_machine(
         !is_root(),
         "PostgreSQL does not run as root: rehearse as another user, or leave --local out"
     );
+    let printed = Command::new(programs.join("pg_restore"))
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("cannot run pg_restore")?;
+    let place = programs.display().to_string();
+    require_version(&String::from_utf8_lossy(&printed.stdout), &place, source)?;
     let server = LocalServer::start(programs, source).await?;
     reporter.report(&Event::Step {
         step: "pg_restore",

@@ -20,7 +20,8 @@ use wa_common::cluster::Cluster;
 use wa_common::report::{Reporter, printable_lines};
 use wa_common::run::ExitHooks;
 
-use crate::comparison::{COUNT_ROWS, Comparison, parse_rows};
+use crate::comparison::{COUNT_LARGE_OBJECTS, COUNT_ROWS, Comparison, parse_rows};
+use crate::pg_restore::{require_reads, version_in};
 use crate::source::Source;
 
 pub use change::{RUNS, RehearsalChange};
@@ -95,6 +96,15 @@ trait Server {
     async fn restore(&self) -> anyhow::Result<Restored>;
 }
 
+/// An error where the `pg_restore` that has printed its version does not read the dump.
+fn require_version(printed: &str, place: &str, source: &Source) -> anyhow::Result<()> {
+    let version = version_in(printed)
+        .with_context(|| format!("pg_restore of {place} did not print a version"))?;
+    let header = &source.intact.verified.contents.header;
+    let instead = "rehearse with --local=DIR and the programs of a newer PostgreSQL";
+    Ok(require_reads(&version, place, header, instead)?)
+}
+
 /// Restores the dump into the server, which is ready, and compares.
 async fn rehearse(
     server: &impl Server,
@@ -133,7 +143,10 @@ async fn rehearse(
     }
     let rows = server.ask(DATABASE, COUNT_ROWS).await?;
     let rows = parse_rows(&rows).context("cannot compare the rows")?;
-    let comparison = Comparison::of_rows(&verified.contents.tables, &rows);
+    let mut comparison = Comparison::of_rows(&verified.contents.tables, &rows);
+    let printed = server.ask(DATABASE, COUNT_LARGE_OBJECTS).await?;
+    let held = &verified.contents.large_objects;
+    rehearsal.large_objects = comparison.large_objects(held, &printed)?;
     rehearsal.tables = comparison.tables;
     rehearsal.rows = comparison.rows;
     rehearsal.problems = comparison.differences;
@@ -158,6 +171,7 @@ mod tests {
         code: i32,
         said: &'static str,
         rows: &'static str,
+        large_objects: &'static str,
         asked: RefCell<Vec<String>>,
     }
 
@@ -166,6 +180,7 @@ mod tests {
             self.asked.borrow_mut().push(format!("{database}: {sql}"));
             Ok(match sql {
                 COUNT_ROWS => self.rows.to_owned(),
+                COUNT_LARGE_OBJECTS => self.large_objects.to_owned(),
                 _ => "16.4 (Debian 16.4-1)\n".to_owned(),
             })
         }
@@ -180,6 +195,15 @@ mod tests {
     }
 
     fn rehearsed(code: i32, said: &'static str, rows: &'static str) -> anyhow::Result<Rehearsal> {
+        rehearsed_with(code, said, rows, "[0, 0]")
+    }
+
+    fn rehearsed_with(
+        code: i32,
+        said: &'static str,
+        rows: &'static str,
+        large_objects: &'static str,
+    ) -> anyhow::Result<Rehearsal> {
         let dump = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../pg-archive/tests/fixtures/pg17-zstd.dump"
@@ -189,6 +213,7 @@ mod tests {
             code,
             said,
             rows,
+            large_objects,
             asked: RefCell::default(),
         };
         let tool = ToolRecord {
@@ -227,6 +252,20 @@ mod tests {
                 .to_string()
                 .contains("nothing is said about it")
         );
+    }
+
+    #[test]
+    fn large_objects_that_are_lost_or_cut_are_told() {
+        let held = |large_objects| {
+            let rehearsal = rehearsed_with(0, "", "", large_objects).unwrap();
+            let mut problems = rehearsal.problems.into_iter();
+            problems.find(|one| one.contains("large object"))
+        };
+        let whole = "[3, 504]";
+        assert_eq!(held(whole), None);
+        for other in ["[0, 0]", "[3, 1]"] {
+            assert!(held(other).unwrap().contains("and the dump"), "{other}");
+        }
     }
 
     #[test]
