@@ -1,7 +1,6 @@
 //! The commands that `kubectl wa-restore plan` prints, typed in a shell with the real kubectl.
 //!
-//! What a person does that no script can is done as a person would: what shows for ever is left when it has shown what was
-//! wanted, and what is to be repeated until it shows nothing is repeated.
+//! What shows for ever is left when it has shown what was wanted, as a person would; everything else is typed as it stands.
 
 #![expect(
     clippy::unwrap_used,
@@ -40,17 +39,12 @@ impl Typist<'_> {
             wait_until("pgmig has ended", || self.try_to_type(&ended).code == 0);
         } else if command.ends_with("cat pgmig.exit'") {
             assert_eq!(self.type_in(command).stdout.trim(), "0");
-        } else if command.contains("get pods") {
-            // "Repeat … until they show no pod of the operator and none of these stores."
-            wait_until("the pods are gone", || {
-                self.try_to_type(command).stdout.is_empty()
-            });
         } else if command.ends_with(" -w") {
             wait_until("the status is well", || {
                 let shown = self.try_to_type(
                     &format!("timeout 2 {command}").replace("timeout 2 oc", "timeout 2 kubectl"),
                 );
-                shown.stdout.contains("Completed")
+                shown.stdout.contains("Completed 100%")
             });
         } else {
             self.type_in(command);

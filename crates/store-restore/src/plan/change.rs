@@ -206,7 +206,12 @@ impl Plan<'_> {
             commands.push(self.oc(&format!("rollout restart statefulset/{redis}")));
             commands.push(self.oc(&format!("rollout status statefulset/{redis} {WAIT}")));
         }
-        commands.push(self.oc(&format!("get watsonassistant {} -w", word(&self.instance))));
+        // A table of its resources has neither in many releases.
+        commands.push(self.oc(&format!(
+            "get watsonassistant {} -o {} -w",
+            word(&self.instance),
+            word(r#"jsonpath={.status.watsonAssistantStatus} {.status.progress}{"\n"}"#)
+        )));
         Step {
             name: "resume service",
             about: "To the counts of before, which for the operator need not be 1. The status is stale until the operator has reconciled once; it is well when it says Completed and 100%.".to_owned(),
