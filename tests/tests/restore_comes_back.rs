@@ -147,3 +147,28 @@ fn a_check_that_was_killed_or_has_failed_is_made_again() {
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
 }
+
+#[test]
+fn of_two_that_begin_in_the_same_moment_one_restores_and_the_other_changes_nothing() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    let said = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    let mut runs = said
+        .each_ref()
+        .map(|said| restored.start(&["--no-safety-backup"], said));
+    let mut codes = runs
+        .each_mut()
+        .map(|run| run.wait().unwrap().code().unwrap());
+    let told = said.each_ref().map(text_of);
+    let loser = usize::from(codes[0] == 0);
+    assert!(
+        ["holds the lease", "is not over", "is scaled to 0"]
+            .iter()
+            .any(|why| told[loser].contains(why)),
+        "{told:#?}"
+    );
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 4], "{told:#?}");
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}

@@ -165,17 +165,13 @@ fn whoever_may_not_scale_the_store_is_told_before_anything_stops() {
 }
 
 #[test]
-fn a_pod_without_space_is_not_filled_and_another_directory_serves() {
+fn a_volume_that_is_too_small_is_not_filled_and_another_directory_serves() {
     let restored = Restored::prepare_as(Profile::V5_2_1, |config| {
-        // A volume that is too small, and a file system that is.
         config.variant.scratch_size = Some("8Mi".to_owned());
-        config.variant.shm_size = Some("8Mi".to_owned());
     });
-    let pgmig = pgmig();
-    let arguments = arguments("sets/latest", &pgmig);
     refused(
         &restored,
-        &arguments,
+        &arguments("sets/latest", &pgmig()),
         "space in the pod",
         &[
             "the volume's sizeLimit is 8.0 MiB",
@@ -183,10 +179,26 @@ fn a_pod_without_space_is_not_filled_and_another_directory_serves() {
             "--stage-dir",
         ],
     );
+    let elsewhere = ["--no-safety-backup", "--stage-dir", "/dev/shm"];
+    restored.run(&elsewhere).expect_code(0);
+    restored.assert_new();
+    restored.assert_nothing_left();
+    let world = restored.world();
+    for pod in ["wa-postgres-16-1", "wa-postgres-16-2"] {
+        let ls = ["exec", pod, "-c", "postgres", "--", "ls", "/dev/shm"];
+        assert!(!world.kubectl(&ls).contains("wa-restore"), "{pod}");
+    }
+}
+
+#[test]
+fn a_file_system_that_is_too_small_is_not_filled() {
+    let restored = Restored::prepare_as(Profile::V5_2_1, |config| {
+        config.variant.shm_size = Some("8Mi".to_owned());
+    });
     let elsewhere = ["--stage-dir", "/dev/shm"];
     refused(
         &restored,
-        &[&arguments[..], &elsewhere].concat(),
+        &[&arguments("sets/latest", &pgmig())[..], &elsewhere].concat(),
         "space in the pod",
         &["are needed in /dev/shm of pod", "are free", "--stage-dir"],
     );

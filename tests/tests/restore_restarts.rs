@@ -144,3 +144,46 @@ fn a_node_that_restarts_under_a_running_restore_is_told_and_gone_on_with() {
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
 }
+
+#[test]
+fn a_pod_that_is_evicted_under_pgmig_is_staged_in_anew() {
+    let restored = Restored::prepare_as(Profile::V5_2_1, |config| {
+        config.variant.scratch_size = Some("64Mi".to_owned());
+    });
+    restored.pgmig_faults("silence=60");
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let mut child = restored.start(&["--no-safety-backup"], &said);
+    wait_until("pgmig is at work", || restored.pgmig_is_started());
+    let world = restored.world();
+    let staged_in = "wa-postgres-16-2";
+    let uid = || {
+        let get = ["get", "pod", staged_in, "--ignore-not-found", "-o"];
+        world.kubectl(&[&get[..], &["jsonpath={.metadata.uid}"]].concat())
+    };
+    let before = uid();
+    // Somebody else fills it.
+    let fill = "head -c 80000000 /dev/zero >/controller/core.1; exec sleep 60";
+    let exec = ["exec", staged_in, "-c", "postgres", "--", "sh", "-c", fill];
+    run(world.command("kubectl").args(exec));
+    wait_until("there is another pod of that name", || {
+        let now = uid();
+        !now.is_empty() && now != before
+    });
+    let code = child.wait().unwrap().code();
+    let told = std::fs::read_to_string(said.path()).unwrap();
+    assert_eq!(code, Some(6), "{told}");
+    assert!(told.contains("kubectl wa-restore resume"), "{told}");
+    restored.assert_counts(&[0], 0);
+    let ready = [
+        "wait",
+        "pod",
+        staged_in,
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ];
+    world.kubectl(&ready);
+    restored.restore(&["resume"]).expect_code(0);
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}
