@@ -1,12 +1,6 @@
 //! A restore that dies together with the machines it works on: API server and nodes are started again before anybody
 //! looks after it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "what cannot be unwrapped here fails the test, and a test that fails shows what it printed"
-)]
-
 use std::time::Duration;
 
 use end_to_end::{Restored, World, run, sweep_random, sweep_rounds, wait_until};
