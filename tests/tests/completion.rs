@@ -181,10 +181,13 @@ fn kubectl_completes_what_the_cluster_and_this_machine_tell_and_changes_nothing(
         completed(&world, here, &["wa-restore", "check", ""]).0,
         sets
     );
-    // What no word stands for.
     assert_eq!(
         values(&world, here, &["wa-backup", "diff", ""]),
-        [&*relative]
+        ["latest", &*relative]
+    );
+    assert_eq!(
+        values(&world, here, &["wa-backup", "diff", "latest", ""]),
+        ["live", "latest", &*relative]
     );
     assert_eq!(
         values(&world, here, &["wa-restore", "check", "wa-b"]),

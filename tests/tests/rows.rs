@@ -179,7 +179,7 @@ fn what_came_or_went_between_two_backups_is_told() {
         "create table came_and_went (id int); insert into came_and_went values (1), (2)",
         &[],
     );
-    let old = back_up(&world, scratch.path(), "old");
+    let old = back_up(&world, scratch.path(), "wa-backups");
     let gone = sql(
         &world,
         "begin;
@@ -197,6 +197,7 @@ fn what_came_or_went_between_two_backups_is_told() {
         ),
         &[],
     );
+    let live = diff_to_live(&world, scratch.path(), &old);
     let new = back_up(&world, scratch.path(), "new");
     sql(
         &world,
@@ -210,6 +211,10 @@ fn what_came_or_went_between_two_backups_is_told() {
     };
 
     let found = diff(&[&old, &new, "-o", "json"]).json();
+    // What the dump will say, the database says before.
+    for list in ["instances", "tables"] {
+        assert_eq!(live[list], found[list]);
+    }
     let change = |list: &str, key: &str, value: &str| {
         let changes = found[list].as_array().unwrap();
         let found = changes.iter().find(|change| change[key] == value);
@@ -230,4 +235,60 @@ fn what_came_or_went_between_two_backups_is_told() {
     assert_eq!(backwards["instances"][0]["change"], "new");
     let same = diff(&[&old, &old]).stdout;
     assert!(same.contains("The same service instances"), "{same}");
+}
+
+/// What differs between a backup and the live database; by every way to say it.
+#[track_caller]
+fn diff_to_live(world: &World, directory: &Path, old: &Path) -> Value {
+    let name = old.file_name().unwrap().to_str().unwrap();
+    let day = name.rsplit_once('-').unwrap().1;
+    let (year, month, date) = (&day[..4], &day[4..6], &day[6..8]);
+    let diff = |old: &str, new: &[&str]| {
+        let arguments = [&["diff", old], new, &["-o", "json"]].concat();
+        let mut found = world.backup(directory, &arguments).expect_code(0).json();
+        assert_eq!(found["old"]["path"], *format!("wa-backups/{name}"), "{old}");
+        assert_eq!(found["new"]["path"], Value::Null);
+        found["new"]["created"].take();
+        found
+    };
+    let found = diff("latest", &["live"]);
+    for old in ["wa-", name, &format!("{year}-{month}-{date}"), &day[..8]] {
+        assert_eq!(diff(old, &[]), found, "{old}");
+    }
+    found
+}
+
+#[test]
+fn a_word_that_means_several_backups_names_them_and_latest_of_several_owners_is_refused() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let first = back_up(&world, scratch.path(), "wa-backups");
+    let inspect = |word: &str| world.backup(scratch.path(), &["inspect", word]);
+    inspect("wa-").expect_code(0);
+    // Another cluster's, of the same day.
+    let other = scratch
+        .path()
+        .join("wa-backups/wa-elsewhere-20200101T000000Z");
+    fs::create_dir(&other).unwrap();
+    for file in fs::read_dir(&first).unwrap() {
+        let file = file.unwrap().path();
+        fs::copy(&file, other.join(file.file_name().unwrap())).unwrap();
+    }
+    let manifest = other.join("backup.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    json["cluster"]["server"] = "https://elsewhere.example:6443".into();
+    fs::write(&manifest, json.to_string()).unwrap();
+    let names = [
+        first.file_name().unwrap().to_str().unwrap(),
+        "wa-elsewhere-20200101T000000Z",
+    ];
+    inspect("wa-").expect_code(1).expect_error(&names);
+    let day = json["startedAt"].as_str().unwrap()[..10].to_owned();
+    inspect(&day).expect_code(1).expect_error(&names);
+    inspect("latest")
+        .expect_code(1)
+        .expect_error(&["several", "elsewhere.example"]);
+    inspect("wa-else").expect_code(0);
+    inspect("2019-01-01").expect_code(1);
 }

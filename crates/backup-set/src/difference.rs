@@ -1,4 +1,4 @@
-//! What came, went or changed between two backups.
+//! What came, went or changed between two backups, or a backup and the live database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,29 @@ use pg_archive::TableData;
 use serde::Serialize;
 
 use crate::{ServiceInstance, Verified};
+
+/// What a backup or a database holds, as far as it is compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// The service instances, deleted ones included where they are told.
+    pub instances: Vec<ServiceInstance>,
+    /// The rows of each table by its name, such as `public.workspace`; none where they were not counted.
+    pub tables: BTreeMap<String, Option<u64>>,
+}
+
+impl From<&Verified> for Holding {
+    fn from(verified: &Verified) -> Self {
+        let name = |table: &TableData| match &table.schema {
+            Some(schema) => format!("{schema}.{}", table.name),
+            None => table.name.clone(),
+        };
+        let tables = verified.contents.tables.iter();
+        Self {
+            instances: verified.instances.clone(),
+            tables: tables.map(|table| (name(table), table.rows)).collect(),
+        }
+    }
+}
 
 /// What differs between two backups, the older one first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,10 +94,10 @@ impl TableChange {
 
 impl Difference {
     /// What is different in `new`.
-    pub fn between(old: &Verified, new: &Verified) -> Self {
+    pub fn between(old: &Holding, new: &Holding) -> Self {
         Self {
             instances: instances(&old.instances, &new.instances),
-            tables: tables(&old.contents.tables, &new.contents.tables),
+            tables: tables(&old.tables, &new.tables),
         }
     }
 
@@ -116,16 +139,10 @@ fn instances(old: &[ServiceInstance], new: &[ServiceInstance]) -> Vec<InstanceCh
     changes
 }
 
-fn tables(old: &[TableData], new: &[TableData]) -> Vec<TableChange> {
-    let by_name = |list| -> BTreeMap<String, Option<u64>> {
-        let list: &[TableData] = list;
-        let name = |table: &TableData| match &table.schema {
-            Some(schema) => format!("{schema}.{}", table.name),
-            None => table.name.clone(),
-        };
-        list.iter().map(|table| (name(table), table.rows)).collect()
-    };
-    let (old, new) = (by_name(old), by_name(new));
+fn tables(
+    old: &BTreeMap<String, Option<u64>>,
+    new: &BTreeMap<String, Option<u64>>,
+) -> Vec<TableChange> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     names
         .into_iter()

@@ -1,8 +1,9 @@
-//! `latest` and `latest~1`: the newest sets of a directory, by a word.
+//! `latest` and `latest~1`, a date, or how a name begins: sets of a directory by a word.
 
 use std::path::{Path, PathBuf};
 
 use human_text::count;
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::error::BackupError;
@@ -34,6 +35,16 @@ pub enum LatestError {
         /// Whose they are.
         owners: Vec<String>,
     },
+    /// Several sets are meant by the word.
+    #[error("{word} means several backups in {}: {}; name one of them", directory.display(), names.join(", "))]
+    Several {
+        /// The word.
+        word: String,
+        /// The directory.
+        directory: PathBuf,
+        /// The sets.
+        names: Vec<String>,
+    },
     /// It holds fewer complete sets than were counted back.
     #[error("there {} in {}", sets_text(*sets), directory.display())]
     TooFew {
@@ -53,13 +64,14 @@ fn sets_text(sets: usize) -> String {
 }
 
 /// The path that `given` means: `latest` and `latest~1` are the newest set of [`DEFAULT_DIRECTORY`] and the one before it,
-/// `DIR/latest` the newest one of `DIR`; any other path is itself. What is there under that very name is meant first.
+/// `DIR/latest` the newest one of `DIR`. `2026-11-27`, `2026-11-27T23` and so on are the set of that day or hour, UTC as in
+/// names of sets; the beginning of a name is the set of that name. Any other path is itself, and what is there under that
+/// very name is meant first.
 ///
-/// Safety backups are passed over, and so are sets that are not complete. Where a directory holds sets of several
-/// instances, the newest one is not guessed.
+/// Safety backups are passed over, but for the beginning of their name; sets that are not complete always are. Where a
+/// directory holds sets of several instances, the newest one is not guessed, and where a word means several, none is.
 pub fn resolve_backup(given: &Path) -> Result<PathBuf, LatestError> {
-    let word = given.file_name().and_then(|name| name.to_str());
-    let Some(back) = word.and_then(steps_back) else {
+    let Some(word) = given.file_name().and_then(|name| name.to_str()) else {
         return Ok(given.to_owned());
     };
     if given.symlink_metadata().is_ok() {
@@ -69,6 +81,14 @@ pub fn resolve_backup(given: &Path) -> Result<PathBuf, LatestError> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new(DEFAULT_DIRECTORY),
     };
+    match steps_back(word) {
+        Some(back) => latest(directory, back),
+        None => named_by(directory, word).map(|set| set.unwrap_or_else(|| given.to_owned())),
+    }
+}
+
+/// The newest set of the directory, or the one so many before it.
+fn latest(directory: &Path, back: usize) -> Result<PathBuf, LatestError> {
     let directory = directory.to_owned();
     let listed = match catalog(&DirectoryStore::new(&directory)) {
         Ok(listed) => listed,
@@ -87,6 +107,46 @@ pub fn resolve_backup(given: &Path) -> Result<PathBuf, LatestError> {
         directory,
         sets: count,
     })
+}
+
+/// The only set of the directory whose time or name begins as the word does; none where there is none, or no such directory.
+fn named_by(directory: &Path, word: &str) -> Result<Option<PathBuf>, LatestError> {
+    let Ok(listed) = catalog(&DirectoryStore::new(directory)) else {
+        return Ok(None);
+    };
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for entry in listed {
+        let SetState::Complete(manifest) = &entry.state else {
+            continue;
+        };
+        let Some(name) = entry.path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let is_backup = manifest.purpose == Purpose::Backup;
+        if name.starts_with(word) || is_backup && is_of_time(manifest.started_at, word) {
+            found.push((name.to_owned(), entry.path));
+        }
+    }
+    match &mut found[..] {
+        [] => Ok(None),
+        [(_, only)] => Ok(Some(std::mem::take(only))),
+        _ => Err(LatestError::Several {
+            word: word.to_owned(),
+            directory: directory.to_owned(),
+            names: found.into_iter().map(|(name, _)| name).collect(),
+        }),
+    }
+}
+
+/// Whether the word is the day of that time, or more of it: `2026-11-27`, `20261127`, `2026-11-27T23:00`.
+fn is_of_time(time: Timestamp, word: &str) -> bool {
+    const DAY: usize = "2026-11-27".len();
+    let forms = ["%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%SZ"];
+    let is_long_enough = word.len() >= DAY || word.len() == "20261127".len() && !word.contains('-');
+    is_long_enough
+        && forms
+            .iter()
+            .any(|form| time.strftime(form).to_string().starts_with(word))
 }
 
 /// 0 for `latest`, 1 for `latest~` and `latest~1`.
@@ -128,6 +188,31 @@ mod tests {
         assert_eq!(resolve_backup(&latest).unwrap(), latest);
         for plain in ["store.dump", "latest.dump", "latest~x"] {
             assert_eq!(resolve_backup(Path::new(plain)).unwrap(), Path::new(plain));
+        }
+    }
+
+    #[test]
+    fn a_day_or_more_of_a_time_is_known_in_both_forms() {
+        let time: Timestamp = "2026-11-27T23:00:04Z".parse().unwrap();
+        for word in [
+            "2026-11-27",
+            "20261127",
+            "2026-11-27T23",
+            "2026-11-27T23:00:04Z",
+            "20261127T2300",
+        ] {
+            assert!(is_of_time(time, word), "{word}");
+        }
+        for word in [
+            "2026",
+            "2026-11",
+            "2026-11-2",
+            "202611",
+            "2026-11-28",
+            "20261127T22",
+            "27",
+        ] {
+            assert!(!is_of_time(time, word), "{word}");
         }
     }
 

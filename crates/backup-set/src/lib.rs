@@ -75,7 +75,7 @@ mod verifier;
 mod writer;
 
 pub use catalog::{CatalogEntry, catalog};
-pub use difference::{Change, Difference, InstanceChange, TableChange};
+pub use difference::{Change, Difference, Holding, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
 pub use encryption::{
     EncryptedFile, EncryptedSet, EncryptedStore, Identities, KeyError, Recipients,

@@ -22,6 +22,7 @@
 mod backup;
 mod judged;
 mod key_file;
+mod live;
 mod permissions;
 mod pg_dump;
 mod preflight;
@@ -31,6 +32,7 @@ mod silence;
 pub use backup::{Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, StoredBackup};
 pub use judged::Judged;
 pub use key_file::KeyFile;
+pub use live::live_holding;
 pub use permissions::needed_permissions;
 pub use pg_dump::{Versions, psql_command};
 pub use preflight::{BackupPreflight, Ready, prepare};

@@ -38,7 +38,7 @@ const CRATES: [(&str, Layers); 11] = [
         "store-backup",
         &[
             &["safety"],
-            &["backup"],
+            &["backup", "live"],
             &["preflight", "judged", "silence"],
             &["pg_dump", "key_file", "permissions"],
         ],

@@ -1,40 +1,53 @@
-//! `diff`: what came or went between two backups, before anybody restores or prunes.
+//! `diff`: what came or went between two backups, or a backup and the database, before anybody restores or prunes.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use backup_set::{
-    Backup, BackupError, Change, Difference, Identities, InstanceChange, TableChange, Verified,
+    Backup, Change, Difference, Holding, Identities, InstanceChange, TableChange, resolve_backup,
 };
+use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
+use store_backup::{live_holding, prepare};
 use tokio::task::spawn_blocking;
-use wa_common::cli::{About, Context, Exit, Render, no_permissions};
-use wa_common::report::{Styles, printable, table};
+use wa_common::cli::{About, Context, Exit, Render};
+use wa_common::report::{Steps, Styles, printable, table};
 
+use super::create;
 use super::keys::KeyArgs;
+
+/// The word for the live database.
+const LIVE: &str = "live";
 
 pub(super) const ABOUT: About = About {
     examples: &[
-        "kubectl wa-backup diff wa-backups/wa-cpd-20261101T020000Z wa-backups/wa-cpd-20261102T020000Z",
-        "kubectl wa-backup diff OLD NEW -o json",
+        "kubectl wa-backup diff latest~1 latest",
+        "kubectl wa-backup diff latest live",
+        "kubectl wa-backup diff 2026-11-01 2026-11-02 -o json",
+        "kubectl wa-backup diff wa-backups/wa-cpd-20261101T020000Z",
     ],
     changes: "nothing",
-    permissions: no_permissions,
+    permissions: || {
+        let mut needed = vec!["none for two backups: works without a cluster".to_owned()];
+        needed.push("with the live database, ".to_owned() + &create::needed().join(", "));
+        needed
+    },
 };
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Works without a cluster. Both dumps are read from end to end. Rows are counted, not compared: a row that was \
-                  changed is no difference. Ends with 0 whether or not there is one."
+    after_help = "Dumps are read from end to end. Rows are counted, not compared: a row that was changed is no difference. The rows of the live \
+                  database are counted in one look, which reads every table. Ends with 0 whether or not there is a difference."
 )]
 pub(super) struct Args {
-    /// Directory of the older backup set, or a dump file
+    /// Older backup: directory of a set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
-    /// Directory of the newer backup set, or a dump file
-    #[arg(value_name = "NEW")]
+    /// Newer backup, or `live` for what the database holds now
+    #[arg(value_name = "NEW", default_value = LIVE)]
     new: PathBuf,
 
     #[command(flatten)]
@@ -52,49 +65,79 @@ struct BackupDifference {
 
 #[derive(Serialize)]
 struct Side {
-    path: PathBuf,
-    /// By the clock of the pod that dumped.
+    /// None of the live database.
+    path: Option<PathBuf>,
+    /// By the clock of the pod that dumped; of the live database, when it was looked at.
     created: String,
+    #[serde(skip)]
+    shown: String,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (old, new) = (args.old.clone(), args.new.clone());
+    if is_live(&args.old) {
+        bail!("the live database stands behind the backup it is compared with: `diff BACKUP live`");
+    }
     let keys = args.keys.identities()?;
-    // On a thread of its own: a signal must be heard meanwhile.
-    let found = spawn_blocking(move || -> Result<_, BackupError> {
-        let (before, after) = (read(&old, keys.as_ref())?, read(&new, keys.as_ref())?);
-        Ok(BackupDifference {
-            difference: Difference::between(&before, &after),
-            old: Side::new(old, &before),
-            new: Side::new(new, &after),
-        })
-    });
-    context.print(&found.await??)?;
+    let (old, before) = of_backup(&args.old, keys.clone()).await?;
+    let (new, after) = if is_live(&args.new) {
+        of_database(context).await?
+    } else {
+        of_backup(&args.new, keys).await?
+    };
+    context.print(&BackupDifference {
+        difference: Difference::between(&before, &after),
+        old,
+        new,
+    })?;
     Ok(Exit::Done)
 }
 
-fn read(path: &Path, keys: Option<&Identities>) -> Result<Verified, BackupError> {
-    Ok(Backup::open_with(path, keys)?.verify()?.verified)
+/// What is there under that very name is meant first.
+fn is_live(path: &Path) -> bool {
+    path == Path::new(LIVE) && path.symlink_metadata().is_err()
 }
 
-impl Side {
-    fn new(path: PathBuf, verified: &Verified) -> Self {
-        Self {
-            path,
+async fn of_backup(given: &Path, keys: Option<Identities>) -> anyhow::Result<(Side, Holding)> {
+    let path = resolve_backup(given)?;
+    // On a thread of its own: a signal must be heard meanwhile.
+    let read = spawn_blocking(move || {
+        let verified = Backup::open_with(&path, keys.as_ref())?.verify()?.verified;
+        let side = Side {
+            shown: path.display().to_string(),
+            path: Some(path),
             created: verified.contents.header.created.to_string(),
-        }
-    }
+        };
+        anyhow::Ok((side, Holding::from(&verified)))
+    });
+    read.await?
+}
+
+async fn of_database(context: &Context) -> anyhow::Result<(Side, Holding)> {
+    let cluster = context.connect()?;
+    let reporter = &*context.reporter;
+    let instance = context.global.instance.as_deref();
+    let steps = Steps::new(reporter);
+    let ready = prepare(&cluster, reporter, &steps, instance, None).await?;
+    let side = Side {
+        path: None,
+        created: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        shown: format!(
+            "the live database of {} in {}",
+            ready.instance.name, ready.instance.namespace
+        ),
+    };
+    Ok((side, live_holding(&cluster, &ready).await?))
 }
 
 impl Render for BackupDifference {
     fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
         for (label, side) in [("Old:", &self.old), ("New:", &self.new)] {
-            let path = side.path.display().to_string();
+            let when = if side.path.is_some() { "created" } else { "at" };
             writeln!(
                 out,
-                "{} {}, created {}",
+                "{} {}, {when} {}",
                 label.style(styles.faint),
-                printable(&path),
+                printable(&side.shown),
                 printable(&side.created)
             )?;
         }

@@ -14,9 +14,9 @@ mod prune;
 mod rows;
 mod schedule;
 mod several;
-mod trigger;
 mod span;
 mod status;
+mod trigger;
 mod verify;
 
 use anyhow::bail;
@@ -77,7 +77,7 @@ enum Command {
     /// Show what is in backups: tables and service instances
     #[command(add = inspect::ABOUT)]
     Inspect(inspect::Args),
-    /// Compare two backups: service instances and rows that came or went
+    /// Compare two backups, or one and the live database: service instances and rows that came or went
     #[command(add = diff::ABOUT)]
     Diff(diff::Args),
     /// List the backups in a directory, newest first
@@ -121,6 +121,7 @@ impl Plugin for Cli {
     async fn values(name: &str, _: &Asked) -> anyhow::Result<Vec<Candidate>> {
         Ok(match name {
             "METHOD" => create::compressions(),
+            "NEW" => vec![Candidate::new("live").help("what the database holds now")],
             _ => Vec::new(),
         })
     }

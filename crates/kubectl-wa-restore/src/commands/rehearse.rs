@@ -23,7 +23,7 @@ it is made and removed at the end, also after an error and after Ctrl-C; what a 
 Exit code 3: the backup does not restore."
 )]
 pub(super) struct Args {
-    /// Directory of a backup set, dump file, `latest` or `latest~N`
+    /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP", required_unless_present = "clean_up")]
     backup: Option<PathBuf>,
     /// Use the PostgreSQL programs of this machine, or of DIR, instead of a pod; works without a cluster

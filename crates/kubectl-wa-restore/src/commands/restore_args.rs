@@ -12,7 +12,7 @@ use super::mapping;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
-    /// Directory of a backup set, dump file, `latest` or `latest~N`
+    /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
     /// Mapping of service instances; without it the pairs that are clear

@@ -45,7 +45,6 @@ fn needed() -> Vec<String> {
     after_help = "The operator may set back what is changed in the CronJob. That is looked for after the change, and told with exit code 1; \
                   then change the setting where the operator reads it."
 )]
-#[group(required = true, multiple = true, id = "settings", args = ["cron", "keep_daily", "keep_weekly", "weekly_day", "jobs_success", "jobs_failed"])]
 pub(super) struct SetArgs {
     /// When a backup is taken: minute, hour, day of month, month, day of week, in the CronJob's time zone
     #[arg(long, value_name = "SCHEDULE")]
@@ -122,6 +121,11 @@ pub(super) async fn run(
     how: &HowArgs,
     context: &Context,
 ) -> anyhow::Result<Exit> {
+    if wishes.is_empty() {
+        bail!(
+            "nothing is to be set: give one or more of --cron, --keep-daily, --keep-weekly, --weekly-day, --jobs-success and --jobs-failed"
+        );
+    }
     let cluster = context.connect()?;
     let instance = context.global.instance.as_deref();
     let change = ScheduleChange::prepare(&cluster, instance, wishes).await?;

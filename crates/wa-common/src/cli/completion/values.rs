@@ -37,9 +37,9 @@ async fn common(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
         "CONTEXT" => contexts(kubeconfig(asked)?),
         "CLUSTER" => plain(kubeconfig(asked)?.clusters),
         "USER" => plain(kubeconfig(asked)?.users),
-        "BACKUP" => backups(asked.current()),
-        // `diff` takes an old one and a new one, `rollback` the set it goes back to; no word stands for those.
-        "OLD" | "NEW" | "SET" => sets(directory_in(asked.current())),
+        "BACKUP" | "OLD" | "NEW" => backups(asked.current()),
+        // `rollback` takes the set that it goes back to; no word stands for that.
+        "SET" => sets(directory_in(asked.current())),
         "FORMAT" => formats(),
         _ => Vec::new(),
     })
