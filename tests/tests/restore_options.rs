@@ -85,7 +85,10 @@ fn one_that_is_not_ready_in_time_keeps_the_copy_until_it_is_gone_on_with_or_gone
         let staged = restored.world().kubectl(&find);
         assert!(!staged.contains("wa-restore-"), "{staged}");
         let status = restored.restore(&["status", "-o", "json"]).expect_code(6);
-        assert_eq!(status.json()["database"], "as in the backup");
+        let status = status.json();
+        assert_eq!(status["database"], "as in the backup");
+        let waits_for = status["notReady"][0].as_str().unwrap();
+        assert!(waits_for.starts_with("wa-redis-server: "), "{status:#}");
         let other = run_within(&restored, "2s", &[]).expect_code(4);
         assert!(other.stderr.contains("is not over"), "{other:?}");
         let again = restored.restore(&["resume", "--timeout", "1s"]);

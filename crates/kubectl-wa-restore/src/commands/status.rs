@@ -7,7 +7,9 @@ use backup_set::Rehearsal;
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use store_restore::procedure::{ReplicasNow, Restore, database_is_touched, down_since, standing};
+use store_restore::procedure::{
+    ReplicasNow, Restore, Standing, database_is_touched, down_since, standing,
+};
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, printable, table};
 use wa_common::run::journal::{
@@ -54,6 +56,8 @@ struct Run {
     database: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pgmig: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_ready: Vec<String>,
     replicas: Vec<ReplicasNow>,
     steps: Vec<StepLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,12 +83,7 @@ pub(super) async fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit>
     let run = match found {
         Some(found) => {
             let now = standing(&cluster, &found).await;
-            Some(Run::of(
-                &found,
-                cluster.namespace(),
-                now.replicas,
-                now.pgmig,
-            ))
+            Some(Run::of(&found, cluster.namespace(), now))
         }
         None => None,
     };
@@ -97,12 +96,7 @@ pub(super) async fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit>
 }
 
 impl Run {
-    fn of(
-        found: &FoundRun<Restore>,
-        namespace: &str,
-        replicas: Vec<ReplicasNow>,
-        pgmig: Option<String>,
-    ) -> Self {
+    fn of(found: &FoundRun<Restore>, namespace: &str, now: Standing) -> Self {
         let plan = found.plan();
         let steps = found.steps();
         let (state, renewed) = match found.state() {
@@ -115,7 +109,7 @@ impl Run {
             found.state(),
             FoundState::Running { .. } | FoundState::Stopped
         );
-        let are_down = replicas.iter().any(|one| one.now == Some(0));
+        let are_down = now.replicas.iter().any(|one| one.now == Some(0));
         Self {
             id: found.run_id().to_owned(),
             state,
@@ -131,8 +125,9 @@ impl Run {
                 .map(|safety| format!("{} on {}", safety.path, safety.host)),
             production_down_since: down_since(steps).filter(|_| is_open && are_down),
             database: database(steps),
-            pgmig,
-            replicas,
+            pgmig: now.pgmig,
+            not_ready: now.not_ready,
+            replicas: now.replicas,
             steps: steps.iter().map(StepLine::of).collect(),
             advice: (*found.state() == FoundState::Stopped)
                 .then(|| Restore::advice(plan, namespace)),
@@ -226,6 +221,9 @@ impl Render for Report {
         line("database", run.database)?;
         if let Some(pgmig) = &run.pgmig {
             line("pgmig", pgmig)?;
+        }
+        for one in &run.not_ready {
+            line("not ready", one)?;
         }
         let replicas = run.replicas.iter().map(|one| {
             let number = |of: Option<i32>| of.map_or_else(|| "?".to_owned(), |of| of.to_string());

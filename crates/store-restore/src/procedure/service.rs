@@ -95,7 +95,7 @@ async fn settle(work: &Work<'_>, started: &StartedStep<'_, Restore>) -> anyhow::
 }
 
 /// What is not ready yet, for a person.
-async fn unready(
+pub(super) async fn unready(
     cluster: &Cluster,
     plan: &RestorePlan,
     steps: &[Step],

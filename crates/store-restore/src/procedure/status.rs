@@ -7,9 +7,10 @@ use serde::Serialize;
 use tokio::time::{Duration, sleep};
 use wa_common::cluster::Cluster;
 use wa_common::report::error_text;
-use wa_common::run::journal::FoundRun;
+use wa_common::run::journal::{FoundRun, StepRecord};
 
 use super::place::Place;
+use super::service::unready;
 use super::workload;
 use super::{Restore, Step};
 
@@ -23,6 +24,8 @@ pub struct Standing {
     pub replicas: Vec<ReplicasNow>,
     /// pgmig, in words; `None` where it was not begun, or is cleaned up after.
     pub pgmig: Option<String>,
+    /// What is not ready, where that alone is waited for.
+    pub not_ready: Vec<String>,
 }
 
 /// A Deployment that the run stops.
@@ -73,7 +76,26 @@ pub async fn standing(cluster: &Cluster, found: &FoundRun<Restore>) -> Standing 
     Standing {
         replicas,
         pgmig: pgmig(cluster, found).await,
+        not_ready: not_ready(cluster, found).await,
     }
+}
+
+/// What keeps a run from its end of which everything was brought back.
+async fn not_ready(cluster: &Cluster, found: &FoundRun<Restore>) -> Vec<String> {
+    let settles = |record: &StepRecord<Restore>| {
+        record.step == Step::Settle && record.state.stands() && !record.state.is_done()
+    };
+    if !found.steps().iter().any(settles) {
+        return Vec::new();
+    }
+    let steps: Vec<Step> = found
+        .steps()
+        .iter()
+        .map(|record| record.step.clone())
+        .collect();
+    unready(cluster, found.plan(), &steps)
+        .await
+        .unwrap_or_default()
 }
 
 async fn pgmig(cluster: &Cluster, found: &FoundRun<Restore>) -> Option<String> {
