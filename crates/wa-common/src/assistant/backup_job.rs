@@ -282,7 +282,7 @@ mod tests {
         };
         let template = json!({"spec": {"template": pod("dumps", "backups")}});
         let mut cron_job = cron_job(&json!({"jobTemplate": template}));
-        cron_job.0.metadata.uid = Some("1".to_owned());
+        cron_job.object.metadata.uid = Some("1".to_owned());
         let job = |owner: Option<&str>, template: Value| -> Job {
             let owner = owner.map(|uid| {
                 json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": "wa-store-cronjob", "uid": uid})
