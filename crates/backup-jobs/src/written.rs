@@ -201,6 +201,13 @@ mod tests {
     }
 
     #[test]
+    fn of_two_that_were_begun_within_a_minute_each_job_has_the_one_begun_just_after_it() {
+        let files = [dump("120001", "12:09:59"), dump("120103", "12:05:00")];
+        let beside = [("12:01:02", "12:05:01")];
+        assert_eq!(written(&beside, &files).as_deref(), Some("120001"));
+    }
+
+    #[test]
     fn the_zone_of_the_names_does_not_matter() {
         let own = dump("173001", "12:09:59");
         let other = dump("173301", "12:05:00");
