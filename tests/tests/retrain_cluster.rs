@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use end_to_end::{Objects, World};
-use serde_json::Value;
 use kube_sandbox::faults::{Effect, Matcher};
+use serde_json::Value;
 use wa_sandbox::world::{OperatorPace, RetrainFault, Variant};
 
 const RUN: [&str; 9] = [
@@ -34,7 +34,9 @@ fn what_an_autoscaler_governs_is_not_scaled() {
     let before = Objects::of(&world);
     for command in ["scale", "run"] {
         let refused = world.retrain(&[command, "--replicas", "5", "--yes"]);
-        refused.expect_code(1).expect_error(&["wa-tfmm", "horizontalpodautoscaler"]);
+        refused
+            .expect_code(1)
+            .expect_error(&["wa-tfmm", "horizontalpodautoscaler"]);
     }
     before.assert_same_as(&Objects::of(&world));
     // What scales nothing is not stopped.
@@ -86,7 +88,11 @@ fn a_cluster_that_does_not_serve_temporary_patches_is_told_apart_from_one_withou
     };
     world.fault(group, None, not_found);
     let check = world.retrain(&["check"]).expect_code(1);
-    assert!(check.stdout.contains("temporary patches"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("temporary patches"),
+        "{}",
+        check.stdout
+    );
     world.retrain(&RUN).expect_code(1);
     world.sandbox().faults().clear();
     before.assert_same_as(&Objects::of(&world));

@@ -17,6 +17,7 @@ mod estimate;
 mod long_link;
 mod measure;
 mod pull;
+mod restore;
 mod revisions;
 mod table;
 
@@ -25,7 +26,12 @@ use measure::{CpuClock, measure, median};
 const REPORT: &str = "docs/benchmarks.md";
 /// What makes a start-up time steady.
 const HELP_RUNS: usize = 50;
-const PLUGINS: [&str; 3] = ["kubectl-wa-backup", "kubectl-wa-pvc", "kubectl-wa-retrain"];
+const PLUGINS: [&str; 4] = [
+    "kubectl-wa-backup",
+    "kubectl-wa-pvc",
+    "kubectl-wa-restore",
+    "kubectl-wa-retrain",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -47,6 +53,7 @@ pub(crate) struct Args {
 enum Part {
     Create,
     Pull,
+    Restore,
     Estimate,
 }
 
@@ -82,6 +89,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if wanted(Part::Pull) {
         let rows = pull::compare(&cluster, &binaries, args.runs)?;
         report = format!("{report}\n{}\n{}", pull::title(), table::markdown(&rows));
+    }
+    if wanted(Part::Restore) {
+        let comparison = restore::compare(&cluster, &binaries)?;
+        report = format!("{report}\n{}", comparison.markdown());
     }
     if wanted(Part::Estimate) {
         let comparison = estimate::compare(&cluster, &binaries, args.runs)?;

@@ -181,7 +181,7 @@ fn start_reader(cluster: &PracticeCluster) -> anyhow::Result<()> {
 }
 
 /// Where the API server listens.
-fn server(cluster: &PracticeCluster) -> anyhow::Result<SocketAddr> {
+pub(super) fn server(cluster: &PracticeCluster) -> anyhow::Result<SocketAddr> {
     let url = cluster.kubectl(&[
         "config",
         "view",
