@@ -36,7 +36,7 @@ fn what_an_autoscaler_governs_is_not_scaled() {
         let refused = world.retrain(&[command, "--replicas", "5", "--yes"]);
         refused
             .expect_code(1)
-            .expect_error(&["wa-tfmm", "horizontalpodautoscaler"]);
+            .expect_error(&["HorizontalPodAutoscaler wa-tfmm governs wa-tfmm"]);
     }
     before.assert_same_as(&Objects::of(&world));
     // What scales nothing is not stopped.
@@ -102,18 +102,18 @@ fn a_cluster_that_does_not_serve_temporary_patches_is_told_apart_from_one_withou
 fn a_kind_whose_patches_are_passed_over_is_told_and_the_patch_can_be_taken_back() {
     let world = world(|_| ());
     let before = Objects::of(&world);
-    let pace = OperatorPace {
-        delay: Duration::from_hours(1),
-        period: Duration::from_secs(2),
+    let an_hour = Duration::from_hours(1);
+    world.sandbox().set_operator_pace(OperatorPace {
+        delay: an_hour,
+        period: an_hour,
         ..OperatorPace::default()
-    };
-    world.sandbox().set_operator_pace(pace);
+    });
     let scale = ["scale", "--replicas", "2", "--timeout", "3s", "--force"];
     let outcome = world.retrain(&scale).expect_code(5);
     outcome.expect_error(&["wa-clu-training-replicas", "wa-retrain finish"]);
     world.sandbox().set_operator_pace(OperatorPace {
-        delay: Duration::ZERO,
-        ..pace
+        period: Duration::from_secs(2),
+        ..OperatorPace::default()
     });
     let finish = ["finish", "--timeout", "30s", "--force"];
     world.retrain(&finish).expect_code(0);

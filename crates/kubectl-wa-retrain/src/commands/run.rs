@@ -69,7 +69,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
 
 async fn ready(args: &Args, work: &Work<'_>) -> anyhow::Result<Ready> {
     let purpose = Purpose {
-        scales: true,
+        scales: args.replicas.is_some(),
         starts: true,
         adopts: args.adopt.adopt,
     };
