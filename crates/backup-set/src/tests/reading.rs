@@ -172,7 +172,8 @@ fn a_dump_that_arrives_gets_the_verdict_that_it_gets_at_rest() {
             panic!("{name}");
         };
         assert_eq!(verified.remarks, [], "{name}");
-        assert_eq!(verified.live_instances(), Some(3));
+        // Another schema has a table of the same name.
+        assert_eq!(verified.live_instances(), Some(1));
     }
     let Verdict::Intact(verified) = verdict(&fixture("pg16-inserts")) else {
         panic!("--inserts");
