@@ -92,7 +92,7 @@ const CRATES: [(&str, Layers); 11] = [
             &["procedure"],
             &["plan"],
             &["checks", "safety_set", "rehearsal"],
-            &["config", "comparison"],
+            &["config", "comparison", "interview"],
             &[
                 "mapping",
                 "source",
@@ -102,7 +102,7 @@ const CRATES: [(&str, Layers); 11] = [
                 "database",
                 "encryption_key",
             ],
-            &["release", "yaml", "sql"],
+            &["release", "yaml", "sql", "pg_restore"],
         ],
     ),
     ("kubectl-wa-backup", &[&["commands"]]),
