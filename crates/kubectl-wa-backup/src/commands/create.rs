@@ -21,8 +21,6 @@ use wa_common::assistant::{Instance, auth_encryption_yaml};
 use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, permissions};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
 
-use super::keys::EncryptArgs;
-
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
 /// How long pg_dump may send nothing before that is explained; tests do not wait so long as is usual.
@@ -58,8 +56,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     to: PathBuf,
 
-    #[command(flatten)]
-    encrypt: EncryptArgs,
+    // Not a struct of their own, flattened in here: without a command's name, clap then takes none of these options as given.
+    /// Encrypt to this key of age (age1…) or SSH (ssh-ed25519 …); repeatable
+    #[arg(long, value_name = "RECIPIENT")]
+    encrypt_to: Vec<String>,
+
+    /// Encrypt to the keys in this file, one a line; repeatable
+    #[arg(long, value_name = "FILE")]
+    recipients_file: Vec<PathBuf>,
 
     /// Write only the dump, to standard output
     #[arg(long, conflicts_with_all = ["to", "keep_partial", "encrypt_to", "recipients_file"])]
@@ -97,7 +101,8 @@ impl Default for Args {
     fn default() -> Self {
         Self {
             to: DEFAULT_DIRECTORY.into(),
-            encrypt: EncryptArgs::default(),
+            encrypt_to: Vec::new(),
+            recipients_file: Vec::new(),
             stdout: false,
             key_file: None,
             compress: DEFAULT_COMPRESSION.to_owned(),
@@ -139,7 +144,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             "refusing to write a binary dump to the terminal; redirect standard output to a file or a program"
         );
     }
-    let recipients = args.encrypt.recipients()?;
+    let recipients = Recipients::read(&args.encrypt_to, &args.recipients_file)?;
     let cluster = context.connect()?;
     let instance = context.global.instance.as_deref();
     let directory = (!args.stdout).then_some(&*args.to);

@@ -1,20 +1,8 @@
-//! Keys: who a backup is encrypted to, and what it is read with.
+//! The keys that encrypted backups are read with.
 
 use std::path::PathBuf;
 
-use backup_set::{BackupError, Identities, KeyError, Recipients};
-
-/// Who a new backup is encrypted to.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct EncryptArgs {
-    /// Encrypt to this key of age (age1…) or SSH (ssh-ed25519 …); repeatable
-    #[arg(long, value_name = "RECIPIENT")]
-    encrypt_to: Vec<String>,
-
-    /// Encrypt to the keys in this file, one a line; repeatable
-    #[arg(long, value_name = "FILE")]
-    recipients_file: Vec<PathBuf>,
-}
+use backup_set::{BackupError, Identities, KeyError};
 
 /// What an encrypted backup is read with.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -22,13 +10,6 @@ pub(super) struct KeyArgs {
     /// File with a key of age or SSH that encrypted backups are read with; repeatable
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
-}
-
-impl EncryptArgs {
-    /// None where nothing is to be encrypted.
-    pub(super) fn recipients(&self) -> Result<Option<Recipients>, KeyError> {
-        Recipients::read(&self.encrypt_to, &self.recipients_file)
-    }
 }
 
 impl KeyArgs {

@@ -9,6 +9,7 @@ printf '%s\n' 'local all all peer' 'hostssl all all 0.0.0.0/0 scram-sha-256' >"$
 # A killed pod leaves its lock behind, and the next one's process may have the same number.
 rm -f "$PGDATA/postmaster.pid"
 mkdir -p /controller/run
+# Without fsync: what is committed outlives the server's processes, as on a real node, but not the machine.
 server=(
   postgres
   -c listen_addresses="$CLUSTER_NAME-rw"
@@ -20,7 +21,7 @@ server=(
   -c max_connections=50
   -c shared_buffers=64MB
   -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB
-  -c fsync=off -c synchronous_commit=off -c full_page_writes=off
+  -c fsync=off -c full_page_writes=off
   -c dynamic_shared_memory_type=mmap
 )
 case $PROCESS_ONE in
