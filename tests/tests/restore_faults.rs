@@ -206,7 +206,12 @@ fn start_as(restored: &Restored, kubeconfig: &Path, said: &tempfile::NamedTempFi
 fn as_user(restored: &Restored, kubeconfig: &Path, arguments: &[&str]) -> Outcome {
     let plugin = end_to_end::binary("kubectl-wa-restore");
     let mut command = restored.world().command(plugin);
-    run(command.args(arguments).env("KUBECONFIG", kubeconfig))
+    command
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig)
+        // Where the log of pgmig goes.
+        .current_dir(restored.directory());
+    run(&mut command)
 }
 
 #[test]
