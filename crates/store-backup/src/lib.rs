@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # use std::path::Path;
-//! # use backup_set::ToolRecord;
+//! # use backup_set::{DirectoryStore, ToolRecord};
 //! # use store_backup::{Backup, BackupOptions, StoredBackup, prepare};
 //! # use wa_common::{cluster::Cluster, report::{Reporter, Steps}};
 //! # async fn example(cluster: &Cluster, reporter: &dyn Reporter, tool: ToolRecord) -> anyhow::Result<StoredBackup> {
@@ -14,7 +14,7 @@
 //! let ready = prepare(cluster, reporter, &steps, Some("wa"), Some(directory)).await?;
 //! let options = BackupOptions::new(tool);
 //! Backup::new(cluster, reporter, &steps, &ready, &options)?
-//!     .to_set(directory)
+//!     .to_set(&DirectoryStore::new(directory))
 //!     .await
 //! # }
 //! ```
