@@ -1,9 +1,12 @@
 //! Commands that need no cluster, on what they may be pointed at.
 
+mod plugin;
+
 use std::fs;
-use std::path::Path;
 
 use assert_cmd::Command;
+
+use plugin::{assert_contains, backup};
 
 /// A real archive, written by pg_dump 15.
 const DUMP: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg15-gzip.dump");
@@ -11,35 +14,6 @@ const REDIRECTED: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-r
 const SCHEMA_ONLY: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-schema-only.dump");
 const INSERTS: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-inserts.dump");
 const EXCLUDED: &[u8] = include_bytes!("../../pg-archive/tests/fixtures/pg16-excluded.dump");
-
-/// What a program left.
-struct Outcome {
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs the plugin in `directory`; it must exit with `code`.
-#[track_caller]
-fn backup(directory: &Path, arguments: &[&str], code: i32) -> Outcome {
-    let assert = Command::new(env!("CARGO_BIN_EXE_kubectl-wa-backup"))
-        .args(arguments)
-        .env_remove("KUBECONFIG")
-        .env("HOME", directory)
-        .current_dir(directory)
-        .assert()
-        .code(code);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let output = assert.get_output();
-    Outcome {
-        stdout: text(&output.stdout),
-        stderr: text(&output.stderr),
-    }
-}
-
-#[track_caller]
-fn assert_contains(text: &str, part: &str) {
-    assert!(text.contains(part), "no {part:?} in:\n{text}");
-}
 
 #[test]
 fn a_file_that_is_no_archive_is_told_apart_from_a_broken_one() {

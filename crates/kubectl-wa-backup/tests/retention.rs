@@ -2,40 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod plugin;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use serde_json::{Value, json};
 
-/// What a program left.
-struct Outcome {
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs the plugin in `directory`; it must exit with `code`.
-#[track_caller]
-fn backup(directory: &Path, arguments: &[&str], code: i32) -> Outcome {
-    let assert = Command::new(env!("CARGO_BIN_EXE_kubectl-wa-backup"))
-        .args(arguments)
-        .env_remove("KUBECONFIG")
-        .env("HOME", directory)
-        .current_dir(directory)
-        .assert()
-        .code(code);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let output = assert.get_output();
-    Outcome {
-        stdout: text(&output.stdout),
-        stderr: text(&output.stderr),
-    }
-}
-
-#[track_caller]
-fn assert_contains(text: &str, part: &str) {
-    assert!(text.contains(part), "no {part:?} in:\n{text}");
-}
+use plugin::{assert_contains, backup};
 
 /// A set of that many days ago, and what is different about its manifest.
 fn set(directory: &Path, days: i64, other: &Value) -> PathBuf {
