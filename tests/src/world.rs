@@ -138,6 +138,18 @@ impl World {
         bwrap
     }
 
+    /// A program with its arguments, words of a shell, on a terminal of its own: what it shows is on standard output, what is
+    /// written to standard input are keys, and it ends as the program does.
+    pub fn on_terminal(&self, words: &str) -> Command {
+        let mut script = self.command("script");
+        // A shell that stayed beside the program would get Ctrl-C too and end by it, whatever the program does.
+        script
+            .args(["--quiet", "--return", "--command", &format!("exec {words}")])
+            .arg("/dev/null")
+            .env("SHELL", "/bin/sh");
+        script
+    }
+
     /// A shell script that gets `program` as `$0`, in a file system of so many bytes that is its own.
     pub fn on_small_disk(&self, bytes: u64, script: &str, program: &Path) -> Command {
         let mut bwrap = self.command("bwrap");

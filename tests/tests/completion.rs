@@ -350,8 +350,7 @@ impl Terminal {
     /// A shell that has read `setup`.
     fn start(world: &World, directory: &Path, shell: &str, setup: &str) -> Self {
         let mut child = world
-            .command("script")
-            .args(["-q", "-c", shell, "/dev/null"])
+            .on_terminal(shell)
             .env(PATIENT.0, PATIENT.1)
             .env("TERM", "xterm")
             .env("HOME", directory)

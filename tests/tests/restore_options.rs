@@ -147,17 +147,15 @@ fn run_on_a_terminal(restored: &Restored, typed: &str) -> Outcome {
     let restore = binary("kubectl-wa-restore").display().to_string();
     let pgmig = binary("pgmig").display().to_string();
     let command = format!(
-        "exec '{restore}' run sets/latest --interactive --pgmig '{pgmig}' --no-safety-backup --timeout 2m"
+        "'{restore}' run sets/latest --interactive --pgmig '{pgmig}' --no-safety-backup --timeout 2m"
     );
-    let mut script = restored.world().command("script");
-    script
-        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-        .env("SHELL", "/bin/sh")
+    let mut terminal = restored.world().on_terminal(&command);
+    terminal
         .current_dir(restored.directory())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = script.spawn().unwrap();
+    let mut child = terminal.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(typed.as_bytes()).unwrap();
     drop(stdin);

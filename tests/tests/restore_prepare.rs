@@ -479,9 +479,7 @@ fn a_token_that_is_typed_is_not_shown() {
     let scratch = world.scratch();
     let plugin = end_to_end::binary("kubectl-wa-restore");
     let mut terminal = world
-        .command("script")
-        .args(["-qec", &format!("{} config --to files", plugin.display())])
-        .arg("/dev/null")
+        .on_terminal(&format!("{} config --to files", plugin.display()))
         .current_dir(scratch.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

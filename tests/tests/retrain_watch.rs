@@ -148,8 +148,7 @@ impl OnTerminal {
         let program = binary("kubectl-wa-retrain");
         let command = format!("{} {}", program.display(), arguments.join(" "));
         let child = world
-            .command("script")
-            .args(["-qec", &command, "/dev/null"])
+            .on_terminal(&command)
             .stdin(Stdio::piped())
             .stdout(output.reopen().unwrap())
             .stderr(Stdio::null())
