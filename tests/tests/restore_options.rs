@@ -365,6 +365,9 @@ fn a_table_of_the_same_name_in_another_schema_is_not_the_stores_neither_here_nor
     for pair in pairs {
         assert_eq!(pair["by"], "same-id", "{mapping:#}");
     }
+    let diff = ["diff", "sets/latest", "live", "-o", "json"];
+    let diff = world.backup(directory.path(), &diff).expect_code(0).json();
+    assert_eq!(diff["instances"], serde_json::json!([]), "{diff:#}");
 }
 
 #[test]

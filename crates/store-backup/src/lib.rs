@@ -26,8 +26,11 @@ mod live;
 mod permissions;
 mod pg_dump;
 mod preflight;
+pub mod rows;
 mod safety;
 mod silence;
+pub mod sql;
+pub mod tenants;
 
 pub use backup::{Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, StoredBackup};
 pub use judged::Judged;

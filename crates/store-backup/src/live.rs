@@ -1,54 +1,44 @@
 //! What the live store database holds: its service instances, and how many rows its tables have.
 
 use anyhow::Context as _;
-use backup_set::{Holding, ServiceInstance};
+use backup_set::{Holding, tenant_schema};
 use kube_transfer::Secret;
 use serde_json::Value;
 use wa_common::cluster::Cluster;
 
 use crate::pg_dump::psql_command;
 use crate::preflight::Ready;
+use crate::rows::{COUNT_ROWS, TableRows};
+use crate::tenants;
 
-/// What is read of a column: more than any name has.
-const LONGEST_TEXT: u32 = 1024;
-/// One look at everything: rows that come meanwhile are in none of the counts. Each table's count is a line of JSON, and
-/// rows of a table that inherits are its own alone, as in a dump.
-const COUNT_ROWS: &str = r"begin isolation level repeatable read read only;
-select format('select json_build_array(%L, %L, (select count(*) from only %I.%I))', n.nspname, c.relname, n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1 \gexec
-";
+/// One look at everything: rows that come meanwhile are in none of the counts.
+const ONE_LOOK: &str = "begin isolation level repeatable read read only;\n";
 
-/// Counts what the database holds that a backup would be taken of.
+/// Counts what the database holds that a backup would be taken of. As with a dump, there are no instances where it cannot
+/// be told which table is the one of tenants.
 pub async fn live_holding(cluster: &Cluster, ready: &Ready) -> anyhow::Result<Holding> {
-    let script = format!("{COUNT_ROWS}{}", tenants_query());
-    let command = psql_command(&ready.datastore, &[])?;
-    let command = command.arg("--set=ON_ERROR_STOP=1").arg("--file=-");
-    let command = script.lines().try_fold(command, |command, line| {
-        anyhow::Ok(command.input_line(Secret::new(line)?))
-    })?;
-    let answer = cluster
-        .run_idempotent(&ready.pod.container(), &command)
-        .await
-        .with_context(|| {
-            format!(
-                "cannot count what the database holds through pod {}",
-                ready.pod.name
-            )
+    let count = async {
+        let container = ready.pod.container();
+        let schemas = tenants::schemas(cluster, &container, &ready.datastore).await?;
+        let schema = tenant_schema(schemas.iter().map(String::as_str));
+        let tenants =
+            schema.map(|schema| format!("{};\n", tenants::query(&tenants::qualified(schema))));
+        let script = format!("{ONE_LOOK}{COUNT_ROWS}{}", tenants.unwrap_or_default());
+        let command = psql_command(&ready.datastore, &[])?;
+        let command = command.arg("--set=ON_ERROR_STOP=1").arg("--file=-");
+        let command = script.lines().try_fold(command, |command, line| {
+            anyhow::Ok(command.input_line(Secret::new(line)?))
         })?;
+        anyhow::Ok(cluster.run_idempotent(&container, &command).await?)
+    };
+    let answer = count.await.with_context(|| {
+        format!(
+            "cannot count what the database holds through pod {}",
+            ready.pod.name
+        )
+    })?;
     parse(&String::from_utf8_lossy(&answer.stdout))
         .context("cannot read what psql tells of the database")
-}
-
-/// Each row as a line of JSON: names may hold every character that could part columns or lines otherwise. Columns that
-/// this release does not have are null.
-fn tenants_query() -> String {
-    let columns = ServiceInstance::COLUMNS.iter().copied().flatten();
-    let columns: Vec<String> = columns
-        .map(|column| format!("'{column}', left(r->>'{column}', {LONGEST_TEXT})"))
-        .collect();
-    format!(
-        "select json_strip_nulls(json_build_object({})) from (select to_jsonb(t) as r from tenant t) s;",
-        columns.join(", ")
-    )
 }
 
 fn parse(printed: &str) -> anyhow::Result<Holding> {
@@ -56,17 +46,12 @@ fn parse(printed: &str) -> anyhow::Result<Holding> {
     for line in printed.lines().filter(|line| !line.trim().is_empty()) {
         match serde_json::from_str(line).context("a line is not JSON")? {
             Value::Array(row) => {
-                let (schema, table, rows) = serde_json::from_value(Value::Array(row))
-                    .map(|(schema, table, rows): (String, String, u64)| (schema, table, rows))?;
+                let TableRows(schema, table, rows) = serde_json::from_value(row.into())?;
                 holding
                     .tables
                     .insert(format!("{schema}.{table}"), Some(rows));
             }
-            row => {
-                let text_of = |name: &str| Some(row.get(name)?.as_str()?.to_owned());
-                let instance = ServiceInstance::from_columns(text_of);
-                holding.instances.extend(instance);
-            }
+            row => holding.instances.extend(tenants::instance(&row)?),
         }
     }
     Ok(holding)

@@ -12,13 +12,14 @@ use backup_set::{ServiceInstance, tenant_schema};
 use kube_transfer::Sink;
 use pg_archive::{Archive, LargeObjects, Row, TableData, TocEntry, Visitor};
 use serde::{Deserialize, Serialize};
+use store_backup::rows::{COUNT_ROWS, TableRows, parse_rows};
+use store_backup::{sql, tenants};
 use tokio::task::spawn_blocking;
 use wa_common::report::{bytes, count, printable};
 
 use crate::database::DatabaseServer;
 use crate::mapping::Mapping;
 use crate::source::Source;
-use crate::{sql, tenants};
 
 /// The store's table of workspaces, and what its key has been called.
 const WORKSPACE_TABLE: &str = "workspace";
@@ -29,28 +30,9 @@ const PUBLIC: &str = "public";
 const MOST_ID_BYTES: usize = 128 << 20;
 /// How many ids or tables a sentence names.
 const NAMED: usize = 5;
-/// Prints a line of JSON for each table: its schema, its name, how many rows it has. Rows of a table that inherits are
-/// its own alone, as in a dump.
-pub(crate) const COUNT_ROWS: &str = r"select format('select json_build_array(%L, %L, (select count(*) from only %I.%I))', n.nspname, c.relname, n.nspname, c.relname)
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-order by n.nspname, c.relname \gexec
-";
-
 /// Prints how many large objects there are, and how many bytes these have, as JSON. For a superuser.
 pub(crate) const COUNT_LARGE_OBJECTS: &str = "select json_build_array((select count(*) from pg_largeobject_metadata), \
 (select coalesce(sum(length(data)), 0) from pg_largeobject));";
-
-/// How many rows a table of a database has.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TableRows(
-    /// Its schema.
-    pub String,
-    /// Its name.
-    pub String,
-    /// Its rows.
-    pub u64,
-);
 
 /// What a comparison came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -362,14 +344,6 @@ impl DatabaseServer {
     }
 }
 
-/// What [`COUNT_ROWS`] prints.
-pub(crate) fn parse_rows(printed: &str) -> anyhow::Result<Vec<TableRows>> {
-    let lines = printed.lines().filter(|line| !line.trim().is_empty());
-    lines
-        .map(|line| serde_json::from_str(line).context("cannot read what psql tells of the rows"))
-        .collect()
-}
-
 /// Collects what comes, up to a limit.
 struct Bounded(Vec<u8>);
 
@@ -468,15 +442,5 @@ mod tests {
         let ids: Vec<String> = (0..7).map(|n| n.to_string()).collect();
         let ids: Vec<&String> = ids.iter().collect();
         assert_eq!(named(&ids), "0, 1, 2, 3, 4 and 2 more");
-    }
-
-    #[test]
-    fn counts_are_read_whatever_the_tables_are_called() {
-        let found = parse_rows("[\"public\", \"a\\nb\", 7]\n\n").unwrap();
-        assert_eq!(
-            found,
-            [TableRows("public".to_owned(), "a\nb".to_owned(), 7)]
-        );
-        assert!(parse_rows("ERROR").is_err());
     }
 }

@@ -36,7 +36,5 @@ pub mod rehearsal;
 pub mod release;
 pub mod safety_set;
 pub mod source;
-mod sql;
 pub mod target;
-pub mod tenants;
 mod yaml;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use backup_set::Target;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use store_backup::tenants;
 use wa_common::assistant::{BackupCronJob, Datastore, Instance};
 use wa_common::preflight::Finding;
 use wa_common::report::{bytes, count};
@@ -18,7 +19,6 @@ use crate::mapping::{Mapping, named};
 use crate::release::Release;
 use crate::source::Source;
 use crate::target::{self, Address, PostgresCluster, Scaled};
-use crate::tenants;
 
 /// With more instances than this, some builds of pgmig fail.
 const MANY_INSTANCES: usize = 20;

@@ -4,11 +4,11 @@
 use anyhow::{Context as _, ensure};
 use kube_transfer::{PodContainer, RemoteCommand};
 use serde::{Deserialize, Serialize};
+use store_backup::sql;
 use wa_common::cluster::Cluster;
 use wa_common::report::printable;
 
 use super::{DatabaseServer, ServerError};
-use crate::sql;
 
 /// Prints the number, the parent's number, the name and the working directory of each process that runs a program of
 /// these names, and of each that works in the directory given. Zombies have ended.

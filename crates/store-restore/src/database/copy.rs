@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use kube_transfer::RemoteCommand;
+use store_backup::sql;
 use wa_common::report::Reporter;
 
 use super::look::{Facts, Made, NamedDatabase, Overview, WHOLE, closing, require_name};
 use super::server::{LOOKING, failed};
 use super::{DatabaseServer, ServerError};
-use crate::sql;
 
 /// How often a session whose connection was cut is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use store_backup::sql;
 
 use super::copy::finish;
 use super::look::{Facts, SUPERUSERS_ONLY};
 use super::{DatabaseServer, ServerError};
-use crate::sql;
 
 impl DatabaseServer {
     /// Makes an empty database with the encoding and the locale of the store database, into which only superusers get.

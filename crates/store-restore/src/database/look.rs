@@ -1,9 +1,9 @@
 //! What there is in the server: a look at all databases, by which it is judged what became of a change.
 
 use serde::{Deserialize, Serialize};
+use store_backup::sql;
 
 use super::{DatabaseServer, ServerError};
-use crate::sql;
 
 /// The first line of the comment of a database that a restore has made, and that is whole.
 pub(super) const WHOLE: &str = "kubectl-wa-restore: whole";

@@ -1,11 +1,11 @@
 //! Exchanging the store database for another one by renaming.
 
+use store_backup::sql;
 use wa_common::report::Reporter;
 
 use super::look::{Facts, Made, NamedDatabase, Overview, closing, require_name};
 use super::server::LOOKING;
 use super::{DatabaseServer, ServerError};
-use crate::sql;
 
 /// What an exchange came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

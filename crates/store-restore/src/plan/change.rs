@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use store_backup::sql;
 use wa_common::assistant::OPERATOR;
 use wa_common::report::count;
 
 use super::{LOCAL, MAPPING_FILE, Plan, Step, WAIT, word};
 use crate::config::{POSTGRES_FILE, RESOURCE_CONTROLLER_FILE};
-use crate::sql;
 use crate::target::Scaled;
 
 impl Plan<'_> {

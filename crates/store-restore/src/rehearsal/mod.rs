@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use backup_set::{Rehearsal, RehearsalPlace, ToolRecord};
+use store_backup::rows::{COUNT_ROWS, parse_rows};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Reporter, printable_lines};
 use wa_common::run::ExitHooks;
 
-use crate::comparison::{COUNT_LARGE_OBJECTS, COUNT_ROWS, Comparison, parse_rows};
+use crate::comparison::{COUNT_LARGE_OBJECTS, Comparison};
 use crate::pg_restore::{require_reads, version_in};
 use crate::source::Source;
 

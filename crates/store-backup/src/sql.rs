@@ -1,12 +1,12 @@
 //! Names and texts as they stand in SQL.
 
 /// A name, whatever is in it.
-pub(crate) fn name(name: &str) -> String {
+pub fn name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text, whatever is in it. PostgreSQL reads backslashes as they are, since 9.1 and unless somebody has changed that.
-pub(crate) fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') {
         format!("E'{}'", quoted.replace('\\', "\\\\"))

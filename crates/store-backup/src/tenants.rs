@@ -4,31 +4,30 @@ use anyhow::{Context as _, ensure};
 use backup_set::{ServiceInstance, tenant_schema};
 use kube_transfer::PodContainer;
 use serde_json::Value;
-use store_backup::psql_command;
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
 use wa_common::report::printable;
 
+use crate::pg_dump::psql_command;
 use crate::sql;
 
 /// What is read of a column: more than any name has.
-const LONGEST_TEXT: u32 = 256;
+const LONGEST_TEXT: u32 = 1024;
 /// The store's table of tenants.
-pub(crate) const TABLE: &str = "tenant";
+pub const TABLE: &str = "tenant";
 
 /// Prints the schemas that have such a table, each as JSON on a line: names may hold everything.
 const SCHEMAS: &str = "select to_json(n.nspname::text) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
 where c.relname = 'tenant' and c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
 
-/// Reads them with `psql` in a pod, live ones first as in [`backup_set::TenantRows`]. Deleted ones and the product's own
-/// are left out.
+/// Reads them with `psql` in a pod. Deleted ones and the product's own are left out.
 pub async fn read(
     cluster: &Cluster,
     pod: &PodContainer,
     datastore: &Datastore,
 ) -> anyhow::Result<Vec<ServiceInstance>> {
     let read = async {
-        let schemas = schemas_in(&ask(cluster, pod, datastore, SCHEMAS).await?)?;
+        let schemas = schemas(cluster, pod, datastore).await?;
         let table = table_in(&schemas, &datastore.database)?;
         ask(cluster, pod, datastore, &query(&table)).await
     };
@@ -36,6 +35,15 @@ pub async fn read(
         .await
         .context("cannot read the service instances of the target")?;
     parse(&rows).context("cannot read what psql tells of the target's service instances")
+}
+
+/// The schemas that have a table of this name.
+pub(crate) async fn schemas(
+    cluster: &Cluster,
+    pod: &PodContainer,
+    datastore: &Datastore,
+) -> anyhow::Result<Vec<String>> {
+    schemas_in(&ask(cluster, pod, datastore, SCHEMAS).await?)
 }
 
 /// What [`SCHEMAS`] prints.
@@ -64,7 +72,7 @@ fn table_in(schemas: &[String], database: &str) -> anyhow::Result<String> {
 }
 
 /// The table in that schema, as SQL names it.
-pub(crate) fn qualified(schema: &str) -> String {
+pub fn qualified(schema: &str) -> String {
     format!("{}.{}", sql::name(schema), sql::name(TABLE))
 }
 
@@ -99,7 +107,7 @@ async fn ask(
 
 /// Each row as one line of JSON: names may hold every character that could part columns or lines otherwise. Columns that
 /// this release does not have are null.
-pub(crate) fn query(table: &str) -> String {
+pub fn query(table: &str) -> String {
     let columns = ServiceInstance::COLUMNS.iter().copied().flatten();
     let columns: Vec<String> = columns
         .map(|column| format!("'{column}', left(r->>'{column}', {LONGEST_TEXT})"))
@@ -110,18 +118,27 @@ pub(crate) fn query(table: &str) -> String {
     )
 }
 
-/// What that prints.
-pub(crate) fn parse(lines: &str) -> anyhow::Result<Vec<ServiceInstance>> {
+/// What that prints, but for the deleted ones and the product's own.
+///
+/// # Errors
+///
+/// When a line is no row.
+pub fn parse(lines: &str) -> anyhow::Result<Vec<ServiceInstance>> {
     let mut instances = Vec::new();
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
         let row: Value = serde_json::from_str(line).context("a line is not JSON")?;
-        ensure!(row.is_object(), "a line is no row");
-        let text_of = |name: &str| Some(row.get(name)?.as_str()?.to_owned());
-        instances.extend(ServiceInstance::from_columns(text_of));
+        instances.extend(instance(&row)?);
     }
     instances.retain(ServiceInstance::is_live);
     instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(instances)
+}
+
+/// The instance of a row; none where the row has no id.
+pub(crate) fn instance(row: &Value) -> anyhow::Result<Option<ServiceInstance>> {
+    ensure!(row.is_object(), "a line is no row");
+    let text_of = |name: &str| Some(row.get(name)?.as_str()?.to_owned());
+    Ok(ServiceInstance::from_columns(text_of))
 }
 
 #[cfg(test)]
