@@ -27,6 +27,8 @@ pub(crate) struct Node {
 pub(crate) struct Exec {
     node: Arc<Node>,
     session: i32,
+    /// What it was, for whoever looks for the cause of what it left.
+    description: String,
 }
 
 impl Node {
@@ -49,8 +51,20 @@ impl Node {
             .and_then(|id| id.try_into().ok())
             .expect("a running process");
         self.running.lock().expect("not poisoned").push(session);
+        // The script itself, the second argument, is the same for all.
+        let description = format!(
+            "{:?} of {:?}: {:?}",
+            pod.fault,
+            pod.shell,
+            arguments.get(2..)
+        );
         let node = Arc::clone(self);
-        (child, Exec { node, session })
+        let exec = Exec {
+            node,
+            session,
+            description,
+        };
+        (child, exec)
     }
 
     /// The process ids of the running shells, each the leader of a session and a group.
@@ -75,7 +89,7 @@ impl Exec {
     pub(crate) fn ended(self) {
         let left = processes().filter(|process| process.session == self.session);
         let mut list = self.node.left.lock().expect("not poisoned");
-        list.extend(left.map(|process| process.stat));
+        list.extend(left.map(|process| format!("{}by {}", process.stat, self.description)));
         drop(list);
         let mut running = self.node.running.lock().expect("not poisoned");
         running.retain(|session| *session != self.session);
