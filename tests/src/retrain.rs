@@ -30,7 +30,7 @@ pub struct Objects(BTreeMap<String, Value>);
 
 impl Objects {
     /// What there is now.
-    pub fn of(world: &World) -> Self {
+    pub fn from_world(world: &World) -> Self {
         let store = world.sandbox().store();
         let own = [
             &resources::DEPLOYMENTS,

@@ -76,7 +76,7 @@ fn sent(restored: &Restored) -> usize {
 
 /// What nothing may be changed of, whatever the end is.
 fn others(restored: &Restored) -> Objects {
-    Objects::of(restored.world()).without(|name| {
+    Objects::from_world(restored.world()).without(|name| {
         let own = [
             "configmaps/wa-restore-",
             "leases/wa-restore-",

@@ -32,7 +32,7 @@ fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 #[track_caller]
 fn runs_and_leaves_everything_as_it_was(profile: Profile) {
     let world = world(profile);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let run = [
         "run",
         "--replicas",
@@ -54,7 +54,7 @@ fn runs_and_leaves_everything_as_it_was(profile: Profile) {
         .find_map(|line| line.strip_prefix("wa-clu-training"));
     let replicas = training.and_then(|line| line.split_whitespace().next());
     assert_eq!(replicas, Some("1"), "{}", outcome.stdout);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
     world.retrain(&["status"]).expect_code(7);
     let again = world.retrain(&["finish"]).expect_code(0);
     assert!(again.stdout.contains("Nothing to undo"), "{}", again.stdout);
@@ -73,7 +73,7 @@ fn a_run_on_a_release_with_the_older_annotation_leaves_everything_as_it_was() {
 #[test]
 fn scaling_changes_five_deployments_and_reverting_leaves_everything_as_it_was() {
     let world = world(Profile::V5_2_1);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let planned = world.retrain(&["scale", "--replicas", "4", "--dry-run"]);
     assert!(
         planned
@@ -81,7 +81,7 @@ fn scaling_changes_five_deployments_and_reverting_leaves_everything_as_it_was() 
             .stdout
             .contains("wa-clu-training-replicas")
     );
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 
     let outcome = world.retrain(&["scale", "--replicas", "4"]).expect_code(0);
     assert_eq!(
@@ -102,16 +102,16 @@ fn scaling_changes_five_deployments_and_reverting_leaves_everything_as_it_was() 
     );
     world.retrain(&["scale", "--revert"]).expect_code(0);
     assert_eq!(world.replicas(), [1; 5]);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
 fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finish() {
     let world = world(Profile::V5_2_1);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let quiet = world.retrain(&with(&["start", "--in", "40m"]));
     quiet.expect_code(4).expect_error(&["--yes"]);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 
     world
         .retrain(&with(&["scale", "--replicas", "3"]))
@@ -134,13 +134,13 @@ fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finis
     assert_eq!(world.replicas(), [1; 5]);
     world.kubectl(&["get", PATCHES, "wa-store-admin-env-vars"]);
     world.retrain(&with(&["finish"])).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
 fn a_rollout_that_ends_after_the_time_of_the_job_has_it_started_later() {
     let world = world(Profile::V5_2_1);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let pace = |period| OperatorPace {
         period: Duration::from_secs(period),
         ..OperatorPace::default()
@@ -169,13 +169,13 @@ fn a_rollout_that_ends_after_the_time_of_the_job_has_it_started_later() {
         outcome.stdout
     );
     world.retrain(&with(&["finish", "--yes"])).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
 fn a_stall_and_a_gap_end_with_what_is_missing_and_what_to_do() {
     let world = world(Profile::V5_2_1);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let run = |more: &[&str]| {
         let run = ["run", "--in", "8s", "--yes", "--interval", "300ms"];
         world.retrain(&with(&[&run[..], more].concat()))
@@ -191,12 +191,12 @@ fn a_stall_and_a_gap_end_with_what_is_missing_and_what_to_do() {
     let asked = world.retrain(&with(&["finish"])).expect_code(4);
     asked.expect_error(&["not confirmed"]);
     world.retrain(&with(&["finish", "--yes"])).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 
     faults(&[RetrainFault::Gap(1)]);
     let gap = run(&["--settle", "4s", "--stall", "1h"]).expect_code(3);
     gap.expect_error(&["1 of 24 models", "trained in the background"]);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
@@ -216,12 +216,12 @@ fn a_patch_of_somebody_else_with_the_same_name_is_shown_and_never_changed() {
     wait_until("the operator has taken it up", || {
         key().contains("wa-clu-replicas")
     });
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     world
         .retrain(&with(&["scale", "--replicas", "2"]))
         .expect_code(1)
         .expect_error(&["wa-clu-replicas", "--adopt"]);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
     world
         .retrain(&with(&["scale", "--replicas", "2", "--adopt"]))
         .expect_code(0);

@@ -31,23 +31,23 @@ fn world(adjust: impl FnOnce(&mut Variant)) -> World {
 #[test]
 fn what_an_autoscaler_governs_is_not_scaled() {
     let world = world(|variant| variant.autoscaled = vec!["tfmm".to_owned()]);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     for command in ["scale", "run"] {
         let refused = world.retrain(&[command, "--replicas", "5", "--yes"]);
         refused
             .expect_code(1)
             .expect_error(&["HorizontalPodAutoscaler wa-tfmm governs wa-tfmm"]);
     }
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
     // What scales nothing is not stopped.
     world.retrain(&RUN).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
 fn of_several_pods_of_store_admin_the_one_that_trains_is_followed() {
     let world = world(|variant| variant.store_admin_replicas = 3);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let report: Value = world
         .retrain(&[&RUN[..], &["-o", "json"]].concat())
         .expect_code(0)
@@ -55,7 +55,7 @@ fn of_several_pods_of_store_admin_the_one_that_trains_is_followed() {
     assert_eq!(report["progress"]["affected"], 24, "{report:#}");
     assert_eq!(report["progress"]["retrained"], 24, "{report:#}");
     assert_eq!(report["storeAdmin"], "3 of 3 ready", "{report:#}");
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_log_that_rotates_meanwhile_loses_no_count() {
 #[test]
 fn a_cluster_that_does_not_serve_temporary_patches_is_told_apart_from_one_without_rights() {
     let world = world(|_| ());
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let not_found = Effect::Status {
         code: 404,
         message: "the server could not find the requested resource".to_owned(),
@@ -95,13 +95,13 @@ fn a_cluster_that_does_not_serve_temporary_patches_is_told_apart_from_one_withou
     );
     world.retrain(&RUN).expect_code(1);
     world.sandbox().faults().clear();
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
 fn a_kind_whose_patches_are_passed_over_is_told_and_the_patch_can_be_taken_back() {
     let world = world(|_| ());
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let an_hour = Duration::from_hours(1);
     world.sandbox().set_operator_pace(OperatorPace {
         delay: an_hour,
@@ -117,5 +117,5 @@ fn a_kind_whose_patches_are_passed_over_is_told_and_the_patch_can_be_taken_back(
     });
     let finish = ["finish", "--timeout", "30s", "--force"];
     world.retrain(&finish).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }

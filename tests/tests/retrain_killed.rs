@@ -66,7 +66,7 @@ fn kill_after(world: &World, count: usize) {
 #[test]
 fn whenever_a_run_is_killed_finish_leaves_the_cluster_as_it_was() {
     let world = world();
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let mut random = sweep_random();
     let rounds = sweep_rounds(4, WRITES);
     let mut places = (1..=WRITES).sample(&mut random, rounds);
@@ -76,14 +76,14 @@ fn whenever_a_run_is_killed_finish_leaves_the_cluster_as_it_was() {
         kill_after(&world, count);
         let finish = ["finish", "--yes", "--timeout", "3m", "--force"];
         world.retrain(&finish).expect_code(0);
-        before.assert_same_as(&Objects::of(&world));
+        before.assert_same_as(&Objects::from_world(&world));
     }
 }
 
 #[test]
 fn a_run_that_was_killed_is_gone_on_with_by_the_same_command() {
     let world = world();
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     // In the middle of scaling.
     kill_after(&world, 4);
     let run = [
@@ -109,5 +109,5 @@ fn a_run_that_was_killed_is_gone_on_with_by_the_same_command() {
         "{}",
         outcome.everything()
     );
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }

@@ -40,14 +40,14 @@ fn without_its_operator_nothing_is_begun_and_nothing_is_undone() {
     world.retrain(&["check"]).expect_code(0);
     world.retrain(&["scale", "--replicas", "2"]).expect_code(0);
     scale_operator(&world, "--replicas=0");
-    let scaled = Objects::of(&world);
+    let scaled = Objects::from_world(&world);
     let finish = world.retrain(&["finish"]).expect_code(4);
     finish.expect_error(&["is scaled to 0", "wa-restore status"]);
     let check = world.retrain(&["check"]).expect_code(1);
     assert!(check.stdout.contains("is scaled to 0"), "{}", check.stdout);
     let start = world.retrain(&["start", "--yes"]);
     start.expect_code(1).expect_error(&["is scaled to 0"]);
-    scaled.assert_same_as(&Objects::of(&world));
+    scaled.assert_same_as(&Objects::from_world(&world));
     scale_operator(&world, "--replicas=1");
     world.retrain(&["finish"]).expect_code(0);
     assert_eq!(world.replicas(), [1; 5]);
@@ -70,20 +70,20 @@ fn what_is_not_healthy_or_not_allowed_is_told_all_at_once_and_nothing_is_changed
         subresource: String::new(),
     };
     world.fault(Matcher::default(), None, forbidden);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let run = ["run", "--replicas", "2", "--yes"];
     world.retrain(&run).expect_code(1).expect_error(&[
         "2 problems stand in the way",
         "create temporarypatches.assistant.watson.ibm.com",
         "noobaa-default-backing-store",
     ]);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
 fn what_an_operator_does_not_do_in_time_is_done_by_hand_and_nothing_else() {
     let world = world();
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     world.retrain(&["scale", "--replicas", "2"]).expect_code(0);
     world.retrain(&["start", "--yes"]).expect_code(0);
     let an_hour = Duration::from_hours(1);
@@ -97,7 +97,7 @@ fn what_an_operator_does_not_do_in_time_is_done_by_hand_and_nothing_else() {
         "the operator has not removed what belongs to TemporaryPatch wa-clu-replicas",
         "has not given deployment wa-store-admin its variables back",
     ]);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_patch_that_never_takes_effect_is_told_and_can_be_undone() {
     let world = World::start_as(|config| {
         config.variant.operator_period = Duration::from_hours(1);
     });
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let scale = ["scale", "--replicas", "2", "--timeout", "3s", "--force"];
     let outcome = world.retrain(&scale).expect_code(5);
     outcome.expect_error(&["waited 3.0s", "wa-retrain finish"]);
@@ -114,7 +114,7 @@ fn a_patch_that_never_takes_effect_is_told_and_can_be_undone() {
         .expect_code(1)
         .expect_error(&["at least 25m"]);
     world.retrain(&["finish"]).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn patches_of_others_that_come_and_go_at_the_same_time_cost_nobody_a_key() {
             },
         })
     };
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let mut scaling = end_to_end::start(&mut world.retrain_command(&["scale", "--replicas", "2"]));
     wait_until("the patch is there", || {
         world
@@ -148,7 +148,7 @@ fn patches_of_others_that_come_and_go_at_the_same_time_cost_nobody_a_key() {
     world.kubectl(&["delete", PATCHES, "wa-somebody"]);
     assert!(finishing.wait().unwrap().success());
     world.retrain(&["doctor", "--fix", "--yes"]).expect_code(0);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl OnTerminal {
 #[test]
 fn ctrl_c_asks_whether_to_leave_training_running_or_to_undo() {
     let world = world(60);
-    let before = Objects::of(&world);
+    let before = Objects::from_world(&world);
     let run = [
         &["run", "--in", "40m", "--interval", "300ms"][..],
         &IMPATIENT,
@@ -219,5 +219,5 @@ fn ctrl_c_asks_whether_to_leave_training_running_or_to_undo() {
     again.until_shown("[leave/undo/continue]");
     again.types("undo\n");
     assert_eq!(again.code(), 130);
-    before.assert_same_as(&Objects::of(&world));
+    before.assert_same_as(&Objects::from_world(&world));
 }

@@ -176,7 +176,7 @@ impl ScheduleChange {
     fn reverted(&self, found: &BackupCronJob) -> Vec<Reverted> {
         let mut reverted = Vec::new();
         for wish in &self.wishes {
-            let setting = Setting::of(found, wish.name);
+            let setting = Setting::from_cron_job(found, wish.name);
             if setting.value.as_deref() != Some(&*wish.value) {
                 reverted.push(Reverted {
                     name: wish.name.name(),
@@ -210,7 +210,7 @@ fn settings_of(cron_job: &BackupCronJob, wishes: &[Wish]) -> anyhow::Result<Vec<
     let mut settings = Vec::new();
     let mut problems = Vec::new();
     for wish in wishes {
-        let setting = Setting::of(cron_job, wish.name);
+        let setting = Setting::from_cron_job(cron_job, wish.name);
         if setting.place.is_none() {
             problems.push(format!(
                 "{}: no container of CronJob {} has a variable whose name ends in {}",

@@ -71,7 +71,7 @@ impl JobEnd {
         }
     }
 
-    pub(crate) fn of(
+    pub(crate) fn from_outcome(
         job: &str,
         outcome: Outcome,
         why: Option<String>,

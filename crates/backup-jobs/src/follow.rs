@@ -122,7 +122,7 @@ impl<'a> Follower<'a> {
     }
 
     fn ended(&self, outcome: Outcome, why: Option<String>) -> Seen {
-        let end = JobEnd::of(&self.job.name_any(), outcome, why, self.last.as_ref());
+        let end = JobEnd::from_outcome(&self.job.name_any(), outcome, why, self.last.as_ref());
         Seen::Ended(Box::new(end))
     }
 
@@ -136,7 +136,7 @@ impl<'a> Follower<'a> {
         });
         pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
         for pod in &pods {
-            let run = PodRun::of(pod);
+            let run = PodRun::from_pod(pod);
             self.read_log(&run).await;
             if run.evicted && !self.told.contains(&run.name) {
                 self.told.push(run.name.clone());

@@ -89,17 +89,17 @@ impl Overview {
                 available_bytes: space.available,
             }));
         }
-        Ok(Self::of(cron_job, &jobs, volume, Timestamp::now()))
+        Ok(Self::from_jobs(cron_job, &jobs, volume, Timestamp::now()))
     }
 
-    fn of(
+    fn from_jobs(
         cron_job: &BackupCronJob,
         jobs: &[Job],
         volume: Option<VolumeUse>,
         now: Timestamp,
     ) -> Self {
         let schedule = cron_job.read_schedule();
-        let runs: Vec<JobRun> = jobs.iter().map(JobRun::of).collect();
+        let runs: Vec<JobRun> = jobs.iter().map(JobRun::from_job).collect();
         let newest = |good: bool| {
             let ended = runs.iter().filter(|run| run.succeeded == Some(good));
             let past = ended.filter_map(|run| {
@@ -244,7 +244,7 @@ struct JobRun {
 }
 
 impl JobRun {
-    fn of(job: &Job) -> Self {
+    fn from_job(job: &Job) -> Self {
         let status = job.status.clone().unwrap_or_default();
         let conditions = status.conditions.iter().flatten();
         let mut ends = conditions
@@ -290,7 +290,7 @@ mod tests {
             available_bytes: 100 - used_bytes,
         });
         let now = "2026-11-27T12:00:00Z".parse().unwrap();
-        Overview::of(&cron_job, &jobs, volume, now)
+        Overview::from_jobs(&cron_job, &jobs, volume, now)
             .warnings
             .join("\n")
     }

@@ -24,7 +24,7 @@ pub(crate) struct PodRun {
 }
 
 impl PodRun {
-    pub(crate) fn of(pod: &Pod) -> Self {
+    pub(crate) fn from_pod(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
         let container = container.map(|one| one.name.clone()).unwrap_or_default();

@@ -122,10 +122,11 @@ impl Setting {
     /// All seven.
     pub fn all(cron_job: &BackupCronJob) -> Vec<Self> {
         let all = SettingName::ALL.into_iter();
-        all.map(|name| Self::of(cron_job, name)).collect()
+        all.map(|name| Self::from_cron_job(cron_job, name))
+            .collect()
     }
 
-    pub(crate) fn of(cron_job: &BackupCronJob, name: SettingName) -> Self {
+    pub(crate) fn from_cron_job(cron_job: &BackupCronJob, name: SettingName) -> Self {
         let (value, variable) = match name.ending() {
             None => {
                 let spec = cron_job.object().spec.as_ref();

@@ -51,7 +51,7 @@ impl Written {
         let pods: Vec<Pod> = cluster.list_matching("", of_other).await?;
         let now = Timestamp::now();
         let span = |pod: &Pod| {
-            let run = PodRun::of(pod);
+            let run = PodRun::from_pod(pod);
             Some(Span {
                 from: run.started?,
                 to: run.finished.unwrap_or(now),

@@ -154,7 +154,7 @@ pub(crate) fn read_magic<R: Read>(source: &mut Source<R>) -> Result<Option<InFro
 /// Passes over what is in front of an archive, if there is one.
 fn pass_over<R: Read>(source: &mut Source<R>) -> Result<InFront, ArchiveError> {
     let start = source.peek(SNIFFED_BYTES)?;
-    let file = NoArchive::of(&start);
+    let file = NoArchive::from_start(&start);
     // What has a magic of its own may hold an archive, but is to be opened in another way.
     let begin = find_archive(&start).filter(|_| file.lookalike == Lookalike::Unknown);
     let Some(begin) = begin else {

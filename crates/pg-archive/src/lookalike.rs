@@ -19,8 +19,8 @@ pub struct NoArchive {
 }
 
 impl NoArchive {
-    pub(crate) fn of(start: &[u8]) -> Self {
-        let lookalike = Lookalike::of(start);
+    pub(crate) fn from_start(start: &[u8]) -> Self {
+        let lookalike = Lookalike::from_start(start);
         // A line of encoded data says nothing to a reader.
         let encoded = matches!(
             lookalike,
@@ -207,7 +207,7 @@ const MAGICS: [(&[u8], Lookalike); 23] = [
 ];
 
 impl Lookalike {
-    pub(crate) fn of(start: &[u8]) -> Self {
+    pub(crate) fn from_start(start: &[u8]) -> Self {
         if start.is_empty() {
             return Self::Empty;
         }

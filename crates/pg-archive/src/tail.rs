@@ -100,13 +100,13 @@ fn read_rest<R: Read>(
         None => Behind::Bytes {
             offset,
             bytes: source.offset() - offset,
-            what: Trailing::of(sample),
+            what: Trailing::from_sample(sample),
         },
     })
 }
 
 impl Trailing {
-    fn of(sample: &[u8]) -> Self {
+    fn from_sample(sample: &[u8]) -> Self {
         if sample.iter().all(|&byte| byte == 0) {
             Self::Nuls
         } else if sample.trim_ascii().is_empty() {

@@ -19,13 +19,15 @@ pub struct Operator {
 impl Operator {
     /// In the namespace given, or wherever its Deployment is.
     pub async fn find(cluster: &Cluster, namespace: Option<&str>) -> Result<Self, RetrainError> {
-        Ok(Self::of(&find_operator(cluster, namespace).await?))
+        Ok(Self::from_deployment(
+            &find_operator(cluster, namespace).await?,
+        ))
     }
 
-    fn of(deployment: &Deployment) -> Self {
+    fn from_deployment(deployment: &Deployment) -> Self {
         Self {
             namespace: deployment.namespace().unwrap_or_default(),
-            rollout: Rollout::of(deployment),
+            rollout: Rollout::from_deployment(deployment),
         }
     }
 

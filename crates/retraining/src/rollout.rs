@@ -19,7 +19,7 @@ pub struct Rollout {
 
 impl Rollout {
     /// What a Deployment says.
-    pub fn of(deployment: &Deployment) -> Self {
+    pub fn from_deployment(deployment: &Deployment) -> Self {
         let status = deployment.status.clone().unwrap_or_default();
         let count = |number: Option<i32>| u32::try_from(number.unwrap_or(0)).unwrap_or(0);
         let spec = deployment.spec.as_ref();
@@ -69,7 +69,7 @@ mod tests {
                 "observedGeneration": generation, "updatedReplicas": updated, "replicas": all, "readyReplicas": ready,
             },
         });
-        Rollout::of(&serde_json::from_value(deployment).unwrap())
+        Rollout::from_deployment(&serde_json::from_value(deployment).unwrap())
     }
 
     #[test]

@@ -75,15 +75,15 @@ impl Workload {
 
     async fn named(cluster: &Cluster, name: String) -> Result<Option<Self>, RetrainError> {
         let found: Option<Deployment> = cluster.find(&name).await?;
-        Ok(found.as_ref().map(Self::of))
+        Ok(found.as_ref().map(Self::from_deployment))
     }
 
     /// What a Deployment is.
-    pub fn of(deployment: &Deployment) -> Self {
+    pub fn from_deployment(deployment: &Deployment) -> Self {
         let template = deployment.spec.as_ref().map(|spec| &spec.template);
         Self {
             name: deployment.name_any(),
-            replicas: Rollout::of(deployment).wanted,
+            replicas: Rollout::from_deployment(deployment).wanted,
             pod: template
                 .and_then(|template| template.spec.clone())
                 .unwrap_or_default(),

@@ -42,7 +42,7 @@ pub enum RcForm {
 
 impl RcForm {
     /// The form that a release wants.
-    pub fn of(release: Release) -> Self {
+    pub fn from_release(release: Release) -> Self {
         if release.is_at_least((5, 2), 1) {
             Self::ServiceToken
         } else {
@@ -245,7 +245,11 @@ mod tests {
             ("5.2.1", RcForm::ServiceToken),
             ("5.3.0", RcForm::ServiceToken),
         ] {
-            assert_eq!(RcForm::of(release.parse().unwrap()), form, "{release}");
+            assert_eq!(
+                RcForm::from_release(release.parse().unwrap()),
+                form,
+                "{release}"
+            );
         }
     }
 

@@ -45,11 +45,11 @@ impl KeyValue {
             .and_then(|file| file.take(FILE_LIMIT_BYTES).read_to_end(&mut yaml))
             .with_context(cannot)?;
         let secret = read_auth_encryption(&yaml).with_context(cannot)?;
-        Self::of(&secret)
+        Self::from_secret(&secret)
             .with_context(|| format!("there is no {AUTH_ENCRYPTION_KEY} in {}", file.display()))
     }
 
-    fn of(secret: &Secret) -> Option<Self> {
+    fn from_secret(secret: &Secret) -> Option<Self> {
         let value = secret.data.as_ref()?.get(AUTH_ENCRYPTION_KEY)?;
         Some(Self(value.clone()))
     }
@@ -75,7 +75,7 @@ pub async fn current_key(
     cluster: &Cluster,
     instance: &Instance,
 ) -> anyhow::Result<Option<KeyValue>> {
-    Ok(KeyValue::of(&secret_of(cluster, instance).await?))
+    Ok(KeyValue::from_secret(&secret_of(cluster, instance).await?))
 }
 
 /// Puts `new` in place of `old` in the target's secret, and leaves everything else of it as it is. `old` is what
@@ -93,7 +93,7 @@ pub async fn replace_key(
     let mut attempt = 0;
     loop {
         let secret = secret_of(cluster, instance).await?;
-        let found = KeyValue::of(&secret);
+        let found = KeyValue::from_secret(&secret);
         if found.as_ref() == new {
             let merged = if attempt == 0 {
                 Merged::AlreadyThere

@@ -31,7 +31,7 @@ pub struct Scaled {
 }
 
 impl Scaled {
-    fn of(deployment: &Deployment) -> Self {
+    fn from_deployment(deployment: &Deployment) -> Self {
         let spec = deployment.spec.as_ref();
         let status = deployment.status.as_ref();
         Self {
@@ -75,7 +75,7 @@ pub async fn stores(cluster: &Cluster, instance: &Instance) -> anyhow::Result<Ve
     let mut unclear = Vec::new();
     for deployment in &found {
         match is_of(deployment, &instance.name) {
-            Some(true) => own.push(Scaled::of(deployment)),
+            Some(true) => own.push(Scaled::from_deployment(deployment)),
             Some(false) => {}
             None => unclear.push(deployment.name_any()),
         }
@@ -121,7 +121,9 @@ fn is_of(deployment: &Deployment, instance: &str) -> Option<bool> {
 
 /// The operator, in the namespace given or wherever its Deployment is.
 pub async fn operator(cluster: &Cluster, namespace: Option<&str>) -> Result<Scaled, OperatorError> {
-    Ok(Scaled::of(&find_operator(cluster, namespace).await?))
+    Ok(Scaled::from_deployment(
+        &find_operator(cluster, namespace).await?,
+    ))
 }
 
 /// The instances beside this one, which may be served by the same operator; `None` where the user may not know.

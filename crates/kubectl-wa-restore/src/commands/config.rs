@@ -167,7 +167,7 @@ pub(super) fn rc_form(given: Option<RcFormArg>, instance: &Instance) -> anyhow::
     let release: Release = release
         .parse()
         .with_context(|| format!("give --rc-form, since the release does not decide the form of {RESOURCE_CONTROLLER_FILE}"))?;
-    Ok(RcForm::of(release))
+    Ok(RcForm::from_release(release))
 }
 
 /// The tokens in files.

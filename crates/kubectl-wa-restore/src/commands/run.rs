@@ -109,7 +109,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         let log_to = args.inputs.log_to();
         facts.mapping = Some(interactive::ask(context, terminal, proposed, log_to).await?);
     }
-    let changes = Changes::of(&facts, &options, &args);
+    let changes = Changes::from_facts(&facts, &options, &args);
     changes.tell(reporter);
     let question = "Everything in this database is erased, and production stops.";
     args.consent.ask(context, &instance, question).await?;
@@ -212,7 +212,7 @@ fn tell_remarks(reporter: &dyn Reporter, conditions: &Preflight) {
 struct Changes(Vec<(&'static str, String)>);
 
 impl Changes {
-    fn of(facts: &Facts, options: &Options, args: &Args) -> Self {
+    fn from_facts(facts: &Facts, options: &Options, args: &Args) -> Self {
         let mut lines = Vec::new();
         if let (Some(instance), Some(datastore)) = (&facts.instance, &facts.datastore) {
             lines.push((

@@ -83,7 +83,7 @@ pub(super) async fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit>
     let run = match found {
         Some(found) => {
             let now = standing(&cluster, &found).await;
-            Some(Run::of(&found, cluster.namespace(), now))
+            Some(Run::from_found(&found, cluster.namespace(), now))
         }
         None => None,
     };
@@ -96,7 +96,7 @@ pub(super) async fn run(_args: &Args, context: &Context) -> anyhow::Result<Exit>
 }
 
 impl Run {
-    fn of(found: &FoundRun<Restore>, namespace: &str, now: Standing) -> Self {
+    fn from_found(found: &FoundRun<Restore>, namespace: &str, now: Standing) -> Self {
         let plan = found.plan();
         let steps = found.steps();
         let (state, renewed) = match found.state() {
@@ -128,7 +128,7 @@ impl Run {
             pgmig: now.pgmig,
             not_ready: now.not_ready,
             replicas: now.replicas,
-            steps: steps.iter().map(StepLine::of).collect(),
+            steps: steps.iter().map(StepLine::from_record).collect(),
             advice: (*found.state() == FoundState::Stopped)
                 .then(|| Restore::advice(plan, namespace)),
         }
@@ -154,7 +154,7 @@ fn database(steps: &[StepRecord<Restore>]) -> &'static str {
 }
 
 impl StepLine {
-    fn of(record: &StepRecord<Restore>) -> Self {
+    fn from_record(record: &StepRecord<Restore>) -> Self {
         Self {
             phase: record.step.phase().name(),
             what: Restore::describe(&record.step),

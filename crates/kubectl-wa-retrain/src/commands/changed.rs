@@ -32,7 +32,7 @@ struct Replicas {
 }
 
 impl Changed {
-    pub(super) fn of(instance: &str, namespace: &str, session: &Session<'_>) -> Self {
+    pub(super) fn from_session(instance: &str, namespace: &str, session: &Session<'_>) -> Self {
         let mut changed = Self {
             instance: instance.to_owned(),
             namespace: namespace.to_owned(),

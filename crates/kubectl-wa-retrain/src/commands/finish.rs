@@ -56,7 +56,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     if is_started(&found) && !confirm_end(&work, &instance, args.change.yes).await? {
         return Ok(super::declined(context, "nothing was undone"));
     }
-    let undone = Undone::of(&instance, &found, true, true);
+    let undone = Undone::from_run(&instance, &found, true, true);
     let session = Session::go_on(work.run_context(), &instance, found, manner).await?;
     if let Err(down) = session.require_operator().await {
         session.leave().await;
@@ -101,12 +101,12 @@ pub(super) fn show(
     everything: bool,
 ) -> anyhow::Result<Exit> {
     work.context
-        .print(&Undone::of(instance, found, false, everything))?;
+        .print(&Undone::from_run(instance, found, false, everything))?;
     Ok(Exit::Done)
 }
 
 impl Undone {
-    fn of(instance: &Instance, found: &Found, done: bool, everything: bool) -> Self {
+    fn from_run(instance: &Instance, found: &Found, done: bool, everything: bool) -> Self {
         let standing = found.steps().iter().rev().filter(|one| {
             one.state.stands()
                 && one.state.outcome() != Some(&Outcome::Kept)

@@ -92,7 +92,7 @@ pub(super) async fn end<E: Into<anyhow::Error>>(
     instance: &str,
     done: Result<(), E>,
 ) -> anyhow::Result<Exit> {
-    let changed = Changed::of(instance, work.cluster.namespace(), &session);
+    let changed = Changed::from_session(instance, work.cluster.namespace(), &session);
     session.leave().await;
     done.map_err(Into::into)?;
     work.context.print(&changed)?;

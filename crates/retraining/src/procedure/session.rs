@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
             steps: Step::all(instance, &ready.workloads, &ready.store_admin),
         };
         let run = JournaledRun::begin(context, new).await?;
-        Ok(Self::of(context, run, objects, &manner))
+        Ok(Self::from_run(context, run, objects, &manner))
     }
 
     /// Goes on with a retraining that was found, to undo it.
@@ -101,10 +101,10 @@ impl<'a> Session<'a> {
         manner: Manner,
     ) -> Result<Self, ProcedureError> {
         let run = found.resume(context, manner.command.clone()).await?;
-        Ok(Self::of(context, run, objects, &manner))
+        Ok(Self::from_run(context, run, objects, &manner))
     }
 
-    fn of(
+    fn from_run(
         context: RunContext<'a>,
         run: JournaledRun<Retraining>,
         objects: Objects,
@@ -243,7 +243,7 @@ impl<'a> Session<'a> {
             .objects
             .deployment(&Component::Training.deployment(&self.objects.instance))
             .await?;
-        let pods = crate::rollout::Rollout::of(&pods).wanted;
+        let pods = crate::rollout::Rollout::from_deployment(&pods).wanted;
         let Next::Step(pending) = self.run.next_step() else {
             return Ok(());
         };

@@ -175,7 +175,7 @@ impl Waits<'_> {
         let (name, replicas) = (&*one.deployment, one.replicas);
         let look = || async {
             let deployment = self.objects.deployment(name).await?;
-            if Rollout::of(&deployment).wanted == replicas {
+            if Rollout::from_deployment(&deployment).wanted == replicas {
                 return Ok(deployment);
             }
             // Also when the operator was just rendering what it had read before.
@@ -184,7 +184,7 @@ impl Waits<'_> {
         };
         let what = format!("until deployment {name} is back to {replicas} replicas");
         self.until(what, look, |deployment| {
-            let rollout = Rollout::of(&deployment);
+            let rollout = Rollout::from_deployment(&deployment);
             // Whether they are ready is not for this to decide: they may not have been before.
             if rollout.observed && rollout.wanted == replicas && rollout.all == replicas {
                 Probe::Done(())
@@ -214,7 +214,7 @@ impl Waits<'_> {
         let waited = if adopted {
             let what = format!("until deployment {name} is without the job");
             self.rollout(what, name, |deployment, _| {
-                let on = Workload::of(deployment).variable(ENABLED)
+                let on = Workload::from_deployment(deployment).variable(ENABLED)
                     == Variable::Value("true".to_owned());
                 on.then(|| format!("{ENABLED} is true, until the operator's next round"))
             })

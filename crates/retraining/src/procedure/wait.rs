@@ -114,7 +114,7 @@ impl Waits<'_> {
     ) -> Result<(), ProcedureError> {
         let look = || async { Ok(self.objects.deployment(name).await?) };
         self.until(what, look, |deployment| {
-            let rollout = Rollout::of(&deployment);
+            let rollout = Rollout::from_deployment(&deployment);
             match missing(&deployment, rollout) {
                 Some(state) => Probe::Pending(state),
                 None if rollout.is_complete() => Probe::Done(()),
@@ -127,7 +127,7 @@ impl Waits<'_> {
 
 /// Which of the variables are otherwise.
 pub(super) fn differences(deployment: &Deployment, wanted: &[OriginalVariable]) -> Vec<String> {
-    let workload = Workload::of(deployment);
+    let workload = Workload::from_deployment(deployment);
     let differs =
         |one: &&OriginalVariable| normal(workload.entry(&one.name)) != normal(one.entry.as_ref());
     let other = wanted.iter().filter(differs);

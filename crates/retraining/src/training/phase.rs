@@ -65,7 +65,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl Phase {
-    pub(super) fn of(facts: &Facts<'_>, patience: Patience) -> Self {
+    pub(super) fn from_facts(facts: &Facts<'_>, patience: Patience) -> Self {
         if !facts.enabled {
             return if facts.patched {
                 Self::Patched
@@ -174,7 +174,7 @@ mod tests {
             progress,
             now: at(now),
         };
-        Phase::of(&facts, Patience::default())
+        Phase::from_facts(&facts, Patience::default())
     }
 
     #[test]
@@ -213,7 +213,10 @@ mod tests {
             progress: None,
             now: at(30),
         };
-        assert_eq!(Phase::of(&restarted, Patience::default()), Phase::RolledOut);
+        assert_eq!(
+            Phase::from_facts(&restarted, Patience::default()),
+            Phase::RolledOut
+        );
     }
 
     #[test]

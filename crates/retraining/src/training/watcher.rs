@@ -142,8 +142,8 @@ impl Watcher {
             name: name.clone(),
             namespace: self.cluster.namespace().to_owned(),
         })?;
-        let store_admin = Workload::of(&deployment);
-        let rollout = Rollout::of(&deployment);
+        let store_admin = Workload::from_deployment(&deployment);
+        let rollout = Rollout::from_deployment(&deployment);
         let schedule = text(&store_admin, SCHEDULE);
         let runs = self.read_logs(&deployment, &store_admin, reporter).await?;
         let progress = self.log.progress(
@@ -166,7 +166,7 @@ impl Watcher {
             progress: progress.as_ref(),
             now: self.clock.now(),
         };
-        let phase = Phase::of(&facts, self.patience);
+        let phase = Phase::from_facts(&facts, self.patience);
         let training_pods = deployments.first().map_or(0, |one| one.replicas);
         let left = progress.as_ref().and_then(|progress| {
             let missing = progress.affected.checked_sub(progress.retrained)?;
@@ -251,7 +251,7 @@ impl Watcher {
                 .find(&component.deployment(&self.instance))
                 .await?;
             all.extend(found.map(|deployment| {
-                let rollout = Rollout::of(&deployment);
+                let rollout = Rollout::from_deployment(&deployment);
                 Scaled {
                     deployment: deployment.name_any(),
                     replicas: rollout.wanted,

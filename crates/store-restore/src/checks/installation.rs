@@ -196,7 +196,7 @@ impl Run<'_> {
         let look = async |instance: &Instance| {
             let form = given.or_else(|| {
                 let release: Option<Release> = instance.release.as_ref()?.parse().ok();
-                release.map(RcForm::of)
+                release.map(RcForm::from_release)
             });
             let form = form.context(
                 "the release does not tell the form of resourceController.yaml: give --rc-form user-tokens (before 5.2.1) or service-token",

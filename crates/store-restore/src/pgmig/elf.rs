@@ -13,7 +13,7 @@ pub(super) struct Elf<'a> {
 
 impl<'a> Elf<'a> {
     /// `None` where it is no program.
-    pub(super) fn of(head: &'a [u8]) -> Option<Self> {
+    pub(super) fn from_head(head: &'a [u8]) -> Option<Self> {
         (head.len() >= LEAST_BYTES && head.starts_with(b"\x7fELF")).then(|| Self {
             head,
             little: head[5] == 1,
@@ -71,13 +71,13 @@ mod tests {
     #[test]
     fn this_test_is_a_program_for_this_machine_and_as_long_as_its_header_says() {
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let elf = Elf::of(&program[..program.len().min(64 << 10)]).unwrap();
+        let elf = Elf::from_head(&program[..program.len().min(64 << 10)]).unwrap();
         assert_eq!(elf.architecture(), std::env::consts::ARCH);
         let least = elf.least_bytes();
         let bytes = program.len() as u64;
         assert!(least <= bytes && least > bytes / 2, "{least} of {bytes}");
-        assert!(Elf::of(b"#!/bin/sh\n and more than twenty").is_none());
-        assert!(Elf::of(b"\x7fELF").is_none());
+        assert!(Elf::from_head(b"#!/bin/sh\n and more than twenty").is_none());
+        assert!(Elf::from_head(b"\x7fELF").is_none());
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
         for order in [1, 2] {
             let mut head = [0xff; 64];
             head[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order, 1]);
-            let elf = Elf::of(&head).unwrap();
+            let elf = Elf::from_head(&head).unwrap();
             assert_eq!(elf.architecture(), "an unknown architecture");
             assert_eq!(elf.least_bytes(), u64::MAX);
         }

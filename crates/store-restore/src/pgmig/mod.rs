@@ -50,7 +50,7 @@ pub enum Packing {
 }
 
 impl Packing {
-    fn of(beginning: &[u8]) -> Self {
+    fn from_beginning(beginning: &[u8]) -> Self {
         match beginning {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x1f, 0x9d, ..] => Self::Compress,
@@ -84,7 +84,7 @@ impl Pgmig {
             .take(SNIFFED_BYTES)
             .read_to_end(&mut beginning)
             .with_context(cannot)?;
-        let packing = Packing::of(&beginning);
+        let packing = Packing::from_beginning(&beginning);
         let mut hasher = Hasher::default();
         hasher.update(&beginning);
         hash(&mut file, &mut hasher).with_context(cannot)?;
@@ -113,7 +113,7 @@ fn look_into(
         .take(HEAD_BYTES)
         .read_to_end(&mut head)
         .with_context(damaged)?;
-    let Some(elf) = Elf::of(&head) else {
+    let Some(elf) = Elf::from_head(&head) else {
         bail!(
             "{} is no program for Linux{}",
             path.display(),

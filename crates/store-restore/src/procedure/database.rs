@@ -37,7 +37,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(run: &str) -> Self {
+    pub(super) fn from_run(run: &str) -> Self {
         let name = |suffix: &str| format!("{run}-{suffix}");
         Self {
             copy: name("copy"),
@@ -71,7 +71,7 @@ pub(super) async fn copy(
     let plan = started.run().plan();
     let server = server(work.cluster, &plan).await?;
     let room = server.room_for_copy().await?;
-    let name = Names::of(started.run().run_id()).copy;
+    let name = Names::from_run(started.run().run_id()).copy;
     // One that was begun has its room already.
     if !room.suffices() && server.judge(&name).await? == Made::Absent {
         let why = format!(
@@ -105,7 +105,7 @@ pub(super) async fn drop_copy(
     started: &StartedStep<'_, Restore>,
 ) -> anyhow::Result<()> {
     let server = server(work.cluster, &started.run().plan()).await?;
-    let name = Names::of(started.run().run_id()).copy;
+    let name = Names::from_run(started.run().run_id()).copy;
     let reporter = work.reporter.clone();
     started
         .change(move |_| async move { server.drop_database(&name, &*reporter).await })
@@ -204,7 +204,7 @@ pub(super) async fn keep_keys(
         .filter_map(|(name, value)| Some((name.to_owned(), ByteString(value?.bytes().to_vec()))));
     let secret = Secret {
         metadata: ObjectMeta {
-            name: Some(Names::of(started.run().run_id()).secret),
+            name: Some(Names::from_run(started.run().run_id()).secret),
             ..ObjectMeta::default()
         },
         data: Some(data.collect()),
@@ -222,7 +222,7 @@ async fn kept_keys(
     cluster: &Cluster,
     run: &str,
 ) -> anyhow::Result<Option<(Option<KeyValue>, Option<KeyValue>)>> {
-    let found: Option<Secret> = cluster.find(&Names::of(run).secret).await?;
+    let found: Option<Secret> = cluster.find(&Names::from_run(run).secret).await?;
     let data = found.map(|secret| secret.data.unwrap_or_default());
     Ok(data.map(|mut data| {
         let mut take = |name: &str| data.remove(name).map(|value| KeyValue::from_bytes(value.0));
@@ -240,7 +240,7 @@ pub(super) async fn merge_key(
     let Some((old, new)) = kept else {
         bail!(
             "the secret {} with the keys is gone: put the backup's key into the target's secret by hand",
-            Names::of(run).secret
+            Names::from_run(run).secret
         );
     };
     let (cluster, instance) = (work.cluster.clone(), started.run().plan().instance());
@@ -253,7 +253,7 @@ pub(super) async fn merge_key(
         step: "encryption key",
         detail: format!(
             "replaced by the backup's; the old one is kept in secret {}",
-            Names::of(run).secret
+            Names::from_run(run).secret
         ),
     });
     Ok(Outcome::Done)
@@ -275,7 +275,7 @@ pub(super) async fn old_key_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> a
 
 /// Deletes the Secret with the keys.
 pub(super) async fn forget_keys(cluster: &Cluster, run: &str) -> anyhow::Result<()> {
-    let name = Names::of(run).secret;
+    let name = Names::from_run(run).secret;
     let found: Option<Secret> = match cluster.find(&name).await {
         // Who may not read it has not made it.
         Err(error) if error.code() == Some(403) => None,
@@ -301,7 +301,7 @@ pub(super) async fn forget_keys(cluster: &Cluster, run: &str) -> anyhow::Result<
 /// Everything that was stopped is at 0 and pgmig has ended before.
 pub(super) async fn way_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
     let server = server(undoing.cluster, plan).await?;
-    let names = Names::of(undoing.run);
+    let names = Names::from_run(undoing.run);
     for name in [&names.copy, &names.safety] {
         if let Made::Finished(database) = server.judge(name).await? {
             server.swap_in(&database, &names.put_aside, undoing).await?;
@@ -319,7 +319,7 @@ pub(super) async fn way_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyho
 
 /// Whether a database to go back to is in the server.
 pub(super) async fn has_way_back(server: &DatabaseServer, run: &str) -> anyhow::Result<bool> {
-    let names = Names::of(run);
+    let names = Names::from_run(run);
     for name in [&names.copy, &names.safety] {
         if matches!(server.judge(name).await?, Made::Finished(_)) {
             return Ok(true);
@@ -332,7 +332,7 @@ pub(super) async fn has_way_back(server: &DatabaseServer, run: &str) -> anyhow::
 pub(super) async fn drop_all(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
     let server = server(undoing.cluster, plan).await?;
     server.let_in(undoing).await?;
-    let names = Names::of(undoing.run);
+    let names = Names::from_run(undoing.run);
     for name in [&names.copy, &names.safety, &names.put_aside] {
         server.drop_database(name, undoing).await?;
     }

@@ -92,11 +92,11 @@ impl Place {
 
     /// Where the files of a run are that this process holds.
     pub(super) fn of_run(run: &JournaledRun<Restore>) -> Self {
-        Self::of(&run.plan(), run.run_id(), &run.steps())
+        Self::from_plan(&run.plan(), run.run_id(), &run.steps())
     }
 
     /// Where the run's files are, as its journal says.
-    pub(super) fn of(plan: &RestorePlan, run: &str, steps: &[StepRecord<Restore>]) -> Self {
+    pub(super) fn from_plan(plan: &RestorePlan, run: &str, steps: &[StepRecord<Restore>]) -> Self {
         Self::new(plan, run, staged_in(plan, steps))
     }
 

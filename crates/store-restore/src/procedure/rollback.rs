@@ -37,7 +37,7 @@ pub async fn roll_back(
     let touched = database_is_touched(&steps);
     if touched {
         let plan = run.plan();
-        let place = Place::of(&plan, run.run_id(), &steps);
+        let place = Place::from_plan(&plan, run.run_id(), &steps);
         run.guard(end_pgmig(work, &place)).await??;
         let id = run.run_id().to_owned();
         let prepared = prepare_database(work, &plan, &id, safety);
@@ -121,7 +121,7 @@ async fn prepare_database(
         detail: format!("{} is restored beside the database", path.display()),
     });
     let directory = format!("{}-safety", plan.directory(run));
-    let name = Names::of(run).safety;
+    let name = Names::from_run(run).safety;
     restore_set(&server, &set, &name, &directory, &**work.reporter).await?;
     Ok(())
 }

@@ -108,7 +108,7 @@ async fn pgmig(cluster: &Cluster, found: &FoundRun<Restore>) -> Option<String> {
     if !stands(&Step::Migrate) || stands(&Step::CleanUp) {
         return None;
     }
-    let place = Place::of(found.plan(), found.run_id(), found.steps());
+    let place = Place::from_plan(found.plan(), found.run_id(), found.steps());
     let pod = &place.container.pod;
     let state = match place.job(cluster).await {
         Ok(Some(job)) => job.status().await.map_err(anyhow::Error::from),
@@ -132,7 +132,7 @@ pub async fn follow_log(
     follow: bool,
     mut show: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let place = Place::of(found.plan(), found.run_id(), found.steps());
+    let place = Place::from_plan(found.plan(), found.run_id(), found.steps());
     let state = place.job_there(cluster).await?.status().await?;
     let running = matches!(state, JobState::Running(_));
     let mut log: JobLog = match state {

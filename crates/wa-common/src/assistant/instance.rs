@@ -85,7 +85,7 @@ impl Instance {
         match (name, found.as_slice()) {
             (Some(name), several) => {
                 if let Some(one) = several.iter().find(|one| one.name_any() == name) {
-                    return Ok(Self::of(one, namespace));
+                    return Ok(Self::from_resource(one, namespace));
                 }
                 require_namespace(cluster).await?;
                 Err(AssistantError::NoSuchInstance {
@@ -94,7 +94,7 @@ impl Instance {
                     available: available(),
                 })
             }
-            (None, [only]) => Ok(Self::of(only, namespace)),
+            (None, [only]) => Ok(Self::from_resource(only, namespace)),
             (None, []) => {
                 require_namespace(cluster).await?;
                 let found = elsewhere(cluster).await?;
@@ -112,7 +112,8 @@ impl Instance {
         let found = cluster
             .list_custom(&names::watson_assistant(), false)
             .await?;
-        let instance = |one: &DynamicObject| Self::of(one, cluster.namespace().to_owned());
+        let instance =
+            |one: &DynamicObject| Self::from_resource(one, cluster.namespace().to_owned());
         Ok(found.iter().map(instance).collect())
     }
 
@@ -121,8 +122,9 @@ impl Instance {
         match cluster.list_custom(&names::watson_assistant(), true).await {
             Ok(found) => {
                 let instances = found.iter();
-                let instance =
-                    |one: &DynamicObject| Self::of(one, one.namespace().unwrap_or_default());
+                let instance = |one: &DynamicObject| {
+                    Self::from_resource(one, one.namespace().unwrap_or_default())
+                };
                 Ok(Some(instances.map(instance).collect()))
             }
             Err(error) if error.code() == Some(403) => Ok(None),
@@ -181,7 +183,7 @@ impl Instance {
         }))
     }
 
-    fn of(resource: &DynamicObject, namespace: String) -> Self {
+    fn from_resource(resource: &DynamicObject, namespace: String) -> Self {
         Self {
             name: resource.name_any(),
             namespace,

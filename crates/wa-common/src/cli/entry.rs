@@ -50,7 +50,7 @@ fn parse_and_run<P: Plugin>() -> Exit {
         return exit;
     }
     let mut line = CommandLine::of::<P>(&called);
-    let parsed = match Parsed::<P>::of(&mut line) {
+    let parsed = match Parsed::<P>::from_command_line(&mut line) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
@@ -83,7 +83,7 @@ enum Parsed<P> {
 }
 
 impl<P: Plugin> Parsed<P> {
-    fn of(line: &mut CommandLine) -> Result<Self, clap::Error> {
+    fn from_command_line(line: &mut CommandLine) -> Result<Self, clap::Error> {
         let matches = line.command.try_get_matches_from_mut(std::env::args_os());
         let mut matches = matches?;
         let own = matches

@@ -25,7 +25,7 @@ pub(super) struct Panicked {
 }
 
 impl Panicked {
-    fn of(info: &PanicHookInfo<'_>) -> Self {
+    fn from_hook_info(info: &PanicHookInfo<'_>) -> Self {
         let thread = thread::current();
         let thread = thread.name().unwrap_or("a thread without a name");
         let line = info
@@ -49,7 +49,7 @@ fn said(payload: &(dyn Any + Send)) -> &'static str {
 /// Has every panic from now on noted instead of printed.
 pub(super) fn note_panics() {
     panic::set_hook(Box::new(|info| {
-        let panicked = Panicked::of(info);
+        let panicked = Panicked::from_hook_info(info);
         PANICS.send_modify(|panics| panics.push(panicked));
     }));
 }

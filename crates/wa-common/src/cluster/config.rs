@@ -34,7 +34,7 @@ pub(super) struct TlsSettings {
 
 /// Reads the kubeconfig and lays the flags over it.
 pub(super) fn load(options: &ConnectionOptions) -> Result<Connection, ClusterError> {
-    let files = Files::of(options.kubeconfig.as_deref());
+    let files = Files::from_flag(options.kubeconfig.as_deref());
     let kubeconfig = kubeconfig::read(&files)?;
     let chosen = match &kubeconfig {
         Some(kubeconfig) => choose(options, kubeconfig, &files)?,

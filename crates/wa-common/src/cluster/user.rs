@@ -193,7 +193,7 @@ fn by(entries: &mut Entries, authority: &[u8], has_identity: bool) -> Result<By,
                     VERSIONS.join(" and ")
                 )));
             }
-            let cluster = ClusterInfo::of(&entries.cluster, authority);
+            let cluster = ClusterInfo::from_cluster(&entries.cluster, authority);
             Ok(By::Plugin(Box::new(Plugin::new(exec, cluster))))
         }
         _ => Ok(By::Nothing),

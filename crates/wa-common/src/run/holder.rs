@@ -43,14 +43,14 @@ impl Holder {
             user: std::env::var("USER").unwrap_or_else(|_| format!("uid {uid}")),
             host: uname.nodename().to_string_lossy().into_owned(),
             pid,
-            identity: Identity::of(pid),
+            identity: Identity::from_pid(pid),
         }
     }
 
     /// Whether the process exists; `None` where this process cannot know: it runs elsewhere, or as someone else.
     pub(super) fn exists(&self) -> Option<bool> {
         let theirs = self.identity.as_ref()?;
-        let ours = Identity::of(std::process::id())?;
+        let ours = Identity::from_pid(std::process::id())?;
         let same_processes = (&ours.boot, &ours.pid_namespace, ours.uid)
             == (&theirs.boot, &theirs.pid_namespace, theirs.uid);
         if !same_processes {
@@ -69,7 +69,7 @@ impl fmt::Display for Holder {
 
 impl Identity {
     /// `None` where there is no Linux `/proc`.
-    fn of(pid: u32) -> Option<Self> {
+    fn from_pid(pid: u32) -> Option<Self> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let pid_namespace = fs::read_link("/proc/self/ns/pid").ok()?;
         Some(Self {
@@ -101,11 +101,11 @@ impl Holder {
     pub(super) fn dead_here() -> Self {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id();
-        let identity = Identity::of(pid);
+        let identity = Identity::from_pid(pid);
         child.wait().unwrap();
         Self {
             pid,
-            identity: identity.or(Identity::of(std::process::id())),
+            identity: identity.or(Identity::from_pid(std::process::id())),
             ..Self::this_process()
         }
     }

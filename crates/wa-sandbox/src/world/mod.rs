@@ -240,7 +240,7 @@ impl World {
                 .iter()
                 .flat_map(|one| one.renderings.clone())
                 .collect(),
-            annotations: Annotations::of(names),
+            annotations: Annotations::from_names(names),
             cron_jobs: installed
                 .iter()
                 .filter(|_| variant.operator_reverts)
@@ -371,7 +371,7 @@ fn first_rendered(
     rendering: &Rendering,
 ) -> Result<Value, WorldError> {
     let part = find(store, rendering.part, names)?;
-    let patches = Annotations::of(names).patches(store, &part);
+    let patches = Annotations::from_names(names).patches(store, &part);
     let rendered = patches
         .map_err(|failure| failure.message)
         .and_then(|patches| rendering.created(&patches));

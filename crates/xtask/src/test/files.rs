@@ -87,7 +87,7 @@ fn build() -> anyhow::Result<Vec<TestFile>> {
     ensure!(built.status.success(), "the tests cannot be built");
     let files: Vec<TestFile> = String::from_utf8(built.stdout)?
         .lines()
-        .filter_map(|line| TestFile::of(&serde_json::from_str(line).ok()?))
+        .filter_map(|line| TestFile::from_message(&serde_json::from_str(line).ok()?))
         .collect();
     ensure!(!files.is_empty(), "cargo names no tests");
     Ok(files)
@@ -95,7 +95,7 @@ fn build() -> anyhow::Result<Vec<TestFile>> {
 
 impl TestFile {
     /// The one that a message of cargo tells of, if it does.
-    fn of(message: &Value) -> Option<Self> {
+    fn from_message(message: &Value) -> Option<Self> {
         let executable = message["executable"].as_str()?;
         let manifest = Path::new(message["manifest_path"].as_str()?);
         (message["profile"]["test"] == true).then_some(Self {

@@ -71,7 +71,7 @@ pub(super) fn attach<P: Plugin>(command: Command, words: &Arc<Words>, paths: &Pa
             } else {
                 arg
             };
-            match Values::of(&arg) {
+            match Values::from_arg(&arg) {
                 None => arg,
                 Some(values) => {
                     let (words, paths) = (Arc::clone(words), paths.clone());
@@ -86,7 +86,7 @@ pub(super) fn attach<P: Plugin>(command: Command, words: &Arc<Words>, paths: &Pa
 
 impl Values {
     /// `None` where there are none, or where clap knows them.
-    fn of(arg: &Arg) -> Option<Self> {
+    fn from_arg(arg: &Arg) -> Option<Self> {
         let behind_equals = arg.is_require_equals_set();
         let possible = arg.get_possible_values();
         if !arg.get_action().takes_values() || !possible.is_empty() && !behind_equals {

@@ -81,7 +81,7 @@ pub(in super::super) struct ClusterInfo {
 
 impl ClusterInfo {
     /// Of a cluster whose authority, wherever it is kept, is `authority`.
-    pub(in super::super) fn of(cluster: &Cluster, authority: &[u8]) -> Self {
+    pub(in super::super) fn from_cluster(cluster: &Cluster, authority: &[u8]) -> Self {
         Self {
             server: cluster.server.clone(),
             tls_server_name: cluster.tls_server_name.clone(),

@@ -34,7 +34,7 @@ fn credentials(exec: Exec) -> Credentials {
         server: "https://a".to_owned(),
         ..Cluster::default()
     };
-    let plugin = Plugin::new(exec, ClusterInfo::of(&cluster, b"ca"));
+    let plugin = Plugin::new(exec, ClusterInfo::from_cluster(&cluster, b"ca"));
     Credentials::Plugin(Box::new(PluginCredentials::new(
         plugin,
         Presented::default(),

@@ -43,7 +43,7 @@ pub(super) fn kubeconfig(document: &Value) -> Result<Kubeconfig, Mistake> {
 fn cluster(fields: &Fields<'_>) -> Result<Cluster, Mistake> {
     let mut plugin_config = None;
     for extension in fields.list("extensions")? {
-        let extension = Fields::of(extension.1, extension.0)?;
+        let extension = Fields::from_value(extension.1, extension.0)?;
         if extension.text("name")? == PLUGIN_CONFIG {
             plugin_config = extension.get("extension").cloned();
         }
@@ -115,7 +115,7 @@ fn auth_provider(fields: &Fields<'_>) -> Result<AuthProvider, Mistake> {
 fn exec(fields: &Fields<'_>) -> Result<Exec, Mistake> {
     let mut env = Vec::new();
     for (field, variable) in fields.list("env")? {
-        let variable = Fields::of(variable, field)?;
+        let variable = Fields::from_value(variable, field)?;
         env.push((variable.text("name")?, variable.text("value")?.into()));
     }
     Ok(Exec {
@@ -146,10 +146,10 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn root(document: &'a Value) -> Result<Self, Mistake> {
-        Self::of(document, String::new())
+        Self::from_value(document, String::new())
     }
 
-    fn of(value: &'a Value, place: String) -> Result<Self, Mistake> {
+    fn from_value(value: &'a Value, place: String) -> Result<Self, Mistake> {
         let fields = match value {
             Value::Object(fields) => Some(fields),
             Value::Null => None,
@@ -216,7 +216,7 @@ impl<'a> Fields<'a> {
 
     fn object(&self, field: &str) -> Result<Option<Fields<'a>>, Mistake> {
         self.get(field)
-            .map(|value| Fields::of(value, self.path(field)))
+            .map(|value| Fields::from_value(value, self.path(field)))
             .transpose()
     }
 
@@ -257,7 +257,7 @@ impl<'a> Fields<'a> {
     ) -> Result<BTreeMap<String, T>, Mistake> {
         let mut entries = BTreeMap::new();
         for (place, entry) in self.list(list)? {
-            let entry = Fields::of(entry, place)?;
+            let entry = Fields::from_value(entry, place)?;
             let name = entry.text("name")?;
             let empty = Fields {
                 place: entry.path(content),

@@ -23,7 +23,7 @@ pub(crate) enum Files {
 
 impl Files {
     /// The files kubectl would read, whether or not they exist.
-    pub(crate) fn of(flag: Option<&Path>) -> Self {
+    pub(crate) fn from_flag(flag: Option<&Path>) -> Self {
         if let Some(path) = flag.filter(|path| !path.as_os_str().is_empty()) {
             return Self::Named(path.to_owned());
         }

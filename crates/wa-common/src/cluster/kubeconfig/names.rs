@@ -29,7 +29,7 @@ pub struct ContextName {
 impl KubeconfigNames {
     /// Of the file that `--kubeconfig` names, else of the usual ones.
     pub fn read(kubeconfig: Option<&Path>) -> Result<Self, KubeconfigError> {
-        let kubeconfig = read(&Files::of(kubeconfig))?.unwrap_or_default();
+        let kubeconfig = read(&Files::from_flag(kubeconfig))?.unwrap_or_default();
         let contexts = kubeconfig.contexts.into_iter();
         Ok(Self {
             contexts: contexts

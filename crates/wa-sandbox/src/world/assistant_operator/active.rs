@@ -29,7 +29,7 @@ pub(in crate::world) struct Annotations {
 }
 
 impl Annotations {
-    pub(in crate::world) fn of(names: &Names) -> Self {
+    pub(in crate::world) fn from_names(names: &Names) -> Self {
         Self {
             names: names.patch_annotations,
             with_kind: names.patch_entries_have_kind(),
