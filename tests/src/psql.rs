@@ -7,7 +7,7 @@ use kube_sandbox::meta::resources;
 
 use crate::World;
 
-/// What psql prints behind each answer.
+/// What psql prints after each answer.
 const END: &str = "end-of-answer";
 
 /// A `psql` on this machine, as one of the database's other clients.

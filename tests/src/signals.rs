@@ -7,7 +7,7 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Has programs that are started from now on hear Ctrl-C, SIGTERM and SIGHUP, also where this process was started to ignore
-/// them, as under `nohup` or behind `&` in a script. What a process ignores its children ignore; what it handles, they do
+/// them, as under `nohup` or after `&` in a script. What a process ignores its children ignore; what it handles, they do
 /// not, so each that is ignored gets a handler that does nothing.
 pub(crate) fn let_children_hear() {
     static DONE: Once = Once::new();

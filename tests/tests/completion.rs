@@ -430,7 +430,7 @@ fn is_installed(program: &str) -> bool {
     found.is_ok()
 }
 
-/// Presses Tab behind what begins a word, through kubectl and with the plugin's own script.
+/// Presses Tab after what begins a word, through kubectl and with the plugin's own script.
 fn press_tab_in(shell: &str, setup: &str, clear: &str) {
     let world = World::shared();
     install(&world);

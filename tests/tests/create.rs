@@ -107,7 +107,7 @@ fn the_dump_is_written_to_standard_output_and_nothing_else() {
 }
 
 #[test]
-fn the_key_that_standard_output_does_not_get_is_told_of_or_written_to_a_file() {
+fn the_key_that_standard_output_does_not_get_is_reported_of_or_written_to_a_file() {
     let world = World::shared();
     let scratch = world.scratch();
     let to_stdout = |more: &[&str], code: i32| {
@@ -144,7 +144,7 @@ fn the_key_that_standard_output_does_not_get_is_told_of_or_written_to_a_file() {
 }
 
 #[test]
-fn who_holds_the_lock_that_a_silent_pg_dump_waits_for_is_told() {
+fn who_holds_the_lock_that_a_silent_pg_dump_waits_for_is_reported() {
     let world = World::shared();
     let scratch = world.scratch();
     let pod = world.sandbox().names().primary_pod();

@@ -22,7 +22,7 @@ fn help(plugin: &str, words: &[&str]) -> String {
     run(&mut command).expect_code(0).stdout
 }
 
-/// The commands that `-h` lists behind `words`, by their words, and those of each.
+/// The commands that `-h` lists after `words`, by their words, and those of each.
 fn commands(plugin: &str, words: &[String]) -> Vec<Vec<String>> {
     let asked: Vec<&str> = words.iter().map(String::as_str).chain(["-h"]).collect();
     let text = help(plugin, &asked);

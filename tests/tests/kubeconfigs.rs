@@ -236,7 +236,7 @@ fn files_are_read_as_kubectl_reads_them() {
             Refused("a tab stands where"),
         ),
         (
-            "a tab behind",
+            "a tab after",
             text.replace("kind: Config", "kind: Config\t").into(),
             NONE,
             Works,

@@ -84,9 +84,9 @@ fn a_dump_of_no_bytes_is_no_backup_verified_or_not() {
         .expect_error(&["pg_dump wrote nothing"]);
 }
 
-/// What pg_dump says is told as it is.
+/// What pg_dump says is reported as it is.
 #[test]
-fn what_pg_dump_fails_for_is_told_in_its_own_words() {
+fn what_pg_dump_fails_for_is_reported_in_its_own_words() {
     for (name, said) in [
         (
             "newer",
@@ -151,7 +151,7 @@ fn a_dump_that_cannot_be_judged_is_kept_and_says_so() {
 }
 
 #[test]
-fn what_is_remarkable_of_a_dump_is_told_when_it_is_taken() {
+fn what_is_remarkable_of_a_dump_is_reported_when_it_is_taken() {
     let outcome = create_with("excluded", &prints(&fixture("pg16-excluded")), &[], 0);
     assert!(
         outcome

@@ -149,7 +149,7 @@ fn of_two_instances_one_must_be_chosen() {
 }
 
 #[test]
-fn all_problems_are_told_together() {
+fn all_problems_are_reported_together() {
     let world = World::shared();
     namespace(&world, "bare", [assistant("wa")]);
     refused(&world, &["-n", "bare"]).expect_error(&[
@@ -342,7 +342,7 @@ fn options_before_the_name_of_a_command_are_refused_not_ignored() {
         world
             .backup(scratch.path(), &arguments)
             .expect_code(1)
-            .expect_error(&["write them behind `create`"]);
+            .expect_error(&["write them after `create`"]);
     }
     world
         .backup(scratch.path(), &["-n", "cpd", "check"])

@@ -427,7 +427,7 @@ fn a_restore_of_a_set_goes_on_wherever_it_was_cut() {
 }
 
 #[test]
-fn what_differs_from_the_dump_is_told_and_the_release_decides_what_counts() {
+fn what_differs_from_the_dump_is_reported_and_the_release_decides_what_counts() {
     let world = World::shared();
     let server = server(&world);
     let scratch = world.scratch();

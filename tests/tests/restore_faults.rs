@@ -215,7 +215,7 @@ fn as_user(restored: &Restored, kubeconfig: &Path, arguments: &[&str]) -> Outcom
 }
 
 #[test]
-fn a_token_that_expires_and_is_not_renewed_is_told_and_a_new_one_goes_on() {
+fn a_token_that_expires_and_is_not_renewed_is_reported_and_a_new_one_goes_on() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.keep_original();
     allow_everything(&restored);

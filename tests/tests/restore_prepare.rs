@@ -165,7 +165,7 @@ fn nothing_in_the_cluster_is_changed_and_no_secret_is_shown() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_told_at_once_and_refused() {
+fn what_stands_in_the_way_is_reported_at_once_and_refused() {
     let world = World::start(Profile::V5_1);
     let scratch = world.scratch();
     let directory = scratch.path();

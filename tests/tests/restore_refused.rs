@@ -117,7 +117,7 @@ fn a_dump_that_the_pods_pg_restore_cannot_read_is_not_sent_there() {
 }
 
 #[test]
-fn a_wrong_password_in_the_secret_is_told_without_it() {
+fn a_wrong_password_in_the_secret_is_reported_without_it() {
     let restored = Restored::prepare(Profile::V5_2_1);
     let right = restored.world().password();
     restored.set_password("not-the-password");
@@ -138,7 +138,7 @@ fn a_wrong_password_in_the_secret_is_told_without_it() {
 }
 
 #[test]
-fn whoever_may_not_scale_the_store_is_told_before_anything_stops() {
+fn whoever_may_not_scale_the_store_is_reported_before_anything_stops() {
     let restored = Restored::prepare(Profile::V5_2_1);
     let forbidden = Effect::Forbid {
         verb: "patch".to_owned(),

@@ -177,7 +177,7 @@ fn a_damaged_set_and_one_without_data_are_refused_before_anything_is_made() {
 
 /// A dump that is intact, and that PostgreSQL cannot restore: a function in it calls one that is gone.
 #[test]
-fn what_is_intact_and_does_not_restore_is_told_with_the_reason() {
+fn what_is_intact_and_does_not_restore_is_reported_with_the_reason() {
     let world = World::shared();
     let scratch = world.scratch();
     world.sql(

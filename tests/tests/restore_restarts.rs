@@ -115,7 +115,7 @@ fn pgmig_that_went_with_its_node_is_settled_by_looking_and_run_again() {
 }
 
 #[test]
-fn a_node_that_restarts_under_a_running_restore_is_told_and_gone_on_with() {
+fn a_node_that_restarts_under_a_running_restore_is_reported_and_gone_on_with() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.pgmig_faults("silence=60");
     let said = tempfile::NamedTempFile::new().unwrap();

@@ -23,7 +23,7 @@ fn every_release_is_restored_as_it_was_backed_up_and_comes_back_with_its_own_cou
 }
 
 #[test]
-fn every_step_is_told_and_no_secret_is_in_what_is_told_asked_or_left() {
+fn every_step_is_told_and_no_secret_is_in_what_is_reported_asked_or_left() {
     let restored = Restored::prepare(Profile::V5_2_1);
     let world = restored.world();
     let secret = |name: &str, key: &str| {

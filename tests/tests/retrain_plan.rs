@@ -173,7 +173,7 @@ fn patches_of_others_stand_in_the_way_by_what_they_do() {
 }
 
 #[test]
-fn an_autoscaler_is_told_where_it_governs_a_deployment_and_not_where_its_name_is_alike() {
+fn an_autoscaler_is_reported_where_it_governs_a_deployment_and_not_where_its_name_is_alike() {
     let world = World::shared();
     for (name, target) in [
         ("wa-clu-training-wa-dwf", "wa-clu-training-wa-dwf"),

@@ -54,7 +54,7 @@ fn without_its_operator_nothing_is_begun_and_nothing_is_undone() {
 }
 
 #[test]
-fn what_is_not_healthy_or_not_allowed_is_told_all_at_once_and_nothing_is_changed() {
+fn what_is_not_healthy_or_not_allowed_is_reported_all_at_once_and_nothing_is_changed() {
     let world = world();
     let store = world.sandbox().store();
     let break_store =
@@ -101,7 +101,7 @@ fn what_an_operator_does_not_do_in_time_is_done_by_hand_and_nothing_else() {
 }
 
 #[test]
-fn a_patch_that_never_takes_effect_is_told_and_can_be_undone() {
+fn a_patch_that_never_takes_effect_is_reported_and_can_be_undone() {
     let world = World::start_as(|config| {
         config.variant.operator_period = Duration::from_hours(1);
     });

@@ -99,7 +99,7 @@ fn a_dump_is_fetched_with_the_documented_role_by_helper_pod_and_by_snapshot() {
 }
 
 #[test]
-fn everything_that_a_smaller_role_lacks_is_told_at_once() {
+fn everything_that_a_smaller_role_lacks_is_reported_at_once() {
     let world = World::shared();
     let scratch = world.scratch();
     let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n\

@@ -171,7 +171,7 @@ fn what_cannot_be_printed_as_rows_is_refused_before_anything_is_printed() {
 }
 
 #[test]
-fn what_came_or_went_between_two_backups_is_told() {
+fn what_came_or_went_between_two_backups_is_reported() {
     let world = World::shared();
     let scratch = world.scratch();
     sql(

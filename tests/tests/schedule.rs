@@ -93,7 +93,7 @@ fn every_release_shows_its_seven_settings_and_how_the_last_backup_ended() {
 }
 
 #[test]
-fn runs_are_told_in_the_cron_jobs_zone_though_summer_time_begins_among_them() {
+fn runs_are_reported_in_the_cron_jobs_zone_though_summer_time_begins_among_them() {
     let world = World::shared();
     patch(
         &world,
@@ -223,7 +223,7 @@ fn settings_are_changed_under_our_name_and_what_was_set_before_stays() {
 }
 
 #[test]
-fn what_cannot_be_set_is_told_at_once_and_nothing_is_changed() {
+fn what_cannot_be_set_is_reported_at_once_and_nothing_is_changed() {
     let world = World::shared();
     let env = "/spec/jobTemplate/spec/template/spec/containers/0/env";
     let before = cron_job(&world);

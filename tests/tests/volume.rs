@@ -47,7 +47,7 @@ fn the_newest_dump_becomes_a_set_that_holds_it_byte_for_byte() {
 }
 
 #[test]
-fn what_is_in_the_place_of_a_set_is_told_and_the_dump_fetched_beside_it() {
+fn what_is_in_the_place_of_a_set_is_reported_and_the_dump_fetched_beside_it() {
     let world = World::shared();
     let scratch = world.scratch();
     world.pull(scratch.path(), &["--latest"]).expect_code(0);

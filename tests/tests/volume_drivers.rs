@@ -182,7 +182,7 @@ fn interrupt_twice(world: &World, pull: &mut Running<'_>, undoes: Request) {
 }
 
 #[test]
-fn a_snapshot_that_somebody_else_deletes_meanwhile_is_told_and_its_end_waited_for() {
+fn a_snapshot_that_somebody_else_deletes_meanwhile_is_reported_and_its_end_waited_for() {
     let world = World::shared();
     let scratch = world.scratch();
     let driver = Driver::busy_with(&world, Operation::TakeSnapshot);

@@ -211,7 +211,7 @@ fn set_with_key(world: &World, key: &[u8]) -> (Vec<String>, Outcome) {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_told_and_the_dump_fetched_all_the_same() {
+fn a_key_that_cannot_be_used_is_reported_and_the_dump_fetched_all_the_same() {
     let world = World::shared();
     let huge = vec![b'#'; 8 << 20];
     let other =

@@ -167,7 +167,7 @@ fn a_helper_pod_has_the_labels_that_policies_demand_and_none_that_others_find_th
 }
 
 #[test]
-fn a_policy_that_does_not_let_the_helper_pod_in_is_told_in_its_words() {
+fn a_policy_that_does_not_let_the_helper_pod_in_is_reported_in_its_words() {
     let world = World::shared();
     let label = "no-such-label".to_owned();
     world.fault(new_pods(), None, Effect::RequireLabel { label });

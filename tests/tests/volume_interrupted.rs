@@ -357,7 +357,7 @@ fn a_command_whose_lease_is_deleted_fails_and_its_objects_go() {
 }
 
 #[test]
-fn a_cluster_that_lets_nobody_in_at_the_end_is_told_with_every_command() {
+fn a_cluster_that_lets_nobody_in_at_the_end_is_reported_with_every_command() {
     let world = World::shared();
     let scratch = world.scratch();
     let running = fetching(&world, &scratch);
@@ -392,7 +392,7 @@ fn a_cluster_that_is_away_for_a_while_at_the_end_is_waited_for() {
 }
 
 #[test]
-fn a_deletion_that_is_forbidden_meanwhile_is_told_though_the_dump_is_here() {
+fn a_deletion_that_is_forbidden_meanwhile_is_reported_though_the_dump_is_here() {
     let world = World::shared();
     let scratch = world.scratch();
     let running = fetching(&world, &scratch);

@@ -167,7 +167,7 @@ fn a_directory_that_cannot_be_removed_does_not_keep_the_volume_attached() {
 }
 
 #[test]
-fn what_portworx_refuses_is_told_and_undone() {
+fn what_portworx_refuses_is_reported_and_undone() {
     let world = world();
     let portworx = world.sandbox().portworx();
     for (operation, command) in [
@@ -196,7 +196,8 @@ fn a_volume_that_is_busy_for_a_moment_is_released_all_the_same() {
 }
 
 #[test]
-fn a_volume_that_cannot_be_released_is_told_loudly_with_every_command_and_cleanup_tries_again() {
+fn a_volume_that_cannot_be_released_is_reported_loudly_with_every_command_and_cleanup_tries_again()
+{
     let world = world();
     let volume = world.volume_name();
     let portworx = world.sandbox().portworx();
@@ -232,7 +233,7 @@ fn a_volume_that_cannot_be_released_is_told_loudly_with_every_command_and_cleanu
 }
 
 #[test]
-fn the_commands_that_are_told_do_what_they_say() {
+fn the_commands_that_are_reported_do_what_they_say() {
     let world = world();
     let scratch = world.scratch();
     let portworx = world.sandbox().portworx();
@@ -342,7 +343,7 @@ fn a_backup_that_starts_meanwhile_works() {
 }
 
 #[test]
-fn a_node_whose_portworx_is_down_at_the_end_is_told_and_cleaned_up_when_it_is_back() {
+fn a_node_whose_portworx_is_down_at_the_end_is_reported_and_cleaned_up_when_it_is_back() {
     let world = world();
     let scratch = world.scratch();
     let volume = world.volume_name();

@@ -133,7 +133,7 @@ fn without_a_portworx_pod_that_is_ready_there_is_no_way() {
 }
 
 #[test]
-fn who_may_not_use_the_pods_of_portworx_is_told_so() {
+fn who_may_not_use_the_pods_of_portworx_is_reported_so() {
     let world = world();
     let namespace = world.sandbox().namespace();
     world.create(&json!({

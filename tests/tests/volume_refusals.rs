@@ -86,7 +86,7 @@ fn patch_template(world: &World, spec: &Value) {
 }
 
 #[test]
-fn every_name_that_is_not_on_the_volume_is_told_at_once() {
+fn every_name_that_is_not_on_the_volume_is_reported_at_once() {
     let world = World::shared();
     let dump = &world.dumps()[0];
     refused_command(
@@ -246,7 +246,7 @@ fn a_claim_whose_copy_is_under_way_is_waited_for() {
 }
 
 #[test]
-fn a_pod_that_fits_no_node_is_told_in_the_schedulers_words() {
+fn a_pod_that_fits_no_node_is_reported_in_the_schedulers_words() {
     let world = World::shared();
     patch_template(&world, &json!({"nodeSelector": {"no": "such"}}));
     let began = Instant::now();
@@ -309,7 +309,7 @@ fn ways_that_are_forbidden_are_named_together_and_another_one_is_taken() {
 }
 
 #[test]
-fn a_container_without_a_tool_for_hashes_is_told_and_nothing_is_kept() {
+fn a_container_without_a_tool_for_hashes_is_reported_and_nothing_is_kept() {
     let world = World::shared();
     let claim = &world.sandbox().names().backup_claim;
     let image = world.kubectl(&[

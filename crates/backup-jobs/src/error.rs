@@ -51,7 +51,7 @@ pub enum JobError {
         /// What it was at.
         state: String,
     },
-    /// What it wrote cannot be told from what others wrote.
+    /// What it wrote cannot be distinguished from what others wrote.
     #[error(
         "cannot tell which dump job {job} wrote: {}; nothing was fetched: look at them with `kubectl wa-pvc list`, and fetch one by its name with `kubectl wa-pvc pull`",
         candidates_text(candidates)

@@ -75,7 +75,7 @@ struct Follower<'a> {
     job: Job,
     /// Where the reading of each pod's log has come to; `None` where it may not be read.
     places: Option<BTreeMap<String, Option<LogPlace>>>,
-    /// The pods whose eviction was told.
+    /// The pods whose eviction was reported.
     told: Vec<String>,
     last: Option<PodRun>,
 }

@@ -11,12 +11,12 @@ use wa_common::report::elapsed;
 use crate::manifest::INSTANTIATED;
 use crate::settings::Setting;
 
-/// How many runs are told.
+/// How many runs are shown.
 const NEXT: usize = 3;
 /// Of a volume: more is nearly full.
 const NEARLY_FULL_PER_CENT: u64 = 85;
 
-/// Everything that is told of the nightly backup.
+/// Everything that is reported of the nightly backup.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overview {
@@ -82,7 +82,7 @@ impl Overview {
         let jobs = cluster.list_matching("", owned).await?;
         let mut volume = None;
         for claim in cron_job.claims() {
-            // It only adds to what is told.
+            // It only adds to what is reported.
             let space = backup_volume::space_in_reach(cluster, &claim).await;
             volume = volume.or(space.ok().flatten().map(|space| VolumeUse {
                 used_bytes: space.used,
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_user_should_see_to_is_told() {
+    fn what_a_user_should_see_to_is_reported() {
         let old = (
             "Complete",
             "2026-11-25T11:00:00Z",

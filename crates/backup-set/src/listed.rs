@@ -150,7 +150,7 @@ pub(crate) fn size_mismatch(bytes: u64, promised: u64) -> String {
         format!("is truncated: it ends at byte {bytes}, {MANIFEST_FILE} says {promised}")
     } else {
         format!(
-            "has {bytes} bytes, {MANIFEST_FILE} says {promised}: something was added behind byte {promised}"
+            "has {bytes} bytes, {MANIFEST_FILE} says {promised}: something was added after byte {promised}"
         )
     }
 }

@@ -206,7 +206,7 @@ impl Backup {
                 }
             };
             let verdict = judge(&mut listed);
-            // The hash is of the whole file, also behind the place where the archive broke off.
+            // The hash is of the whole file, also after the place where the archive broke off.
             let (measured, mismatch) = listed.conclude()?;
             return Ok(Some((ReadDump { verdict, measured }, mismatch)));
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pg_archive::{Behind, Contents, TableName, Trailing};
+use pg_archive::{AfterEnd, Contents, TableName, Trailing};
 
 use crate::TenantRows;
 use crate::instances::TENANT_TABLE;
@@ -29,7 +29,7 @@ pub enum Remark {
         what: Trailing,
     },
     /// The file ends within the second table of contents that pg_dump writes to standard output.
-    CutBehindData,
+    CutAfterData,
     /// Tables that are defined and have no data in the dump.
     TablesWithoutData(Vec<TableName>),
     /// The dump defines no table.
@@ -51,8 +51,8 @@ pub enum Remark {
 impl Remark {
     pub(crate) fn on(contents: &Contents, tenants: &TenantRows) -> Vec<Self> {
         let mut remarks = Vec::new();
-        match &contents.behind {
-            Some(Behind::Bytes {
+        match &contents.after_end {
+            Some(AfterEnd::Bytes {
                 offset,
                 bytes,
                 what,
@@ -61,7 +61,7 @@ impl Remark {
                 offset: *offset,
                 what: what.clone(),
             }),
-            Some(Behind::CutTableOfContents { .. }) => remarks.push(Self::CutBehindData),
+            Some(AfterEnd::CutTableOfContents { .. }) => remarks.push(Self::CutAfterData),
             _ => {}
         }
         if !contents.tables_without_data.is_empty() {
@@ -117,12 +117,12 @@ impl fmt::Display for Remark {
                 };
                 write!(
                     f,
-                    "{} behind the end of the dump, from byte {offset} on: {what}; pg_restore does not look at that",
+                    "{} after the end of the dump, from byte {offset} on: {what}; pg_restore does not look at that",
                     count(*bytes, "byte")
                 )
             }
-            Self::CutBehindData => f.write_str(
-                "the file was cut in the second table of contents that pg_dump writes behind the data; \
+            Self::CutAfterData => f.write_str(
+                "the file was cut in the second table of contents that pg_dump writes after the data; \
                  nothing is missing for pg_restore, but whatever cut it should be found",
             ),
             Self::TablesWithoutData(tables) => write!(

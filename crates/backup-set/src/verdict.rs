@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pg_archive::{ArchiveError, Behind, Contents, ErrorKind};
+use pg_archive::{AfterEnd, ArchiveError, Contents, ErrorKind};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -95,7 +95,7 @@ impl Verdict {
             Ok(contents) => contents,
             Err(error) => return Self::of_error(error),
         };
-        if let Some(Behind::AnotherArchive { offset }) = contents.behind {
+        if let Some(AfterEnd::AnotherArchive { offset }) = contents.after_end {
             return Self::Failed(Fault::TwoDumps { second_at: offset });
         }
         if !contents.has_data() {
@@ -130,7 +130,7 @@ impl Verdict {
 pub enum Fault {
     /// It is damaged, or no archive.
     Archive(ArchiveError),
-    /// Another dump stands behind it, which pg_restore does not see.
+    /// Another dump stands after it, which pg_restore does not see.
     TwoDumps {
         /// At which byte that begins.
         second_at: u64,
@@ -187,7 +187,7 @@ impl fmt::Display for Fault {
             Self::Archive(error) => f.write_str(&printable(&error.to_string())),
             Self::TwoDumps { second_at } => write!(
                 f,
-                "two dumps stand one behind the other: the second begins at byte {second_at}, and pg_restore restores only the first"
+                "two dumps stand one after the other: the second begins at byte {second_at}, and pg_restore restores only the first"
             ),
             Self::NoData { tables: 0 } => f.write_str(
                 "it is a whole archive, but there is neither a table nor any data in it",

@@ -11,7 +11,7 @@ use wa_common::run::ExitHooks;
 pub struct Caller {
     /// Where the volume is.
     pub cluster: Cluster,
-    /// Who is told of the steps.
+    /// Where the steps are reported.
     pub reporter: Arc<dyn Reporter>,
     /// Where undoing is registered what is made for access to the files.
     pub exit_hooks: ExitHooks,

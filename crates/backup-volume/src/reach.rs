@@ -1,4 +1,4 @@
-//! What can be told of volumes and their files at once and without changing anything: for a shell that completes a command
+//! What can be known of volumes and their files at once and without changing anything: for a shell that completes a command
 //! line, whose user waits.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;

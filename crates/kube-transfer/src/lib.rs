@@ -1,6 +1,6 @@
 //! Remote commands and files in Kubernetes pods that cannot be lost in silence.
 //!
-//! `kubectl exec pod -- command > file` cannot tell a finished stream from a broken one. Here it can be told, always:
+//! `kubectl exec pod -- command > file` cannot tell a finished stream from a broken one. Here it can be known, always:
 //!
 //! - [`exec`] runs a command over the API server's WebSocket and says how it ended: with an exit code, with a status of
 //!   the API server or the kubelet, or lost, and then why.

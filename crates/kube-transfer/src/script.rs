@@ -1,6 +1,6 @@
 //! The shell scripts that run in pods: how they get there, and what they have in common.
 //!
-//! A script is sent over standard input, behind a nonce that also marks what the script says. `supervise.sh` tells how it
+//! A script is sent over standard input, after a nonce that also marks what the script says. `supervise.sh` tells how it
 //! sees to it that no process of ours is ever left to the container's process 1.
 
 use std::fmt::Write as _;

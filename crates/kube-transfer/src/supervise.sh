@@ -53,7 +53,7 @@ halt() {
     }
 }
 progress() { :; }
-# Tells the first shell that this one can be told to end. Now and again, as a signal that comes just before `wait` is
+# Tells the first shell that this one can be known to end. Now and again, as a signal that comes just before `wait` is
 # noticed only with the next one.
 ready() {
     kill -s USR1 $$

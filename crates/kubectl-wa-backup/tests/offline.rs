@@ -122,7 +122,7 @@ fn what_is_missing_from_an_intact_dump_is_told() {
             &said("excluded"),
             "no data of 1 table that is defined in it: public.workspace",
         );
-        assert_contains(&said("line"), "1 byte behind the end of the dump");
+        assert_contains(&said("line"), "1 byte after the end of the dump");
     }
     let inserts = backup(scratch.path(), &["verify", "inserts"], 0).stdout;
     assert_contains(&inserts, "rows not counted");
@@ -148,7 +148,7 @@ fn what_is_said_to_repair_a_dump_does() {
         ),
         (
             "two",
-            "two dumps stand one behind the other",
+            "two dumps stand one after the other",
             "two.second",
             REDIRECTED,
         ),

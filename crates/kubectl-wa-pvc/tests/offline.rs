@@ -42,7 +42,7 @@ fn help_names_the_commands_the_ways_and_the_exit_codes() {
 }
 
 #[test]
-fn wrong_usage_is_told_before_anything_is_asked() {
+fn wrong_usage_is_reported_before_anything_is_asked() {
     assert!(error_of(&["pull"], 1).contains("--latest|--all|--since"));
     assert!(error_of(&["pull", "--latest", "--all"], 1).contains("cannot be used with"));
     assert!(error_of(&["pull", "--since", "yesterday"], 1).contains("is no time"));

@@ -35,7 +35,7 @@ fn help_names_the_commands_and_the_exit_codes() {
 }
 
 #[test]
-fn upgrade_paths_are_told_with_the_shortest_way() {
+fn upgrade_paths_are_reported_with_the_shortest_way() {
     let table = printed(&["upgrade-path"], 0);
     assert!(
         table.contains("4.6.4 and earlier: first to 4.6.5"),
@@ -57,7 +57,7 @@ fn upgrade_paths_are_told_with_the_shortest_way() {
 }
 
 #[test]
-fn wrong_usage_is_told_before_the_cluster_is_asked() {
+fn wrong_usage_is_reported_before_the_cluster_is_asked() {
     let staged = printed(&["check", "x", "--stage-dir", "tmp"], 1);
     assert!(staged.contains("absolute path"), "{staged}");
     let latest = printed(&["check", "latest"], 1);

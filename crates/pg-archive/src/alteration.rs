@@ -38,17 +38,17 @@ pub enum Alteration {
     NulsRemoved,
     /// From some byte on, the file has only NULs.
     #[error(
-        "behind that place it holds only NUL bytes: a disk or a copy lost the content, which cannot be repaired; \
+        "after that place it holds only NUL bytes: a disk or a copy lost the content, which cannot be repaired; \
          make or copy the dump again"
     )]
     Blank,
 }
 
 impl Alteration {
-    /// Looks for the traces of a change to the whole file: in its start, and in the bytes behind the place where reading
+    /// Looks for the traces of a change to the whole file: in its start, and in the bytes after the place where reading
     /// broke off.
-    pub(crate) fn find(start: &[u8], behind: &[u8]) -> Option<Self> {
-        let seen = [start, behind].concat();
+    pub(crate) fn find(start: &[u8], after: &[u8]) -> Option<Self> {
+        let seen = [start, after].concat();
         if has_only_crlf(&seen) {
             return Some(Self::CarriageReturns);
         }
@@ -61,8 +61,7 @@ impl Alteration {
         if let Some(text) = as_text(&seen) {
             return Some(text);
         }
-        (behind.len() >= SECTOR_BYTES && behind.iter().all(|&byte| byte == 0))
-            .then_some(Self::Blank)
+        (after.len() >= SECTOR_BYTES && after.iter().all(|&byte| byte == 0)).then_some(Self::Blank)
     }
 }
 

@@ -76,7 +76,7 @@ impl<R: Read> Archive<R> {
             });
         let (header, toc) = match head {
             Ok(head) => head,
-            Err(error) => return behind(in_front, Err(error)),
+            Err(error) => return refuse_what_is_in_front(in_front, Err(error)),
         };
         Ok(Self {
             source,
@@ -121,7 +121,7 @@ impl<R: Read> Archive<R> {
             toc,
             row_limit_bytes,
         } = self;
-        behind(
+        refuse_what_is_in_front(
             in_front,
             read_all(source, header, &toc, row_limit_bytes, visitor),
         )
@@ -160,7 +160,7 @@ impl<R: Read> Archive<R> {
     }
 }
 
-/// The rows of one table; see [`Archive::rows`]. Behind the first error there is nothing more.
+/// The rows of one table; see [`Archive::rows`]. After the first error there is nothing more.
 pub struct Rows<R: Read> {
     content: Option<Content<R>>,
     reader: RowReader,
@@ -199,7 +199,10 @@ impl<R: Read> Iterator for Rows<R> {
 }
 
 /// What reading an archive came to that had something in front of it, which makes it none as it is.
-fn behind<T>(in_front: Option<InFront>, read: Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+fn refuse_what_is_in_front<T>(
+    in_front: Option<InFront>,
+    read: Result<T, ArchiveError>,
+) -> Result<T, ArchiveError> {
     let Some(in_front) = in_front else {
         return read;
     };
@@ -209,14 +212,14 @@ fn behind<T>(in_front: Option<InFront>, read: Result<T, ArchiveError>) -> Result
             ErrorKind::SomethingInFront {
                 bytes: in_front.bytes,
                 line: in_front.line,
-                behind: read.err(),
+                after: read.err(),
             },
             in_front.bytes,
         )),
     }
 }
 
-/// Reads the blocks and what is behind them.
+/// Reads the blocks and what is after them.
 fn read_all<R: Read>(
     mut source: Source<R>,
     header: Header,
@@ -242,8 +245,8 @@ fn read_all<R: Read>(
             }
         };
     }
-    let (archive_bytes, behind) = tail::read(&mut source, &header, toc)
-        .map_err(|error| error.in_place(|| Place::BehindBlocks))?;
+    let (archive_bytes, after_end) = tail::read(&mut source, &header, toc)
+        .map_err(|error| error.in_place(|| Place::AfterBlocks))?;
     Ok(Contents {
         header,
         tables,
@@ -251,7 +254,7 @@ fn read_all<R: Read>(
         tables_without_data: tables_without_data(toc),
         defines_no_table: !toc.entries.iter().any(TocEntry::is_table),
         archive_bytes,
-        behind,
+        after_end,
     })
 }
 
@@ -359,13 +362,13 @@ fn read_large_objects<R: Read>(
     total: &mut LargeObjects,
 ) -> Result<Source<R>, ArchiveError> {
     while let Some(oid) = next_large_object(&mut source)? {
-        let (behind, size) = Content::new(source, compression)?
+        let (after, size) = Content::new(source, compression)?
             .finish()
             .map_err(|error| error.in_place(|| Place::LargeObject(oid)))?;
         total.count += 1;
         total.bytes += size.bytes;
         total.stored_bytes += size.stored_bytes;
-        source = behind;
+        source = after;
     }
     Ok(source)
 }

@@ -39,7 +39,7 @@ impl<'t> Blocks<'t> {
         }
     }
 
-    /// Reads the beginning of the next block; none behind the last.
+    /// Reads the beginning of the next block; none after the last.
     pub(crate) fn next<R: Read>(
         &mut self,
         source: &mut Source<R>,

@@ -98,7 +98,7 @@ impl<R: Read> Content<R> {
         }
     }
 
-    /// Reads what is left of the block, and gives back the stream behind it.
+    /// Reads what is left of the block, and gives back the stream after it.
     pub(crate) fn finish(mut self) -> Result<(Source<R>, Size), ArchiveError> {
         loop {
             match self.fill()?.len() {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use memchr::memchr;
 
-/// What pg_dump writes behind the last row.
+/// What pg_dump writes after the last row.
 pub(crate) const END_OF_DATA: &[u8] = b"\\.\n\n\n";
 
 /// The names in the column list of `COPY schema.table (a, "B") FROM stdin;`, in their order. None if the statement is
@@ -20,19 +20,19 @@ pub(crate) fn columns(statement: &str) -> Option<Vec<String>> {
     if let Some(list) = rest.strip_prefix('(') {
         rest = list;
         loop {
-            let (column, behind) = identifier(rest.trim_start())?;
+            let (column, after) = identifier(rest.trim_start())?;
             columns.push(column);
-            if let Some(end) = behind.strip_prefix(')') {
+            if let Some(end) = after.strip_prefix(')') {
                 rest = end.trim_start();
                 break;
             }
-            rest = behind.strip_prefix(',')?;
+            rest = after.strip_prefix(',')?;
         }
     }
     // Until PostgreSQL 11 a table could have a hidden column.
-    if let Some(behind) = rest.strip_prefix("WITH OIDS ") {
+    if let Some(after) = rest.strip_prefix("WITH OIDS ") {
         columns.insert(0, "oid".to_owned());
-        rest = behind;
+        rest = after;
     }
     rest.starts_with("FROM stdin").then_some(columns)
 }
@@ -46,14 +46,14 @@ fn identifier(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut rest = quoted;
     loop {
-        let (part, behind) = rest.split_once('"')?;
+        let (part, after) = rest.split_once('"')?;
         name.push_str(part);
-        match behind.strip_prefix('"') {
-            Some(behind) => {
+        match after.strip_prefix('"') {
+            Some(after) => {
                 name.push('"');
-                rest = behind;
+                rest = after;
             }
-            None => return Some((name, behind)),
+            None => return Some((name, after)),
         }
     }
 }
@@ -62,7 +62,7 @@ fn identifier(text: &str) -> Option<(String, &str)> {
 #[derive(Clone, Debug)]
 pub struct Row {
     columns: Arc<[String]>,
-    /// The fields, one behind the other; their ranges in it, none for NULL.
+    /// The fields, one after the other; their ranges in it, none for NULL.
     text: Vec<u8>,
     fields: Vec<Option<Range<usize>>>,
 }
@@ -154,11 +154,11 @@ fn unescape(field: &[u8], text: &mut Vec<u8>) {
     while let Some(backslash) = memchr(b'\\', rest) {
         text.extend_from_slice(&rest[..backslash]);
         rest = &rest[backslash + 1..];
-        let Some((&escaped, behind)) = rest.split_first() else {
+        let Some((&escaped, after)) = rest.split_first() else {
             text.push(b'\\');
             return;
         };
-        rest = behind;
+        rest = after;
         let byte = match escaped {
             b'b' => 0x08,
             b'f' => 0x0c,
@@ -179,7 +179,7 @@ fn unescape(field: &[u8], text: &mut Vec<u8>) {
 fn number(rest: &mut &[u8], first: u8, radix: u8, most: usize) -> u8 {
     let mut value = first;
     for _ in 0..most {
-        let Some((&byte, behind)) = rest.split_first() else {
+        let Some((&byte, after)) = rest.split_first() else {
             break;
         };
         let Some(digit) = char::from(byte)
@@ -189,7 +189,7 @@ fn number(rest: &mut &[u8], first: u8, radix: u8, most: usize) -> u8 {
             break;
         };
         value = value.wrapping_mul(radix).wrapping_add(digit);
-        *rest = behind;
+        *rest = after;
     }
     value
 }

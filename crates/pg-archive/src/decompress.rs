@@ -12,7 +12,7 @@ use crate::chunks::Chunks;
 /// `zstd:long` need this much, the default level a 64th of it.
 const ZSTD_WINDOW_LIMIT_LOG2: u32 = 27;
 
-/// Decompresses the chunks of one block. It reads nothing behind the end of the compressed stream, so that
+/// Decompresses the chunks of one block. It reads nothing after the end of the compressed stream, so that
 /// [`Chunks::starved`] tells whether that end was there.
 pub(crate) enum Decompressor<R: Read> {
     Gzip(Inflate<R>),

@@ -66,11 +66,10 @@ impl ArchiveError {
             ErrorKind::Truncated { .. }
             | ErrorKind::MissingData { .. }
             | ErrorKind::Corrupt(_)
-            | ErrorKind::SomethingInFront { behind: None, .. } => Verdict::Damaged,
+            | ErrorKind::SomethingInFront { after: None, .. } => Verdict::Damaged,
             ErrorKind::SomethingInFront {
-                behind: Some(behind),
-                ..
-            } => behind.verdict(),
+                after: Some(after), ..
+            } => after.verdict(),
             ErrorKind::NotAnArchive(NoArchive {
                 lookalike: Lookalike::TarDump,
                 ..
@@ -90,9 +89,7 @@ impl ArchiveError {
     pub fn bytes_to_cut(&self) -> Option<u64> {
         match self.kind() {
             ErrorKind::SomethingInFront {
-                bytes,
-                behind: None,
-                ..
+                bytes, after: None, ..
             } => Some(*bytes),
             _ => None,
         }
@@ -102,9 +99,8 @@ impl ArchiveError {
     pub fn alteration(&self) -> Option<Alteration> {
         match self.kind() {
             ErrorKind::SomethingInFront {
-                behind: Some(behind),
-                ..
-            } => behind.alteration(),
+                after: Some(after), ..
+            } => after.alteration(),
             _ => self.0.alteration,
         }
     }
@@ -161,12 +157,12 @@ impl std::error::Error for ArchiveError {
 pub enum Place {
     /// Magic, version, sizes, compression, time, names.
     Header,
-    /// The list of objects behind the header.
+    /// The list of objects after the header.
     TableOfContents,
     /// Between the data blocks.
     BetweenBlocks,
-    /// Behind the last data block.
-    BehindBlocks,
+    /// After the last data block.
+    AfterBlocks,
     /// The data block of an entry, e.g. `table public.tenant`.
     Data(String),
     /// One large object.
@@ -179,7 +175,7 @@ impl fmt::Display for Place {
             Self::Header => f.write_str("the header"),
             Self::TableOfContents => f.write_str("the table of contents"),
             Self::BetweenBlocks => f.write_str("the sequence of data blocks"),
-            Self::BehindBlocks => f.write_str("what follows the data blocks"),
+            Self::AfterBlocks => f.write_str("what follows the data blocks"),
             Self::Data(entry) => write!(f, "the data of {entry}"),
             Self::LargeObject(oid) => write!(f, "large object {oid}"),
         }
@@ -194,18 +190,18 @@ pub enum ErrorKind {
     #[error("not a pg_dump custom-format archive: {0}")]
     NotAnArchive(NoArchive),
 
-    /// An archive begins behind something else.
-    #[error("{}", in_front(*bytes, line.as_deref(), behind.as_ref()))]
+    /// An archive begins after something else.
+    #[error("{}", in_front(*bytes, line.as_deref(), after.as_ref()))]
     SomethingInFront {
         /// How many bytes are in front.
         bytes: u64,
         /// Their first line, where it is text.
         line: Option<String>,
         /// What else is wrong with the archive; where nothing is, it is sound as soon as the bytes in front are cut.
-        behind: Option<ArchiveError>,
+        after: Option<ArchiveError>,
     },
 
-    /// An archive version this crate does not know, so nothing behind it can be trusted.
+    /// An archive version this crate does not know, so nothing after it can be trusted.
     #[error(
         "it has archive version {0}, and only {oldest} to {newest} (pg_dump 9.0 to 18) are known here; \
          use a release of this program that knows it, or that version's pg_restore",
@@ -293,13 +289,13 @@ impl ErrorKind {
     }
 }
 
-fn in_front(bytes: u64, line: Option<&str>, behind: Option<&ArchiveError>) -> String {
+fn in_front(bytes: u64, line: Option<&str>, after: Option<&ArchiveError>) -> String {
     let line = line.map_or_else(String::new, |line| format!(", beginning with {line:?}"));
-    let behind = behind.map_or_else(
-        || "behind them it is sound".to_owned(),
-        |error| format!("and behind them: {error}"),
+    let after = after.map_or_else(
+        || "after them it is sound".to_owned(),
+        |error| format!("and after them: {error}"),
     );
-    format!("{bytes} bytes stand in front of the archive{line}; {behind}")
+    format!("{bytes} bytes stand in front of the archive{line}; {after}")
 }
 
 /// How the bytes contradict the format.
@@ -339,8 +335,8 @@ pub enum Corruption {
     /// The chunks end before the compressed stream does.
     #[error("the block ends in the middle of its compressed stream")]
     ShortStream,
-    /// The chunks go on behind the end of the compressed stream.
-    #[error("the block goes on behind the end of its compressed stream")]
+    /// The chunks go on after the end of the compressed stream.
+    #[error("the block goes on after the end of its compressed stream")]
     LongStream,
     /// COPY data without its end-of-data line.
     #[error("the rows do not end with the end-of-data line `\\.`")]

@@ -160,7 +160,7 @@ fn pass_over<R: Read>(source: &mut Source<R>) -> Result<InFront, ArchiveError> {
     let Some(begin) = begin else {
         return Err(source.error(ErrorKind::NotAnArchive(file)));
     };
-    source.begin_archive_behind(begin);
+    source.begin_archive_after(begin);
     Ok(InFront {
         bytes: begin as u64,
         line: lookalike::first_line(&start[..begin]),
@@ -170,9 +170,9 @@ fn pass_over<R: Read>(source: &mut Source<R>) -> Result<InFront, ArchiveError> {
 /// Where in these bytes an archive begins.
 pub(crate) fn find_archive(bytes: &[u8]) -> Option<usize> {
     memmem::find_iter(bytes, MAGIC).find(|&begin| {
-        let behind = &bytes[begin + MAGIC.len()..];
+        let after = &bytes[begin + MAGIC.len()..];
         // The major version, which no text has.
-        behind.first() == Some(&1)
+        after.first() == Some(&1)
     })
 }
 

@@ -37,7 +37,7 @@
 //!
 //! A file is *sound* ([`Contents`]), *damaged* or no archive at all, or *not judged* ([`ArchiveError::verdict`]): of a
 //! newer version or in another way beyond this crate, and perhaps as sound as any. pg_restore is the measure. It looks at
-//! nothing behind the last data block, so what is there ([`Contents::behind`]) makes no archive unsound, and it refuses
+//! nothing after the last data block, so what is there ([`Contents::after_end`]) makes no archive unsound, and it refuses
 //! everything in front of `PGDMP`, so an archive there is damaged until that is cut ([`ArchiveError::bytes_to_cut`]).
 //! Tables that are defined without data ([`Contents::tables_without_data`]) are none of its business either.
 //!
@@ -103,9 +103,9 @@
 //! | 1.15 | 16: lz4 and zstd |
 //! | 1.16 | 17 and 18: relation kinds; several blocks of large objects instead of one |
 //!
-//! Rows are COPY text: fields separated by tabs, `\N` for NULL, backslash escapes, a newline behind each row; then `\.`
+//! Rows are COPY text: fields separated by tabs, `\N` for NULL, backslash escapes, a newline after each row; then `\.`
 //! and three newlines. A dump to a file has offsets of its blocks, a dump to a pipe has none. From version 16 on pg_dump
-//! appends to its standard output, so that of a dump by `>` the offsets are in a second table of contents, behind the
+//! appends to its standard output, so that of a dump by `>` the offsets are in a second table of contents, after the
 //! blocks, which pg_restore does not read; with `>>` that is so in every version.
 
 mod alteration;
@@ -134,7 +134,7 @@ pub use error::{ArchiveError, Corruption, ErrorKind, Place, Verdict};
 pub use header::{Compression, CreationTime, Header};
 pub use lookalike::{Compressor, Lookalike, NoArchive};
 pub use summary::{Contents, LargeObjects, TableData, TableName};
-pub use tail::{Behind, Trailing};
+pub use tail::{AfterEnd, Trailing};
 pub use version::Version;
 
 // Compiles the example in the README.

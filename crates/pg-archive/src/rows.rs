@@ -30,7 +30,7 @@ pub(crate) fn count<R: Read>(content: &mut Content<R>) -> Result<u64, ArchiveErr
     Ok(newlines - memchr_iter(b'\n', END_OF_DATA).count() as u64)
 }
 
-/// The last bytes of a stream: enough for the end-of-data mark and the newline before it. A stream begins as if behind
+/// The last bytes of a stream: enough for the end-of-data mark and the newline before it. A stream begins as if after
 /// a newline.
 struct Tail([u8; END_OF_DATA.len() + 1]);
 
@@ -76,7 +76,7 @@ impl RowReader {
         self.row.columns()
     }
 
-    /// The next row, or none behind the last one. A row that is too large is an error.
+    /// The next row, or none after the last one. A row that is too large is an error.
     pub(crate) fn next<R: Read>(
         &mut self,
         content: &mut Content<R>,
@@ -117,7 +117,7 @@ impl RowReader {
         Ok(Line::Row(&self.row))
     }
 
-    /// Whether only the two empty lines follow that pg_dump writes behind the end-of-data line.
+    /// Whether only the two empty lines follow that pg_dump writes after the end-of-data line.
     fn at_end<R: Read>(&mut self, content: &mut Content<R>) -> Result<bool, ArchiveError> {
         for _ in 0..2 {
             if self.read_line(content)? != LineRead::Whole || !self.line.is_empty() {

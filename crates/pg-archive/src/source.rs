@@ -59,8 +59,8 @@ impl<R: Read> Source<R> {
         }
     }
 
-    /// Passes over `bytes` bytes that were peeked at; the archive begins behind them.
-    pub(crate) fn begin_archive_behind(&mut self, bytes: usize) {
+    /// Passes over `bytes` bytes that were peeked at; the archive begins after them.
+    pub(crate) fn begin_archive_after(&mut self, bytes: usize) {
         self.consume(bytes);
         self.start.clear();
         self.archive_begin = self.offset;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{header::Header, tail::Behind};
+use crate::{header::Header, tail::AfterEnd};
 
 /// What is in an archive, all of which was read and found sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Contents {
     /// Size of the archive itself, a second table of contents included.
     pub archive_bytes: u64,
     /// What follows the archive in its file.
-    pub behind: Option<Behind>,
+    pub after_end: Option<AfterEnd>,
 }
 
 impl Contents {

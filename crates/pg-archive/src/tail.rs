@@ -16,8 +16,8 @@ const SAMPLE_BYTES: usize = 4096;
 /// What follows an archive in its file. pg_restore looks at none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Behind {
-    /// The beginning of the second table of contents that pg_dump writes behind the data where it can only append: from
+pub enum AfterEnd {
+    /// The beginning of the second table of contents that pg_dump writes after the data where it can only append: from
     /// version 16 on wherever standard output is a file. No data is missing, but the file was cut.
     CutTableOfContents {
         /// Where it begins.
@@ -41,7 +41,7 @@ pub enum Behind {
     },
 }
 
-/// What bytes behind an archive are.
+/// What bytes after an archive are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trailing {
     /// Line feeds, carriage returns, blanks.
@@ -59,7 +59,7 @@ pub(crate) fn read<R: Read>(
     source: &mut Source<R>,
     header: &Header,
     toc: &Toc,
-) -> Result<(u64, Option<Behind>), ArchiveError> {
+) -> Result<(u64, Option<AfterEnd>), ArchiveError> {
     let blocks_end = source.offset();
     let sample = source.peek(SAMPLE_BYTES)?;
     if sample.is_empty() {
@@ -69,19 +69,19 @@ pub(crate) fn read<R: Read>(
         Comparison::Same => {
             let end = source.offset();
             let sample = source.peek(SAMPLE_BYTES)?;
-            let behind = (!sample.is_empty()).then(|| read_rest(source, end, &sample));
-            Ok((end, behind.transpose()?))
+            let after = (!sample.is_empty()).then(|| read_rest(source, end, &sample));
+            Ok((end, after.transpose()?))
         }
         Comparison::Cut => {
-            let behind = Behind::CutTableOfContents {
+            let after = AfterEnd::CutTableOfContents {
                 offset: blocks_end,
                 bytes: source.offset() - blocks_end,
             };
-            Ok((blocks_end, Some(behind)))
+            Ok((blocks_end, Some(after)))
         }
         Comparison::Other => {
-            let behind = read_rest(source, blocks_end, &sample)?;
-            Ok((blocks_end, Some(behind)))
+            let after = read_rest(source, blocks_end, &sample)?;
+            Ok((blocks_end, Some(after)))
         }
     }
 }
@@ -91,13 +91,13 @@ fn read_rest<R: Read>(
     source: &mut Source<R>,
     offset: u64,
     sample: &[u8],
-) -> Result<Behind, ArchiveError> {
+) -> Result<AfterEnd, ArchiveError> {
     source.drain()?;
     Ok(match find_archive(sample) {
-        Some(begin) => Behind::AnotherArchive {
+        Some(begin) => AfterEnd::AnotherArchive {
             offset: offset + begin as u64,
         },
-        None => Behind::Bytes {
+        None => AfterEnd::Bytes {
             offset,
             bytes: source.offset() - offset,
             what: Trailing::from_sample(sample),

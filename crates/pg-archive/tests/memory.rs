@@ -178,7 +178,7 @@ mod peak {
         assert!(grew < 160 * MIB, "{grew}");
     }
 
-    /// As pg_dump writes them until version 16, and again behind the data where it can only append.
+    /// As pg_dump writes them until version 16, and again after the data where it can only append.
     fn large_objects_with_an_entry_each() {
         const OBJECTS: u32 = 500_000;
         let none = Dump::new(14, Compression::None);
@@ -207,7 +207,7 @@ mod peak {
             .chain(io::Cursor::new([block, number].concat()))
             .chain(contents(2));
         let (read, grew) = growth(|| Archive::open(archive)?.verify());
-        assert_eq!(read.unwrap().behind, None);
+        assert_eq!(read.unwrap().after_end, None);
         assert!(grew < 40 * MIB, "{grew}");
     }
 

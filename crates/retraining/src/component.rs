@@ -23,7 +23,7 @@ pub enum Component {
 pub struct Patched {
     /// Its kind.
     pub kind: &'static str,
-    /// The end of the patch's name, behind the instance's.
+    /// The end of the patch's name, after the instance's.
     pub patch: &'static str,
 }
 
@@ -37,7 +37,7 @@ impl Component {
         Self::TritonServing,
     ];
 
-    /// The name of its Deployment behind the instance's.
+    /// The name of its Deployment after the instance's.
     pub fn name(self) -> &'static str {
         match self {
             Self::Training => "clu-training",

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_without_deployment_is_in_no_patch_and_told() {
+    fn a_component_without_deployment_is_in_no_patch_and_reported() {
         let mut present = present([1; 5]);
         present
             .workloads

@@ -14,7 +14,7 @@ pub enum Judged {
     Declined,
     /// It is intact.
     Verified(Box<Verified>),
-    /// It cannot be told whether it is intact; says why.
+    /// It cannot be known whether it is intact; says why.
     Not(String),
 }
 

@@ -204,7 +204,7 @@ async fn auth_encryption(
     found
 }
 
-/// The names of releases only decide how loudly it is told: what counts is what was found.
+/// The names of releases only decide how loudly it is reported: what counts is what was found.
 fn missing_key(instance: &Instance) -> Option<String> {
     let release = instance.release.as_deref()?;
     has_key(release).then(|| {

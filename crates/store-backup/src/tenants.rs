@@ -63,7 +63,7 @@ fn table_in(schemas: &[String], database: &str) -> anyhow::Result<String> {
     );
     let schema = tenant_schema(schemas.iter().map(String::as_str)).with_context(|| {
         format!(
-            "there is a table {TABLE} in each of the schemas {} of database {:?}, and none in public: which one is the store's cannot be told",
+            "there is a table {TABLE} in each of the schemas {} of database {:?}, and none in public: which one is the store's cannot be known",
             printable(&schemas.join(", ")),
             printable(database)
         )

@@ -280,7 +280,7 @@ impl Visitor for Collector {
     }
 }
 
-/// The workspaces of a dump; none where they cannot all be told.
+/// The workspaces of a dump; none where they are not all known.
 fn workspaces_in(dump: &Path, schema: String) -> anyhow::Result<Option<Workspaces>> {
     let cannot = || format!("cannot read {}", dump.display());
     let mut collector = Collector {

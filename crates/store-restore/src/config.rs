@@ -177,7 +177,7 @@ pub fn write_files(
         if let Err(error) = persisted {
             if !replace {
                 for path in named {
-                    // What was made just now; the error that is told is the first one.
+                    // What was made just now; the error that is reported is the first one.
                     let _ = fs::remove_file(path);
                 }
             }

@@ -147,7 +147,7 @@ impl Mapping {
                 Err(problem) => problems.push(problem),
             }
         }
-        // Where something else is wrong with its line, that is told already.
+        // Where something else is wrong with its line, that is reported already.
         let named = |id: &str| mappings.0.iter().any(|(from, _)| same(from, id));
         let missing = mapping.sources_left.iter().filter(|one| !named(&one.id));
         problems.extend(missing.map(|one| {
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_with_a_mapping_is_told_at_once() {
+    fn everything_that_is_wrong_with_a_mapping_is_reported_at_once() {
         let (sources, targets) = (
             [one(A, Some("Care")), one(B, Some("HR"))],
             [one(X, None), one(Y, None)],

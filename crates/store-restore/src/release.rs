@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn older_and_unknown_releases_cannot_be_reached_and_the_reason_is_told() {
+    fn older_and_unknown_releases_cannot_be_reached_and_the_reason_is_reported() {
         for (from, to, why) in [
             ("5.0.0", "4.8.8", "older"),
             ("4.8.8", "4.8.5", "older"),

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(12);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The file and the job in the directory.
 const JOB: &str = "pg_restore";
-/// How much of pg_restore's words is told when it fails.
+/// How much of pg_restore's words is reported when it fails.
 const TOLD_BYTES: usize = 2000;
 /// What there is in the directory beside the job.
 const REMOVE: &str = r#"rm -f -- "$1/store.dump"

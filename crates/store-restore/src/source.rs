@@ -44,7 +44,7 @@ impl Source {
         self.manifest.as_ref()?.release.as_deref()
     }
 
-    /// Its service instances that need a target; an error where they cannot be told.
+    /// Its service instances that need a target; an error where they cannot be known.
     pub fn instances(&self) -> anyhow::Result<Vec<ServiceInstance>> {
         let verified = &self.intact.verified;
         ensure!(

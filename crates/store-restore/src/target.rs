@@ -67,7 +67,7 @@ pub(crate) fn labels_of(selector: &LabelSelector) -> Option<String> {
     (simple && !labels.is_empty()).then(|| labels.join(","))
 }
 
-/// The store Deployments of this instance, all of which write to the database. One whose instance cannot be told is an
+/// The store Deployments of this instance, all of which write to the database. One whose instance cannot be known is an
 /// error: another instance may stand beside this one, and a store that is left running spoils the restore.
 pub async fn stores(cluster: &Cluster, instance: &Instance) -> anyhow::Result<Vec<Scaled>> {
     let found: Vec<Deployment> = cluster.list("component=store").await?;

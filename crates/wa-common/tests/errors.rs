@@ -1,4 +1,4 @@
-//! Errors as they are printed: a cause is told by what it is the cause of, or stands behind it, never both.
+//! Errors as they are printed: a cause is told by what it is the cause of, or stands after it, never both.
 
 #![expect(
     clippy::unwrap_used,

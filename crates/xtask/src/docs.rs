@@ -38,7 +38,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     picture::draw(|command| output(&cluster, directory.path(), command))
 }
 
-/// Replaces the fenced block behind each mark.
+/// Replaces the fenced block after each mark.
 fn renew(
     text: &str,
     mut output: impl FnMut(&str) -> anyhow::Result<String>,
@@ -55,10 +55,10 @@ fn renew(
             continue;
         };
         if lines.next().is_none_or(|fence| !fence.starts_with("```")) {
-            bail!("no fenced block behind `{line}`");
+            bail!("no fenced block after `{line}`");
         }
         if !lines.any(|line| line == "```") {
-            bail!("the fenced block behind `{line}` has no end");
+            bail!("the fenced block after `{line}` has no end");
         }
         let shown = output(command)?;
         write!(renewed, "```console\n$ {command}\n{shown}```\n")?;

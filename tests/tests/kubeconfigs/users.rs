@@ -14,7 +14,7 @@ fn users_are_read_as_kubectl_reads_them() {
         ("a number for a token", SELF, "token: 4711", NONE, Refused("users[0].user.token: it should be text")),
         ("a list for a token", SELF, "token: [hunter2]", NONE, Refused("users[0].user.token: it should be text")),
         ("a line break within a token", SELF, "token: \"hunter\\n2\"", NONE, Refused("line break")),
-        ("a line break behind a token", SELF, "token: \"hunter2\\n\"", NONE, OnlyPlugin),
+        ("a line break after a token", SELF, "token: \"hunter2\\n\"", NONE, OnlyPlugin),
         ("a token file", SELF, "tokenFile: token", NONE, Works),
         ("a token file before a token", SELF, "tokenFile: token, token: wrong", NONE, Works),
         ("a missing token file beside a token", SELF, "tokenFile: nope, token: hunter2", NONE, Works),

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_told_and_not_followed() {
+    fn what_is_no_file_is_reported_and_not_followed() {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join("file"), "abc").unwrap();
         std::os::unix::fs::symlink("file", parent.path().join("link")).unwrap();

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_recipient_is_told_and_a_secret_never_shown() {
+    fn what_is_no_recipient_is_reported_and_a_secret_never_shown() {
         for secret in [
             "AGE-SECRET-KEY-1QQQ",
             "age-secret-key-1qqq",

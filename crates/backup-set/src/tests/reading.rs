@@ -74,7 +74,7 @@ fn every_kind_of_damage_is_named() {
         ),
         (
             |set| fs::write(set.join(DUMP_FILE), [DUMP, b"more"].concat()).unwrap(),
-            "something was added behind byte",
+            "something was added after byte",
         ),
         (
             |set| {

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_is_not_there_is_told() {
+    fn a_class_that_is_not_there_is_reported() {
         let classes = [class("first", "Delete", &json!({}))];
         for (named, driver, reason) in [
             (

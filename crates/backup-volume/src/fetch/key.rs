@@ -12,7 +12,7 @@ use crate::remedy::{Remediable, Remedy};
 
 impl Fetch<'_> {
     /// The auth-encryption file of the dump, where there is one of use. A dump without it is still a dump: what is wrong
-    /// with its content is only told. One that cannot be read now may be the key all the same, and is an error.
+    /// with its content is only reported. One that cannot be read now may be the key all the same, and is an error.
     pub(super) async fn read_key(&self) -> anyhow::Result<Option<String>> {
         let Some(key) = self.key else {
             if self.keys_are_kept {

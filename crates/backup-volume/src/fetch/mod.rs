@@ -87,7 +87,7 @@ impl FetchedSet {
         self.manifest.verified_at.is_some()
     }
 
-    /// Whether the dump may be intact, and that cannot be told.
+    /// Whether the dump may be intact, and that cannot be known.
     pub fn is_not_judged(&self) -> bool {
         self.manifest.not_judged.is_some()
     }

@@ -234,7 +234,7 @@ async fn wait_sees_conditions_and_deletions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn permissions_are_told_and_kept() {
+async fn permissions_are_reported_and_kept() {
     let cluster = Cluster::start().await;
     assert_eq!(
         cluster

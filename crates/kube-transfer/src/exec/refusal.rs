@@ -82,7 +82,7 @@ impl OpenError {
     }
 }
 
-/// Why the layer of a client that puts credentials into requests has none. The message is told as it is, so it must hold no
+/// Why the layer of a client that puts credentials into requests has none. The message is reported as it is, so it must hold no
 /// secret; the request is not made again.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_front_that_passes_no_websockets_is_told_from_a_server_that_refuses() {
+    fn a_front_that_passes_no_websockets_is_reported_from_a_server_that_refuses() {
         let switch = UpgradeConnectionError::ProtocolSwitch(tungstenite::http::StatusCode::OK);
         let broken = [
             answer(400, "Upgrade request required"),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_layer_has_no_credentials_is_told_and_not_tried_again() {
+    fn why_a_layer_has_no_credentials_is_reported_and_not_tried_again() {
         let error = refused(kube::Error::Service(Box::new(CredentialsError::new(
             "no plugin".to_owned(),
         ))));

@@ -131,7 +131,7 @@ async fn busybox_suffices() {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_hash_or_read_is_told() {
+async fn a_container_that_cannot_hash_or_read_is_reported() {
     let volume = Volume::with(MIB, 2);
     let most = ["sh", "env", "tee", "sleep", "stat"];
     for (others, missing) in [(["dd"], "sha256sum"), (["sha256sum"], "dd")] {
@@ -164,7 +164,7 @@ fn meddling(volume: &Volume, deed: &str) -> Tools {
 }
 
 #[tokio::test]
-async fn a_source_that_changes_under_way_is_told_in_its_own_terms() {
+async fn a_source_that_changes_under_way_is_reported_in_its_own_terms() {
     for (deed, expected) in [
         ("echo more >>\"$file\"", "from 20971520 to 20971525 bytes"),
         ("truncate -s 5M \"$file\"", "from 20971520 to 5242880 bytes"),
@@ -189,7 +189,7 @@ async fn a_source_that_changes_under_way_is_told_in_its_own_terms() {
 }
 
 #[tokio::test]
-async fn a_source_that_vanishes_or_is_swapped_for_a_link_under_way_is_told() {
+async fn a_source_that_vanishes_or_is_swapped_for_a_link_under_way_is_reported() {
     let volume = Volume::with(20 * MIB, 3);
     let tools = meddling(&volume, "rm \"$file\"");
     let error = fetched(tools.pod(), &volume, &options(1))

@@ -241,7 +241,7 @@ async fn told_to_end(pod: Pod, command: RemoteCommand, after: Duration, tell: im
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_shell_that_is_told_to_end_at_any_moment() {
+async fn nothing_is_left_of_a_shell_that_is_reported_to_end_at_any_moment() {
     let mut random = SmallRng::seed_from_u64(sweep_seed());
     for pod in pods() {
         for _ in 0..15 {
@@ -261,7 +261,7 @@ async fn nothing_is_left_of_a_shell_that_is_told_to_end_at_any_moment() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_running_command_whose_whole_group_is_told_to_end() {
+async fn nothing_is_left_of_a_running_command_whose_whole_group_is_reported_to_end() {
     for pod in pods() {
         for _ in 0..10 {
             let command = RemoteCommand::new("sleep").arg("1000");

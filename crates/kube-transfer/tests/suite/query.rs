@@ -128,7 +128,7 @@ async fn three_thousand_files_and_none_are_listed() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_no_directory_is_told() {
+async fn what_is_not_there_or_no_directory_is_reported() {
     let directory = TempDir::new().expect("a directory");
     let file = directory.path().join("file");
     std::fs::write(&file, "").expect("a file");
@@ -161,7 +161,7 @@ async fn what_is_not_there_or_no_directory_is_told() {
 }
 
 #[tokio::test]
-async fn a_container_without_stat_is_told() {
+async fn a_container_without_stat_is_reported() {
     let tools = tools(&["sh", "tee", "sleep", "sha256sum", "env"]).expect("installed");
     let error = listed(tools.pod(), Path::new("/"))
         .await

@@ -184,7 +184,7 @@ async fn what_exists_is_replaced_only_on_demand_and_a_directory_never() {
 }
 
 #[tokio::test]
-async fn a_missing_directory_and_a_relative_path_are_told() {
+async fn a_missing_directory_and_a_relative_path_are_reported() {
     let destination = Destination::new("none/plain");
     let behaviour = || Behaviour::Run(Subprotocol::V5, Pod::new());
     let error = destination.upload(behaviour(), b"x", false).await;
@@ -248,7 +248,7 @@ async fn a_volume_without_room_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_volume_that_fills_up_meanwhile_is_told_and_nothing_is_left() {
+async fn a_volume_that_fills_up_meanwhile_is_reported_and_nothing_is_left() {
     for subprotocol in BOTH {
         // What `head` then gets is the same as from a full disk: an error of a write.
         let pod = Pod {
@@ -278,7 +278,7 @@ async fn a_volume_that_fills_up_meanwhile_is_told_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_container_that_lacks_a_tool_is_told() {
+async fn a_container_that_lacks_a_tool_is_reported() {
     let tools = tools(&UPLOAD_TOOLS).expect("installed");
     // It is there for the question about free space, and gone afterwards.
     let df = std::fs::canonicalize("/bin/df").expect("installed");

@@ -75,7 +75,9 @@ struct Side {
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if is_live(&args.old) {
-        bail!("the live database stands behind the backup it is compared with: `diff BACKUP live`");
+        bail!(
+            "the live database is named after the backup it is compared with: `diff BACKUP live`"
+        );
     }
     let keys = args.keys.identities()?;
     let (old, before) = of_backup(&args.old, keys.clone()).await?;

@@ -132,7 +132,7 @@ impl Plugin for Cli {
         };
         if self.create.is_some() {
             bail!(
-                "options of `create` stand before a command's name, where they would not count; write them behind `create`"
+                "options of `create` stand before a command's name, where they would not count; write them after `create`"
             );
         }
         match command {

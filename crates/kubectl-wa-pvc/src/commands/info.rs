@@ -248,7 +248,7 @@ impl VolumeReport {
                 let wait = std::time::Duration::try_from(wait).unwrap_or_default();
                 format!("next {next} (in {})", elapsed(wait))
             }
-            None => "the next one cannot be told".to_owned(),
+            None => "the next one cannot be known".to_owned(),
         };
         let jobs = if backups.active_jobs.is_empty() {
             "none".to_owned()

@@ -1,4 +1,4 @@
-//! The rest of a restore, whoever began it, and what is told at its end.
+//! The rest of a restore, whoever began it, and what is reported at its end.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(super) async fn go_on(
     ended.print(context, finished)
 }
 
-/// What is told at the end.
+/// What is reported at the end.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Ended {

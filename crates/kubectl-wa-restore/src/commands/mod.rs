@@ -117,7 +117,7 @@ impl Plugin for Cli {
         let command = match (self.command, self.run) {
             (Some(command), DefaultRun::Absent) => command,
             (Some(_), _) => bail!(
-                "options of `run` stand before a command's name, where they would not count; write them behind `run`"
+                "options of `run` stand before a command's name, where they would not count; write them after `run`"
             ),
             (None, DefaultRun::Given(run)) => Command::Run(*run),
             (None, _) => bail!("name a backup to restore, or a command; see --help"),

@@ -34,7 +34,7 @@ pub(super) const BACKUP: &str = "backup";
 is down. Every step is written into the configmap wa-restore-INSTANCE before it is taken: whatever happens to this machine, \
 `kubectl wa-restore status` says where the restore is, from any machine, and `resume` or `rollback` goes on from there.
 
-What stands behind `--` is given to pgmig as it is."
+What stands after `--` is given to pgmig as it is."
 )]
 pub(super) struct Args {
     #[command(flatten)]

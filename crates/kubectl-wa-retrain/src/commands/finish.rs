@@ -88,7 +88,7 @@ async fn confirm_end(work: &Work<'_>, instance: &Instance, yes: bool) -> anyhow:
             progress.retrained, progress.affected
         ),
         (None, Phase::WaitingForSchedule) => "training has not begun".to_owned(),
-        (None, _) => "training was asked for, and has not told anything yet".to_owned(),
+        (None, _) => "training was asked for, and has not logged anything yet".to_owned(),
     };
     confirm(&format!("{so_far}. End it, and undo everything?"), false).await
 }

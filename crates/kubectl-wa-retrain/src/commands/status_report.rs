@@ -103,7 +103,7 @@ impl StatusReport {
                 "{gap}, and nothing has changed: IBM's page says to look at the log of store-admin, and to consider more training pods: `kubectl wa-retrain scale --replicas N`; `kubectl wa-retrain finish` undoes everything"
             )),
             (Phase::Stalled, None) => Some(
-                "store-admin has told nothing of training since its time, or since it was started again: a schedule that is past then does not start; `kubectl wa-retrain finish` and `start` begin anew".to_owned(),
+                "store-admin has logged nothing of training since its time, or since it was started again: a schedule that is past then does not start; `kubectl wa-retrain finish` and `start` begin anew".to_owned(),
             ),
             _ => None,
         }

@@ -12,7 +12,7 @@ fuzz_target!(|file: &[u8]| {
     match &verified {
         Ok(contents) => {
             let whole = contents.archive_bytes == file.len() as u64;
-            assert_eq!(whole, contents.behind.is_none());
+            assert_eq!(whole, contents.after_end.is_none());
             assert!(contents.archive_bytes <= file.len() as u64);
         }
         Err(error) => {

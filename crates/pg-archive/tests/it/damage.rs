@@ -227,7 +227,7 @@ fn a_compressed_stream_must_end_with_its_block() {
             corruption(compression, |dump| edit(&mut dump.blocks[0].streams[0].1))
         };
         let said = stream(|stream| stream.push(0));
-        assert!(said.contains("goes on behind the end"), "{said}");
+        assert!(said.contains("goes on after the end"), "{said}");
         let said = stream(Vec::clear);
         assert!(said.contains("in the middle of its compressed"), "{said}");
         let mut lengths = 1;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use pg_archive::{Archive, ArchiveError, Behind, Compression, Contents};
+use pg_archive::{AfterEnd, Archive, ArchiveError, Compression, Contents};
 use proptest::prelude::*;
 
 use crate::writer::{self, Dump};
@@ -128,7 +128,7 @@ proptest! {
         let archive = dump.to_bytes();
         let contents = verify(&*archive).unwrap();
         prop_assert_eq!(contents.archive_bytes, archive.len() as u64);
-        prop_assert_eq!(&contents.behind, &None);
+        prop_assert_eq!(&contents.after_end, &None);
         prop_assert_eq!(contents.tables_without_data.len(), 1);
         prop_assert_eq!(contents.tables[1].rows, Some(second.len() as u64));
         prop_assert_eq!(contents.tables[1].bytes, writer::copy_data(&second).len() as u64);
@@ -152,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn an_archive_is_told_apart_from_what_is_behind_and_in_front_of_it(
+    fn an_archive_is_distinguished_from_what_is_after_and_in_front_of_it(
         (dump, _) in dump(),
         other in "[a-z\\PC\n]{1,300}",
     ) {
@@ -160,8 +160,8 @@ proptest! {
         let sound = verify(&*archive).unwrap();
         let followed = verify(&*[&archive, other.as_bytes()].concat()).unwrap();
         prop_assert_eq!(followed.archive_bytes, archive.len() as u64);
-        let found = match followed.behind.unwrap() {
-            Behind::Bytes { offset, bytes, .. } => (offset, bytes),
+        let found = match followed.after_end.unwrap() {
+            AfterEnd::Bytes { offset, bytes, .. } => (offset, bytes),
             other => panic!("{other:?}"),
         };
         prop_assert_eq!(found, (archive.len() as u64, other.len() as u64));

@@ -122,7 +122,7 @@ fn a_dump_to_a_pipe_has_no_offsets_and_a_dump_to_a_file_has_all() {
 }
 
 #[test]
-fn a_dump_to_a_redirected_standard_output_has_its_offsets_behind_the_blocks() {
+fn a_dump_to_a_redirected_standard_output_has_its_offsets_after_the_blocks() {
     for name in ["pg16-redirected", "pg18-statistics-redirected"] {
         let offsets = open(name)
             .entries()
@@ -132,7 +132,7 @@ fn a_dump_to_a_redirected_standard_output_has_its_offsets_behind_the_blocks() {
             .collect::<Vec<_>>();
         assert_eq!(offsets, [None; 6], "{name}");
         let contents = verify(name);
-        assert_eq!(contents.behind, None, "{name}");
+        assert_eq!(contents.after_end, None, "{name}");
         assert_eq!(contents.archive_bytes, fixtures::load(name).len() as u64);
         assert_eq!(contents.tables.len(), 5);
     }

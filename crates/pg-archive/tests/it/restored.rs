@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use pg_archive::{Alteration, Archive, ArchiveError, Behind, Contents, Trailing, Verdict};
+use pg_archive::{AfterEnd, Alteration, Archive, ArchiveError, Contents, Trailing, Verdict};
 
 use crate::cluster::{self, Cluster};
 
@@ -136,7 +136,7 @@ fn a_dump_is_intact_however_it_was_written() {
             for (way, dump) in [(">", redirected), (">>", appended), ("|", piped)] {
                 let contents = verify(&dump)
                     .unwrap_or_else(|error| panic!("{way} of {}: {error}", database.major));
-                assert_eq!(contents.behind, None, "{way} of {}", database.major);
+                assert_eq!(contents.after_end, None, "{way} of {}", database.major);
                 assert_eq!(contents.archive_bytes, dump.len() as u64);
                 assert_eq!(contents.tables, expected.tables);
                 assert_eq!(database.restored(&dump), script);
@@ -146,7 +146,7 @@ fn a_dump_is_intact_however_it_was_written() {
 }
 
 #[test]
-fn a_second_table_of_contents_that_is_cut_or_changed_is_told_and_nothing_is_missing() {
+fn a_second_table_of_contents_that_is_cut_or_changed_is_reported_and_nothing_is_missing() {
     for database in Database::all() {
         let blocks_end = database.to_pipe(&[]).len();
         let dump = database.to_standard_output(&[], Some(b""));
@@ -155,8 +155,8 @@ fn a_second_table_of_contents_that_is_cut_or_changed_is_told_and_nothing_is_miss
         for bytes in [6, 100, second / 2, second - 1] {
             let cut = &dump[..blocks_end + bytes];
             assert_eq!(
-                verify(cut).unwrap().behind,
-                Some(Behind::CutTableOfContents {
+                verify(cut).unwrap().after_end,
+                Some(AfterEnd::CutTableOfContents {
                     offset: blocks_end as u64,
                     bytes: bytes as u64
                 }),
@@ -165,7 +165,7 @@ fn a_second_table_of_contents_that_is_cut_or_changed_is_told_and_nothing_is_miss
             );
             assert_eq!(database.restored(cut), script);
         }
-        assert_eq!(verify(&dump[..blocks_end]).unwrap().behind, None);
+        assert_eq!(verify(&dump[..blocks_end]).unwrap().after_end, None);
         let mut changed = dump.clone();
         let name = dump[blocks_end..]
             .windows(9)
@@ -173,14 +173,14 @@ fn a_second_table_of_contents_that_is_cut_or_changed_is_told_and_nothing_is_miss
             .unwrap();
         changed[blocks_end + name] = b'W';
         assert!(matches!(
-            verify(&changed).unwrap().behind,
-            Some(Behind::Bytes { bytes, .. }) if bytes == second as u64
+            verify(&changed).unwrap().after_end,
+            Some(AfterEnd::Bytes { bytes, .. }) if bytes == second as u64
         ));
         assert_eq!(database.restored(&changed), script);
         let followed = [&*dump, b"\n"].concat();
         assert_eq!(
-            verify(&followed).unwrap().behind,
-            Some(Behind::Bytes {
+            verify(&followed).unwrap().after_end,
+            Some(AfterEnd::Bytes {
                 offset: dump.len() as u64,
                 bytes: 1,
                 what: Trailing::Blanks
@@ -190,11 +190,11 @@ fn a_second_table_of_contents_that_is_cut_or_changed_is_told_and_nothing_is_miss
 }
 
 #[test]
-fn bytes_behind_an_archive_are_told_and_do_no_harm() {
+fn bytes_after_an_archive_are_reported_and_do_no_harm() {
     for database in Database::all() {
         let dump = database.to_file(&[]);
         let script = database.restored(&dump);
-        for (behind, expected) in [
+        for (after, expected) in [
             (&b"\n"[..], Trailing::Blanks),
             (b"\r\n", Trailing::Blanks),
             (&[0; 512], Trailing::Nuls),
@@ -204,12 +204,12 @@ fn bytes_behind_an_archive_are_told_and_do_no_harm() {
             ),
             (b"\xff\x01\x02", Trailing::Other),
         ] {
-            let file = [&*dump, behind].concat();
+            let file = [&*dump, after].concat();
             assert_eq!(
-                verify(&file).unwrap().behind,
-                Some(Behind::Bytes {
+                verify(&file).unwrap().after_end,
+                Some(AfterEnd::Bytes {
                     offset: dump.len() as u64,
-                    bytes: behind.len() as u64,
+                    bytes: after.len() as u64,
                     what: expected
                 })
             );
@@ -230,15 +230,15 @@ fn of_two_dumps_in_one_file_pg_restore_takes_the_first() {
         ] {
             let begin = first.len() + between;
             assert_eq!(
-                verify(&dump).unwrap().behind,
-                Some(Behind::AnotherArchive {
+                verify(&dump).unwrap().after_end,
+                Some(AfterEnd::AnotherArchive {
                     offset: begin as u64
                 })
             );
             assert_eq!(database.restored(&dump), script);
             // Both can be had from the file.
             for part in [&dump[..first.len()], &dump[begin..]] {
-                assert_eq!(verify(part).unwrap().behind, None);
+                assert_eq!(verify(part).unwrap().after_end, None);
             }
             assert!(database.restored(&dump[begin..]).contains("\nnew\t"));
         }
@@ -260,7 +260,7 @@ fn what_is_in_front_of_an_archive_can_be_cut() {
             let error = verify(&dump).unwrap_err();
             assert_eq!(error.verdict(), Verdict::Damaged);
             let bytes = usize::try_from(error.bytes_to_cut().unwrap()).unwrap();
-            assert_eq!(verify(&dump[bytes..]).unwrap().behind, None);
+            assert_eq!(verify(&dump[bytes..]).unwrap().after_end, None);
             database.restored(&dump[bytes..]);
         }
         let broken = [notice.as_bytes(), &database.to_pipe(&[])[..3000]].concat();
@@ -286,7 +286,7 @@ fn replaced(bytes: &[u8], change: impl Fn(u8) -> Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_was_done_to_the_whole_file_is_told_in_place_of_where_it_first_shows() {
+fn what_was_done_to_the_whole_file_is_reported_in_place_of_where_it_first_shows() {
     for database in Database::all() {
         for arguments in [&["--compress=0"][..], &["--compress=6"]] {
             let dump = database.to_pipe(arguments);

@@ -142,6 +142,6 @@ fn any_number_of_large_objects_is_read() {
         let contents = contents(&cluster, &["--exclude-table-data=left_out"]);
         assert_eq!(contents.large_objects.count, LARGE_OBJECTS);
         assert_eq!(names(&contents.tables_without_data), ["public.left_out"]);
-        assert_eq!(contents.behind, None);
+        assert_eq!(contents.after_end, None);
     }
 }

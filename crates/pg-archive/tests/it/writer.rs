@@ -17,7 +17,7 @@ pub(crate) struct Dump {
     pub(crate) compression: Compression,
     /// As a dump to a file has them, unlike a dump to a pipe.
     pub(crate) records_offsets: bool,
-    /// Written where pg_dump can only append: the offsets are in a second table of contents, behind the blocks.
+    /// Written where pg_dump can only append: the offsets are in a second table of contents, after the blocks.
     pub(crate) appended: bool,
     /// How the compressed streams are cut.
     pub(crate) chunk_bytes: usize,

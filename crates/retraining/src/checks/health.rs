@@ -1,6 +1,6 @@
 //! What training needs beside the product's own Deployments: the database, the object storage, the broker.
 //!
-//! Kinds that a cluster does not serve, or the user may not see, are told and are no problem: not every release has them, and
+//! Kinds that a cluster does not serve, or the user may not see, are reported and are no problem: not every release has them, and
 //! nobody needs a cluster role to retrain.
 
 use anyhow::bail;

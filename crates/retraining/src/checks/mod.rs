@@ -1,4 +1,4 @@
-//! What must hold before a retraining changes anything: everything is looked at, and all problems are told at once.
+//! What must hold before a retraining changes anything: everything is looked at, and all problems are reported at once.
 
 mod health;
 mod permissions;

@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_may_be_left_are_told_and_not_changed() {
+    fn numbers_that_may_be_left_are_reported_and_not_changed() {
         let mut facts = facts();
         for (component, workload) in &mut facts.workloads {
             workload.replicas = component.replicas(10);

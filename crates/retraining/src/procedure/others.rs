@@ -60,7 +60,7 @@ mod tests {
     use crate::component::Component;
 
     #[test]
-    fn what_others_had_and_is_missing_or_another_one_is_told_and_what_came_on_top_is_not() {
+    fn what_others_had_and_is_missing_or_another_one_is_reported_and_what_came_on_top_is_not() {
         let patch = |name: &str, replicas| TemporaryPatch {
             name: name.to_owned(),
             ..TemporaryPatch::replicas("wa", &[(Component::Tfmm, replicas)]).remove(0)

@@ -17,7 +17,7 @@ pub enum Phase {
     Patched,
     /// store-admin runs with them, and its time is not there yet.
     WaitingForSchedule,
-    /// It runs with them, its time is past, and it has not told of any training yet.
+    /// It runs with them, its time is past, and it has not logged any training yet.
     RolledOut,
     /// It trains.
     Training,

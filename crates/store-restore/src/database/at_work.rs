@@ -50,7 +50,7 @@ pub struct PodProcess {
     pub parent: u32,
     /// Its program, such as `pgmig` or `pg_restore`.
     pub program: String,
-    /// Where it works, where that can be told: a staged pgmig and its children work where it was staged.
+    /// Where it works, where that can be known: a staged pgmig and its children work where it was staged.
     pub directory: Option<String>,
 }
 

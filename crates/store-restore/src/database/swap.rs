@@ -50,7 +50,7 @@ impl DatabaseServer {
             .patiently("exchange", reporter, || self.swap_on(incoming, put_aside))
             .await;
         if swapped.is_err() {
-            // The error that is told is the first one; what comes next lets clients in again, or tells that it cannot.
+            // The error that is reported is the first one; what comes next lets clients in again, or tells that it cannot.
             let _ = self.let_in(reporter).await;
         }
         swapped
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn which_is_which_is_told_by_the_number_and_not_by_the_name() {
+    fn which_is_which_is_reported_by_the_number_and_not_by_the_name() {
         let judge = |databases: &[_]| judge(&seen(databases), STORE, &copy(), "run-old");
         assert_eq!(
             judge(&[(5, STORE, false), (9, "run-copy", true)]).unwrap(),

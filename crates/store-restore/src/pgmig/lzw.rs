@@ -127,7 +127,7 @@ impl State {
     fn code(&mut self, packed: &mut impl Read) -> io::Result<Option<usize>> {
         while self.buffered < self.bits {
             let Some(byte) = next(packed)? else {
-                // Behind the last code there is less than a byte.
+                // After the last code there is less than a byte.
                 let is_cut = self.buffered >= 8 || self.buffer != 0;
                 return if is_cut {
                     Err(io::ErrorKind::UnexpectedEof.into())
@@ -145,7 +145,7 @@ impl State {
         Ok(Some(code))
     }
 
-    /// Passes over the filler behind the last code of a width.
+    /// Passes over the filler after the last code of a width.
     fn end_group(&mut self, packed: &mut impl Read) -> io::Result<()> {
         while !self.in_group.is_multiple_of(self.bits) && next(packed)?.is_some() {
             self.in_group += 1;

@@ -263,7 +263,7 @@ impl Plan<'_> {
     }
 }
 
-/// The end of a command that waits until the pods of a Deployment are gone; where they cannot be told by their labels, of
+/// The end of a command that waits until the pods of a Deployment are gone; where they cannot be found by their labels, of
 /// one that shows them. A rollout to 0 has ended before that.
 fn pods_gone(deployment: &str, selector: Option<&str>) -> String {
     match selector {

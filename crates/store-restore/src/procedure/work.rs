@@ -33,7 +33,7 @@ pub struct Inputs {
 pub struct Work<'a> {
     /// The cluster, in the namespace of the instance.
     pub cluster: &'a Cluster,
-    /// Who is told.
+    /// Where it is reported.
     pub reporter: &'a Arc<dyn Reporter>,
     /// What this machine gives.
     pub inputs: &'a Inputs,

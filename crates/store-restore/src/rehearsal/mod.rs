@@ -29,12 +29,12 @@ pub use change::{RUNS, RehearsalChange};
 pub use cluster::{Place, clean_up, in_pod, look, needed_permissions};
 pub use local::{on_this_machine, programs};
 
-/// Who rehearses: where, and who is told.
+/// Who rehearses: where, and where that is reported.
 #[derive(Clone)]
 pub struct InPod {
     /// The cluster and the operands' namespace.
     pub cluster: Cluster,
-    /// Who is told of the steps.
+    /// Where the steps are reported.
     pub reporter: Arc<dyn Reporter>,
     /// What is done when the command has ended.
     pub exit_hooks: ExitHooks,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_that_fails_or_loses_rows_is_told_and_another_version_is_no_verdict() {
+    fn a_restore_that_fails_or_loses_rows_is_reported_and_another_version_is_no_verdict() {
         let failed = rehearsed(1, "pg_restore: error: \u{1b}[2Jno role\n", "").unwrap();
         assert_eq!(
             failed.problems,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn large_objects_that_are_lost_or_cut_are_told() {
+    fn large_objects_that_are_lost_or_cut_are_reported() {
         let held = |large_objects| {
             let rehearsal = rehearsed_with(0, "", "", large_objects).unwrap();
             let mut problems = rehearsal.problems.into_iter();

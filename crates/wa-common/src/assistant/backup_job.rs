@@ -23,9 +23,9 @@ pub struct BackupCronJob {
 pub struct Retention {
     /// The day whose dumps count as weekly.
     pub weekly_day: Weekday,
-    /// How many weekly dumps are kept, where that is told.
+    /// How many weekly dumps are kept, where that is known.
     pub keep_weekly: Option<u32>,
-    /// How many dumps of the other days are kept, where that is told.
+    /// How many dumps of the other days are kept, where that is known.
     pub keep_daily: Option<u32>,
 }
 

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn pgservice_is_found_behind_other_services_and_its_password_kept_to_the_letter() {
+    fn pgservice_is_found_after_other_services_and_its_password_kept_to_the_letter() {
         let password = r#"a'b"c$d\e f"#;
         for port in [json!(5432), json!("5432")] {
             let text = services(

@@ -133,7 +133,7 @@ impl Instance {
         }
     }
 
-    /// The uid of its WatsonAssistant, by which it is told from another one of that name; none where that cannot be read.
+    /// The uid of its WatsonAssistant, by which it is distinguished from another one of that name; none where that cannot be read.
     pub async fn uid(&self, cluster: &Cluster) -> Result<Option<String>, ClusterError> {
         // Listed, as when it was looked for: that takes no further permission.
         let found = cluster
@@ -143,7 +143,7 @@ impl Instance {
         Ok(own.and_then(|own| own.metadata.uid))
     }
 
-    /// Whether it is part of a watsonx Orchestrate: by its owner, and where that is not told, by the name that
+    /// Whether it is part of a watsonx Orchestrate: by its owner, and where that is not known, by the name that
     /// Orchestrate gives.
     pub async fn is_of_orchestrate(&self, cluster: &Cluster) -> Result<bool, ClusterError> {
         let found = match cluster

@@ -125,7 +125,7 @@ impl Schedule {
     /// The first `count` runs after `now`; fewer where the schedule has no more within five years.
     pub fn next(&self, now: Timestamp, count: usize) -> Vec<Timestamp> {
         let local = |time: Timestamp| self.zone.to_datetime(time);
-        // A time that comes twice may lie behind on the clock.
+        // A time that comes twice may be earlier on the clock.
         let from = local(now).saturating_sub(CLOCK_CHANGE);
         let mut runs: Vec<Timestamp> = Vec::new();
         for time in self.times_from(from) {

@@ -52,7 +52,7 @@ impl Context {
 fn exit(outcome: CleanupOutcome) -> Exit {
     match outcome {
         CleanupOutcome::Refused => Exit::Refused,
-        // What failed is told by its error.
+        // What failed is reported by its error.
         CleanupOutcome::Removed | CleanupOutcome::WouldBeRemoved | CleanupOutcome::Failed => {
             Exit::Done
         }

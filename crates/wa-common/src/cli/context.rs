@@ -15,7 +15,7 @@ use crate::run::{ExitHooks, LeftBehind};
 pub struct Context {
     /// The flags every plugin has.
     pub global: GlobalArgs,
-    /// Who is told of the steps.
+    /// Where the steps are reported.
     pub reporter: Arc<dyn Reporter>,
     /// What is done when the command has ended, in whatever way.
     pub exit_hooks: ExitHooks,
@@ -61,7 +61,7 @@ impl Context {
         }
     }
 
-    /// What becomes of a command that does several things: all `failures` are told, the worst one by being returned. Of
+    /// What becomes of a command that does several things: all `failures` are reported, the worst one by being returned. Of
     /// several, the last one is.
     pub fn conclude(&self, mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
         let worst =
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_failures_the_worst_decides_the_exit_and_the_others_are_told() {
+    fn of_several_failures_the_worst_decides_the_exit_and_the_others_are_reported() {
         #[derive(Parser)]
         struct Flags {
             #[command(flatten)]

@@ -25,7 +25,7 @@ use crate::run::LeftBehind;
 pub fn main<P: Plugin>() -> ExitCode {
     note_panics();
     let exit = catch_unwind(parse_and_run::<P>).unwrap_or_else(|_| {
-        // Where the command itself broke down, that is told already: this is of what stands around it.
+        // Where the command itself broke down, that is reported already: this is of what stands around it.
         let reporter = reporter_by_arguments(std::env::args_os());
         conclude(broken(), &*reporter, P::errors())
     });
@@ -185,7 +185,7 @@ fn usage(error: &clap::Error) -> Exit {
     conclude(ended, &reporter, PluginErrors::default())
 }
 
-/// For what must be told before, or without, parsed arguments.
+/// For what must be reported before, or without, parsed arguments.
 fn reporter_by_arguments(arguments: impl Iterator<Item = OsString>) -> Box<dyn Reporter> {
     if structured_wanted(arguments) {
         return Box::new(JsonReporter::new(stderr()));
@@ -242,17 +242,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_told_once_and_decides_the_exit() {
+    fn what_is_left_behind_is_reported_once_and_decides_the_exit() {
         let left = left_behind();
         let error = anyhow::Error::new(left.clone()).context("cannot clean up");
         for (outcome, errors) in [(Err(error), 1), (Ok(Exit::Done), 1)] {
-            let told = EventLog::default();
+            let log = EventLog::default();
             let left = vec![left.clone()];
             assert_eq!(
-                conclude(Ended { outcome, left }, &told, PluginErrors::default()),
+                conclude(Ended { outcome, left }, &log, PluginErrors::default()),
                 Exit::Degraded
             );
-            let events = told.events();
+            let events = log.events();
             assert_eq!(events.len(), errors + 1, "{events:?}");
             let Event::Error {
                 message,
@@ -272,17 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_once_with_their_causes() {
+    fn errors_are_reported_once_with_their_causes() {
         let disk = std::io::Error::other("disk on fire");
         let error = anyhow::Error::new(disk).context("cannot write store.dump");
-        let told = EventLog::default();
+        let log = EventLog::default();
         let ended = Ended {
             outcome: Err(error),
             left: Vec::new(),
         };
-        assert_eq!(conclude(ended, &told, PluginErrors::default()), Exit::Error);
-        let Event::Error { message, .. } = &told.events()[0] else {
-            panic!("{:?}", told.events());
+        assert_eq!(conclude(ended, &log, PluginErrors::default()), Exit::Error);
+        let Event::Error { message, .. } = &log.events()[0] else {
+            panic!("{:?}", log.events());
         };
         assert_eq!(message, "cannot write store.dump: disk on fire");
     }

@@ -27,7 +27,7 @@ pub(super) fn log_to_stderr(verbosity: u8, json: bool) {
 }
 
 fn log_filter(verbosity: u8) -> EnvFilter {
-    // From "debug" on, requests are told.
+    // From "debug" on, requests are logged.
     let ours = match verbosity {
         0..=3 => "warn",
         4..=5 => "info",

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) const CTRL_C: &str = "Ctrl-C";
 
 /// Ctrl-C, SIGTERM and SIGHUP. Those that it was started to ignore it goes on to ignore: SIGHUP under
-/// `nohup`, SIGINT behind `&` in a script.
+/// `nohup`, SIGINT after `&` in a script.
 pub(super) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,

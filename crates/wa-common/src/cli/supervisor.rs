@@ -280,9 +280,9 @@ mod tests {
         let exit_hooks = ExitHooks::default();
         exit_hooks.add(Arc::new(unfinished));
         let mut signals = Signals::listen().unwrap();
-        let told = EventLog::default();
+        let log = EventLog::default();
         let ending = exit_hooks.run();
-        until_given_up(ending, &mut signals, &mut interrupted, &told, &exit_hooks)
+        until_given_up(ending, &mut signals, &mut interrupted, &log, &exit_hooks)
             .await
             .unwrap_or_else(|| exit_hooks.left())
     }

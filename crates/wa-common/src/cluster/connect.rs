@@ -15,7 +15,7 @@ use super::tls::{Presented, Trust, client_config};
 use super::transport::{Pool, Route, Transport};
 use super::user::By;
 
-/// A client, and the credentials it sends. The error is told as the reason why there is no connection.
+/// A client, and the credentials it sends. The error is reported as the reason why there is no connection.
 pub(super) fn client(
     connection: Connection,
     program: &str,
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_and_platform_are_told_as_kubectl_tells_its_own() {
+    fn the_program_and_platform_are_reported_as_kubectl_tells_its_own() {
         let agent = user_agent("kubectl-wa-backup/1.2.3");
         assert!(agent.starts_with("kubectl-wa-backup/1.2.3 ("), "{agent}");
         if cfg!(all(target_os = "linux", target_arch = "x86_64")) {

@@ -62,7 +62,7 @@ fn a_certificate_that_is_not_trusted_says_what_to_give() {
 }
 
 #[test]
-fn why_there_are_no_credentials_is_told_and_not_tried_again() {
+fn why_there_are_no_credentials_is_reported_and_not_tried_again() {
     let error = connection(CredentialsError::new("the plugin \"x\" failed".to_owned()));
     assert!(!error.is_transient());
     assert!(
@@ -81,7 +81,7 @@ fn what_a_front_answers_is_explained() {
 }
 
 #[test]
-fn an_address_without_tls_is_told_when_it_does_not_answer() {
+fn an_address_without_tls_is_reported_when_it_does_not_answer() {
     let refused =
         || kube::Error::Service(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
     let text = |server| ClusterError::from_kube(refused(), server, "get version").to_string();

@@ -54,7 +54,7 @@ impl Cluster {
     }
 }
 
-/// The lines behind a place.
+/// The lines after a place.
 struct Lines {
     before: Option<LogPlace>,
     /// Of lines of the time of `before`: how many came.

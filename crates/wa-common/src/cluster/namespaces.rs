@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_may_not_list_namespaces_is_told_of_their_projects() {
+    async fn who_may_not_list_namespaces_is_reported_of_their_projects() {
         let all = cluster(&["namespaces", "projects"]).namespaces().await;
         assert_eq!(all.unwrap(), ["cpd", "kube-system"]);
         let own = cluster(&["projects"]).namespaces().await;

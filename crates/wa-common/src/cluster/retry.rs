@@ -214,7 +214,7 @@ mod tests {
     /// Attempts of which all fail, or all but the last; what became of them, how many there were, and how long it took.
     async fn attempts(
         policy: RetryPolicy,
-        told: &EventLog,
+        log: &EventLog,
         passes_after: u32,
     ) -> (Result<u32, &'static str>, u32, Duration) {
         let made = Cell::new(0);
@@ -231,14 +231,14 @@ mod tests {
             }
         };
         let passing = |why: &&'static str| Some((*why).to_owned());
-        let outcome = policy.run("request", told, passing, attempt).await;
+        let outcome = policy.run("request", log, passing, attempt).await;
         (outcome, made.get(), started.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_retry_is_reported_with_its_number_its_pause_and_why() {
-        let told = EventLog::default();
-        let (outcome, made, took) = attempts(RetryPolicy::READS, &told, 2).await;
+        let log = EventLog::default();
+        let (outcome, made, took) = attempts(RetryPolicy::READS, &log, 2).await;
         assert_eq!((outcome, made), (Ok(3), 3));
         assert_eq!(took, Duration::from_millis(750));
         let retry = |retry, millis| Event::Retry {
@@ -248,7 +248,7 @@ mod tests {
             wait: Duration::from_millis(millis),
             why: "away".to_owned(),
         };
-        assert_eq!(told.events(), [retry(1, 250), retry(2, 500)]);
+        assert_eq!(log.events(), [retry(1, 250), retry(2, 500)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -277,18 +277,18 @@ mod tests {
             made.set(made.get() + 1);
             async { Err::<(), _>("forbidden") }
         };
-        let told = EventLog::default();
+        let log = EventLog::default();
         let policy = RetryPolicy::READS;
-        let outcome = policy.run("request", &told, |_| None, attempt).await;
+        let outcome = policy.run("request", &log, |_| None, attempt).await;
         assert_eq!((outcome, made.get()), (Err("forbidden"), 1));
-        assert_eq!(told.events(), []);
+        assert_eq!(log.events(), []);
     }
 
     #[tokio::test(start_paused = true)]
     async fn requests_that_share_a_budget_have_its_time_together() {
-        let told = EventLog::default();
+        let log = EventLog::default();
         let limit = Duration::from_mins(1);
-        let mut budget = RetryBudget::new(&told, limit, "to undo what was changed");
+        let mut budget = RetryBudget::new(&log, limit, "to undo what was changed");
         let away = |why: &&'static str| Some((*why).to_owned());
         let started = Instant::now();
         for _ in 0..3 {
@@ -296,7 +296,7 @@ mod tests {
             assert_eq!(budget.run(away, attempt).await, Err("refused"));
         }
         assert!(started.elapsed() < limit + Duration::from_secs(15));
-        let warnings = told.warnings();
+        let warnings = log.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains("up to 1m0s to undo what was changed: refused"));
     }

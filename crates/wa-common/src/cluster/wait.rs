@@ -155,7 +155,7 @@ mod tests {
     async fn wait(
         states: &[&str],
         limit: Duration,
-        told: &EventLog,
+        log: &EventLog,
     ) -> Result<(), WaitError<&'static str>> {
         let mut states = states.iter().copied().peekable();
         let look = || {
@@ -171,12 +171,12 @@ mod tests {
             "broken" => Err("it is broken"),
             state => Ok(Probe::Pending(state.to_owned())),
         };
-        let wait = Wait::new("for pod a", limit, told);
+        let wait = Wait::new("for pod a", limit, log);
         wait.until(look, judge).await
     }
 
-    fn states(told: &EventLog) -> Vec<String> {
-        let waits = told.events().into_iter().map(|event| match event {
+    fn states(log: &EventLog) -> Vec<String> {
+        let waits = log.events().into_iter().map(|event| match event {
             Event::Waiting { what, state, .. } => format!("{what}: {state}"),
             other => panic!("{other:?}"),
         });
@@ -185,16 +185,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_short_wait_is_silent_and_a_long_one_reports_each_state_once() {
-        let told = EventLog::default();
+        let log = EventLog::default();
         let limit = Duration::from_mins(1);
-        wait(&["pulls", "pulls", ""], limit, &told).await.unwrap();
-        assert_eq!(told.events(), []);
+        wait(&["pulls", "pulls", ""], limit, &log).await.unwrap();
+        assert_eq!(log.events(), []);
         let pulls = ["pulls"; 20];
         let starts = ["starts"; 20];
         let all = [&pulls[..], &starts[..], &[""]].concat();
-        wait(&all, limit, &told).await.unwrap();
+        wait(&all, limit, &log).await.unwrap();
         let expected = ["for pod a: pulls", "for pod a: starts"];
-        assert_eq!(states(&told), expected);
+        assert_eq!(states(&log), expected);
     }
 
     #[tokio::test(start_paused = true)]

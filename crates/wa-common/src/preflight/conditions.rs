@@ -30,12 +30,12 @@ impl Preflight {
         .await
     }
 
-    /// Which release the instance is of, which may not be told.
+    /// Which release the instance is of, which may not be known.
     pub async fn release(&mut self, instance: &Finding<Instance>) {
         let look = async |instance: &Instance| Ok(instance.release.clone());
         self.check("release", instance, look, |release| match release {
             Some(release) => release.clone(),
-            None => "not told by the WatsonAssistant resource".to_owned(),
+            None => "not known from the WatsonAssistant resource".to_owned(),
         })
         .await;
     }

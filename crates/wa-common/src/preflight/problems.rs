@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::report::error_text;
 
-/// Several problems, told together.
+/// Several problems, reported together.
 #[derive(Debug)]
 pub struct Problems(Vec<anyhow::Error>);
 

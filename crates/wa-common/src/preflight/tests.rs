@@ -74,7 +74,7 @@ async fn of_several_needs_the_first_that_does_not_hold_is_named() {
 }
 
 #[tokio::test]
-async fn all_problems_are_told_at_once_and_what_was_skipped_is_none() {
+async fn all_problems_are_reported_at_once_and_what_was_skipped_is_none() {
     let (preflight, looked) = preflight(&["b", "d"]).await;
     assert_eq!(looked, ["a", "b", "d"]);
     assert!(!preflight.passed());

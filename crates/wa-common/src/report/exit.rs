@@ -18,7 +18,7 @@ pub enum Exit {
     TimedOut,
     /// The cluster was left degraded; `resume`, `rollback` or `cleanup` is needed.
     Degraded,
-    /// A backup was read, and whether it is intact cannot be told.
+    /// A backup was read, and whether it is intact cannot be known.
     NotJudged,
     /// Interrupted by a signal, and cleaned up.
     Interrupted,

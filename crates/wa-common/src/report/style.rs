@@ -64,7 +64,7 @@ impl Styles {
         }
     }
 
-    /// One line of text as it is shown behind `indent` columns: on a terminal that is too narrow in several, broken
+    /// One line of text as it is shown after `indent` columns: on a terminal that is too narrow in several, broken
     /// between words.
     pub fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
         let column = self.width.and_then(|width| width.checked_sub(indent));

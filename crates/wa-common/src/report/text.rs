@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use human_text::printable;
 use jiff::Timestamp;
 
-/// An error with its causes, outermost first, none of them told twice: typed errors tell their cause in their own
+/// An error with its causes, outermost first, none of them reported twice: typed errors tell their cause in their own
 /// sentence.
 pub fn error_text(error: &anyhow::Error) -> String {
     causes_text(error.as_ref())

@@ -14,7 +14,7 @@ use crate::report::Reporter;
 pub struct CleanUp {
     /// Where.
     pub cluster: Cluster,
-    /// Who is told of the steps.
+    /// Where the steps are reported.
     pub reporter: Arc<dyn Reporter>,
     /// Where undoing is registered.
     pub exit_hooks: ExitHooks,

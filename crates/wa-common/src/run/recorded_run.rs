@@ -21,7 +21,7 @@ pub struct Run<C> {
     pub(super) mark: Mark,
     /// With every change not undone yet.
     pub(super) lease: Arc<HeldLease<Changes<C>>>,
-    /// The same changes, to be told without waiting.
+    /// The same changes, to be shown without waiting.
     pub(super) pending: Mutex<Vec<C>>,
     pub(super) making: Making,
     /// What undoing one of them waits for.

@@ -46,7 +46,7 @@ pub(super) struct World {
     pub(super) api: FakeApi,
     cluster: Cluster,
     exit_hooks: ExitHooks,
-    told: Arc<EventLog>,
+    log: Arc<EventLog>,
 }
 
 impl World {
@@ -56,12 +56,12 @@ impl World {
             cluster: api.cluster(),
             api,
             exit_hooks: ExitHooks::default(),
-            told: Arc::default(),
+            log: Arc::default(),
         }
     }
 
     pub(super) fn reporter(&self) -> Arc<dyn Reporter> {
-        Arc::clone(&self.told) as Arc<dyn Reporter>
+        Arc::clone(&self.log) as Arc<dyn Reporter>
     }
 
     pub(super) async fn begin(&self) -> Arc<Run<Made>> {
@@ -175,7 +175,7 @@ async fn the_last_change_is_undone_first_and_the_lease_goes_last() {
     let changes = world.api.state().changes.clone();
     assert_eq!(changes[..3], expected);
     assert_eq!(changes[3..], [format!("DELETE leases/{}", run.run_name())]);
-    assert_eq!(world.told.steps().len(), 3);
+    assert_eq!(world.log.steps().len(), 3);
     run.finish().await.unwrap();
     assert_eq!(world.api.state().changes.len(), 4, "done once");
 }
@@ -229,7 +229,7 @@ async fn an_api_server_that_is_away_for_a_while_is_waited_for() {
     });
     run.finish().await.unwrap();
     assert_eq!(world.api.state().objects.len(), 0);
-    let warnings = world.told.warnings();
+    let warnings = world.log.warnings();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("trying again"), "{warnings:?}");
 }

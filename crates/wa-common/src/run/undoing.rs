@@ -15,7 +15,7 @@ pub struct Undoing<'a> {
     pub cluster: &'a Cluster,
     /// The name of the run that made the change.
     pub run: &'a str,
-    /// Who is told of the steps.
+    /// Where the steps are reported.
     pub reporter: &'a dyn Reporter,
     /// When this attempt is given up.
     pub deadline: Instant,

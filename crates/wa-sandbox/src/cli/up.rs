@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn another_postgresql_than_that_of_the_release_is_told() {
+    fn another_postgresql_than_that_of_the_release_is_reported() {
         let said = postgres(&state(Profile::V5_2_1, 15));
         assert!(
             said.contains("PostgreSQL 15") && said.contains("the release has 16"),

@@ -61,7 +61,7 @@ impl Installed {
             .await
     }
 
-    /// The schema with the instances of this installation. The workspaces belong to them and to one row behind them.
+    /// The schema with the instances of this installation. The workspaces belong to them and to one row after them.
     fn schema(&self) -> String {
         let rows = self.instances.tenants();
         let instances = rows.iter().filter(|one| one.is_instance()).count();

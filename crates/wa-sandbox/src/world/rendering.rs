@@ -128,7 +128,7 @@ pub(super) fn apply(current: &mut Value, last: &Value, next: &Value) {
     }
 }
 
-/// Whether the items of a list are told apart by their names.
+/// Whether the items of a list are distinguished by their names.
 fn are_named(items: &[Value]) -> bool {
     items.iter().all(|item| item["name"].is_string())
 }

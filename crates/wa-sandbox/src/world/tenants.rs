@@ -71,7 +71,7 @@ impl Instances {
         if self == Self::Source { 1 } else { 101 }
     }
 
-    /// The rows of the table: live ones first, and those of the system and deleted ones behind them.
+    /// The rows of the table: live ones first, and those of the system and deleted ones after them.
     pub(super) fn tenants(self) -> Vec<Tenant> {
         match self {
             Self::Source => source(),

@@ -345,7 +345,7 @@ async fn a_variant_has_the_counts_and_the_limit_that_were_asked_for() {
 }
 
 #[tokio::test]
-async fn an_operator_that_keeps_counts_is_told_none() {
+async fn an_operator_that_keeps_counts_is_reported_none() {
     let counts = |keeps| {
         let variant = Variant {
             operator_keeps_counts: keeps,

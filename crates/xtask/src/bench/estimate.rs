@@ -97,7 +97,7 @@ fn expect_little_sent(cluster: &PracticeCluster, mut estimate: Command) -> anyho
     let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let count = told["workspaces"]
         .as_u64()
-        .context("no workspaces are told")?;
+        .context("no workspaces are reported")?;
     ensure!(count == WORKSPACES, "estimate counts {count} workspaces");
     Ok(())
 }

@@ -132,7 +132,7 @@ fn peak_bytes(pid: u32) -> Option<u64> {
 
 fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // Fields 14 and 15, counted behind the program's name in parentheses, which may contain anything.
+    // Fields 14 and 15, counted after the program's name in parentheses, which may contain anything.
     let (_, fields) = stat
         .rsplit_once(") ")
         .context("cannot read /proc/PID/stat")?;

@@ -100,7 +100,7 @@ test result: FAILED. 2 passed; 1 failed
 ";
 
     #[test]
-    fn what_tests_skipped_is_told_with_their_names() {
+    fn what_tests_skipped_is_reported_with_their_names() {
         let skipped: Vec<_> = Output::parse(PRINTED)
             .skipped
             .iter()

@@ -15,7 +15,7 @@ pub(super) enum ListType {
     Atomic,
     /// A set of values.
     Set,
-    /// Objects told apart by these fields; the first is strategic merge's key.
+    /// Objects distinguished by these fields; the first is strategic merge's key.
     Map(&'static [&'static str]),
 }
 

@@ -120,7 +120,7 @@ async fn a_claim_from_a_snapshot_has_what_the_volume_had_at_that_moment() {
 }
 
 #[tokio::test]
-async fn a_claim_smaller_than_its_snapshot_stays_pending_and_is_told_the_sizes() {
+async fn a_claim_smaller_than_its_snapshot_stays_pending_and_is_reported_the_sizes() {
     let cluster = cluster_with_dumps().await;
     cluster.create(&resources::SNAPSHOTS, snapshot(Some("snapclass")));
     ready(&cluster).await;

@@ -139,7 +139,7 @@ async fn a_volume_of_one_nodes_disks_can_be_reached_only_from_there() {
 }
 
 #[tokio::test]
-async fn a_claim_that_cannot_be_bound_is_told_why() {
+async fn a_claim_that_cannot_be_bound_is_reported_why() {
     let cluster = cluster();
     cluster.create(&resources::CLAIMS, claim(Some("missing")));
     assert_eq!(

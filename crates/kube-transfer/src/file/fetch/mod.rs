@@ -4,7 +4,7 @@
 //! next requests are sent before the current range has arrived, which keeps a long line full; the ranges come from one
 //! pool, in file order. A stream that breaks leaves its ranges to the pool and is opened again.
 //!
-//! What arrives is written at its place in the [`Partial`]. Behind the streams, a thread reads the file back from its
+//! What arrives is written at its place in the [`Partial`]. After the streams, a thread reads the file back from its
 //! beginning, hashes it and feeds the sink; meanwhile the pod hashes the file too. It is delivered when both hashes are
 //! equal, and when a last look finds the source to be what it was.
 //!

@@ -1,4 +1,4 @@
-//! The thread that reads the file back from its beginning, behind the streams: hashes it and feeds the sink.
+//! The thread that reads the file back from its beginning, after the streams: hashes it and feeds the sink.
 
 use std::{
     fs::File,

@@ -262,7 +262,7 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// The first range under way has come, and the mark behind it.
+    /// The first range under way has come, and the mark after it.
     async fn complete(&mut self) -> Result<(), Stopped> {
         let mark = std::mem::take(&mut self.mark);
         match self.code_of(&mark) {

@@ -55,9 +55,9 @@ struct Values {
     /// All of them, where they are few.
     fixed: Vec<Candidate>,
     path: PathKind,
-    /// Whether several may be given, of which none is told twice.
+    /// Whether several may be given, of which none is offered twice.
     several: bool,
-    /// Whether they stand behind `=`, and never in a word of their own.
+    /// Whether they stand after `=`, and never in a word of their own.
     behind_equals: bool,
 }
 

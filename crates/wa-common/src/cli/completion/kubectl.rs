@@ -1,6 +1,6 @@
 //! Answers kubectl and oc, in the words of the library with which they complete their own commands.
 //!
-//! A line for each word that can stand there, with what is to know of it behind a tab; in the last line, behind a colon,
+//! A line for each word that can stand there, with what is to know of it after a tab; in the last line, after a colon,
 //! a number that says what the shell makes of it. Of `--flag=val` only the value counts: kubectl's scripts put the flag
 //! before it again.
 
@@ -51,7 +51,7 @@ fn text(found: &[CompletionCandidate], typed: &str, paths: PathKind) -> String {
     let mut values = Vec::new();
     for one in found {
         let value = one.get_value().to_string_lossy();
-        // Options are told to who asks for one.
+        // Options are offered to who asks for one.
         if value.starts_with('-') != is_option {
             continue;
         }
@@ -65,7 +65,7 @@ fn text(found: &[CompletionCandidate], typed: &str, paths: PathKind) -> String {
     }
     let mut number = directive::KEEP_ORDER;
     match paths {
-        // What is told goes before what the shell would find.
+        // What is offered goes before what the shell would find.
         PathKind::Any => {}
         PathKind::Directory if values.is_empty() => number = directive::DIRECTORIES,
         _ => number |= directive::NO_FILES,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flag_with_its_value_only_the_value_is_told() {
+    fn of_a_flag_with_its_value_only_the_value_is_offered() {
         let found = ["--namespace=cpd", "--namespace=cpd-operators"];
         let text = told(&found, "--namespace=c", PathKind::None);
         assert_eq!(text, "cpd\ncpd-operators\n:36\n");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_told_to_who_begins_one() {
+    fn options_are_reported_to_who_begins_one() {
         let found = ["create", "--to", "-h"];
         assert_eq!(told(&found, "", PathKind::None), "create\n:36\n");
         assert_eq!(told(&found, "-", PathKind::None), "--to\n-h\n:36\n");

@@ -96,7 +96,7 @@ impl Script {
     }
 }
 
-/// As clap_complete's own answer, but for words with `=`, of which bash completes only what stands behind.
+/// As clap_complete's own answer, but for words with `=`, of which bash completes only what follows it.
 fn of_bash(command: &mut Command, words: Vec<OsString>, directory: Option<&Path>) -> String {
     let last = words.last().map(|word| word.to_string_lossy().into_owned());
     let last = last.unwrap_or_default();

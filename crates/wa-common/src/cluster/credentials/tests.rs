@@ -103,7 +103,7 @@ async fn a_refused_credential_is_renewed_once_and_not_again_until_one_was_taken(
 }
 
 #[tokio::test]
-async fn a_plugin_is_told_of_the_cluster_only_when_it_asks_and_in_client_gos_words() {
+async fn a_plugin_is_reported_of_the_cluster_only_when_it_asks_and_in_client_gos_words() {
     let directory = tempfile::tempdir().unwrap();
     let told = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"cluster":{"server":"https://a","certificate-authority-data":"Y2E=","config":null},"interactive":false}}"#;
     let not_told = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}"#;

@@ -1,6 +1,6 @@
 //! The labels and annotations that a helper pod takes over from the pod it is derived from.
 //!
-//! Policies let pods in by them, and injectors of sidecars are told off by them. What others find their own pods by must
+//! Policies let pods in by them, and injectors of sidecars are turned off by them. What others find their own pods by must
 //! not be among them: the helper would get a Service's traffic, or count as a backup.
 
 use std::collections::BTreeMap;

@@ -37,13 +37,13 @@ fn at_look(api: &FakeApi, n: u32, change: impl Fn(&FakeApi) + Send + 'static) {
     });
 }
 
-async fn wait(api: &FakeApi, told: &EventLog) -> Result<PodContainer, NotReady> {
-    ready(&api.cluster(), POD, LIMIT, told).await
+async fn wait(api: &FakeApi, log: &EventLog) -> Result<PodContainer, NotReady> {
+    ready(&api.cluster(), POD, LIMIT, log).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_takes_its_time_is_waited_for_and_its_wait_explained() {
-    let (api, told) = (FakeApi::default(), EventLog::default());
+    let (api, log) = (FakeApi::default(), EventLog::default());
     put(&api, &json!({"phase": "Pending"}));
     let event = json!({
         "metadata": {"name": "e"}, "involvedObject": {"uid": "1"}, "reason": "Pulling",
@@ -53,25 +53,25 @@ async fn a_pod_that_takes_its_time_is_waited_for_and_its_wait_explained() {
     at_look(&api, 60, |api| {
         put(api, &container(&json!({"running": {}}), "Running"));
     });
-    let target = wait(&api, &told).await.unwrap();
+    let target = wait(&api, &log).await.unwrap();
     assert_eq!(
         (target.pod.as_str(), target.container.as_str()),
         (POD, HELPER_CONTAINER)
     );
     assert_eq!(
-        told.steps(),
+        log.steps(),
         [format!("waiting for pod {POD}: Pulling image \"x\"")],
-        "told once"
+        "reported once"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_obstacle_ends_the_wait_when_its_time_is_over_and_not_before() {
-    let (api, told) = (FakeApi::default(), EventLog::default());
+    let (api, log) = (FakeApi::default(), EventLog::default());
     let backing_off = json!({"waiting": {"reason": "ErrImagePull", "message": "no such host"}});
     put(&api, &container(&backing_off, "Pending"));
     let started = Instant::now();
-    let error = wait(&api, &told).await.unwrap_err();
+    let error = wait(&api, &log).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -83,29 +83,29 @@ async fn an_obstacle_ends_the_wait_when_its_time_is_over_and_not_before() {
 
 #[tokio::test(start_paused = true)]
 async fn an_obstacle_that_passes_is_no_obstacle() {
-    let (api, told) = (FakeApi::default(), EventLog::default());
+    let (api, log) = (FakeApi::default(), EventLog::default());
     let backing_off = json!({"waiting": {"reason": "ErrImagePull", "message": "no such host"}});
     put(&api, &container(&backing_off, "Pending"));
     at_look(&api, 15, |api| {
         put(api, &container(&json!({"running": {}}), "Running"));
     });
-    wait(&api, &told).await.unwrap();
+    wait(&api, &log).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_somebody_deletes_is_not_waited_for() {
-    let (api, told) = (FakeApi::default(), EventLog::default());
+    let (api, log) = (FakeApi::default(), EventLog::default());
     put(&api, &json!({"phase": "Pending"}));
     at_look(&api, 3, |api| api.state().objects.clear());
-    let error = wait(&api, &told).await.unwrap_err();
+    let error = wait(&api, &log).await.unwrap_err();
     assert!(matches!(error, NotReady::Gone { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_ends_and_says_what_was_waited_for() {
-    let (api, told) = (FakeApi::default(), EventLog::default());
+    let (api, log) = (FakeApi::default(), EventLog::default());
     put(&api, &json!({"phase": "Pending"}));
-    let error = wait(&api, &told).await.unwrap_err().to_string();
+    let error = wait(&api, &log).await.unwrap_err().to_string();
     assert!(
         error.contains("after 5m0s") && error.contains("a node to start it"),
         "{error}"

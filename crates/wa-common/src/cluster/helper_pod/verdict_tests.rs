@@ -126,7 +126,7 @@ fn what_the_cluster_put_before_the_helper_is_named_when_it_keeps_it_from_startin
 }
 
 #[test]
-fn what_waiting_does_not_help_is_told_at_once_and_in_the_clusters_words() {
+fn what_waiting_does_not_help_is_reported_at_once_and_in_the_clusters_words() {
     for (reason, grace) in [
         ("InvalidImageName", NEVER),
         ("ErrImageNeverPull", NEVER),

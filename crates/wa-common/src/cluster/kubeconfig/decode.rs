@@ -12,7 +12,7 @@ use super::{AuthProvider, Cluster, Context, Exec, Impersonate, Kubeconfig, User}
 /// The extension of a cluster that credential plugins are told of.
 const PLUGIN_CONFIG: &str = "client.authentication.k8s.io/exec";
 
-/// A field that is not what it should be. Its value is not told: it may be a secret.
+/// A field that is not what it should be. Its value is not shown: it may be a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     /// Such as `users[0].user.token`.

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_of_an_error_is_told_and_nothing_of_the_line() {
+    fn the_place_of_an_error_is_reported_and_nothing_of_the_line() {
         let error = parse(b"users:\n- name: a\n\tuser: {token: hunter2}\n").unwrap_err();
         assert_eq!(
             (error.line, error.what),

@@ -9,7 +9,7 @@ use x509_parser::public_key::PublicKey;
 use super::pem::{self, Block};
 use super::{anchors, provider};
 
-/// Why a client certificate cannot be used. Nothing of the key is told.
+/// Why a client certificate cannot be used. Nothing of the key is shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(in super::super) enum IdentityError {
     #[error("there is no certificate in PEM in the client certificate")]
@@ -89,7 +89,7 @@ fn unavailable(certificate: &x509_parser::prelude::X509Certificate<'_>) -> Optio
         Ok(PublicKey::RSA(rsa)) => Some(format!("an RSA key of {} bits", rsa.key_size())),
         Ok(PublicKey::EC(point)) => match point.key_size() {
             256 | 384 => None,
-            // The x-coordinate of P-521 is told in whole bytes.
+            // The x-coordinate of P-521 is written in whole bytes.
             521..=528 => Some("an elliptic-curve key on P-521".to_owned()),
             bits => Some(format!("an elliptic-curve key of {bits} bits")),
         },

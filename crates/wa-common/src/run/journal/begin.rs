@@ -26,7 +26,7 @@ const ADOPTIONS: u32 = 5;
 pub struct RunContext<'a> {
     /// What ends the run when the command ends.
     pub exit_hooks: &'a ExitHooks,
-    /// Who is told of the steps.
+    /// Where the steps are reported.
     pub reporter: &'a Arc<dyn Reporter>,
     /// Where; the journal is in its namespace.
     pub cluster: &'a Cluster,

@@ -146,7 +146,7 @@ struct Process {
     cluster: Cluster,
     holder: Holder,
     exit_hooks: ExitHooks,
-    told: Arc<EventLog>,
+    log: Arc<EventLog>,
     reporter: Arc<dyn Reporter>,
     /// The steps that it made.
     made: Mutex<Vec<String>>,
@@ -154,13 +154,13 @@ struct Process {
 
 impl Process {
     fn new(api: &FakeApi, holder: Holder) -> Self {
-        let told = Arc::<EventLog>::default();
+        let log = Arc::<EventLog>::default();
         Self {
             cluster: api.cluster(),
             holder,
             exit_hooks: ExitHooks::default(),
-            reporter: Arc::clone(&told) as Arc<dyn Reporter>,
-            told,
+            reporter: Arc::clone(&log) as Arc<dyn Reporter>,
+            log,
             made: Mutex::default(),
         }
     }

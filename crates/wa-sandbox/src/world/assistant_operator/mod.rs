@@ -248,7 +248,7 @@ impl Operator {
         PARTS.into_iter().flat_map(of_kind).collect()
     }
 
-    /// The patches to apply to a part; `None`, which the part states, where they cannot be told.
+    /// The patches to apply to a part; `None`, which the part states, where they cannot be known.
     fn active_patches(&self, kind: &'static Resource, part: &Object) -> Option<Vec<Object>> {
         let found = self.duty.annotations.patches(&self.store, part);
         if let Err(failure) = &found {

@@ -46,7 +46,7 @@ async fn a_command_that_ends_too_early_undoes_what_its_procedure_says() {
         "scaled operator to 2",
         "undone scale operator",
     ];
-    assert_eq!(process.told.steps(), steps);
+    assert_eq!(process.log.steps(), steps);
 }
 
 #[tokio::test]
@@ -171,9 +171,9 @@ async fn an_api_server_that_is_away_for_minutes_is_waited_for() {
     commit(&mut run).await.unwrap();
     assert_done(&api, "it came back");
     assert!(
-        process.told.warnings()[0].contains("trying again for up to 5"),
+        process.log.warnings()[0].contains("trying again for up to 5"),
         "{:?}",
-        process.told.warnings()
+        process.log.warnings()
     );
 }
 

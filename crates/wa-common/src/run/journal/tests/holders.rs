@@ -111,7 +111,7 @@ fn a_holder_that_slept_while_another_went_on_changes_nothing_any_more() {
             let error = started.done("of the sleeper".to_owned()).await.unwrap_err();
             assert!(matches!(error, JournalError::Changed { .. }), "{error}");
             assert_eq!(sleeper.exit_hooks.run().await, []);
-            let warning = sleeper.told.warnings().pop().unwrap();
+            let warning = sleeper.log.warnings().pop().unwrap();
             assert!(warning.contains("was taken over by"), "{warning}");
         });
         assert_eq!(api.state().objects, before, "finished: {finished}");
