@@ -74,7 +74,7 @@ fn a_log_that_rotates_meanwhile_loses_no_count() {
 }
 
 #[test]
-fn a_cluster_that_does_not_serve_temporary_patches_is_reported_apart_from_one_without_rights() {
+fn a_cluster_that_does_not_serve_temporary_patches_is_told_apart_from_one_without_rights() {
     let world = world(|_| ());
     let before = Objects::from_world(&world);
     let not_found = Effect::Status {

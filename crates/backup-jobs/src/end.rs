@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_a_job_are_reported_apart() {
+    fn the_ends_of_a_job_are_told_apart() {
         let condition =
             |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason});
         let evicted = PodRun {

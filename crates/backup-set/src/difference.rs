@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_are_reported_apart_by_their_ids_and_one_marked_as_deleted_is_gone() {
+    fn instances_are_told_apart_by_their_ids_and_one_marked_as_deleted_is_gone() {
         let old = [
             instance("a", "Care", false),
             instance("b", "Sales", false),

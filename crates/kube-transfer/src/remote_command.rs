@@ -7,6 +7,9 @@ use crate::{
     secret::Secret,
 };
 
+/// What a script of ours begins with. The handler of a signal must not end the shell: bash runs it while the processes of
+/// a pipeline or of a `$(...)` are at work, and would leave them to process 1 of the container.
+const NOTE_THE_END: &str = "trap gone=1 HUP TERM\n";
 /// Runs the command in the pod.
 const SCRIPT: Script = Script::new("kube-transfer-run", include_str!("remote.sh"));
 
@@ -48,10 +51,11 @@ impl RemoteCommand {
 
     /// Runs a POSIX shell script, whose arguments are added next; comments on lines of their own are left out.
     ///
-    /// When the client is gone, the script ends after the program that it is just running, so that nothing is left to
-    /// process 1 of the container: let it run only programs that end soon by themselves, and none in the background.
+    /// When the client is gone, the variable `gone` is set, and the script goes on to its end, so that nothing is left to
+    /// process 1 of the container. One that may take long looks at it: `[ ! "$gone" ] || exit`, between two programs. Let
+    /// it run only programs that end soon by themselves, none in the background, and set no trap that ends it.
     pub fn script(text: &str) -> Self {
-        let script = format!("trap 'exit 143' HUP TERM\n{}", without_comments(text));
+        let script = format!("{NOTE_THE_END}{}", without_comments(text));
         Self {
             last_signal: "TERM",
             ..Self::new("sh").args(["-c", &script, "sh"])
@@ -61,17 +65,16 @@ impl RemoteCommand {
     /// As [`script`](Self::script), for a longer one: it is sent over standard input, so that the URL stays short.
     /// Its own standard input is empty.
     pub fn sent_script(text: &str) -> Self {
-        const READ_AND_RUN: &str = r#"trap 'exit 143' HUP TERM
-script=
+        const READ_AND_RUN: &str = r#"script=
 while IFS= read -r line; do
 script=$script$line'
 '
 done
-eval "$script""#;
+[ "$gone" ] || eval "$script""#;
         Self {
             last_signal: "TERM",
             input: text.lines().map(Secret::from_line).collect(),
-            ..Self::new("sh").args(["-c", READ_AND_RUN, "sh"])
+            ..Self::new("sh").args(["-c", &format!("{NOTE_THE_END}{READ_AND_RUN}"), "sh"])
         }
     }
 

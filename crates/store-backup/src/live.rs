@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_instances_are_reported_apart() {
+    fn counts_and_instances_are_told_apart() {
         let printed = "[\"public\", \"a\\nb\", 3]\n{\"tenant_id\":\"1\",\"name\":\"x|y\"}\n\n{\"tenant_id\":\"2\",\"deleted\":\"true\"}\n";
         let holding = parse(printed).unwrap();
         assert_eq!(holding.tables["public.a\nb"], Some(3));

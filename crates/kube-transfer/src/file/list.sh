@@ -28,6 +28,7 @@ describe_all() {
 }
 set --
 for entry in ./* ./.[!.]* ./..?*; do
+    [ ! "$gone" ] || exit
     [ -e "$entry" ] || [ -L "$entry" ] || continue
     set -- "$@" "$entry"
     [ $# -lt 100 ] || {

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_reported_apart_by_slashes_and_not_by_lines_or_spaces() {
+    fn entries_are_told_apart_by_slashes_and_not_by_lines_or_spaces() {
         let answer = b"81a4 5 1700000000 12 ./a b\n81a4 9 9 9 .c/\na1ff 3 -5 13 ./\xff/\n";
         let entries = entries(answer).expect("a list");
         assert_eq!(entries.len(), 2);

@@ -11,6 +11,7 @@ while :; do
     size=$(stat -L -c %s -- "$directory/log") || failed read its log
     [ $size -eq "$offset" ] && [ $state = running ] && [ "$left" -gt 0 ] || break
     sleep 1
+    [ ! "$gone" ] || exit
     left=$((left - 1))
 done
 report

@@ -10,6 +10,7 @@ while [ $state = running ] && [ $waited -lt "$limit" ]; do
     [ $waited -lt "$grace" ] || signal=USR1
     if lives; then kill -s $signal "$pid"; fi
     sleep 1
+    [ ! "$gone" ] || exit
     waited=$((waited + 1))
     expect "$3"
 done

@@ -47,7 +47,7 @@ async fn lost(steps: Vec<Step>) -> Lost {
 }
 
 #[tokio::test]
-async fn output_is_reported_apart_and_success_is_exit_code_zero() {
+async fn output_is_told_apart_and_success_is_exit_code_zero() {
     let (stdout, stderr, end) = replay("exec-ok").await;
     assert_eq!(
         (stdout.as_slice(), stderr.as_slice()),

@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use kube_transfer::{
     DownloadError, RemoteCommand, Retries, StreamError, TransferOptions,
     file::{UploadOptions, UploadSource},
@@ -13,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::sleep;
 
 use crate::support::{
-    ApiServer, Behaviour, Fault, Pod, Subprotocol, Volume, eventually, fetch, impatient, names,
-    random_bytes, remote, shells, sweep_seed, tools, upload,
+    ApiServer, Behaviour, Fault, Pod, Subprotocol, Volume, eventually, fetch, impatient,
+    job::containers, names, random_bytes, remote, shells, sweep_seed, tools, upload,
 };
 
 const FILE_BYTES: usize = 400_000;
@@ -112,6 +113,29 @@ async fn nothing_is_left_when_the_client_goes_while_the_command_is_silent() {
         fetch(pod.clone(), &command, &impatient())
             .await
             .expect_err("must fail");
+        pod.node.is_clean().await;
+    }
+}
+
+/// A shell runs the handler of a signal while the processes of a pipeline are at work.
+#[tokio::test]
+async fn nothing_is_left_of_a_script_that_the_client_leaves_between_any_two_of_its_programs() {
+    const SCRIPT: &str = r#"until [ "$gone" ]; do
+    one=$(sleep 0.1 | sleep 0.1)
+    sleep 0.05 | :
+done"#;
+    // Containers whose every `sh` is the shell, also the one that runs the script.
+    for container in containers() {
+        let pod = container.pod();
+        let commands = [
+            RemoteCommand::script(SCRIPT),
+            RemoteCommand::sent_script(SCRIPT),
+        ];
+        let attempts = (0..12).map(async |attempt| {
+            let error = fetch(pod.clone(), &commands[attempt % 2], &impatient()).await;
+            error.expect_err("it prints nothing");
+        });
+        join_all(attempts).await;
         pod.node.is_clean().await;
     }
 }
@@ -241,7 +265,7 @@ async fn told_to_end(pod: Pod, command: RemoteCommand, after: Duration, tell: im
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_shell_that_is_reported_to_end_at_any_moment() {
+async fn nothing_is_left_of_a_shell_that_is_told_to_end_at_any_moment() {
     let mut random = SmallRng::seed_from_u64(sweep_seed());
     for pod in pods() {
         for _ in 0..15 {
@@ -261,7 +285,7 @@ async fn nothing_is_left_of_a_shell_that_is_reported_to_end_at_any_moment() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_running_command_whose_whole_group_is_reported_to_end() {
+async fn nothing_is_left_of_a_running_command_whose_whole_group_is_told_to_end() {
     for pod in pods() {
         for _ in 0..10 {
             let command = RemoteCommand::new("sleep").arg("1000");
@@ -336,7 +360,7 @@ async fn nothing_is_left_of_an_upload_that_is_cut_or_told_to_end_anywhere() {
             let upload = upload(&client, &source, &file, &options, |_| ());
             let tell = async {
                 if fault == Fault::None {
-                    sleep(Duration::from_millis(random.random_range(0..60))).await;
+                    sleep(Duration::from_millis(random.random_range(0..12))).await;
                     for shell in pod.node.shells() {
                         let _ = kill_process(shell, Signal::TERM);
                     }

@@ -392,7 +392,7 @@ async fn what_an_upload_has_left_is_removed_on_demand() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_not_yet_known_to_be_broken_is_reported_to_end() {
+async fn a_connection_that_is_not_yet_known_to_be_broken_is_told_to_end() {
     // The pod reads on, and the client gives up.
     let pod = Pod::new();
     let destination = Destination::new();

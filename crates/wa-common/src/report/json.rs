@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn transfers_that_run_at_the_same_time_are_reported_apart() {
+    fn transfers_that_run_at_the_same_time_are_told_apart() {
         let out = Shared::default();
         let reporter = JsonReporter::new(out.clone());
         let first = TransferProgress::begin(&reporter, "a.dump", Some(9), None);

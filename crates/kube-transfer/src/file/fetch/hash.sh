@@ -13,6 +13,7 @@ if [ "$2" = whole ]; then
     exec $sum <"$1"
 else
     while read -r skip count; do
+        [ ! "$gone" ] || exit
         dd if="$1" bs="$3" skip="$skip" count="$count" 2>/dev/null | $sum
     done
 fi

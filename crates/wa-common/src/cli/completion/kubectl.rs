@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_reported_to_who_begins_one() {
+    fn options_are_offered_to_who_begins_one() {
         let found = ["create", "--to", "-h"];
         assert_eq!(told(&found, "", PathKind::None), "create\n:36\n");
         assert_eq!(told(&found, "-", PathKind::None), "--to\n-h\n:36\n");
