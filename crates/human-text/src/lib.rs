@@ -64,24 +64,100 @@ pub fn count(number: impl Into<u64>, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// `text` in lines of at most `width` columns, as far as its words are not longer. All lines are indented as it is. What
-/// stands in backticks is one word: a command that is to be copied.
+/// A SHA-256 as it is told apart from others: its first 12 digits.
+pub fn short_digest(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
+/// `text` with each SHA-256 that stands in it as a word cut to 12 digits. Names of images keep theirs: they are no use
+/// without it.
+pub fn with_short_digests(text: &str) -> String {
+    let parts = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '@' && c != ':');
+    parts
+        .map(|part| {
+            let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let is_digest = word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if is_digest {
+                part.replacen(word, short_digest(word), 1)
+            } else {
+                part.to_owned()
+            }
+        })
+        .collect()
+}
+
+/// A column narrower than this is not worth wrapping in.
+const LEAST_COLUMN: usize = 24;
+
+/// One line of `text` in lines of at most `width` columns, as far as its words are not longer. What stands behind two
+/// blanks or more is a column: it wraps under its own beginning, and the lines of an indented text are all indented. What
+/// stands in backticks is one word: a command that is to be copied. A column that is a command stays whole for that reason.
+/// Colours take no columns.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    if text.width() <= width {
+    let (before, column) = text.split_at(last_column(text));
+    let indent = columns(before);
+    let is_narrow = !before.trim().is_empty() && width < indent + LEAST_COLUMN;
+    let is_command = indent > 0 && (column.starts_with("kubectl") || column.starts_with("oc "));
+    if columns(text) <= width || is_narrow || is_command {
         return vec![text.to_owned()];
     }
-    let (indent, _) = text.split_at(text.len() - text.trim_start_matches(' ').len());
     let mut lines = Vec::new();
-    let mut line = String::new();
-    for word in words(text) {
-        if !line.is_empty() && line.width() + 1 + word.width() > width {
-            lines.push(std::mem::take(&mut line));
+    let mut line = before.to_owned();
+    let mut is_empty = true;
+    for word in words(column) {
+        if !is_empty && columns(&line) + 1 + columns(word) > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            is_empty = true;
         }
-        line.push_str(if line.is_empty() { indent } else { " " });
+        if !is_empty {
+            line.push(' ');
+        }
         line.push_str(word);
+        is_empty = false;
     }
     lines.push(line);
     lines
+}
+
+/// Where the text begins that stands behind the last two blanks, or behind the indentation.
+fn last_column(text: &str) -> usize {
+    let mut begins = 0;
+    let mut is_quoted = false;
+    // The indentation counts with one blank already.
+    let mut blanks = 1;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(code) = rest.strip_prefix(CODE) {
+            rest = code.split_once('m').map_or("", |(_, shown)| shown);
+            continue;
+        }
+        if c == ' ' && !is_quoted {
+            blanks += 1;
+        } else {
+            if blanks > 1 {
+                begins = text.len() - rest.len();
+            }
+            blanks = 0;
+            is_quoted ^= c == '`';
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    begins
+}
+
+/// What the code of a colour begins with; it ends with an `m`.
+const CODE: &str = "\u{1b}[";
+
+/// How many columns a text takes on a terminal, the codes of its colours aside.
+fn columns(text: &str) -> usize {
+    let mut parts = text.split(CODE);
+    let first = parts.next().map_or(0, |part| part.width());
+    let rest = parts.map(|part| {
+        part.split_once('m')
+            .map_or(part, |(_, shown)| shown)
+            .width()
+    });
+    first + rest.sum::<usize>()
 }
 
 /// What stands between blanks outside of backticks.
@@ -111,6 +187,59 @@ mod tests {
         // Two columns each.
         assert_eq!(wrap("人事 人事", 8), ["人事", "人事"]);
         assert_eq!(wrap("a `b c", 3), ["a", "`b c"]);
+        let green = "\u{1b}[32mone\u{1b}[0m two";
+        assert_eq!(wrap(green, 7), [green]);
+        assert_eq!(wrap(green, 6).len(), 2);
+    }
+
+    #[test]
+    fn the_last_column_wraps_under_its_own_beginning() {
+        let lines = [
+            "STATE   one two three four five six seven",
+            "  one of   one two three four five six seven",
+            "\u{1b}[2mSTATE  \u{1b}[0m one two three four five six seven",
+        ];
+        let wrapped = lines.map(|line| wrap(line, 40));
+        assert_eq!(
+            wrapped,
+            [
+                ["STATE   one two three four five six", "        seven"],
+                ["  one of   one two three four five six", "           seven"],
+                [
+                    "\u{1b}[2mSTATE  \u{1b}[0m one two three four five six",
+                    "        seven"
+                ],
+            ]
+        );
+        // A table that is too wide stays as it is, and so does what is quoted.
+        let row = "a name that is long    one two three four";
+        assert_eq!(wrap(row, 40), [row]);
+        assert_eq!(wrap("do `a  b` and then", 14), ["do `a  b` and", "then"]);
+        for command in [
+            "  kubectl get pods -n a",
+            "undo  kubectl get pods",
+            " oc get pods -n a",
+        ] {
+            assert_eq!(wrap(command, 16), [command]);
+        }
+        assert_eq!(wrap("kubectl looks for it", 16).len(), 2);
+    }
+
+    #[test]
+    fn a_sha_256_is_cut_to_12_digits_where_it_is_a_word_of_its_own() {
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(short_digest(&digest), "0123456789ab");
+        assert_eq!(
+            with_short_digests(&format!("1 B, SHA-256 {digest}, as computed")),
+            "1 B, SHA-256 0123456789ab, as computed"
+        );
+        assert_eq!(with_short_digests(&digest), "0123456789ab");
+        for whole in [
+            format!("image a/b@sha256:{digest}"),
+            format!("{digest}0 and {}", &digest[1..]),
+        ] {
+            assert_eq!(with_short_digests(&whole), whole);
+        }
     }
 
     #[test]

@@ -126,6 +126,11 @@ impl Render for Plan {
         Ok(())
     }
 
+    /// Commands are copied as they are, and may take several lines.
+    fn wraps(&self) -> bool {
+        false
+    }
+
     fn names(&self) -> Vec<String> {
         let steps = self.steps.iter();
         steps.map(|step| step.name.to_owned()).collect()

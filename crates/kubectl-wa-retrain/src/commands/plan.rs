@@ -197,6 +197,11 @@ impl Render for Manifests {
         writeln!(out, "{}", yaml.trim_end())
     }
 
+    /// YAML is copied as it is.
+    fn wraps(&self) -> bool {
+        false
+    }
+
     fn names(&self) -> Vec<String> {
         patch_names(&self.0)
     }

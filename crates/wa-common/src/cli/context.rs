@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::output::as_it_is;
+use super::output::{OutputFormat, as_it_is};
 use super::{GlobalArgs, Interrupts, PluginErrors, Render};
 use crate::cluster::{Cluster, ClusterError};
 use crate::report::{Event, HumanReporter, JsonReporter, Reporter, Styles, printable};
@@ -33,7 +33,8 @@ impl Context {
             Arc::new(JsonReporter::new(stderr()))
         } else {
             let styles = Styles::for_stream(global.color, &stderr());
-            Arc::new(HumanReporter::new(styles, !global.no_progress))
+            let wide = global.output == OutputFormat::Wide;
+            Arc::new(HumanReporter::new(styles, !global.no_progress).wide(wide))
         };
         Self {
             styles: Styles::for_stream(global.color, &stdout()),

@@ -1,7 +1,7 @@
 //! The log that `-v` asks for, on standard error.
 
 use std::fmt;
-use std::io::stderr;
+use std::io::{self, Stderr, Write, stderr};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -12,11 +12,13 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::report::beside_progress;
+
 /// Logs as much as `verbosity` says, in lines of JSON where a program reads standard error.
 pub(super) fn log_to_stderr(verbosity: u8, json: bool) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(log_filter(verbosity))
-        .with_writer(stderr)
+        .with_writer(|| Beside(stderr()))
         .with_ansi(false)
         .with_target(false);
     let _ = if json {
@@ -24,6 +26,19 @@ pub(super) fn log_to_stderr(verbosity: u8, json: bool) {
     } else {
         log.try_init()
     };
+}
+
+/// Writes to standard error beside the progress that is shown there.
+struct Beside(Stderr);
+
+impl Write for Beside {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        beside_progress(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn log_filter(verbosity: u8) -> EnvFilter {

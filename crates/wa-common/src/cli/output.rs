@@ -63,6 +63,12 @@ pub trait Render: Serialize {
     /// Writes the human form; `wide` asks for more columns.
     fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()>;
 
+    /// Whether the human form is text, whose lines may be broken between words where a terminal is too narrow for them:
+    /// not what is to be copied as it is.
+    fn wraps(&self) -> bool {
+        true
+    }
+
     /// What `-o name` prints, one a line.
     fn names(&self) -> Vec<String>;
 
@@ -79,8 +85,16 @@ pub trait Render: Serialize {
         Self: Sized,
     {
         match format {
-            OutputFormat::Human => self.human(out, styles, false)?,
-            OutputFormat::Wide => self.human(out, styles, true)?,
+            OutputFormat::Human | OutputFormat::Wide => {
+                let is_wide = *format == OutputFormat::Wide;
+                if self.wraps() {
+                    let mut lines = Wrapped::new(out, styles);
+                    self.human(&mut lines, styles, is_wide)?;
+                    lines.finish()?;
+                } else {
+                    self.human(out, styles, is_wide)?;
+                }
+            }
             // Only what prints rows gets so far with it.
             OutputFormat::Csv => anyhow::bail!("this result has no rows to be written as CSV"),
             OutputFormat::Name => {
@@ -104,6 +118,55 @@ pub trait Render: Serialize {
         }
         out.flush()?;
         Ok(())
+    }
+}
+
+/// Writes lines on, each broken between words where the terminal is too narrow for it.
+struct Wrapped<'a> {
+    out: &'a mut dyn Write,
+    styles: &'a Styles,
+    /// The line that has not ended.
+    line: Vec<u8>,
+}
+
+impl<'a> Wrapped<'a> {
+    fn new(out: &'a mut dyn Write, styles: &'a Styles) -> Self {
+        Self {
+            out,
+            styles,
+            line: Vec::new(),
+        }
+    }
+
+    /// Writes what stands behind the end of the last line.
+    fn finish(mut self) -> io::Result<()> {
+        self.write_line()
+    }
+
+    fn write_line(&mut self) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        let Ok(text) = str::from_utf8(&line) else {
+            return self.out.write_all(&line);
+        };
+        let lines = self.styles.wrapped(text, 0);
+        self.out.write_all(lines.join("\n").as_bytes())
+    }
+}
+
+impl Write for Wrapped<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        self.line.extend(lines.next().unwrap_or_default());
+        for line in lines {
+            self.write_line()?;
+            self.out.write_all(b"\n")?;
+            self.line.extend(line);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -240,6 +303,44 @@ mod tests {
         for template in ["{.files", "{range .files[*]}{.name}{end}", "{.files[}"] {
             assert!(template.parse::<JsonPathTemplate>().is_err(), "{template}");
         }
+    }
+
+    #[test]
+    fn human_output_is_wrapped_on_a_terminal_except_what_is_copied_as_it_is() {
+        #[derive(Serialize)]
+        struct Text {
+            wraps: bool,
+        }
+        impl Render for Text {
+            fn human(&self, out: &mut dyn Write, _: &Styles, _: bool) -> io::Result<()> {
+                write!(out, "label   one two three ")?;
+                write!(out, "four five six\nseven")
+            }
+            fn wraps(&self) -> bool {
+                self.wraps
+            }
+            fn names(&self) -> Vec<String> {
+                Vec::new()
+            }
+        }
+        let rendered = |wraps, width| {
+            let mut out = Vec::new();
+            let styles = Styles {
+                width,
+                ..Styles::default()
+            };
+            let text = Text { wraps };
+            text.render(&mut out, &OutputFormat::Human, &styles, as_it_is)
+                .unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let whole = "label   one two three four five six\nseven";
+        assert_eq!(
+            rendered(true, Some(32)),
+            "label   one two three four five\n        six\nseven"
+        );
+        assert_eq!(rendered(false, Some(32)), whole);
+        assert_eq!(rendered(true, None), whole);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write as _, stderr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,28 +10,53 @@ use owo_colors::OwoColorize as _;
 
 use super::{
     Event, Reporter, Share, StepOutcome, StepPlace, Styles, bytes, elapsed, printable,
-    printable_lines,
+    printable_lines, with_short_digests,
 };
 
 /// A transfer shorter than this needs no progress display.
 const QUIET: Duration = Duration::from_secs(2);
+/// On a terminal it is drawn this often at most.
+const FRAME: Duration = Duration::from_millis(250);
 /// Without a terminal, progress is a plain line this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The bars of this process's terminal, below each other.
+static BARS: LazyLock<MultiProgress> =
+    LazyLock::new(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+
+/// The width of the column with the names of steps.
+const STEP_WIDTH: usize = 20;
+
+/// Writes to standard error while no progress is shown there: it gives way, and comes back below what was written.
+pub fn beside_progress<T>(write: impl FnOnce() -> T) -> T {
+    BARS.suspend(write)
+}
 
 /// Writes to standard error: a line for each step, a progress bar or plain progress lines for long transfers.
 pub struct HumanReporter {
     styles: Styles,
     progress: bool,
-    /// Below each other on the terminal.
-    bars: MultiProgress,
+    /// Whether nothing is cut short.
+    wide: bool,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
     /// Those that run, by their ids.
-    transfers: Mutex<HashMap<u64, ShownTransfer>>,
+    transfers: HashMap<u64, ShownTransfer>,
+    /// When their bars were drawn last.
+    last_frame: Option<Instant>,
 }
 
 struct ShownTransfer {
     started: Instant,
     last_line: Instant,
     bar: Option<ProgressBar>,
+    /// Where the bar will be in the next frame.
+    position: u64,
+    /// What will stand beside it.
+    prefix: Option<String>,
 }
 
 impl ShownTransfer {
@@ -41,6 +66,22 @@ impl ShownTransfer {
             started: now,
             last_line: now,
             bar: None,
+            position: 0,
+            prefix: None,
+        }
+    }
+
+    fn draw(&mut self, now: Instant) {
+        let Some(bar) = &mut self.bar else {
+            return;
+        };
+        if let Some(prefix) = self.prefix.take() {
+            bar.set_prefix(prefix);
+        }
+        bar.set_position(self.position);
+        if bar.is_hidden() && now.duration_since(self.started) >= QUIET {
+            *bar = BARS.add(bar.clone());
+            bar.tick();
         }
     }
 }
@@ -51,66 +92,89 @@ impl HumanReporter {
         Self {
             styles,
             progress,
-            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5)),
-            transfers: Mutex::default(),
+            wide: false,
+            shown: Mutex::default(),
         }
     }
 
-    fn line(&self, text: &str) {
-        let write = || {
+    /// The same, showing all digits of a SHA-256 where `wide` asks for it.
+    #[must_use]
+    pub fn wide(self, wide: bool) -> Self {
+        Self { wide, ..self }
+    }
+
+    fn line(text: &str) {
+        beside_progress(|| {
             // A closed standard error is no reason to stop.
             let _ = writeln!(stderr(), "{text}");
-        };
-        self.bars.suspend(write);
+        });
     }
 
     fn step_line(&self, step: &str, detail: &str) {
-        self.line(&format!(
-            "{} {}",
-            format_args!("{step:<20}").style(self.styles.faint),
-            printable(detail)
-        ));
+        Self::line(&self.step_text(step, detail));
     }
 
-    fn transfers(&self) -> MutexGuard<'_, HashMap<u64, ShownTransfer>> {
+    fn step_text(&self, step: &str, detail: &str) -> String {
+        let label = format!("{step:<STEP_WIDTH$}");
+        let detail = if self.wide {
+            detail.to_owned()
+        } else {
+            with_short_digests(detail)
+        };
+        let detail = self.styles.under(&printable(&detail), label.len() + 1);
+        format!("{} {detail}", label.style(self.styles.faint))
+    }
+
+    fn warning_line(&self, message: &str) {
+        const LABEL: &str = "warning:";
+        let message = self.styles.under(message, LABEL.len() + 1);
+        Self::line(&format!("{} {message}", LABEL.style(self.styles.warning)));
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
         // What is shown is whole whatever panicked.
-        self.transfers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn received(&self, id: u64, progress: &Progress<'_>) {
         if !self.progress {
             return;
         }
-        let mut transfers = self.transfers();
+        let mut shown = self.shown();
+        let Shown {
+            transfers,
+            last_frame,
+        } = &mut *shown;
         // One that an interruption has taken away does not come back.
         let Some(transfer) = transfers.get_mut(&id) else {
             return;
         };
         let now = Instant::now();
-        let quiet = now.duration_since(transfer.started) < QUIET;
         if stderr().is_terminal() {
             // Hidden at first, but there: its rate is that of the whole transfer.
-            let bar = transfer.bar.get_or_insert_with(|| progress.bar());
-            if bar.is_hidden() && !quiet {
-                *bar = self.bars.add(bar.clone());
+            transfer.bar.get_or_insert_with(|| progress.bar());
+            transfer.position = progress.bytes;
+            let overall = progress.overall.map(part);
+            transfer.prefix = overall.map(|overall| format!("{overall} in all"));
+            if last_frame.is_none_or(|last| now.duration_since(last) >= FRAME) {
+                *last_frame = Some(now);
+                transfers
+                    .values_mut()
+                    .for_each(|transfer| transfer.draw(now));
             }
-            bar.set_position(progress.bytes);
-            if let Some(overall) = progress.overall {
-                bar.set_prefix(format!("{} in all", part(overall)));
-            }
-        } else if !quiet && now.duration_since(transfer.last_line) >= LINE_INTERVAL {
+        } else if now.duration_since(transfer.started) >= QUIET
+            && now.duration_since(transfer.last_line) >= LINE_INTERVAL
+        {
             transfer.last_line = now;
             let took = now.duration_since(transfer.started);
             let _ = writeln!(stderr(), "  {}", printable(&progress.line(took)));
         }
     }
 
-    fn take_away(&self, transfer: &ShownTransfer) {
+    fn take_away(transfer: &ShownTransfer) {
         if let Some(bar) = &transfer.bar {
             bar.finish_and_clear();
-            self.bars.remove(bar);
+            BARS.remove(bar);
         }
     }
 }
@@ -157,10 +221,11 @@ impl Progress<'_> {
 /// The error as kubectl writes one: `error: …`, or the API server's own words.
 fn error_line(message: &str, styles: &Styles) -> String {
     let text = printable_lines(message);
-    match text.strip_prefix("Error from server") {
+    let text = match text.strip_prefix("Error from server") {
         Some(rest) => format!("{}{rest}", "Error from server".style(styles.bad)),
         None => format!("{} {text}", "error:".style(styles.bad)),
-    }
+    };
+    styles.under(&text, 0)
 }
 
 /// The line of a step that begins: what it is, and how far the work is where that is known.
@@ -213,11 +278,7 @@ impl Reporter for HumanReporter {
                 self.step_line("waiting", &format!("{what}: {state}"));
             }
             Event::Warning { message } => {
-                self.line(&format!(
-                    "{} {}",
-                    "warning:".style(self.styles.warning),
-                    printable(message)
-                ));
+                self.warning_line(&printable(message));
             }
             Event::Retry {
                 step,
@@ -227,20 +288,19 @@ impl Reporter for HumanReporter {
                 why,
             } => {
                 let of = retries.map(|retries| format!(" of {retries}"));
-                self.line(&format!(
-                    "{} {step} failed: {}; retry {retry}{} in {}",
-                    "warning:".style(self.styles.warning),
+                self.warning_line(&format!(
+                    "{step} failed: {}; retry {retry}{} in {}",
                     printable(why),
                     of.unwrap_or_default(),
                     elapsed(*wait)
                 ));
             }
             Event::Failure { message, .. } | Event::Error { message, .. } => {
-                self.line(&error_line(message, &self.styles));
+                Self::line(&error_line(message, &self.styles));
             }
             Event::Interrupted { by, undoing } => {
-                for transfer in std::mem::take(&mut *self.transfers()).values() {
-                    self.take_away(transfer);
+                for transfer in std::mem::take(&mut self.shown().transfers).values() {
+                    Self::take_away(transfer);
                 }
                 let what_follows = if *undoing {
                     "; undoing what was changed (once more gives that up)"
@@ -248,7 +308,7 @@ impl Reporter for HumanReporter {
                     ""
                 };
                 // Below the terminal's own `^C`.
-                self.line(&format!("\ninterrupted by {by}{what_follows}"));
+                Self::line(&format!("\ninterrupted by {by}{what_follows}"));
             }
             // The shell shows it, who wants to know.
             Event::Ended { .. } => {}
@@ -269,7 +329,7 @@ impl Reporter for HumanReporter {
                 }
             }
             Event::TransferStarted { id, .. } => {
-                self.transfers().insert(*id, ShownTransfer::new());
+                self.shown().transfers.insert(*id, ShownTransfer::new());
             }
             Event::Received {
                 id,
@@ -287,9 +347,9 @@ impl Reporter for HumanReporter {
                 },
             ),
             Event::TransferEnded { id, .. } => {
-                let ended = self.transfers().remove(id);
+                let ended = self.shown().transfers.remove(id);
                 if let Some(transfer) = ended {
-                    self.take_away(&transfer);
+                    Self::take_away(&transfer);
                 }
             }
         }
@@ -306,6 +366,34 @@ mod tests {
         assert_eq!(
             error_line("two\nlines: pod \u{1b}[2J is gone", &Styles::default()),
             "error: two\nlines: pod \\u{1b}[2J is gone"
+        );
+    }
+
+    #[test]
+    fn lines_of_steps_wrap_under_their_own_column_and_show_short_digests() {
+        let digest = "0123456789abcdef".repeat(4);
+        let styles = |width| Styles {
+            width,
+            ..Styles::default()
+        };
+        let detail = format!("253.8 KiB, SHA-256 {digest}, as computed in the pod\u{7}");
+        let reporter = |width| HumanReporter::new(styles(width), true);
+        let line =
+            "store.dump           253.8 KiB, SHA-256 0123456789ab, as computed in the pod\\u{7}";
+        assert_eq!(reporter(None).step_text("store.dump", &detail), line);
+        assert_eq!(
+            reporter(Some(60)).step_text("store.dump", &detail),
+            "store.dump           253.8 KiB, SHA-256 0123456789ab, as\n\
+             \x20                    computed in the pod\\u{7}"
+        );
+        let whole = reporter(None).wide(true).step_text("store.dump", &detail);
+        assert!(whole.contains(&digest), "{whole}");
+        assert_eq!(
+            error_line(
+                "no pod\n  this is wrapped in its own column\n    kubectl get pods -n a-namespace",
+                &styles(Some(30))
+            ),
+            "error: no pod\n  this is wrapped in its own\n  column\n    kubectl get pods -n a-namespace"
         );
     }
 
@@ -361,12 +449,12 @@ mod tests {
         let first = TransferProgress::begin(&reporter, "a.dump", Some(9), None);
         let second = TransferProgress::begin(&reporter, "b.dump", None, None);
         drop(first);
-        assert_eq!(reporter.transfers().len(), 1);
+        assert_eq!(reporter.shown().transfers.len(), 1);
         reporter.report(&Event::Interrupted {
             by: "Ctrl-C",
             undoing: false,
         });
         second.received(3);
-        assert_eq!(reporter.transfers().len(), 0);
+        assert_eq!(reporter.shown().transfers.len(), 0);
     }
 }

@@ -20,9 +20,11 @@ mod transfer;
 #[cfg(test)]
 pub(crate) use event_log::EventLog;
 pub use exit::{EXIT_CODES, Exit, HasExit};
-pub use human::HumanReporter;
+pub use human::{HumanReporter, beside_progress};
 // Shown alike by what knows nothing of this crate.
-pub use human_text::{bytes, count, printable, printable_lines, wrap};
+pub use human_text::{
+    bytes, count, printable, printable_lines, short_digest, with_short_digests, wrap,
+};
 pub use json::JsonReporter;
 pub use steps::{RunningStep, Steps};
 pub use style::{ColorChoice, Styles};

@@ -35,9 +35,6 @@ pub struct Styles {
     pub width: Option<usize>,
 }
 
-/// A narrower column is not worth wrapping in.
-const LEAST_COLUMN: usize = 24;
-
 impl Styles {
     /// Styles for text that goes to `stream`.
     pub fn for_stream(choice: ColorChoice, stream: &(impl IsTerminal + AsFd)) -> Self {
@@ -68,10 +65,19 @@ impl Styles {
     /// between words.
     pub fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
         let column = self.width.and_then(|width| width.checked_sub(indent));
-        match column.filter(|column| *column >= LEAST_COLUMN) {
+        match column {
             Some(column) => wrap(text, column),
             None => vec![text.to_owned()],
         }
+    }
+
+    /// The lines of `text`, each wrapped, as they are shown behind `indent` columns that something else takes.
+    pub fn under(&self, text: &str, indent: usize) -> String {
+        let lines: Vec<String> = text
+            .split('\n')
+            .flat_map(|line| self.wrapped(line, indent))
+            .collect();
+        lines.join(&format!("\n{:indent$}", ""))
     }
 
     fn colored() -> Self {
@@ -83,5 +89,41 @@ impl Styles {
             faint: Style::new().dimmed(),
             width: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wide(width: usize) -> Styles {
+        Styles {
+            width: Some(width),
+            ..Styles::default()
+        }
+    }
+
+    #[test]
+    fn lines_wrap_under_their_own_column_on_a_terminal_alone() {
+        let text = "one two three four five six";
+        assert_eq!(
+            wide(34).under(text, 9),
+            "one two three four five\n         six"
+        );
+        assert_eq!(Styles::default().under(text, 9), text);
+    }
+
+    #[test]
+    fn sentences_keep_their_lines_and_commands_stay_whole() {
+        let text = "this is wrapped at thirty columns\n  kubectl delete pod a-long-name -n a-namespace\n  so is this line of that text";
+        assert_eq!(
+            wide(30).under(text, 0),
+            "this is wrapped at thirty\ncolumns\n  kubectl delete pod a-long-name -n a-namespace\n  so is this line of that text"
+        );
+        assert_eq!(
+            wide(29).under("  so is this line of that text", 0),
+            "  so is this line of that\n  text"
+        );
+        assert_eq!(Styles::default().under(text, 0), text);
     }
 }
