@@ -2,7 +2,7 @@
 
 use wa_common::assistant::{BackupCronJob, Instance, OPERATOR};
 use wa_common::cluster::Permission;
-use wa_common::preflight::{Finding, Needed, in_words, require_permissions, to_exec};
+use wa_common::preflight::{Finding, Needed, in_short, in_words, require_permissions, to_exec};
 
 use super::Run;
 use crate::target::Scaled;
@@ -30,9 +30,12 @@ impl Run<'_> {
             Ok(needed)
         };
         let conditions = &mut self.conditions;
-        conditions
+        let found = conditions
             .check("permissions", instance, look, |needed| in_words(needed))
             .await;
+        if let Some(needed) = found.value() {
+            conditions.shorten(&found, in_short(needed));
+        }
     }
 
     pub(super) async fn permissions_of_operator(&mut self, operator: &Finding<Scaled>) {
@@ -53,9 +56,10 @@ impl Run<'_> {
         };
         let detail = |(): &()| in_words(&needed);
         let conditions = &mut self.conditions;
-        conditions
+        let found = conditions
             .check("permissions of the operator", operator, look, detail)
             .await;
+        conditions.shorten(&found, in_short(&needed));
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a command that only checks prints: a line for each condition.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use owo_colors::OwoColorize as _;
 
 use super::{Context, Exit, Render};
 use crate::preflight::{Check, CheckReport, CheckResult, Preflight};
-use crate::report::{Styles, count, printable};
+use crate::report::{Styles, count, printable, with_short_digests};
 
 /// The least width of the column with the names.
 const NAME_WIDTH: usize = 16;
@@ -34,8 +35,21 @@ impl CheckReport {
     }
 }
 
+impl Check {
+    /// What was found: all of it, or what a person reads at a glance.
+    fn told(&self, wide: bool) -> Cow<'_, str> {
+        match (&self.short, self.result) {
+            _ if wide => Cow::Borrowed(&self.detail),
+            // Into what is wrong goes all that is known.
+            (_, CheckResult::Failed) => Cow::Borrowed(&self.detail),
+            (Some(short), _) => Cow::Borrowed(short),
+            (None, _) => Cow::Owned(with_short_digests(&self.detail)),
+        }
+    }
+}
+
 impl Render for CheckReport {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
         let names = self.checks.iter().map(|check| check.name.len());
         let width = names.max().unwrap_or_default().max(NAME_WIDTH);
         for check in &self.checks {
@@ -48,7 +62,8 @@ impl Render for CheckReport {
             // Names, words and the blanks between.
             let indent = width + 1 + WORD_WIDTH + 1;
             let remarks = check.remarks.iter().flat_map(|remark| remark.lines());
-            let lines = check.detail.lines().chain(remarks);
+            let detail = check.told(wide);
+            let lines = detail.lines().chain(remarks);
             let mut lines = lines.flat_map(|line| styles.wrapped(&printable(line), indent));
             writeln!(
                 out,
@@ -152,7 +167,42 @@ mod tests {
         );
         // Another program finds it as a whole.
         assert_eq!(shown(None).lines().count(), 1);
-        assert_eq!(shown(Some(30)), shown(None));
+    }
+
+    #[tokio::test]
+    async fn what_was_found_is_told_in_short_except_where_all_is_asked_for() {
+        let digest = "0123456789abcdef".repeat(4);
+        let mut conditions = Preflight::default();
+        let detail = |found: &String| found.clone();
+        let list = async |()| Ok("get pods, list pods".to_owned());
+        let found = conditions.check("permissions", (), list, detail).await;
+        conditions.shorten(&found, "2 permissions");
+        let program = async |()| Ok(format!("SHA-256 {digest}"));
+        conditions.check("program", (), program, detail).await;
+        let broken = async |()| -> anyhow::Result<String> { bail!("it is not {digest}") };
+        let other = conditions.check("other", (), broken, detail).await;
+        conditions.shorten(&other, "not told of what does not hold");
+        let report = conditions.into_report("cpd", error_text);
+        let shown = |wide| {
+            let mut human = Vec::new();
+            report.human(&mut human, &Styles::default(), wide).unwrap();
+            let text = String::from_utf8(human).unwrap();
+            let lines: Vec<String> = text
+                .lines()
+                .take(3)
+                .map(|line| line[26..].to_owned())
+                .collect();
+            lines
+        };
+        let failed = format!("it is not {digest}");
+        assert_eq!(
+            shown(false),
+            ["2 permissions", "SHA-256 0123456789ab", &failed]
+        );
+        let whole = ["get pods, list pods", &format!("SHA-256 {digest}"), &failed];
+        assert_eq!(shown(true), whole);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["checks"][0]["detail"], whole[0]);
     }
 
     #[tokio::test]

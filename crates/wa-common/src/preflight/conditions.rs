@@ -1,6 +1,6 @@
 //! Conditions that every plugin has.
 
-use super::{Finding, Needed, Needs, Preflight, in_words, require_permissions};
+use super::{Finding, Needed, Needs, Preflight, in_short, in_words, require_permissions};
 use crate::assistant::Instance;
 use crate::cluster::Cluster;
 
@@ -48,7 +48,10 @@ impl Preflight {
         needed: &[Needed],
     ) -> Finding<()> {
         let look = async |_| require_permissions(cluster, needed).await;
-        self.check("permissions", needs, look, |()| in_words(needed))
-            .await
+        let found = self
+            .check("permissions", needs, look, |()| in_words(needed))
+            .await;
+        self.shorten(&found, in_short(needed));
+        found
     }
 }

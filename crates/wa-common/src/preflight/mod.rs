@@ -32,7 +32,8 @@ use serde::Serialize;
 
 pub use finding::{Finding, Needs};
 pub use permissions::{
-    Needed, in_words, missing_permissions, require_permissions, to_exec, to_search_instances,
+    Needed, in_short, in_words, missing_permissions, require_permissions, to_exec,
+    to_search_instances,
 };
 pub use problems::Problems;
 
@@ -47,6 +48,9 @@ pub struct Check {
     pub result: CheckResult,
     /// What was found, what is wrong, or what it would have needed.
     pub detail: String,
+    /// The same in a few words, where `detail` is long and it holds.
+    #[serde(skip)]
+    pub short: Option<String>,
     /// What the user should know although it holds.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
@@ -134,6 +138,18 @@ impl Preflight {
         }
     }
 
+    /// Says in a few words what was found, for who does not want to see all of it; says nothing where the condition of
+    /// `finding` does not hold.
+    pub fn shorten<T>(&mut self, finding: &Finding<T>, short: impl Into<String>) {
+        let Some(name) = finding.holds() else {
+            return;
+        };
+        let check = self.checks.iter_mut().rfind(|check| check.name == name);
+        if let Some(check) = check {
+            check.short = Some(short.into());
+        }
+    }
+
     /// Adds a condition that could not be looked at, because the one called `because` does not hold.
     pub fn skip<T>(&mut self, name: &'static str, because: &'static str) -> Finding<T> {
         self.push(name, CheckResult::Skipped, format!("needs: {because}"));
@@ -145,6 +161,7 @@ impl Preflight {
             name,
             result,
             detail,
+            short: None,
             remarks: Vec::new(),
         });
     }

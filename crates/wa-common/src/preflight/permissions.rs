@@ -6,6 +6,7 @@ use anyhow::bail;
 use futures::future::try_join_all;
 
 use crate::cluster::{Cluster, ClusterError, Permission};
+use crate::report::count;
 
 /// One permission, or several of which one suffices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,4 +89,9 @@ pub async fn require_permissions(cluster: &Cluster, needed: &[Needed]) -> anyhow
 pub fn in_words(needed: &[Needed]) -> String {
     let words: Vec<String> = needed.iter().map(Needed::to_string).collect();
     words.join(", ")
+}
+
+/// How many they are, for a person who wants to know no more.
+pub fn in_short(needed: &[Needed]) -> String {
+    count(needed.len() as u64, "permission")
 }
