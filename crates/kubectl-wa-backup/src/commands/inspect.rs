@@ -11,7 +11,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
-use wa_common::report::{Styles, bytes, count, printable, table};
+use wa_common::report::{Styles, bytes, count, printable, short_digest, table};
 
 use super::keys::KeyArgs;
 use super::rows::{self, RowsArgs};
@@ -176,8 +176,13 @@ impl Inspection {
         ))
     }
 
-    fn header_lines(&self) -> Vec<(&'static str, String)> {
+    fn header_lines(&self, wide: bool) -> Vec<(&'static str, String)> {
         let archive = &self.archive;
+        let digest = if wide {
+            &archive.sha256
+        } else {
+            short_digest(&archive.sha256)
+        };
         let unknown = || "unknown".to_owned();
         let mut lines = vec![("Backup", self.path.display().to_string())];
         lines.extend(self.origin().map(|origin| ("Taken from", origin)));
@@ -201,7 +206,7 @@ impl Inspection {
                     bytes(archive.bytes)
                 ),
             ),
-            ("SHA-256", archive.sha256.clone()),
+            ("SHA-256", digest.to_owned()),
         ]);
         let rehearsal = self.rehearsal.as_ref().map(Rehearsal::in_words);
         lines.extend(rehearsal.map(|rehearsal| ("Rehearsal", rehearsal)));
@@ -218,8 +223,8 @@ impl Inspection {
 }
 
 impl Render for Inspection {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
-        for (label, value) in self.header_lines() {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
+        for (label, value) in self.header_lines(wide) {
             writeln!(
                 out,
                 "{} {}",

@@ -169,7 +169,7 @@ impl VolumeReport {
         }
     }
 
-    fn lines(&self) -> Vec<(&'static str, String)> {
+    fn lines(&self, wide: bool) -> Vec<(&'static str, String)> {
         let unknown = || "unknown".to_owned();
         let release = self.release.as_deref().unwrap_or("unknown");
         let claim = &self.claim;
@@ -203,7 +203,7 @@ impl VolumeReport {
             ("space", self.space_line()),
             ("mounted by", self.mounts_line()),
         ];
-        lines.extend(self.backups_lines());
+        lines.extend(self.backups_lines(wide));
         lines.extend(self.no_websocket.clone().map(|why| ("websocket", why)));
         lines
     }
@@ -233,7 +233,7 @@ impl VolumeReport {
         mounts.collect::<Vec<_>>().join(", ")
     }
 
-    fn backups_lines(&self) -> Vec<(&'static str, String)> {
+    fn backups_lines(&self, wide: bool) -> Vec<(&'static str, String)> {
         let Some(backups) = &self.backups else {
             return vec![("backups", "the instance has no backup CronJob".to_owned())];
         };
@@ -246,7 +246,8 @@ impl VolumeReport {
             Some(next) => {
                 let wait = next.duration_since(self.now);
                 let wait = std::time::Duration::try_from(wait).unwrap_or_default();
-                format!("next {next} (in {})", elapsed(wait))
+                let at = wide.then(|| format!(" at {next}")).unwrap_or_default();
+                format!("next{at} in {}", elapsed(wait))
             }
             None => "the next one cannot be known".to_owned(),
         };
@@ -285,8 +286,8 @@ impl MethodReport {
 }
 
 impl Render for VolumeReport {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
-        for (name, text) in self.lines() {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
+        for (name, text) in self.lines(wide) {
             writeln!(out, "{name:<16} {}", printable(&text))?;
         }
         writeln!(out)?;
@@ -306,7 +307,7 @@ impl Render for VolumeReport {
                 out,
                 "via {:<12} {} {}",
                 method.method.name(),
-                format_args!("{word:<8}").style(style),
+                format_args!("{word:<9}").style(style),
                 printable(&text)
             )?;
         }

@@ -93,19 +93,23 @@ impl Render for ListReport {
         let rows = self.files.iter().map(|file| {
             let mut row = vec![
                 file.name.clone(),
-                file.kind.name().to_owned(),
                 bytes(file.bytes),
-                file.modified.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
                 age(file.modified, self.now),
                 file.kept_as.map_or("-", KeptAs::name).to_owned(),
             ];
             if wide {
+                row.push(file.kind.name().to_owned());
                 row.push(file.bytes.to_string());
+                row.push(file.modified.strftime("%Y-%m-%d %H:%M:%SZ").to_string());
             }
             row
         });
-        let mut header = vec!["NAME", "KIND", "SIZE", "MODIFIED", "AGE", "KEPT AS"];
-        header.extend(wide.then_some("BYTES"));
+        let mut header = vec!["NAME", "SIZE", "AGE", "KEPT AS"];
+        header.extend(
+            wide.then_some(["KIND", "BYTES", "MODIFIED"])
+                .into_iter()
+                .flatten(),
+        );
         writeln!(out, "{}", table(&header, rows))
     }
 

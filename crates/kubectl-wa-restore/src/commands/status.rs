@@ -172,7 +172,7 @@ impl StepLine {
 }
 
 impl Render for Report {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
         let Some(run) = &self.run else {
             return writeln!(
                 out,
@@ -195,6 +195,13 @@ impl Render for Report {
             self.namespace,
             word.style(style)
         )?;
+        let exact = |text: String, at: Timestamp| {
+            if wide {
+                format!("{text}, since {}", time(at))
+            } else {
+                text
+            }
+        };
         let mut line = |label: &str, text: &str| writeln!(out, "{label:<14} {}", printable(text));
         line("backup", &run.backup)?;
         if let Some(rehearsal) = &run.rehearsal {
@@ -207,7 +214,7 @@ impl Render for Report {
         line("command", &run.command)?;
         line(
             "begun",
-            &format!("{} ago, {}", age(run.started, now), time(run.started)),
+            &exact(format!("{} ago", age(run.started, now)), run.started),
         )?;
         if let Some(renewed) = run.renewed {
             line("sign of life", &format!("{} ago", age(renewed, now)))?;
@@ -215,7 +222,7 @@ impl Render for Report {
         if let Some(down) = run.production_down_since {
             line(
                 "production",
-                &format!("DOWN for {}, since {}", age(down, now), time(down)),
+                &exact(format!("DOWN for {}", age(down, now)), down),
             )?;
         }
         line("database", run.database)?;
@@ -242,15 +249,15 @@ impl Render for Report {
         let steps = run.steps.iter().map(|step| {
             [
                 step.state.to_owned(),
-                step.since
-                    .map_or_else(String::new, |since| since.strftime("%H:%M:%S").to_string()),
+                step.since.map_or_else(String::new, |since| {
+                    if wide { time(since) } else { age(since, now) }
+                }),
                 step.what.clone(),
             ]
         });
-        writeln!(out, "\n{}", table(&["STATE", "UTC", "STEP"], steps))?;
+        writeln!(out, "\n{}", table(&["STATE", "SINCE", "STEP"], steps))?;
         if let Some(advice) = &run.advice {
-            let lines = styles.wrapped(&printable(advice), 0);
-            writeln!(out, "\n{}", lines.join("\n"))?;
+            writeln!(out, "\n{}", printable(advice))?;
         }
         Ok(())
     }

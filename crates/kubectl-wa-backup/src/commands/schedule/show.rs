@@ -1,6 +1,7 @@
 //! `schedule show`.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use backup_jobs::permissions::to_show_schedule;
 use backup_jobs::{Overview, PastRun, nightly_backup};
@@ -10,7 +11,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, permissions};
 use wa_common::preflight::require_permissions;
-use wa_common::report::{Styles, age, printable, table};
+use wa_common::report::{Styles, age, elapsed, printable, table};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -61,14 +62,6 @@ impl Report {
             },
         )
     }
-
-    fn zone(&self) -> String {
-        match &self.overview.time_zone {
-            Some(zone) => zone.clone(),
-            // Only the controller knows; it is in UTC nearly everywhere.
-            None => "UTC, as the cluster's zone is taken to be".to_owned(),
-        }
-    }
 }
 
 fn at(time: Timestamp, zone: &TimeZone) -> String {
@@ -77,38 +70,50 @@ fn at(time: Timestamp, zone: &TimeZone) -> String {
 }
 
 impl Render for Report {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
         let overview = &self.overview;
         let dash = || "-".to_owned();
         let rows = overview.settings.iter().map(|setting| {
-            let place = setting.place.as_ref();
-            [
+            let place = setting.place.clone();
+            let place = place.unwrap_or_else(|| "not found".to_owned());
+            let cells = [
                 setting.name.name().to_owned(),
                 setting.value.clone().unwrap_or_else(dash),
                 setting.default.to_owned(),
-                place.map_or_else(|| "not found".to_owned(), Clone::clone),
-            ]
+            ];
+            cells.into_iter().chain(wide.then_some(place))
         });
+        let header = ["SETTING", "VALUE", "DEFAULT"].into_iter();
+        let header: Vec<&str> = header.chain(wide.then_some("WHERE")).collect();
         let head = format!(
             "CronJob {} of {} in {}",
             overview.cron_job, self.instance, self.namespace
         );
         writeln!(out, "{}\n", head.style(styles.heading))?;
-        writeln!(
-            out,
-            "{}",
-            table(&["SETTING", "VALUE", "DEFAULT", "WHERE"], rows)
-        )?;
+        writeln!(out, "{}", table(&header, rows))?;
         if let Some(schedule) = overview.schedule()
             && !overview.next.is_empty()
         {
             let local = TimeZone::system();
-            let rows = overview
-                .next
-                .iter()
-                .map(|time| [at(*time, schedule.zone()), at(*time, &local)]);
-            let zone = format!("NEXT RUNS ({})", printable(&self.zone()));
-            writeln!(out, "\n{}", table(&[&zone, "HERE"], rows))?;
+            let rows = overview.next.iter().map(|time| {
+                let wait = Duration::try_from(time.duration_since(self.now));
+                [
+                    elapsed(wait.unwrap_or_default()),
+                    at(*time, schedule.zone()),
+                    at(*time, &local),
+                ]
+            });
+            // Only the controller knows the zone where none is set; it is UTC nearly everywhere.
+            let zone = overview.time_zone.as_deref().unwrap_or("UTC");
+            let zone = format!("NEXT RUNS ({})", printable(zone));
+            let header = ["IN", &zone, "HERE"];
+            writeln!(out, "\n{}", table(&header, rows))?;
+            if overview.time_zone.is_none() {
+                writeln!(
+                    out,
+                    "The cluster's time zone is not known; UTC is taken for it."
+                )?;
+            }
         }
         let volume = overview.volume.map_or_else(
             || "not known; `kubectl wa-pvc info --measure` looks".to_owned(),
@@ -126,7 +131,7 @@ impl Render for Report {
             ("Running now:", active),
             ("Volume:", volume),
         ] {
-            let label = format!("{label:<14}");
+            let label = format!("{label:<15}");
             writeln!(out, "{}{}", label.style(styles.faint), printable(&value))?;
         }
         for warning in &overview.warnings {
