@@ -133,7 +133,7 @@ impl Render for Ended {
             "Now retrain the models:"
         } else {
             "The restore is not over: it keeps its locks, and the copy of the database of before in its server. This \
-             waits\nuntil everything is ready, drops the copy and ends the restore:"
+             waits until everything is ready, drops the copy and ends the restore:"
         };
         writeln!(out, "\n{what_now}\n  {}", self.next)
     }

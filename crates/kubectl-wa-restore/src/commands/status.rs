@@ -195,9 +195,9 @@ impl Render for Report {
             self.namespace,
             word.style(style)
         )?;
-        let exact = |text: String, at: Timestamp| {
+        let exact = |text: String, word: &str, at: Timestamp| {
             if wide {
-                format!("{text}, since {}", time(at))
+                format!("{text}, {word} {}", time(at))
             } else {
                 text
             }
@@ -214,7 +214,7 @@ impl Render for Report {
         line("command", &run.command)?;
         line(
             "begun",
-            &exact(format!("{} ago", age(run.started, now)), run.started),
+            &exact(format!("{} ago", age(run.started, now)), "at", run.started),
         )?;
         if let Some(renewed) = run.renewed {
             line("sign of life", &format!("{} ago", age(renewed, now)))?;
@@ -222,7 +222,7 @@ impl Render for Report {
         if let Some(down) = run.production_down_since {
             line(
                 "production",
-                &exact(format!("DOWN for {}", age(down, now)), down),
+                &exact(format!("DOWN for {}", age(down, now)), "since", down),
             )?;
         }
         line("database", run.database)?;
@@ -255,7 +255,14 @@ impl Render for Report {
                 step.what.clone(),
             ]
         });
-        writeln!(out, "\n{}", table(&["STATE", "SINCE", "STEP"], steps))?;
+        writeln!(
+            out,
+            "\n{}",
+            table(
+                &["STATE", if wide { "SINCE" } else { "AGE" }, "STEP"],
+                steps
+            )
+        )?;
         if let Some(advice) = &run.advice {
             writeln!(out, "\n{}", printable(advice))?;
         }

@@ -1,0 +1,85 @@
+//! What a person sees on a terminal, and what a program reads through a pipe.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+use std::time::Instant;
+
+use end_to_end::{World, binary, dump_requests, run};
+use kube_sandbox::faults::Effect;
+
+/// What clears the line of the progress.
+const CLEARED: &str = "\u{1b}[2K";
+
+/// What `plugin` with these words as its arguments shows on a terminal of so many columns, without colours.
+fn on_terminal(world: &World, columns: usize, plugin: &str, words: &str) -> String {
+    let program = binary(plugin);
+    let command = format!(
+        "sh -c 'stty cols {columns}; exec {} {words} --color never'",
+        program.display()
+    );
+    let shown = run(&mut world.on_terminal(&command)).expect_code(0).stdout;
+    shown.replace("\r\n", "\n")
+}
+
+/// The same through a pipe, standard output and standard error.
+fn through_a_pipe(world: &World, plugin: &str, words: &str) -> String {
+    let mut command = world.command(binary(plugin));
+    run(command.args(words.split(' ')))
+        .expect_code(0)
+        .everything()
+}
+
+#[test]
+fn lines_are_broken_between_words_on_a_terminal_and_not_at_all_in_a_pipe() {
+    let world = World::shared();
+    for (plugin, words) in [
+        ("kubectl-wa-backup", "check -o wide"),
+        ("kubectl-wa-retrain", "check"),
+        ("kubectl-wa-restore", "upgrade-path"),
+    ] {
+        let piped = through_a_pipe(&world, plugin, words);
+        let longest = piped.lines().map(|line| line.chars().count()).max();
+        for columns in [80, 120] {
+            let shown = on_terminal(&world, columns, plugin, words);
+            let lines = || shown.lines().map(|line| line.chars().count());
+            assert!(lines().all(|width| width <= columns), "{shown}");
+            let is_broken = shown.lines().count() > piped.lines().count();
+            assert_eq!(is_broken, longest > Some(columns), "{shown}\n{piped}");
+            // No word is broken.
+            let read = |text: &str| -> Vec<String> {
+                text.split_whitespace().map(str::to_owned).collect()
+            };
+            assert_eq!(read(&shown), read(&piped));
+        }
+    }
+}
+
+#[test]
+fn progress_is_drawn_four_times_a_second_at_most_and_gives_way_to_lines() {
+    let world = World::shared();
+    let bytes_per_second = 50_000;
+    world.fault(dump_requests(), None, Effect::Throttle { bytes_per_second });
+    let scratch = world.scratch();
+    let words = format!("create -v 6 --to {}", scratch.path().display());
+    let began = Instant::now();
+    let shown = on_terminal(&world, 80, "kubectl-wa-backup", &words);
+    let seconds = began.elapsed().as_secs_f64();
+
+    let (frames, most) = (shown.matches("/s  ").count(), seconds * 4.0 + 1.0);
+    assert!(frames > 1, "{shown:?}");
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let frames = frames as f64;
+    assert!(frames <= most, "{frames} in {seconds} s: {shown:?}");
+    // What is left of a line when all has been cleared: none has both.
+    for line in shown.lines() {
+        let left = line.rsplit(CLEARED).next().unwrap_or_default();
+        assert!(!left.contains("/s  "), "{line:?}");
+    }
+    assert!(
+        shown.contains("\nverified             7 tables"),
+        "{shown:?}"
+    );
+}
