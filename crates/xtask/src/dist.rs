@@ -23,7 +23,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use tempfile::TempDir;
 
+use crate::man;
 use crate::process::{sha256, target_directory, workspace};
 use archive::Archive;
 use target::Target;
@@ -87,7 +89,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for target in &args.targets {
         let binaries = build::build(&tools, target, &release)?;
         check(&binaries, target)?;
-        packages.extend(pack(&binaries, target, &release, &args.to)?);
+        let man = man_pages(&binaries, target)?;
+        packages.extend(pack(&binaries, man.path(), target, &release, &args.to)?);
         sbom::write_all(&tools, &binaries, target, &release, &args.to)?;
     }
     krew::write_index(
@@ -99,6 +102,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     write_sums(&args.to)?;
     println!("\nwritten to {}", args.to.display());
     Ok(())
+}
+
+/// A directory with the man pages, which are the same on every platform.
+fn man_pages(binaries: &Path, target: &Target) -> anyhow::Result<TempDir> {
+    let directory = tempfile::tempdir().context("cannot create a directory for the man pages")?;
+    if *target == Target::TESTED {
+        man::write(binaries, directory.path())?;
+    } else {
+        // What was built does not run here.
+        man::run(directory.path())?;
+    }
+    Ok(directory)
 }
 
 /// What a binary is held to before it is packed.
@@ -136,6 +151,7 @@ struct Package {
 /// Writes the archives of each plugin and that of all.
 fn pack(
     binaries: &Path,
+    man: &Path,
     target: &Target,
     release: &Release,
     to: &Path,
@@ -143,6 +159,7 @@ fn pack(
     let license = fs::read(workspace().join("LICENSE")).context("cannot read LICENSE")?;
     let mut packages = Vec::new();
     let mut suite = suite::Suite::new(&license, release)?;
+    suite.add_directory(man, "man")?;
     for plugin in PLUGINS {
         let binary = fs::read(binaries.join(plugin))?;
         suite.add_plugin(plugin, &binary)?;

@@ -22,8 +22,13 @@ pub(crate) fn run(to: &Path) -> anyhow::Result<()> {
     let packages = PLUGINS.iter().flat_map(|plugin| ["--package", plugin]);
     let arguments: Vec<&str> = ["build"].into_iter().chain(packages).collect();
     process::run(&mut cargo(&arguments))?;
+    write(&target_directory().join("debug"), to)
+}
+
+/// Has each of the plugins in the directory `programs` write its own.
+pub(crate) fn write(programs: &Path, to: &Path) -> anyhow::Result<()> {
     for plugin in PLUGINS {
-        let program = target_directory().join("debug").join(plugin);
+        let program = programs.join(plugin);
         process::run(Command::new(program).args(["man", "--to"]).arg(to))?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The archive of all plugins, with what installs them: for machines without krew, and without internet.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -26,14 +27,14 @@ impl Suite {
         };
         suite.add_file("LICENSE", license)?;
         for name in ["README.md", "CHANGELOG.md"] {
-            suite.add_file(name, &read(name)?)?;
+            suite.add_file(name, &read(&workspace().join(name))?)?;
         }
         let path = suite.path("install.sh");
         suite
             .archive
             .add_program(&path, include_bytes!("install.sh"))?;
         for (from, to) in DIRECTORIES {
-            suite.add_directory(from, to)?;
+            suite.add_directory(&workspace().join(from), to)?;
         }
         Ok(suite)
     }
@@ -53,19 +54,18 @@ impl Suite {
     }
 
     /// Adds the files of a directory, by name, so that their order is always the same.
-    fn add_directory(&mut self, from: &str, to: &str) -> anyhow::Result<()> {
-        let directory = workspace().join(from);
-        let mut names = fs::read_dir(&directory)
+    pub(super) fn add_directory(&mut self, directory: &Path, to: &str) -> anyhow::Result<()> {
+        let mut names = fs::read_dir(directory)
             .with_context(|| format!("cannot read {}", directory.display()))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<anyhow::Result<Vec<_>>>()?;
         names.sort();
         for name in names {
-            let path = format!("{from}/{name}");
-            if directory.join(&name).is_dir() {
-                self.add_directory(&path, &format!("{to}/{name}"))?;
+            let (path, to) = (directory.join(&name), format!("{to}/{name}"));
+            if path.is_dir() {
+                self.add_directory(&path, &to)?;
             } else {
-                self.add_file(&format!("{to}/{name}"), &read(&path)?)?;
+                self.add_file(&to, &read(&path)?)?;
             }
         }
         Ok(())
@@ -76,7 +76,6 @@ impl Suite {
     }
 }
 
-fn read(name: &str) -> anyhow::Result<Vec<u8>> {
-    let path = workspace().join(name);
-    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -32,8 +32,16 @@ fn packed() -> anyhow::Result<TempDir> {
         let program = format!("#!/bin/sh\necho {plugin} called as ${{0##*/}}\n");
         fs::write(binaries.path().join(plugin), program)?;
     }
+    let man = tempfile::tempdir()?;
+    fs::write(man.path().join("kubectl-wa-backup.1"), ".TH")?;
     let to = tempfile::tempdir()?;
-    let packages = pack(binaries.path(), &Target::TESTED, &release(), to.path())?;
+    let packages = pack(
+        binaries.path(),
+        man.path(),
+        &Target::TESTED,
+        &release(),
+        to.path(),
+    )?;
     krew::write_index(&to.path().join("krew"), &packages, "1.2.3", URL)?;
     write_sums(to.path())?;
     Ok(to)
@@ -197,6 +205,8 @@ fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow:
     }
     fs::rename(&moved, &prefix)?;
     assert_eq!(fs::read_dir(&bin)?.count(), 4 * PLUGINS.len());
+    let page = prefix.join("share/man/man1/kubectl-wa-backup.1");
+    assert_eq!(fs::read_to_string(&page)?, ".TH");
 
     fs::write(bin.join("kubectl-other"), "")?;
     fs::remove_file(bin.join("kubectl-wa_pvc"))?;
@@ -210,5 +220,6 @@ fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow:
         .collect::<std::io::Result<_>>()?;
     left.sort();
     assert_eq!(left, ["kubectl-other", "kubectl-wa_pvc"]);
+    assert!(!page.exists());
     Ok(())
 }
