@@ -18,15 +18,16 @@ const URL: &str = "https://example.com/releases/v1.2.3/";
 /// A file in an archive: its path, mode and content.
 type Entry = (String, u32, Vec<u8>);
 
-fn release() -> Release {
-    Release {
-        version: "1.2.3".to_owned(),
-        epoch: 1_700_000_000,
-    }
-}
-
 /// Packs programs that only print their name.
 fn packed() -> anyhow::Result<TempDir> {
+    packed_as("1.2.3")
+}
+
+fn packed_as(version: &str) -> anyhow::Result<TempDir> {
+    let release = Release {
+        version: version.to_owned(),
+        epoch: 1_700_000_000,
+    };
     let binaries = tempfile::tempdir()?;
     for plugin in PLUGINS {
         let program = format!("#!/bin/sh\necho {plugin} called as ${{0##*/}}\n");
@@ -39,10 +40,10 @@ fn packed() -> anyhow::Result<TempDir> {
         binaries.path(),
         man.path(),
         &Target::TESTED,
-        &release(),
+        &release,
         to.path(),
     )?;
-    krew::write_index(&to.path().join("krew"), &packages, "1.2.3", URL)?;
+    krew::write_index(&to.path().join("krew"), &packages, version, URL)?;
     write_sums(to.path())?;
     Ok(to)
 }
@@ -221,5 +222,49 @@ fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow:
     left.sort();
     assert_eq!(left, ["kubectl-other", "kubectl-wa_pvc"]);
     assert!(!page.exists());
+    Ok(())
+}
+
+/// The commands of README.md's blocks in which `part` stands.
+fn readme_commands(part: &str) -> anyhow::Result<String> {
+    let readme = fs::read_to_string(workspace().join("README.md"))?;
+    let blocks = readme.split("```console\n").skip(1);
+    let blocks = blocks.filter_map(|block| Some(block.split_once("```")?.0));
+    let commands: String = blocks.filter(|block| block.contains(part)).collect();
+    assert!(!commands.is_empty(), "README.md does not say {part}");
+    Ok(commands)
+}
+
+#[test]
+fn the_commands_by_which_the_readme_installs_find_what_is_released() -> anyhow::Result<()> {
+    let directory = packed_as(env!("CARGO_PKG_VERSION"))?;
+    let home = tempfile::tempdir()?;
+    let output = Command::new("sh")
+        .args(["-euc", &readme_commands("install.sh")?])
+        .current_dir(directory.path())
+        .env("HOME", home.path())
+        .output()?;
+    assert!(output.status.success(), "{output:?}");
+    assert!(home.path().join(".local/bin/kubectl-wa_backup").exists());
+
+    // `krew index add` clones, and `krew install` looks for the manifest.
+    let index = directory.path().join("krew/plugins");
+    let krew = readme_commands("krew install")?;
+    let names: Vec<&str> = krew
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("wa/"))
+        .collect();
+    let plugins = PLUGINS.map(|plugin| plugin.trim_start_matches("kubectl-"));
+    assert_eq!(names, plugins);
+    for name in names {
+        assert!(index.join(format!("{name}.yaml")).exists(), "{name}");
+    }
+    let mut words = krew.split_whitespace();
+    while let Some(word) = words.next() {
+        if matches!(word, "--manifest" | "--archive") {
+            let file = words.next().unwrap_or_default();
+            assert!(directory.path().join(file).exists(), "{word} {file}");
+        }
+    }
     Ok(())
 }
