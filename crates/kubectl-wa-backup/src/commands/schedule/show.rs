@@ -74,11 +74,15 @@ impl Render for Report {
         let overview = &self.overview;
         let dash = || "-".to_owned();
         let rows = overview.settings.iter().map(|setting| {
-            let place = setting.place.clone();
-            let place = place.unwrap_or_else(|| "not found".to_owned());
+            let value = match (&setting.value, &setting.place) {
+                (Some(value), _) => value.clone(),
+                (None, Some(_)) => dash(),
+                (None, None) => "not found".to_owned(),
+            };
+            let place = setting.place.clone().unwrap_or_else(dash);
             let cells = [
                 setting.name.name().to_owned(),
-                setting.value.clone().unwrap_or_else(dash),
+                value,
                 setting.default.to_owned(),
             ];
             cells.into_iter().chain(wide.then_some(place))
