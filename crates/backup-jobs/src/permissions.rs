@@ -1,54 +1,105 @@
 //! What the user must be allowed to do.
 
-use wa_common::cluster::Permission;
-use wa_common::preflight::{Needed, to_search_instances};
+use backup_volume::permissions::{to_clean_up, to_fetch};
+use wa_common::preflight::{Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs};
+use wa_common::run::to_record;
+
+/// Each command of `kubectl wa-backup` that is about the CronJob, with what it may need.
+pub const COMMANDS: [CommandAccess; 6] = [
+    CommandAccess {
+        command: "trigger",
+        access: |_| {
+            let mut all = vec![
+                Access::always(Place::Instance, to_trigger(false)),
+                Access::always(Place::Instance, to_follow()).when("with --wait or --pull"),
+            ];
+            all.extend(to_fetch("with --pull"));
+            all
+        },
+    },
+    CommandAccess {
+        command: "schedule show",
+        access: |_| {
+            let pods = "finds a pod that has the volume mounted";
+            let full = "tells how full the volume is";
+            let measure = [verbs(&["list"], "", "pods", pods), to_exec(full)].concat();
+            vec![
+                Access::always(Place::Instance, to_show_schedule(false)),
+                Access::always(Place::Instance, measure).or("that is not told"),
+            ]
+        },
+    },
+    CommandAccess {
+        command: "schedule set",
+        access: to_change,
+    },
+    CommandAccess {
+        command: "schedule suspend",
+        access: to_change,
+    },
+    CommandAccess {
+        command: "schedule resume",
+        access: to_change,
+    },
+    CommandAccess {
+        command: "cleanup",
+        access: |_| to_clean_up(),
+    },
+];
+
+fn to_change(_: &str) -> Vec<Access> {
+    vec![Access::always(
+        Place::Instance,
+        to_change_schedule(false),
+    )]
+}
 
 /// To start a Job of the CronJob, and to record and remove it.
 pub fn to_trigger(instance_named: bool) -> Vec<Needed> {
-    let mut needed: Vec<Needed> = vec![
-        Permission::new("get", "batch", "cronjobs").into(),
-        Permission::new("list", "batch", "jobs").into(),
-        Permission::new("create", "batch", "jobs").into(),
-        Permission::new("get", "batch", "jobs").into(),
-        Permission::new("delete", "batch", "jobs").into(),
-    ];
-    needed.extend(backup_volume::permissions::to_record());
-    if !instance_named {
-        needed.push(to_search_instances());
-    }
-    needed
+    let why = "makes and removes the Job";
+    [
+        verbs(&["get"], "batch", "cronjobs", "reads what the Job is made of"),
+        verbs(&["list"], "batch", "jobs", "tells whether another backup runs"),
+        verbs(&["create", "get", "delete"], "batch", "jobs", why),
+        to_record(),
+        to_search(instance_named),
+    ]
+    .concat()
 }
 
 /// To follow a Job to its end.
 pub fn to_follow() -> Vec<Needed> {
-    vec![
-        Permission::new("list", "", "pods").into(),
-        Permission::new("get", "", "pods")
-            .on_subresource("log")
-            .into(),
+    [
+        verbs(&["list"], "", "pods", "tells how the Job is getting on"),
+        verbs(&["get"], "", "pods/log", "shows what the pod of the Job says"),
     ]
+    .concat()
 }
 
 /// To look at the CronJob and its Jobs.
 pub fn to_show_schedule(instance_named: bool) -> Vec<Needed> {
-    let mut needed: Vec<Needed> = vec![
-        Permission::new("get", "batch", "cronjobs").into(),
-        Permission::new("list", "batch", "jobs").into(),
-    ];
-    if !instance_named {
-        needed.push(to_search_instances());
-    }
-    needed
+    [
+        verbs(&["get"], "batch", "cronjobs", "reads the settings"),
+        verbs(&["list"], "batch", "jobs", "tells how the last backups ended"),
+        to_search(instance_named),
+    ]
+    .concat()
 }
 
 /// To change its settings.
 pub fn to_change_schedule(instance_named: bool) -> Vec<Needed> {
-    let mut needed: Vec<Needed> = vec![
-        Permission::new("get", "batch", "cronjobs").into(),
-        Permission::new("patch", "batch", "cronjobs").into(),
-    ];
-    if !instance_named {
-        needed.push(to_search_instances());
+    [
+        verbs(&["get"], "batch", "cronjobs", "reads the settings"),
+        verbs(&["patch"], "batch", "cronjobs", "changes the settings"),
+        to_search(instance_named),
+    ]
+    .concat()
+}
+
+fn to_search(instance_named: bool) -> Vec<Needed> {
+    if instance_named {
+        Vec::new()
+    } else {
+        to_search_instances()
     }
-    needed
 }

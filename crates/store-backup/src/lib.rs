@@ -36,7 +36,10 @@ pub use backup::{Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, St
 pub use judged::Judged;
 pub use key_file::KeyFile;
 pub use live::live_holding;
-pub use permissions::needed_permissions;
+pub use permissions::{
+    COMMANDS, named, needed_permissions, to_back_up, to_find_postgres, to_know_the_primary,
+    to_read_secrets,
+};
 pub use pg_dump::{Versions, psql_command};
 pub use preflight::{BackupPreflight, Ready, prepare};
 pub use safety::take_safety_backup;

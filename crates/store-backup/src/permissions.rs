@@ -2,23 +2,87 @@
 
 use wa_common::assistant::{Datastore, Instance};
 use wa_common::cluster::Permission;
-use wa_common::preflight::{Needed, to_exec, to_search_instances};
+use wa_common::preflight::{Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs};
+
+/// Each command of `kubectl wa-backup` that reads the database, with what it may need.
+pub const COMMANDS: [CommandAccess; 3] = [
+    CommandAccess {
+        command: "create",
+        access: to_back_up,
+    },
+    CommandAccess {
+        command: "check",
+        access: to_back_up,
+    },
+    CommandAccess {
+        command: "diff",
+        access: |instance| {
+            let all = to_back_up(instance).into_iter();
+            all.map(|access| access.when("with the live database")).collect()
+        },
+    },
+];
+
+/// All that taking a backup of an instance of that name may need.
+pub fn to_back_up(instance: &str) -> Vec<Access> {
+    let always = [to_search_instances(), to_find_postgres(), to_run_pg_dump()];
+    let secrets = to_read_secrets(&named(instance));
+    vec![
+        Access::always(Place::Instance, [always.concat(), secrets].concat()),
+        to_know_the_primary(),
+    ]
+}
+
+/// To be told by PostgreSQL's operator which pod is the primary.
+pub fn to_know_the_primary() -> Access {
+    let (group, why) = ("postgresql.k8s.enterprisedb.io", "tells which pod is the primary");
+    let needed = verbs(&["get"], group, "clusters", why);
+    Access::always(Place::Instance, needed).or("the labels of the pods tell")
+}
+
+/// To find a pod of PostgreSQL.
+pub fn to_find_postgres() -> Vec<Needed> {
+    verbs(&["list"], "", "pods", "finds a pod of PostgreSQL that is ready")
+}
+
+fn to_run_pg_dump() -> Vec<Needed> {
+    to_exec("runs pg_dump in it")
+}
+
+/// To read what a backup is made with: secrets of which the names are known.
+pub fn to_read_secrets(instance: &Instance) -> Vec<Needed> {
+    let get = |name| Permission::new("get", "", "secrets").named(name);
+    vec![
+        Needed::any_of(
+            [get(instance.auth_encryption_name())],
+            "reads the key that restored data is read with",
+        ),
+        Needed::any_of(
+            Datastore::secret_names(instance).map(get),
+            "reads where the database is, and its password",
+        ),
+    ]
+}
+
+/// An instance of which only the name is known.
+pub fn named(instance: &str) -> Instance {
+    Instance {
+        name: instance.to_owned(),
+        namespace: String::new(),
+        release: None,
+    }
+}
 
 /// What taking a backup does, as narrow as a role can allow it: secrets by name, as far as the names are known, and no
 /// search for an instance that was `named`.
 pub fn needed_permissions(named: Option<&str>, instance: Option<&Instance>) -> Vec<Needed> {
     let mut needed = Vec::new();
     if named.is_none() {
-        needed.push(to_search_instances());
+        needed.extend(to_search_instances());
     }
-    needed.push(Permission::new("list", "", "pods").into());
-    needed.extend(to_exec());
-    if let Some(instance) = instance {
-        let get = |name| Permission::new("get", "", "secrets").named(name);
-        needed.push(get(instance.auth_encryption_name()).into());
-        let store = Datastore::secret_names(instance);
-        needed.push(Needed::any_of(store.map(get)));
-    }
+    needed.extend(to_find_postgres());
+    needed.extend(to_run_pg_dump());
+    needed.extend(instance.map(to_read_secrets).unwrap_or_default());
     needed
 }
 

@@ -28,6 +28,7 @@ pub mod database;
 pub mod encryption_key;
 pub mod interview;
 pub mod mapping;
+pub mod permissions;
 pub mod pg_restore;
 pub mod pgmig;
 pub mod plan;

@@ -92,6 +92,7 @@ const CRATES: [(&str, Layers); 11] = [
             &["procedure"],
             &["plan"],
             &["checks", "safety_set", "rehearsal"],
+            &["permissions"],
             &["config", "comparison", "interview"],
             &[
                 "mapping",

@@ -4,10 +4,11 @@ use std::fmt;
 
 use kube_transfer::PodContainer;
 use wa_common::cluster::{Cluster, ClusterError};
-use wa_common::preflight::{missing_permissions, to_exec};
+use wa_common::preflight::missing_permissions;
 
 use super::obstacles::Obstacles;
 use crate::discovery::{Discovery, Mount, MountPath};
+use crate::permissions::to_read_in_pod;
 
 /// The container to run commands in.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub(super) async fn plan(
             )
         })));
     };
-    Ok(match missing_permissions(cluster, &to_exec()).await? {
+    Ok(match missing_permissions(cluster, &to_read_in_pod()).await? {
         None => Ok(plan),
         Some(missing) => Err(Obstacles::from(missing)),
     })

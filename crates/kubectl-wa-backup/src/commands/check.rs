@@ -1,9 +1,7 @@
 //! `check`: would a backup work?
 
-use store_backup::BackupPreflight;
-use wa_common::cli::{About, Context, Exit};
-
-use super::create;
+use store_backup::{BackupPreflight, COMMANDS};
+use wa_common::cli::{About, Context, Exit, access_of};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -11,7 +9,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-backup check -n cpd -i wa",
     ],
     changes: "nothing",
-    permissions: create::needed,
+    permissions: || access_of(&COMMANDS, "check"),
 };
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {

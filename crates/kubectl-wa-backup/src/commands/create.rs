@@ -14,11 +14,11 @@ use backup_set::{
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_backup::{
-    Backup, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, DEFAULT_SILENT_AFTER, KeyFile,
-    Ready, needed_permissions, prepare,
+    Backup, COMMANDS, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, DEFAULT_SILENT_AFTER, KeyFile,
+    Ready, prepare,
 };
-use wa_common::assistant::{Instance, auth_encryption_yaml};
-use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, permissions};
+use wa_common::assistant::auth_encryption_yaml;
+use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, access_of};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
 
 /// Where backups go unless told otherwise.
@@ -36,19 +36,8 @@ pub(super) const ABOUT: About = About {
         "set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > dump.age",
     ],
     changes: "nothing in the cluster; pg_dump reads the database. Here, a new directory is made in that of --to",
-    permissions: needed,
+    permissions: || access_of(&COMMANDS, "create"),
 };
-
-/// The permissions, for a person.
-pub(super) fn needed() -> Vec<String> {
-    let instance = Instance {
-        name: "wa".to_owned(),
-        namespace: String::new(),
-        release: None,
-    };
-    let needed = needed_permissions(None, Some(&instance));
-    vec![permissions("of an instance named wa: ", &needed)]
-}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -10,12 +10,11 @@ use backup_set::{
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use store_backup::{live_holding, prepare};
+use store_backup::{COMMANDS, live_holding, prepare};
 use tokio::task::spawn_blocking;
-use wa_common::cli::{About, Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, access_of};
 use wa_common::report::{Steps, Styles, printable, table};
 
-use super::create;
 use super::keys::KeyArgs;
 
 /// The word for the live database.
@@ -29,11 +28,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-backup diff wa-backups/wa-cpd-20261101T020000Z",
     ],
     changes: "nothing",
-    permissions: || {
-        let mut needed = vec!["none for two backups: works without a cluster".to_owned()];
-        needed.push("with the live database, ".to_owned() + &create::needed().join(", "));
-        needed
-    },
+    permissions: || access_of(&COMMANDS, "diff"),
 };
 
 #[derive(Debug, clap::Args)]

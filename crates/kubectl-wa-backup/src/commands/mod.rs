@@ -11,6 +11,7 @@ mod metrics;
 mod newest;
 mod protect;
 mod prune;
+mod rbac;
 mod rows;
 mod schedule;
 mod several;
@@ -91,6 +92,9 @@ enum Command {
     /// Remove what an interrupted run left in the cluster
     #[command(add = cleanup::ABOUT)]
     Cleanup(CleanupArgs),
+    /// Print the least roles that let somebody run these plugins, for kubectl apply
+    #[command(add = rbac::ABOUT)]
+    Rbac(rbac::Args),
     /// Delete old backups, by rules
     #[command(add = prune::ABOUT)]
     Prune(prune::Args),
@@ -121,6 +125,7 @@ impl Plugin for Cli {
     async fn values(name: &str, _: &Asked) -> anyhow::Result<Vec<Candidate>> {
         Ok(match name {
             "METHOD" => create::compressions(),
+            "PLUGIN" => rbac::scopes(),
             "NEW" => vec![Candidate::new("live").help("what the database holds now")],
             _ => Vec::new(),
         })
@@ -145,6 +150,7 @@ impl Plugin for Cli {
             Command::Trigger(args) => trigger::run(&args, &context).await,
             Command::Schedule(args) => schedule::run(args, &context).await,
             Command::Cleanup(args) => cleanup::run(&args, &context).await,
+            Command::Rbac(args) => rbac::run(&args, &context).await,
             Command::Prune(args) => prune::run(&args, &context).await,
             Command::Protect(args) => protect::run(&args, &context),
             Command::Status(args) => status::run(&args, &context).await,

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use backup_jobs::permissions::{to_follow, to_trigger};
+use backup_jobs::permissions::COMMANDS;
 use backup_jobs::{Afterwards, JobEnd, JobError, Outcome, Trigger, Written, written_by};
 use backup_set::{Target, ToolRecord};
-use backup_volume::permissions::{to_discover, to_use_helper_pod};
 use backup_volume::{AccessOptions, Caller, ClosedVolume, FetchOptions, FetchedSet};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::cli::{About, Context, DryRun, Exit, Render, TimeLimit, permissions};
+use wa_common::cli::{About, Context, DryRun, Exit, Render, TimeLimit, access_of};
 use wa_common::report::{Styles, bytes, elapsed, printable};
 
 use super::create::DEFAULT_DIRECTORY;
@@ -28,17 +27,7 @@ pub(super) const ABOUT: About = About {
     changes: "makes a Job, which leaves a dump on the backup volume, where the oldest one may make room for it. The Job is recorded \
               in a Lease first. With --wait it is removed at the end, also after an error and after Ctrl-C; without, the cluster \
               removes it a day after its end; --keep-job leaves it",
-    permissions: || {
-        vec![
-            permissions("", &to_trigger(false)),
-            permissions("with --wait also: ", &to_follow()),
-            permissions("with --pull also: ", &to_discover(true)),
-            permissions(
-                "and, where no running pod has the volume mounted: ",
-                &to_use_helper_pod(),
-            ),
-        ]
-    },
+    permissions: || access_of(&COMMANDS, "trigger"),
 };
 
 #[derive(Debug, clap::Args)]

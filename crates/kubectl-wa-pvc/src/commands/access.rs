@@ -1,35 +1,14 @@
 //! The arguments that say which way to go to the volume, and with what.
 
-use backup_volume::permissions::{
-    to_discover, to_use_helper_pod, to_use_portworx, to_use_snapshot,
-};
 use backup_volume::{AccessOptions, Caller, ClosedVolume, Via};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use wa_common::cli::{Context, TimeLimit, permissions};
+use wa_common::cli::{Context, TimeLimit};
 use wa_common::cluster::ClusterError;
 
 use super::advice::with_remedies;
 
 /// What reaching the files changes.
 pub(super) const CHANGES: &str = "a helper pod, a snapshot with a volume, or a Portworx volume's attachment, where no running pod has the volume mounted; each is recorded in a Lease first, and undone at the end";
-
-/// What reaching the files takes, for a person.
-pub(super) fn needed() -> Vec<String> {
-    vec![
-        needed_to_look(),
-        permissions("with --via debug also: ", &to_use_helper_pod()),
-        permissions("with --via snapshot also: ", &to_use_snapshot()),
-        permissions(
-            "with --via portworx, in the namespace of Portworx: ",
-            &to_use_portworx(),
-        ),
-    ]
-}
-
-/// What looking at the volume takes, for a person.
-pub(super) fn needed_to_look() -> String {
-    permissions("", &to_discover(false))
-}
 
 /// Which way to the volume, and with what.
 #[derive(Debug, Clone, clap::Args)]

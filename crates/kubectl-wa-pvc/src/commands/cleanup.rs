@@ -1,8 +1,8 @@
 //! `cleanup`: removes what interrupted runs left in the cluster.
 
-use backup_volume::permissions::to_record;
+use backup_volume::permissions::COMMANDS;
 use backup_volume::{PLUGINS, VolumeChange};
-use wa_common::cli::{About, CleanupArgs, Context, Exit, permissions};
+use wa_common::cli::{About, CleanupArgs, Context, Exit, access_of};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -10,12 +10,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-pvc cleanup -n cpd",
     ],
     changes: "removes what a run of `list`, `pull` or `info`, or of `kubectl wa-backup trigger`, that was killed has recorded, and its record",
-    permissions: || {
-        vec![
-            permissions("", &to_record()),
-            "and to delete what was made, as the command that was killed needs it".to_owned(),
-        ]
-    },
+    permissions: || access_of(&COMMANDS, "cleanup"),
 };
 
 pub(super) async fn run(args: &CleanupArgs, context: &Context) -> anyhow::Result<Exit> {

@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
-use wa_common::cli::{About, Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, access_of};
 use wa_common::report::{Event, Styles, bytes, elapsed, error_text, printable};
 
+use backup_volume::permissions::COMMANDS;
 use backup_volume::{AccessMethod, Assessment, Discovery, Mount, assess_all, warn_of_leftovers};
 
-use super::access::{self, AccessArgs, caller};
+use super::access::{AccessArgs, caller};
 use super::advice::advised;
 
 pub(super) const ABOUT: About = About {
@@ -20,7 +21,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-pvc info --measure -o wide",
     ],
     changes: "nothing; with --measure as `list`",
-    permissions: access::needed,
+    permissions: || access_of(&COMMANDS, "info"),
 };
 
 #[derive(Debug, clap::Args)]

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
+use backup_volume::permissions::COMMANDS;
 use backup_volume::{AccessMethod, Entry, FileKind, KeptAs, modified};
 use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Retention};
-use wa_common::cli::{About, Context, Exit, Render};
+use wa_common::cli::{About, Context, Exit, Render, access_of};
 use wa_common::report::{Styles, age, bytes, table};
 
 use super::access::{self, AccessArgs, find};
@@ -17,7 +18,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-pvc list -n cpd --via snapshot -o name",
     ],
     changes: access::CHANGES,
-    permissions: access::needed,
+    permissions: || access_of(&COMMANDS, "list"),
 };
 
 #[derive(Debug, clap::Args)]

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use backup_set::{Target, ToolRecord, VerificationFailed};
+use backup_volume::permissions::COMMANDS;
 use backup_volume::{
     AccessMethod, Entry, FetchOptions, FetchedSet, FileKind, OpenVolume, Selection, dumps, modified,
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::cli::{About, Context, DryRun, Exit, Render};
+use wa_common::cli::{About, Context, DryRun, Exit, Render, access_of};
 use wa_common::report::{Event, Styles, bytes, printable};
 
-use super::access::{self, AccessArgs, find};
+use super::access::{AccessArgs, find};
 use super::fallback;
 use super::selection::SelectionArgs;
 
@@ -25,7 +26,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-pvc pull --all --dry-run",
     ],
     changes: "as `list`; here, a new directory for each dump in that of --to",
-    permissions: access::needed,
+    permissions: || access_of(&COMMANDS, "pull"),
 };
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! What a user of each command should know before.
 
-use store_restore::rehearsal::needed_permissions;
-use wa_common::cli::{About, no_permissions, permissions};
+use store_restore::permissions::COMMANDS;
+use wa_common::cli::{About, access_of, no_permissions};
 
 pub(super) const DEFAULT: About = About {
     examples: &[
@@ -26,7 +26,7 @@ pub(super) const RUN: About = About {
     ],
     changes: "the store database, which is erased and restored; the encryption key, where the backup's differs; meanwhile the \
 replicas of store and operator, and whether the nightly backup is suspended; here, a safety backup, pgmig's log and with --interactive the mapping are written",
-    permissions: to_restore,
+    permissions: || access_of(&COMMANDS, "run"),
 };
 
 pub(super) const RESUME: About = About {
@@ -35,7 +35,7 @@ pub(super) const RESUME: About = About {
         "kubectl wa-restore resume --backup /mnt/sets/latest --pgmig pgmig",
     ],
     changes: "what `run` changes and has not changed yet",
-    permissions: to_restore,
+    permissions: || access_of(&COMMANDS, "resume"),
 };
 
 pub(super) const ROLLBACK: About = About {
@@ -44,7 +44,7 @@ pub(super) const ROLLBACK: About = About {
         "kubectl wa-restore rollback --yes=wa --safety wa-backups/wa-cpd-20261127T020000Z",
     ],
     changes: "everything that `run` has changed, back to what it was",
-    permissions: to_restore,
+    permissions: || access_of(&COMMANDS, "rollback"),
 };
 
 pub(super) const STATUS: About = About {
@@ -53,13 +53,13 @@ pub(super) const STATUS: About = About {
         "kubectl wa-restore status -o jsonpath={.state}",
     ],
     changes: "nothing",
-    permissions: to_see_a_restore,
+    permissions: || access_of(&COMMANDS, "status"),
 };
 
 pub(super) const LOGS: About = About {
     examples: &["kubectl wa-restore logs -f"],
     changes: "nothing",
-    permissions: to_see_a_restore,
+    permissions: || access_of(&COMMANDS, "logs"),
 };
 
 pub(super) const CHECK: About = About {
@@ -68,7 +68,7 @@ pub(super) const CHECK: About = About {
         "kubectl wa-restore check latest --mapping restore/mapping.yaml --pgmig pgmig",
     ],
     changes: "nothing",
-    permissions: to_look,
+    permissions: || access_of(&COMMANDS, "check"),
 };
 
 pub(super) const PLAN: About = About {
@@ -77,7 +77,7 @@ pub(super) const PLAN: About = About {
         "kubectl wa-restore plan latest --mapping restore/mapping.yaml > runbook.txt",
     ],
     changes: "nothing",
-    permissions: to_look,
+    permissions: || access_of(&COMMANDS, "plan"),
 };
 
 pub(super) const REHEARSE: About = About {
@@ -87,12 +87,7 @@ pub(super) const REHEARSE: About = About {
         "kubectl wa-restore rehearse --clean-up",
     ],
     changes: "a helper pod, recorded in a Lease and removed at the end, and where you may a NetworkPolicy for it; here, rehearsal.json in the set",
-    permissions: || {
-        vec![
-            permissions("with --local none; else ", &needed_permissions(false)),
-            "where you may, create, get and delete networkpolicies.networking.k8s.io".to_owned(),
-        ]
-    },
+    permissions: || access_of(&COMMANDS, "rehearse"),
 };
 
 pub(super) const MAPPING: About = About {
@@ -101,7 +96,7 @@ pub(super) const MAPPING: About = About {
         "kubectl wa-restore mapping latest --mapping restore/mapping.yaml",
     ],
     changes: "nothing in the cluster; here, the file of --to is written",
-    permissions: to_look,
+    permissions: || access_of(&COMMANDS, "mapping"),
 };
 
 pub(super) const CONFIG: About = About {
@@ -110,7 +105,7 @@ pub(super) const CONFIG: About = About {
         "kubectl wa-restore config --to restore --token-file alice.token",
     ],
     changes: "nothing in the cluster; here, three files in the directory of --to, which hold a password and tokens",
-    permissions: to_look,
+    permissions: || access_of(&COMMANDS, "config"),
 };
 
 pub(super) const UPGRADE_PATH: About = About {
@@ -121,43 +116,3 @@ pub(super) const UPGRADE_PATH: About = About {
     changes: "nothing",
     permissions: no_permissions,
 };
-
-/// To do all of it.
-fn to_restore() -> Vec<String> {
-    let mut all = to_look();
-    all.pop();
-    all.extend(
-        [
-            "patch deployments.apps/scale, patch statefulsets.apps, patch cronjobs.batch, list jobs.batch",
-            "create, get and update configmaps; create, get, update and delete leases.coordination.k8s.io: journal and lock",
-            "create, patch and delete secrets, where the backup's encryption key differs from the target's",
-            "in the operator's namespace: get deployments.apps, patch deployments.apps/scale, list pods; create, get, update and \
-delete leases.coordination.k8s.io",
-        ]
-        .map(str::to_owned),
-    );
-    all
-}
-
-/// To read where a restore is.
-fn to_see_a_restore() -> Vec<String> {
-    [
-        "get configmaps, get leases.coordination.k8s.io, list watsonassistants.assistant.watson.ibm.com",
-        "get pods, get pods/exec, create pods/exec: where pgmig is",
-        "get deployments.apps, also in the operator's namespace: the counts of now",
-    ]
-    .map(str::to_owned)
-    .into()
-}
-
-/// To read what a restore depends on.
-fn to_look() -> Vec<String> {
-    [
-        "get and list pods and watsonassistants.assistant.watson.ibm.com, get secrets, get configmaps, list deployments.apps, \
-get statefulsets.apps, get cronjobs.batch",
-        "get pods/exec, create pods/exec: versions, free space and service instances are read in pods",
-        "`check` names what the commands of the plan need beyond that, in both namespaces",
-    ]
-    .map(str::to_owned)
-    .into()
-}

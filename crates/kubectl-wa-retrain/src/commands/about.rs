@@ -1,7 +1,7 @@
 //! What a user of each command should know before.
 
-use retraining::checks::{Purpose, needed_permissions};
-use wa_common::cli::{About, permissions};
+use retraining::checks::COMMANDS;
+use wa_common::cli::{About, access_of};
 
 pub(super) const ESTIMATE: About = About {
     examples: &[
@@ -9,12 +9,7 @@ pub(super) const ESTIMATE: About = About {
         "kubectl wa-retrain estimate --workspaces 1200 --pods 5,20",
     ],
     changes: "nothing",
-    permissions: || {
-        vec!["with --workspaces none, since no cluster is asked; else:".to_owned()]
-            .into_iter()
-            .chain(to_look())
-            .collect()
-    },
+    permissions: || access_of(&COMMANDS, "estimate"),
 };
 
 pub(super) const PLAN: About = About {
@@ -23,7 +18,7 @@ pub(super) const PLAN: About = About {
         "kubectl wa-retrain plan --replicas 10 --at 2099-12-01T22:00Z --manifests",
     ],
     changes: "nothing",
-    permissions: to_look,
+    permissions: || access_of(&COMMANDS, "plan"),
 };
 
 pub(super) const CHECK: About = About {
@@ -32,7 +27,7 @@ pub(super) const CHECK: About = About {
         "kubectl wa-retrain check --operators-namespace cpd-operators",
     ],
     changes: "nothing",
-    permissions: to_do_all,
+    permissions: || access_of(&COMMANDS, "check"),
 };
 
 pub(super) const RUN: About = About {
@@ -42,7 +37,7 @@ pub(super) const RUN: About = About {
         "kubectl wa-retrain run --dry-run",
     ],
     changes: "what `scale` and `start` change, and everything back at the end",
-    permissions: to_do_all,
+    permissions: || access_of(&COMMANDS, "run"),
 };
 
 pub(super) const SCALE: About = About {
@@ -52,7 +47,7 @@ pub(super) const SCALE: About = About {
         "kubectl wa-retrain scale --replicas 10 --dry-run",
     ],
     changes: "three TemporaryPatches, and by them the replicas of five Deployments; what was before is in the ConfigMap wa-retrain-INSTANCE",
-    permissions: || to_do(true, false),
+    permissions: || access_of(&COMMANDS, "scale"),
 };
 
 pub(super) const START: About = About {
@@ -61,7 +56,7 @@ pub(super) const START: About = About {
         "kubectl wa-retrain start --at 2099-12-01T22:00+01:00 --yes",
     ],
     changes: "a TemporaryPatch, and by it the variables of store-admin, which is restarted; what was before is in the ConfigMap wa-retrain-INSTANCE",
-    permissions: || to_do(false, true),
+    permissions: || access_of(&COMMANDS, "start"),
 };
 
 pub(super) const STATUS: About = About {
@@ -70,13 +65,7 @@ pub(super) const STATUS: About = About {
         "kubectl wa-retrain status --watch --settle 1h",
     ],
     changes: "nothing",
-    permissions: || {
-        vec![
-            "list watsonassistants.assistant.watson.ibm.com and temporarypatches".to_owned(),
-            "get deployments.apps, get configmaps, get leases.coordination.k8s.io".to_owned(),
-            "list pods, get pods/log: how far it is stands in store-admin's log".to_owned(),
-        ]
-    },
+    permissions: || access_of(&COMMANDS, "status"),
 };
 
 pub(super) const FINISH: About = About {
@@ -85,7 +74,7 @@ pub(super) const FINISH: About = About {
         "kubectl wa-retrain finish --dry-run",
     ],
     changes: "deletes the TemporaryPatches that `scale` and `start` made, and sets the recorded replicas",
-    permissions: to_do_all,
+    permissions: || access_of(&COMMANDS, "finish"),
 };
 
 pub(super) const DOCTOR: About = About {
@@ -94,36 +83,5 @@ pub(super) const DOCTOR: About = About {
         "kubectl wa-retrain doctor --fix",
     ],
     changes: "nothing; with --fix, removes keys without a patch, patches that start nothing any more or that this program left, and a switch that nobody sets",
-    permissions: to_do_all,
+    permissions: || access_of(&COMMANDS, "doctor"),
 };
-
-fn to_do_all() -> Vec<String> {
-    to_do(true, true)
-}
-
-/// To change things, and to undo that.
-fn to_do(scales: bool, starts: bool) -> Vec<String> {
-    let purpose = Purpose {
-        scales,
-        starts,
-        adopts: false,
-    };
-    vec![
-        permissions("", &needed_permissions(purpose)),
-        "to find the operator: list deployments.apps in all namespaces, or get deployments.apps in the one of --operators-namespace".to_owned(),
-        "to judge the object storage and the broker, where you may: list backingstores.noobaa.io in all namespaces, brokers and triggers.eventing.knative.dev".to_owned(),
-    ]
-}
-
-/// To see what retraining would change.
-fn to_look() -> Vec<String> {
-    [
-        "list watsonassistants.assistant.watson.ibm.com and temporarypatches, get watsonassistantstores, watsonassistantclus, \
-watsonassistantcluruntimes and watsonassistantclutrainings",
-        "get pods, get secrets, get deployments.apps, list horizontalpodautoscalers.autoscaling",
-        "get pods/exec, create pods/exec: the workspaces are counted in etcd's pod",
-        "to tell whether the nodes have room: list nodes, and pods in all namespaces",
-    ]
-    .map(str::to_owned)
-    .into()
-}

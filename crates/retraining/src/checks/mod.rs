@@ -20,7 +20,7 @@ use crate::plan::{patched, read_active};
 use crate::procedure::{Dangling, Found, Objects, Ready, Session, is_open};
 use crate::workload::Workload;
 
-pub use permissions::needed_permissions;
+pub use permissions::{COMMANDS, needed_permissions};
 
 /// How far this machine's clock may be from the API server's without a word.
 const CLOCKS_DIFFER_BY: SignedDuration = SignedDuration::from_secs(30);
@@ -71,7 +71,8 @@ pub async fn check(
         .check("clock", &connection, look, |ahead| clocks(*ahead))
         .await;
     let instance = preflight.instance(&connection, cluster, instance).await;
-    let permissions = needed_permissions(purpose);
+    let name = instance.value().map_or("", |instance| &instance.name);
+    let permissions = needed_permissions(purpose, name);
     preflight
         .permissions(&instance, cluster, &permissions)
         .await;

@@ -1,48 +1,257 @@
-//! What the user must be allowed to do in the operands' namespace.
+//! What the user must be allowed to do.
 
-use wa_common::cluster::Permission;
-use wa_common::preflight::{Needed, to_exec};
-use wa_common::run::journal::JournaledRun;
+use wa_common::assistant::OPERATOR;
+use wa_common::preflight::{
+    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+};
+use wa_common::run::{to_journal, to_see_a_journal};
 
 use super::Purpose;
+use crate::etcd::Etcd;
 use crate::kinds::GROUP;
-use crate::procedure::Retraining;
+
+const EVERYTHING: Purpose = Purpose {
+    scales: true,
+    starts: true,
+    adopts: false,
+};
+
+/// Each command of `kubectl wa-retrain`, with what it may need.
+pub const COMMANDS: [CommandAccess; 9] = [
+    CommandAccess {
+        command: "estimate",
+        access: |instance| {
+            let all = to_plan(instance).into_iter();
+            let unless_told = |access: Access| access.when("unless --workspaces tells");
+            all.map(unless_told).collect()
+        },
+    },
+    CommandAccess {
+        command: "plan",
+        access: to_plan,
+    },
+    CommandAccess {
+        command: "check",
+        access: |instance| to_change(instance, EVERYTHING),
+    },
+    CommandAccess {
+        command: "scale",
+        access: |instance| {
+            let purpose = Purpose {
+                starts: false,
+                ..EVERYTHING
+            };
+            to_change(instance, purpose)
+        },
+    },
+    CommandAccess {
+        command: "start",
+        access: |instance| {
+            let purpose = Purpose {
+                scales: false,
+                ..EVERYTHING
+            };
+            to_change(instance, purpose)
+        },
+    },
+    CommandAccess {
+        command: "status",
+        access: |_| to_watch(),
+    },
+    CommandAccess {
+        command: "finish",
+        access: |instance| to_change(instance, EVERYTHING),
+    },
+    CommandAccess {
+        command: "run",
+        access: |instance| to_change(instance, EVERYTHING),
+    },
+    CommandAccess {
+        command: "doctor",
+        access: to_diagnose,
+    },
+];
 
 /// What a command with this purpose does, and what undoing it takes.
-pub fn needed_permissions(purpose: Purpose) -> Vec<Needed> {
-    let mut needed: Vec<Permission> = ["list", "get", "create", "delete", "patch"]
-        .map(|verb| Permission::new(verb, GROUP, "temporarypatches"))
-        .into();
-    needed.push(Permission::new("get", "apps", "deployments"));
-    needed.push(Permission::new("list", "", "pods"));
-    needed.push(Permission::new("get", "", "pods").on_subresource("log"));
-    let mut kinds = Vec::new();
+pub fn needed_permissions(purpose: Purpose, instance: &str) -> Vec<Needed> {
+    let why = "makes and removes the patches; patch: only the finalizer, where the operator does not do its part";
+    let patches = &["create", "delete", "patch"];
+    let mut needed = vec![
+        to_read_patches(),
+        verbs(patches, GROUP, "temporarypatches", why),
+        to_read_deployments(),
+        to_journal(),
+    ];
     if purpose.scales {
-        kinds.extend([
-            "watsonassistantclutrainings",
-            "watsonassistantcluruntimes",
-            "watsonassistantclus",
-        ]);
-        needed.push(Permission::new("patch", "apps", "deployments").on_subresource("scale"));
-        needed.push(Permission::new(
-            "list",
-            "autoscaling",
-            "horizontalpodautoscalers",
-        ));
+        let scale = "deployments/scale";
+        needed.push(verbs(&["patch"], "apps", scale, "sets the recorded replicas back"));
+        needed.push(to_read_autoscalers());
+        needed.extend(SCALED.map(to_mend));
     }
     if purpose.starts {
-        kinds.push("watsonassistantstores");
-        needed.push(Permission::new("patch", "apps", "deployments"));
-        needed.push(Permission::new("get", "", "pods"));
-        needed.push(Permission::new("get", "", "secrets"));
+        let why = "sets the variables of store-admin back, where the operator does not";
+        needed.push(verbs(&["patch"], "apps", "deployments", why));
+        needed.push(to_follow_training());
+        needed.push(to_count(instance));
+        needed.push(to_mend(STARTED));
     }
-    for kind in kinds {
-        needed.extend(["get", "patch"].map(|verb| Permission::new(verb, GROUP, kind)));
+    needed.concat()
+}
+
+/// The kinds whose objects list the patches that scale, and the one that starts.
+const SCALED: [&str; 3] = [
+    "watsonassistantclutrainings",
+    "watsonassistantcluruntimes",
+    "watsonassistantclus",
+];
+const STARTED: &str = "watsonassistantstores";
+
+fn to_read_active(kind: &'static str) -> Vec<Needed> {
+    verbs(&["get"], GROUP, kind, "tells which patches are active")
+}
+
+fn to_mend(kind: &'static str) -> Vec<Needed> {
+    let why = "removes the key of a patch that is gone, where the operator does not";
+    [to_read_active(kind), verbs(&["patch"], GROUP, kind, why)].concat()
+}
+
+fn to_read_patches() -> Vec<Needed> {
+    let why = "finds patches, those of others too";
+    verbs(&["list", "get"], GROUP, "temporarypatches", why)
+}
+
+fn to_read_deployments() -> Vec<Needed> {
+    let why = "reads replicas, requests and variables";
+    verbs(&["get"], "apps", "deployments", why)
+}
+
+fn to_read_autoscalers() -> Vec<Needed> {
+    let (group, kind) = ("autoscaling", "horizontalpodautoscalers");
+    verbs(&["list"], group, kind, "finds what else scales the same")
+}
+
+/// To tell how far training is.
+fn to_follow_training() -> Vec<Needed> {
+    [
+        verbs(&["list"], "", "pods", "finds the pods of store-admin"),
+        verbs(&["get"], "", "pods/log", "tells how far training is"),
+    ]
+    .concat()
+}
+
+/// To count workspaces.
+fn to_count(instance: &str) -> Vec<Needed> {
+    let secret = verbs(&["get"], "", "secrets", "tells where etcd is reached");
+    let secret = secret.into_iter();
+    [
+        verbs(&["get"], "", "pods", "finds a pod of etcd"),
+        secret
+            .map(|one| one.named(&Etcd::secret_name(instance)))
+            .collect(),
+        to_exec("counts the workspaces in etcd"),
+    ]
+    .concat()
+}
+
+/// To be told whether there is room for more replicas.
+fn to_know_the_room() -> Access {
+    let needed = [
+        verbs(&["list"], "", "nodes", "tells whether the nodes have room"),
+        verbs(&["list"], "", "pods", "tells what runs on the nodes"),
+    ];
+    Access::always(Place::Everywhere, needed.concat())
+        .or("whether the nodes have room is not told")
+}
+
+/// To see whether the operator runs.
+fn to_see_the_operator() -> Vec<Access> {
+    let get = |why| verbs(&["get"], "apps", "deployments", why).into_iter();
+    let named = get("tells whether the operator runs").map(|one| one.named(OPERATOR));
+    vec![
+        Access::always(Place::Operator, named.collect()),
+        to_search_operator(),
+    ]
+}
+
+/// To find the operator without its namespace.
+fn to_search_operator() -> Access {
+    let needed = verbs(&["list"], "apps", "deployments", "finds the operator");
+    Access::always(Place::Everywhere, needed).or("it takes --operators-namespace")
+}
+
+/// All that seeing what retraining would change may need.
+fn to_plan(instance: &str) -> Vec<Access> {
+    let kinds = SCALED.into_iter().chain([STARTED]);
+    let needed = [
+        to_search_instances(),
+        verbs(&["list"], GROUP, "temporarypatches", "finds patches, those of others too"),
+        kinds.flat_map(to_read_active).collect(),
+        to_read_deployments(),
+        to_read_autoscalers(),
+        to_count(instance),
+    ];
+    vec![
+        Access::always(Place::Instance, needed.concat()),
+        to_know_the_room(),
+    ]
+}
+
+/// All that seeing how far it is may need.
+fn to_watch() -> Vec<Access> {
+    let needed = [
+        to_search_instances(),
+        verbs(&["list"], GROUP, "temporarypatches", "finds patches, those of others too"),
+        to_read_deployments(),
+        to_follow_training(),
+        to_see_a_journal(),
+    ];
+    vec![Access::always(Place::Instance, needed.concat())]
+}
+
+/// All that changing, and undoing it, may need.
+fn to_change(instance: &str, purpose: Purpose) -> Vec<Access> {
+    let needed = needed_permissions(purpose, instance);
+    let mut all = vec![Access::always(
+        Place::Instance,
+        [to_search_instances(), needed].concat(),
+    )];
+    all.extend(to_see_the_operator());
+    if purpose.scales {
+        all.push(to_know_the_room());
     }
-    needed.extend(JournaledRun::<Retraining>::permissions());
-    let mut needed: Vec<Needed> = needed.into_iter().map(Needed::from).collect();
     if purpose.starts {
-        needed.extend(to_exec());
+        all.extend(to_judge_the_environment());
     }
-    needed
+    all
+}
+
+/// What training depends on and is not of the instance.
+fn to_judge_the_environment() -> Vec<Access> {
+    let (noobaa, knative) = ("noobaa.io", "eventing.knative.dev");
+    let stores = verbs(&["list"], noobaa, "backingstores", "judges the object storage");
+    let events = ["brokers", "triggers"].map(|kind| {
+        verbs(&["list"], knative, kind, "judges the broker that training waits for")
+    });
+    let (group, why) = ("postgresql.k8s.enterprisedb.io", "tells which pod is the primary");
+    let primary = verbs(&["get"], group, "clusters", why);
+    let optional = |place, needed, without| Access::always(place, needed).or(without);
+    vec![
+        optional(Place::Everywhere, stores, "the object storage is not judged"),
+        optional(Place::Instance, events.concat(), "the broker is not judged"),
+        optional(Place::Instance, primary, "any ready pod of PostgreSQL will do"),
+    ]
+}
+
+/// All that looking for what earlier retrainings left, and removing it, may need.
+fn to_diagnose(instance: &str) -> Vec<Access> {
+    let mut all = to_watch();
+    let kinds = SCALED.into_iter().chain([STARTED]);
+    all.push(Access::always(
+        Place::Instance,
+        kinds.flat_map(to_read_active).collect(),
+    ));
+    let repair = needed_permissions(EVERYTHING, instance);
+    all.push(Access::always(Place::Instance, repair).when("with --fix"));
+    all.extend(to_see_the_operator().into_iter().map(|one| one.when("with --fix")));
+    all
 }

@@ -14,6 +14,7 @@ use wa_common::preflight::Preflight;
 
 use crate::config::RcForm;
 use crate::mapping::Mapping;
+use crate::permissions::Touched;
 use crate::pgmig::Pgmig;
 use crate::release::Release;
 use crate::source::Source;
@@ -150,8 +151,10 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
     run.other_instances(&instance).await;
     let cron_job = run.nightly_backup(&instance).await;
     let redis = run.redis(&instance).await;
-    let touched = permissions::Touched {
-        cron_job: cron_job.value().and_then(Option::as_ref),
+    let nightly = cron_job.value().and_then(Option::as_ref);
+    let nightly = nightly.map(BackupCronJob::name);
+    let touched = Touched {
+        cron_job: nightly.as_deref(),
         redis: redis.value() == Some(&true),
         key: key.value().is_some_and(|key| key.differs),
     };

@@ -11,14 +11,15 @@ use kube::core::ObjectMeta;
 use kube_transfer::RemoteCommand;
 use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::helper_pod::{self, Scratch, scratch_pod};
-use wa_common::cluster::{Cluster, Permission};
-use wa_common::preflight::{Needed, require_permissions, to_exec, to_search_instances};
+use wa_common::cluster::Cluster;
+use wa_common::preflight::{missing_permissions, require_permissions};
 use wa_common::report::{Event, bytes};
 use wa_common::run::{RUN_LABEL, Run, RunState};
 
 use super::change::{RUNS, RehearsalChange};
 use super::server::{PodServer, SCRATCH, SERVE};
 use super::{INITDB, InPod, SETTINGS, rehearse, require_version};
+use crate::permissions::{to_isolate, to_rehearse};
 use crate::source::Source;
 
 /// The cluster ends a pod that is left alone.
@@ -44,30 +45,13 @@ pub struct Place {
     pub with_network_policy: bool,
 }
 
-/// What the user must be allowed to do.
-pub fn needed_permissions(instance_named: bool) -> Vec<Needed> {
-    let mut needed = Vec::new();
-    if !instance_named {
-        needed.push(to_search_instances());
-    }
-    let pods = ["list", "get", "create", "delete"];
-    needed.extend(pods.map(|verb| Permission::new(verb, "", "pods").into()));
-    needed.extend(to_exec());
-    needed.extend(
-        Run::<RehearsalChange>::permissions()
-            .into_iter()
-            .map(Needed::from),
-    );
-    needed
-}
-
 /// Looks at everything that a rehearsal in a pod needs, and changes nothing.
 pub async fn look(
     cluster: &Cluster,
     instance: Option<&str>,
     source: &Source,
 ) -> anyhow::Result<Place> {
-    require_permissions(cluster, &needed_permissions(instance.is_some())).await?;
+    require_permissions(cluster, &to_rehearse(instance.is_some())).await?;
     let instance = Instance::find(cluster, instance).await?;
     let cluster = &cluster.in_namespace(&instance.namespace);
     let found = PostgresPod::find(cluster, &instance).await?;
@@ -87,11 +71,7 @@ pub async fn look(
         .unwrap_or_default();
     let container = containers.iter().find(|one| one.name == POSTGRES_CONTAINER);
     let image = container.and_then(|container| container.image.clone());
-    let mut with_network_policy = true;
-    for verb in ["create", "get", "delete"] {
-        let policies = Permission::new(verb, "networking.k8s.io", "networkpolicies");
-        with_network_policy &= cluster.may(&policies).await?;
-    }
+    let with_network_policy = missing_permissions(cluster, &to_isolate()).await?.is_none();
     Ok(Place {
         like,
         image: image.unwrap_or_default(),

@@ -26,7 +26,7 @@ use crate::pg_restore::{require_reads, version_in};
 use crate::source::Source;
 
 pub use change::{RUNS, RehearsalChange};
-pub use cluster::{Place, clean_up, in_pod, look, needed_permissions};
+pub use cluster::{Place, clean_up, in_pod, look};
 pub use local::{on_this_machine, programs};
 
 /// Who rehearses: where, and where that is reported.

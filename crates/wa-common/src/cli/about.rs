@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Command;
 use clap::builder::CommandExt;
 
-use crate::preflight::{Needed, in_words};
+use crate::preflight::{Access, CommandAccess};
 use crate::report::EXIT_CODES;
 
 /// What a user of a command should know before, written beside it: `#[command(add = About { … })]`.
@@ -15,20 +15,33 @@ pub struct About {
     pub examples: &'static [&'static str],
     /// What it changes, in the cluster and on this machine.
     pub changes: &'static str,
-    /// What the user must be allowed to do, in the namespace of the instance unless it says otherwise; a paragraph each.
-    pub permissions: fn() -> Vec<String>,
+    /// What the user must be allowed to do, of an instance called [`INSTANCE`].
+    pub permissions: fn() -> Vec<Access>,
 }
 
 impl CommandExt for About {}
 
+/// What stands in a help text for the name of an instance.
+const INSTANCE: &str = "INSTANCE";
+
 /// The permissions of a command that asks no cluster.
-pub fn no_permissions() -> Vec<String> {
-    vec!["none: works without a cluster".to_owned()]
+pub fn no_permissions() -> Vec<Access> {
+    Vec::new()
 }
 
-/// Permissions as a paragraph of a help text.
-pub fn permissions(when: &str, needed: &[Needed]) -> String {
-    format!("{when}{}", in_words(needed))
+/// What one of `commands` needs.
+pub fn access_of(commands: &[CommandAccess], command: &str) -> Vec<Access> {
+    let mut commands = commands.iter();
+    let found = commands.find(|one| one.command == command);
+    found.map(|found| (found.access)(INSTANCE)).unwrap_or_default()
+}
+
+/// Permissions as paragraphs of a help text.
+fn paragraphs(access: &[Access]) -> Vec<String> {
+    if access.is_empty() {
+        return vec!["none: works without a cluster".to_owned()];
+    }
+    access.iter().map(Access::in_words).collect()
 }
 
 /// Lays out the help of a command line that users call `shown`: `-h` has what is the command's own, `--help` everything.
@@ -75,7 +88,7 @@ impl Names<'_> {
         }
         if let Some(about) = about {
             let examples = about.examples.join("\n  ");
-            let permissions = (about.permissions)().join("\n  ");
+            let permissions = paragraphs(&(about.permissions)()).join("\n  ");
             let changes = about.changes;
             let _ = write!(
                 end,

@@ -28,7 +28,7 @@ mod signals;
 mod supervisor;
 mod typed;
 
-pub use about::{About, no_permissions, permissions};
+pub use about::{About, access_of, no_permissions};
 pub use advice::{advice_on_latest, advice_on_sets};
 pub use asked::Asked;
 pub use candidate::Candidate;

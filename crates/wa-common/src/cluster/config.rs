@@ -84,7 +84,7 @@ pub(super) fn load(options: &ConnectionOptions) -> Result<Connection, ClusterErr
 }
 
 /// An RFC 1123 label: nothing that would change the path it becomes a part of.
-pub(crate) fn is_label(name: &str) -> bool {
+pub fn is_label(name: &str) -> bool {
     let bytes = name.as_bytes();
     let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
     (1..=63).contains(&bytes.len())

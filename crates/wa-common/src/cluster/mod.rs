@@ -33,7 +33,7 @@ mod websockets;
 
 pub use access::Permission;
 pub use client::Cluster;
-pub(crate) use config::is_label;
+pub use config::is_label;
 pub use error::ClusterError;
 pub use kubeconfig::{ContextName, KubeconfigError, KubeconfigNames, Problem};
 pub use log::LogPlace;

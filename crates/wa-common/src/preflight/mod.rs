@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod access;
 mod conditions;
 mod finding;
 mod permissions;
@@ -30,10 +31,11 @@ mod tests;
 
 use serde::Serialize;
 
+pub use access::{Access, CommandAccess, Place};
 pub use finding::{Finding, Needs};
 pub use permissions::{
     Needed, in_short, in_words, missing_permissions, require_permissions, to_exec,
-    to_search_instances,
+    to_search_instances, verbs,
 };
 pub use problems::Problems;
 

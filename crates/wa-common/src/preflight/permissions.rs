@@ -8,18 +8,41 @@ use futures::future::try_join_all;
 use crate::cluster::{Cluster, ClusterError, Permission};
 use crate::report::count;
 
-/// One permission, or several of which one suffices.
+/// One permission, or several of which one suffices, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needed(Vec<Permission>);
+pub struct Needed {
+    any_of: Vec<Permission>,
+    why: &'static str,
+}
 
 impl Needed {
-    /// One of these suffices.
-    pub fn any_of(permissions: impl IntoIterator<Item = Permission>) -> Self {
-        Self(permissions.into_iter().collect())
+    /// One of these suffices; `why` says what a command does with it, such as `reads where the database is`.
+    pub fn any_of(permissions: impl IntoIterator<Item = Permission>, why: &'static str) -> Self {
+        Self {
+            any_of: permissions.into_iter().collect(),
+            why,
+        }
+    }
+
+    /// The same for one object, whose name is known.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        let named = self.any_of.into_iter().map(|one| one.named(name));
+        Self::any_of(named, self.why)
+    }
+
+    /// The permissions of which one suffices.
+    pub fn permissions(&self) -> &[Permission] {
+        &self.any_of
+    }
+
+    /// What a command does with it.
+    pub fn why(&self) -> &'static str {
+        self.why
     }
 
     async fn is_held(&self, cluster: &Cluster) -> Result<bool, ClusterError> {
-        for permission in &self.0 {
+        for permission in &self.any_of {
             if cluster.may(permission).await? {
                 return Ok(true);
             }
@@ -28,32 +51,44 @@ impl Needed {
     }
 }
 
-impl From<Permission> for Needed {
-    fn from(permission: Permission) -> Self {
-        Self(vec![permission])
-    }
-}
-
 impl fmt::Display for Needed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let permissions: Vec<String> = self.0.iter().map(Permission::to_string).collect();
+        let permissions: Vec<String> = self.any_of.iter().map(Permission::to_string).collect();
         f.write_str(&permissions.join(" or "))
     }
 }
 
+/// All of these verbs on a resource, which is written as in a role: `pods/exec`.
+pub fn verbs(
+    verbs: &[&'static str],
+    group: &'static str,
+    resource: &'static str,
+    why: &'static str,
+) -> Vec<Needed> {
+    let permission = |verb| match resource.split_once('/') {
+        Some((resource, subresource)) => {
+            Permission::new(verb, group, resource).on_subresource(subresource)
+        }
+        None => Permission::new(verb, group, resource),
+    };
+    let needed = |verb: &&'static str| Needed::any_of([permission(*verb)], why);
+    verbs.iter().map(needed).collect()
+}
+
 /// To run commands in pods. An exec over WebSocket is a GET request: API servers ask for `get` on `pods/exec`, and since
 /// Kubernetes 1.35 for `create` as well.
-pub fn to_exec() -> [Needed; 2] {
-    ["get", "create"].map(|verb| {
-        Permission::new(verb, "", "pods")
-            .on_subresource("exec")
-            .into()
-    })
+pub fn to_exec(why: &'static str) -> Vec<Needed> {
+    verbs(&["get", "create"], "", "pods/exec", why)
 }
 
 /// To find an instance that was not named.
-pub fn to_search_instances() -> Needed {
-    Permission::new("list", "assistant.watson.ibm.com", "watsonassistants").into()
+pub fn to_search_instances() -> Vec<Needed> {
+    verbs(
+        &["list"],
+        "assistant.watson.ibm.com",
+        "watsonassistants",
+        "finds the instance",
+    )
 }
 
 /// What of `needed` the user may not do, in one sentence; `None` where everything is allowed.

@@ -131,9 +131,10 @@ fn of_alternative_permissions_all_are_named() {
     use crate::cluster::Permission;
     let get = |name: &str| Permission::new("get", "", "secrets").named(name);
     assert_eq!(
-        Needed::any_of([get("new"), get("old")]).to_string(),
+        Needed::any_of([get("new"), get("old")], "").to_string(),
         "get secrets/new or get secrets/old"
     );
-    let exec = to_exec().map(|needed| needed.to_string());
+    let exec = to_exec("");
+    let exec: Vec<String> = exec.iter().map(Needed::to_string).collect();
     assert_eq!(exec, ["get pods/exec", "create pods/exec"]);
 }

@@ -30,6 +30,7 @@ mod holder;
 pub mod journal;
 mod lease;
 mod objects;
+mod permissions;
 mod recorded_run;
 mod retry;
 mod swap;
@@ -57,6 +58,7 @@ pub use exit_hooks::{ExitHook, ExitHooks};
 pub use found::{Found, RunState};
 pub use holder::Holder;
 pub use objects::DeletionError;
+pub use permissions::{to_journal, to_lock, to_record, to_see_a_journal, to_take_over};
 pub use recorded_run::Run;
 pub use undoing::Undoing;
 

@@ -11,7 +11,7 @@ use super::change::{Making, Mark};
 use super::held::HeldLease;
 use super::undoing::Waiting;
 use super::{Change, ExitHook, LeftBehind, Recorded, RunError};
-use crate::cluster::{Cluster, Permission};
+use crate::cluster::Cluster;
 use crate::report::{Leftover, Reporter};
 
 /// One execution of a plugin that changes something in the cluster.
@@ -37,13 +37,6 @@ pub(super) struct Changes<C> {
 }
 
 impl<C: Change> Run<C> {
-    /// What a user must be allowed to do for a run to begin and end.
-    pub fn permissions() -> Vec<Permission> {
-        ["create", "get", "list", "update", "delete"]
-            .map(|verb| Permission::new(verb, "coordination.k8s.io", "leases"))
-            .into()
-    }
-
     /// Its name, which is also its Lease's and the value of [`RUN_LABEL`](super::RUN_LABEL).
     pub fn run_name(&self) -> &str {
         &self.mark.run

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::bail;
-use backup_jobs::permissions::to_change_schedule;
+use backup_jobs::permissions::COMMANDS;
 use backup_jobs::{Reverted, ScheduleChange, SettingChange, SettingName, Wish};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::cli::{About, Context, DryRun, Exit, Render, TimeLimit, permissions};
+use wa_common::cli::{About, Context, DryRun, Exit, Render, TimeLimit, access_of};
 use wa_common::report::{Styles, printable, table};
 
 const CHANGES: &str =
@@ -21,24 +21,20 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-backup schedule set --weekly-day 6 --jobs-success 5 --jobs-failed 5 --watch 0",
     ],
     changes: CHANGES,
-    permissions: needed,
+    permissions: || access_of(&COMMANDS, "schedule set"),
 };
 
 pub(super) const SUSPEND: About = About {
     examples: &["kubectl wa-backup schedule suspend"],
     changes: CHANGES,
-    permissions: needed,
+    permissions: || access_of(&COMMANDS, "schedule suspend"),
 };
 
 pub(super) const RESUME: About = About {
     examples: &["kubectl wa-backup schedule resume --dry-run=server"],
     changes: CHANGES,
-    permissions: needed,
+    permissions: || access_of(&COMMANDS, "schedule resume"),
 };
-
-fn needed() -> Vec<String> {
-    vec![permissions("", &to_change_schedule(false))]
-}
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use backup_jobs::permissions::to_show_schedule;
+use backup_jobs::permissions::{COMMANDS, to_show_schedule};
 use backup_jobs::{Overview, PastRun, nightly_backup};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wa_common::cli::{About, Context, Exit, Render, permissions};
+use wa_common::cli::{About, Context, Exit, Render, access_of};
 use wa_common::preflight::require_permissions;
 use wa_common::report::{Styles, age, elapsed, printable, table};
 
@@ -19,12 +19,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-backup schedule show -n cpd -i wa -o json",
     ],
     changes: "nothing",
-    permissions: || {
-        vec![
-            permissions("", &to_show_schedule(false)),
-            "with create on pods/exec also how full the volume is, while a running pod has it mounted".to_owned(),
-        ]
-    },
+    permissions: || access_of(&COMMANDS, "schedule show"),
 };
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {

@@ -178,7 +178,7 @@ use super::clock::ServerClock;
 use super::retry::RetryBudget;
 use super::undoing::Waiting;
 use super::{LeftBehind, RunError};
-use crate::cluster::{Cluster, Permission};
+use crate::cluster::Cluster;
 use crate::report::Reporter;
 use content::Content;
 use lock::Lock;
@@ -212,24 +212,6 @@ struct Shared<P: Procedure> {
 }
 
 impl<P: Procedure> JournaledRun<P> {
-    /// What a user must be allowed to do in the namespace of the journal for a run to begin and end; where other locks
-    /// are, [`Self::lock_permissions`] suffice.
-    pub fn permissions() -> Vec<Permission> {
-        let journal =
-            ["create", "get", "update"].map(|verb| Permission::new(verb, "", "configmaps"));
-        journal
-            .into_iter()
-            .chain(Self::lock_permissions())
-            .collect()
-    }
-
-    /// What a user must be allowed to do where a lock is.
-    pub fn lock_permissions() -> Vec<Permission> {
-        ["create", "get", "update", "delete"]
-            .map(|verb| Permission::new(verb, "coordination.k8s.io", "leases"))
-            .into()
-    }
-
     /// The run's id, which is the value of [`RUN_LABEL`](super::RUN_LABEL).
     pub fn run_id(&self) -> &str {
         &self.shared.mark.run
