@@ -1,7 +1,9 @@
 //! What the user must be allowed to do.
 
 use backup_volume::permissions::{to_clean_up, to_fetch};
-use wa_common::preflight::{Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs};
+use wa_common::preflight::{
+    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+};
 use wa_common::run::to_record;
 
 /// Each command of `kubectl wa-backup` that is about the CronJob, with what it may need.
@@ -48,18 +50,25 @@ pub const COMMANDS: [CommandAccess; 6] = [
 ];
 
 fn to_change(_: &str) -> Vec<Access> {
-    vec![Access::always(
-        Place::Instance,
-        to_change_schedule(false),
-    )]
+    vec![Access::always(Place::Instance, to_change_schedule(false))]
 }
 
 /// To start a Job of the CronJob, and to record and remove it.
 pub fn to_trigger(instance_named: bool) -> Vec<Needed> {
     let why = "makes and removes the Job";
     [
-        verbs(&["get"], "batch", "cronjobs", "reads what the Job is made of"),
-        verbs(&["list"], "batch", "jobs", "tells whether another backup runs"),
+        verbs(
+            &["get"],
+            "batch",
+            "cronjobs",
+            "reads what the Job is made of",
+        ),
+        verbs(
+            &["list"],
+            "batch",
+            "jobs",
+            "tells whether another backup runs",
+        ),
         verbs(&["create", "get", "delete"], "batch", "jobs", why),
         to_record(),
         to_search(instance_named),
@@ -71,7 +80,12 @@ pub fn to_trigger(instance_named: bool) -> Vec<Needed> {
 pub fn to_follow() -> Vec<Needed> {
     [
         verbs(&["list"], "", "pods", "tells how the Job is getting on"),
-        verbs(&["get"], "", "pods/log", "shows what the pod of the Job says"),
+        verbs(
+            &["get"],
+            "",
+            "pods/log",
+            "shows what the pod of the Job says",
+        ),
     ]
     .concat()
 }
@@ -80,7 +94,12 @@ pub fn to_follow() -> Vec<Needed> {
 pub fn to_show_schedule(instance_named: bool) -> Vec<Needed> {
     [
         verbs(&["get"], "batch", "cronjobs", "reads the settings"),
-        verbs(&["list"], "batch", "jobs", "tells how the last backups ended"),
+        verbs(
+            &["list"],
+            "batch",
+            "jobs",
+            "tells how the last backups ended",
+        ),
         to_search(instance_named),
     ]
     .concat()

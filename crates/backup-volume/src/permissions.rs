@@ -30,15 +30,26 @@ pub const COMMANDS: [CommandAccess; 4] = [
 
 /// All that looking at the volume may need.
 fn to_look() -> Vec<Access> {
-    let claims = verbs(&["get"], "", "persistentvolumes", "tells the volume's driver");
-    let (storage, why) = ("storage.k8s.io", "tells the storage's driver and policy");
-    let classes = verbs(&["get"], storage, "storageclasses", why);
+    let mut all = vec![Access::always(Place::Instance, to_discover(false))];
+    all.extend(to_know_more());
+    all
+}
+
+/// What tells more of the volume, and is gone without.
+fn to_know_more() -> [Access; 2] {
     let why = "tells of what interrupted runs left";
     let leftovers = verbs(&["list"], "coordination.k8s.io", "leases", why);
-    vec![
-        Access::always(Place::Instance, to_discover(false)),
+    let volumes = verbs(
+        &["get"],
+        "",
+        "persistentvolumes",
+        "tells the driver of the volume",
+    );
+    let why = "tells the driver and the policy of the storage";
+    let classes = verbs(&["get"], "storage.k8s.io", "storageclasses", why);
+    [
         Access::always(Place::Instance, leftovers).or("that is not told"),
-        Access::always(Place::Everywhere, [claims, classes].concat())
+        Access::always(Place::Everywhere, [volumes, classes].concat())
             .or("the annotations of the claim tell the driver"),
     ]
 }
@@ -69,8 +80,18 @@ fn to_measure() -> Vec<Access> {
 
 /// What makes a helper pod go unnoticed and its failures explained.
 fn to_start_helper_pod() -> Vec<Access> {
-    let events = verbs(&["list"], "", "events", "tells why a helper pod does not start");
-    let services = verbs(&["list"], "", "services", "keeps traffic from the helper pod");
+    let events = verbs(
+        &["list"],
+        "",
+        "events",
+        "tells why a helper pod does not start",
+    );
+    let services = verbs(
+        &["list"],
+        "",
+        "services",
+        "keeps traffic from the helper pod",
+    );
     let why = "keeps the helper pod from being counted";
     let budgets = verbs(&["list"], "policy", "poddisruptionbudgets", why);
     vec![
@@ -97,7 +118,8 @@ fn to_reach_otherwise() -> Vec<Access> {
 pub fn to_fetch(when: &'static str) -> Vec<Access> {
     let all = [to_discover(true), to_use_helper_pod()].concat();
     let mut all = vec![Access::always(Place::Instance, all).when(when)];
-    all.extend(to_start_helper_pod().into_iter().map(|one| one.when(when)));
+    let optional = to_start_helper_pod().into_iter().chain(to_know_more());
+    all.extend(optional.map(|one| one.when(when)));
     all
 }
 
@@ -105,7 +127,11 @@ pub fn to_fetch(when: &'static str) -> Vec<Access> {
 pub fn to_clean_up() -> Vec<Access> {
     let undo = |group, resource, why| verbs(&["get", "delete"], group, resource, why);
     let snapshots = [
-        undo("", "persistentvolumeclaims", "removes claims made from snapshots"),
+        undo(
+            "",
+            "persistentvolumeclaims",
+            "removes claims made from snapshots",
+        ),
         undo(SNAPSHOT_GROUP, "volumesnapshots", "removes snapshots"),
     ];
     vec![
@@ -113,19 +139,36 @@ pub fn to_clean_up() -> Vec<Access> {
         Access::always(Place::Instance, undo("", "pods", "removes helper pods"))
             .when("where a helper pod was left"),
         Access::always(Place::Instance, snapshots.concat()).when("where a snapshot was left"),
-        Access::always(Place::Instance, undo("batch", "jobs", "removes backup Jobs"))
-            .when("where a Job was left"),
-        Access::always(Place::Portworx, to_use_portworx())
-            .when("where a volume was left attached"),
+        Access::always(
+            Place::Instance,
+            undo("batch", "jobs", "removes backup Jobs"),
+        )
+        .when("where a Job was left"),
+        Access::always(Place::Portworx, to_use_portworx()).when("where a volume was left attached"),
     ]
 }
 
 /// To find the volume of an instance, which is searched for unless it was named.
 pub fn to_discover(instance_named: bool) -> Vec<Needed> {
     let mut needed = [
-        verbs(&["get"], "", "persistentvolumeclaims", "finds the backup volume"),
-        verbs(&["list"], "", "pods", "finds the pods that have the volume mounted"),
-        verbs(&["get"], "batch", "cronjobs", "reads the schedule, and what a helper pod is made of"),
+        verbs(
+            &["get"],
+            "",
+            "persistentvolumeclaims",
+            "finds the backup volume",
+        ),
+        verbs(
+            &["list"],
+            "",
+            "pods",
+            "finds the pods that have the volume mounted",
+        ),
+        verbs(
+            &["get"],
+            "batch",
+            "cronjobs",
+            "reads the schedule, and what a helper pod is made of",
+        ),
     ]
     .concat();
     if !instance_named {
@@ -143,7 +186,12 @@ pub fn to_read_in_pod() -> Vec<Needed> {
 pub fn to_use_helper_pod() -> Vec<Needed> {
     let why = "makes and removes a helper pod";
     let pods = verbs(&["create", "get", "delete"], "", "pods", why);
-    [to_exec("reads the files in the helper pod"), to_record(), pods].concat()
+    [
+        to_exec("reads the files in the helper pod"),
+        to_record(),
+        pods,
+    ]
+    .concat()
 }
 
 /// To read files in a helper pod on a claim made from a snapshot.
@@ -155,7 +203,11 @@ fn to_snapshot() -> Vec<Needed> {
     let all = |group, resource, why| verbs(&["create", "get", "delete"], group, resource, why);
     let claims = "makes and removes a claim from the snapshot";
     [
-        all(SNAPSHOT_GROUP, "volumesnapshots", "makes and removes a snapshot"),
+        all(
+            SNAPSHOT_GROUP,
+            "volumesnapshots",
+            "makes and removes a snapshot",
+        ),
         all("", "persistentvolumeclaims", claims),
     ]
     .concat()

@@ -2,7 +2,9 @@
 
 use wa_common::assistant::{Datastore, Instance};
 use wa_common::cluster::Permission;
-use wa_common::preflight::{Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs};
+use wa_common::preflight::{
+    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+};
 
 /// Each command of `kubectl wa-backup` that reads the database, with what it may need.
 pub const COMMANDS: [CommandAccess; 3] = [
@@ -18,7 +20,8 @@ pub const COMMANDS: [CommandAccess; 3] = [
         command: "diff",
         access: |instance| {
             let all = to_back_up(instance).into_iter();
-            all.map(|access| access.when("with the live database")).collect()
+            all.map(|access| access.when("with the live database"))
+                .collect()
         },
     },
 ];
@@ -35,14 +38,22 @@ pub fn to_back_up(instance: &str) -> Vec<Access> {
 
 /// To be told by PostgreSQL's operator which pod is the primary.
 pub fn to_know_the_primary() -> Access {
-    let (group, why) = ("postgresql.k8s.enterprisedb.io", "tells which pod is the primary");
+    let (group, why) = (
+        "postgresql.k8s.enterprisedb.io",
+        "tells which pod is the primary",
+    );
     let needed = verbs(&["get"], group, "clusters", why);
     Access::always(Place::Instance, needed).or("the labels of the pods tell")
 }
 
 /// To find a pod of PostgreSQL.
 pub fn to_find_postgres() -> Vec<Needed> {
-    verbs(&["list"], "", "pods", "finds a pod of PostgreSQL that is ready")
+    verbs(
+        &["list"],
+        "",
+        "pods",
+        "finds a pod of PostgreSQL that is ready",
+    )
 }
 
 fn to_run_pg_dump() -> Vec<Needed> {

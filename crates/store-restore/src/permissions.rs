@@ -46,7 +46,12 @@ pub(crate) fn to_restore(instance: &Instance, touched: &Touched<'_>) -> Vec<Need
     let mut needed = vec![
         to_check(instance),
         to_journal(),
-        verbs(&["get"], "apps", "deployments", "tells whether the store is at 0"),
+        verbs(
+            &["get"],
+            "apps",
+            "deployments",
+            "tells whether the store is at 0",
+        ),
         verbs(&["patch"], "apps", "deployments/scale", scale),
     ];
     if let Some(cron_job) = touched.cron_job {
@@ -62,8 +67,18 @@ pub(crate) fn to_restore(instance: &Instance, touched: &Touched<'_>) -> Vec<Need
 }
 
 fn to_suspend(cron_job: &str) -> Vec<Needed> {
-    let jobs = verbs(&["list"], "batch", "jobs", "waits for backups that are at work");
-    let suspend = verbs(&["patch"], "batch", "cronjobs", "suspends the nightly backup");
+    let jobs = verbs(
+        &["list"],
+        "batch",
+        "jobs",
+        "waits for backups that are at work",
+    );
+    let suspend = verbs(
+        &["patch"],
+        "batch",
+        "cronjobs",
+        "suspends the nightly backup",
+    );
     let suspend = suspend.into_iter().map(|one| one.named(cron_job));
     suspend.chain(jobs).collect()
 }
@@ -75,7 +90,12 @@ fn to_restart_redis(instance: &Instance) -> Vec<Needed> {
 }
 
 fn to_exchange_key(instance: &Instance) -> Vec<Needed> {
-    let patch = verbs(&["patch"], "", "secrets", "puts the backup's key in its place");
+    let patch = verbs(
+        &["patch"],
+        "",
+        "secrets",
+        "puts the backup's key in its place",
+    );
     let name = instance.auth_encryption_name();
     let patch = patch.into_iter().map(|one| one.named(&name));
     // In a secret of the run, whose name nobody knows before.
@@ -92,7 +112,12 @@ pub(crate) fn to_stop_operator() -> Vec<Needed> {
     };
     let scale = "stops the operator, and starts it again";
     [
-        verbs(&["list"], "", "pods", "tells whether the operator's pods are gone"),
+        verbs(
+            &["list"],
+            "",
+            "pods",
+            "tells whether the operator's pods are gone",
+        ),
         on_operator(&["get"], "deployments", "tells whether the operator runs"),
         on_operator(&["patch"], "deployments/scale", scale),
         to_lock(),
@@ -102,7 +127,12 @@ pub(crate) fn to_stop_operator() -> Vec<Needed> {
 
 /// What the checks read.
 fn to_check(instance: &Instance) -> Vec<Needed> {
-    let redis = verbs(&["get"], "apps", "statefulsets", "tells whether there is a Redis");
+    let redis = verbs(
+        &["get"],
+        "apps",
+        "statefulsets",
+        "tells whether there is a Redis",
+    );
     let redis = redis.into_iter();
     let of_redis = instance.redis_server();
     let why = "finds the pods of PostgreSQL, of the store and of the user interface";
@@ -130,7 +160,12 @@ fn to_read_ca(instance: &Instance) -> Vec<Needed> {
 
 /// What only newer releases have, or keep elsewhere.
 fn to_find_the_controller() -> Vec<Access> {
-    let secret = verbs(&["get"], "", "secrets", "reads the token that finds service instances");
+    let secret = verbs(
+        &["get"],
+        "",
+        "secrets",
+        "reads the token that finds service instances",
+    );
     let secret = secret.into_iter().map(|one| one.named(BROKER_SECRET));
     let why = "reads the address of the resource controller";
     let map = verbs(&["get"], "", "configmaps", why);
@@ -189,7 +224,12 @@ fn to_restore_all(instance: &str) -> Vec<Access> {
 /// All that making pgmig's files may need.
 fn to_make_configuration(instance: &str) -> Vec<Access> {
     let instance = &named(instance);
-    let ui = verbs(&["list"], "", "pods", "finds the pods of the user interface");
+    let ui = verbs(
+        &["list"],
+        "",
+        "pods",
+        "finds the pods of the user interface",
+    );
     let why = "finds the user interface, where it has no pod";
     let needed = [
         to_search_instances(),
@@ -199,8 +239,11 @@ fn to_make_configuration(instance: &str) -> Vec<Access> {
     ];
     let mut all = vec![
         Access::always(Place::Instance, needed.concat()),
-        Access::always(Place::Instance, verbs(&["list"], "apps", "deployments", why))
-            .when("where the user interface has no pod"),
+        Access::always(
+            Place::Instance,
+            verbs(&["list"], "apps", "deployments", why),
+        )
+        .when("where the user interface has no pod"),
     ];
     all.extend(to_find_the_controller());
     all.push(to_know_the_owner());
@@ -225,7 +268,12 @@ fn to_map(instance: &str) -> Vec<Access> {
 fn to_see_a_restore() -> Vec<Access> {
     let journal = [to_search_instances(), to_see_a_journal()].concat();
     let pgmig = [
-        verbs(&["get", "list"], "", "pods", "finds the pod that pgmig runs in"),
+        verbs(
+            &["get", "list"],
+            "",
+            "pods",
+            "finds the pod that pgmig runs in",
+        ),
         to_exec("tells where pgmig is"),
     ];
     let counts = |why| verbs(&["get"], "apps", "deployments", why);
@@ -235,8 +283,16 @@ fn to_see_a_restore() -> Vec<Access> {
     let optional = |place, needed, without| Access::always(place, needed).or(without);
     vec![
         Access::always(Place::Instance, journal),
-        optional(Place::Instance, pgmig.concat(), "where pgmig is, is not told"),
-        optional(Place::Instance, counts("tells how many stores there are"), without),
+        optional(
+            Place::Instance,
+            pgmig.concat(),
+            "where pgmig is, is not told",
+        ),
+        optional(
+            Place::Instance,
+            counts("tells how many stores there are"),
+            without,
+        ),
         optional(Place::Operator, counts_of_operator.collect(), without),
     ]
 }
@@ -254,7 +310,8 @@ fn to_read_the_log() -> Vec<Access> {
 
 /// What a rehearsal in a pod of the cluster takes.
 pub(crate) fn to_rehearse(instance_named: bool) -> Vec<Needed> {
-    let why = "finds the image of PostgreSQL; makes and removes the pod that the backup is restored in";
+    let why =
+        "finds the image of PostgreSQL; makes and removes the pod that the backup is restored in";
     let mut needed = vec![
         verbs(&["list", "get", "create", "delete"], "", "pods", why),
         to_exec("sends the backup, restores it and counts its rows"),
@@ -278,9 +335,14 @@ fn to_rehearse_all(_: &str) -> Vec<Access> {
     let optional = |needed, without| Access::always(Place::Instance, needed).or(without);
     let all = [
         Access::always(Place::Instance, to_rehearse(false)),
-        optional(to_isolate(), "the pod is kept from the network by what listens in it alone"),
+        optional(
+            to_isolate(),
+            "the pod is kept from the network by what listens in it alone",
+        ),
         optional(events, "that is not told"),
         to_know_the_primary(),
     ];
-    all.into_iter().map(|one| one.when("without --local")).collect()
+    all.into_iter()
+        .map(|one| one.when("without --local"))
+        .collect()
 }

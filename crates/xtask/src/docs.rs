@@ -16,13 +16,14 @@ use crate::cluster::PracticeCluster;
 use crate::process::workspace;
 
 /// In this order: what a command of one shows may have been made by a command of the one before.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "README.md",
     "docs/backup.md",
     "docs/volume.md",
     "docs/restore.md",
     "docs/retrain.md",
     "docs/practice-cluster.md",
+    "docs/permissions.md",
 ];
 const MARK: &str = "<!-- output of: ";
 

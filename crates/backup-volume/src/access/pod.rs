@@ -51,10 +51,12 @@ pub(super) async fn plan(
             )
         })));
     };
-    Ok(match missing_permissions(cluster, &to_read_in_pod()).await? {
-        None => Ok(plan),
-        Some(missing) => Err(Obstacles::from(missing)),
-    })
+    Ok(
+        match missing_permissions(cluster, &to_read_in_pod()).await? {
+            None => Ok(plan),
+            Some(missing) => Err(Obstacles::from(missing)),
+        },
+    )
 }
 
 impl PodPlan {

@@ -3,6 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::Method;
+
+use crate::meta::request::RequestInfo;
+
 /// Requests kept; older ones are forgotten.
 const REQUESTS_KEPT: usize = 20_000;
 
@@ -19,6 +23,15 @@ pub struct LoggedRequest {
     pub user: String,
     /// Status code of the answer; 0 while there is none yet.
     pub status: u16,
+}
+
+impl LoggedRequest {
+    /// What it asked for, in the API server's terms.
+    pub fn info(&self) -> RequestInfo {
+        let (path, query) = self.uri.split_once('?').unwrap_or((&self.uri, ""));
+        let method = Method::from_bytes(self.method.as_bytes()).unwrap_or_default();
+        RequestInfo::parse(&method, path, query)
+    }
 }
 
 /// The requests in order of arrival; clones share them.

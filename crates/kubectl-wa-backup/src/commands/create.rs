@@ -14,8 +14,8 @@ use backup_set::{
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_backup::{
-    Backup, COMMANDS, BackupOptions, DEFAULT_COMPRESSION, DEFAULT_RETRIES, DEFAULT_SILENT_AFTER, KeyFile,
-    Ready, prepare,
+    Backup, BackupOptions, COMMANDS, DEFAULT_COMPRESSION, DEFAULT_RETRIES, DEFAULT_SILENT_AFTER,
+    KeyFile, Ready, prepare,
 };
 use wa_common::assistant::auth_encryption_yaml;
 use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, access_of};

@@ -84,7 +84,12 @@ pub fn needed_permissions(purpose: Purpose, instance: &str) -> Vec<Needed> {
     ];
     if purpose.scales {
         let scale = "deployments/scale";
-        needed.push(verbs(&["patch"], "apps", scale, "sets the recorded replicas back"));
+        needed.push(verbs(
+            &["patch"],
+            "apps",
+            scale,
+            "sets the recorded replicas back",
+        ));
         needed.push(to_read_autoscalers());
         needed.extend(SCALED.map(to_mend));
     }
@@ -159,8 +164,7 @@ fn to_know_the_room() -> Access {
         verbs(&["list"], "", "nodes", "tells whether the nodes have room"),
         verbs(&["list"], "", "pods", "tells what runs on the nodes"),
     ];
-    Access::always(Place::Everywhere, needed.concat())
-        .or("whether the nodes have room is not told")
+    Access::always(Place::Everywhere, needed.concat()).or("whether the nodes have room is not told")
 }
 
 /// To see whether the operator runs.
@@ -184,7 +188,12 @@ fn to_plan(instance: &str) -> Vec<Access> {
     let kinds = SCALED.into_iter().chain([STARTED]);
     let needed = [
         to_search_instances(),
-        verbs(&["list"], GROUP, "temporarypatches", "finds patches, those of others too"),
+        verbs(
+            &["list"],
+            GROUP,
+            "temporarypatches",
+            "finds patches, those of others too",
+        ),
         kinds.flat_map(to_read_active).collect(),
         to_read_deployments(),
         to_read_autoscalers(),
@@ -200,7 +209,12 @@ fn to_plan(instance: &str) -> Vec<Access> {
 fn to_watch() -> Vec<Access> {
     let needed = [
         to_search_instances(),
-        verbs(&["list"], GROUP, "temporarypatches", "finds patches, those of others too"),
+        verbs(
+            &["list"],
+            GROUP,
+            "temporarypatches",
+            "finds patches, those of others too",
+        ),
         to_read_deployments(),
         to_follow_training(),
         to_see_a_journal(),
@@ -228,17 +242,38 @@ fn to_change(instance: &str, purpose: Purpose) -> Vec<Access> {
 /// What training depends on and is not of the instance.
 fn to_judge_the_environment() -> Vec<Access> {
     let (noobaa, knative) = ("noobaa.io", "eventing.knative.dev");
-    let stores = verbs(&["list"], noobaa, "backingstores", "judges the object storage");
+    let stores = verbs(
+        &["list"],
+        noobaa,
+        "backingstores",
+        "judges the object storage",
+    );
     let events = ["brokers", "triggers"].map(|kind| {
-        verbs(&["list"], knative, kind, "judges the broker that training waits for")
+        verbs(
+            &["list"],
+            knative,
+            kind,
+            "judges the broker that training waits for",
+        )
     });
-    let (group, why) = ("postgresql.k8s.enterprisedb.io", "tells which pod is the primary");
+    let (group, why) = (
+        "postgresql.k8s.enterprisedb.io",
+        "tells which pod is the primary",
+    );
     let primary = verbs(&["get"], group, "clusters", why);
     let optional = |place, needed, without| Access::always(place, needed).or(without);
     vec![
-        optional(Place::Everywhere, stores, "the object storage is not judged"),
+        optional(
+            Place::Everywhere,
+            stores,
+            "the object storage is not judged",
+        ),
         optional(Place::Instance, events.concat(), "the broker is not judged"),
-        optional(Place::Instance, primary, "any ready pod of PostgreSQL will do"),
+        optional(
+            Place::Instance,
+            primary,
+            "any ready pod of PostgreSQL will do",
+        ),
     ]
 }
 
@@ -252,6 +287,10 @@ fn to_diagnose(instance: &str) -> Vec<Access> {
     ));
     let repair = needed_permissions(EVERYTHING, instance);
     all.push(Access::always(Place::Instance, repair).when("with --fix"));
-    all.extend(to_see_the_operator().into_iter().map(|one| one.when("with --fix")));
+    all.extend(
+        to_see_the_operator()
+            .into_iter()
+            .map(|one| one.when("with --fix")),
+    );
     all
 }

@@ -33,7 +33,9 @@ pub fn no_permissions() -> Vec<Access> {
 pub fn access_of(commands: &[CommandAccess], command: &str) -> Vec<Access> {
     let mut commands = commands.iter();
     let found = commands.find(|one| one.command == command);
-    found.map(|found| (found.access)(INSTANCE)).unwrap_or_default()
+    found
+        .map(|found| (found.access)(INSTANCE))
+        .unwrap_or_default()
 }
 
 /// Permissions as paragraphs of a help text.

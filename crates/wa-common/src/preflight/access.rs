@@ -76,7 +76,9 @@ impl Access {
         let words = [optional, self.when, place];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         let needed = in_words(&self.needed);
-        let without = self.without.map(|without| format!(" (without it, {without})"));
+        let without = self
+            .without
+            .map(|without| format!(" (without it, {without})"));
         let without = without.unwrap_or_default();
         match words.is_empty() {
             true => format!("{needed}{without}"),

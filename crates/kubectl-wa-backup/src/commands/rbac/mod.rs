@@ -118,7 +118,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         operator,
         portworx: args.portworx_namespace.clone(),
     };
-    for named in [&namespaces.operator, &namespaces.portworx].into_iter().flatten() {
+    for named in [&namespaces.operator, &namespaces.portworx]
+        .into_iter()
+        .flatten()
+    {
         ensure!(is_label(named), "{named:?} is no name of a namespace");
     }
     let roles = needed
@@ -149,7 +152,10 @@ async fn instance(context: &Context) -> anyhow::Result<(String, String)> {
         (cluster.namespace().to_owned(), name)
     };
     for name in [&namespace, &name] {
-        ensure!(is_label(name), "{name:?} is no name of a namespace or an instance");
+        ensure!(
+            is_label(name),
+            "{name:?} is no name of a namespace or an instance"
+        );
     }
     Ok((namespace, name))
 }

@@ -184,15 +184,20 @@ fn uses(command: &'static str, access: &Access) -> Vec<(Key, Use)> {
 /// Rules without what another one allows anyway.
 fn merged(mut rules: BTreeMap<Key, Vec<Use>>) -> Vec<Rule> {
     let whole = |(group, resource, _): &Key| (*group, resource.clone(), Vec::new());
-    let named: Vec<Key> = rules.keys().filter(|key| !key.2.is_empty()).cloned().collect();
+    let named: Vec<Key> = rules
+        .keys()
+        .filter(|key| !key.2.is_empty())
+        .cloned()
+        .collect();
     for key in named {
         let Some(general) = rules.get(&whole(&key)) else {
             continue;
         };
         let allowed: BTreeSet<&str> = general.iter().map(|used| used.verb).collect();
         let own = rules.remove(&key).unwrap_or_default();
-        let (moved, kept): (Vec<Use>, Vec<Use>) =
-            own.into_iter().partition(|used| allowed.contains(used.verb));
+        let (moved, kept): (Vec<Use>, Vec<Use>) = own
+            .into_iter()
+            .partition(|used| allowed.contains(used.verb));
         rules.entry(whole(&key)).or_default().extend(moved);
         if !kept.is_empty() {
             rules.insert(key, kept);
@@ -231,7 +236,12 @@ fn rule(((group, resource, names), uses): (Key, Vec<Use>)) -> Rule {
 }
 
 fn in_order(verbs: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
-    let place = |verb: &str| VERBS.iter().position(|one| *one == verb).unwrap_or(VERBS.len());
+    let place = |verb: &str| {
+        VERBS
+            .iter()
+            .position(|one| *one == verb)
+            .unwrap_or(VERBS.len())
+    };
     let verbs: BTreeSet<(usize, &'static str)> = verbs.map(|verb| (place(verb), verb)).collect();
     verbs.into_iter().map(|(_, verb)| verb).collect()
 }

@@ -90,7 +90,9 @@ impl FromStr for Scope {
 }
 
 fn unknown(plugin: &str) -> String {
-    let commands: Vec<String> = commands_of(plugin).map(|one| hyphened(one.command)).collect();
+    let commands: Vec<String> = commands_of(plugin)
+        .map(|one| hyphened(one.command))
+        .collect();
     format!(
         "the commands of {plugin} that ask a cluster are {}",
         commands.join(", ")

@@ -118,7 +118,9 @@ fn in_words(reason: &Reason) -> String {
         when => format!("{}, {when}", commands.join(", ")),
     };
     let groups: Vec<String> = groups.iter().map(group).collect();
-    let optional = reason.without.map(|without| format!("; optional: without it, {without}"));
+    let optional = reason
+        .without
+        .map(|without| format!("; optional: without it, {without}"));
     format!(
         "{}: {} ({}){}",
         reason.verbs.join(", "),
