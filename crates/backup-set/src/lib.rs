@@ -90,7 +90,7 @@ pub use manifest::{
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
 pub use protection::{PROTECTION_FILE, Protected, Protection};
 pub use pruning::{PlanError, Pruning, Selection};
-pub use read::{Backup, Intact, SetState};
+pub use read::{Backup, Intact, OpenedFile, SetState};
 pub use rehearsal::{REHEARSAL_FILE, Rehearsal, RehearsalPlace};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use removal::{RemovalError, remove_set};

@@ -187,7 +187,7 @@ fn compare_plaintext(found: Measured, record: &FileRecord) -> Option<Problem> {
     })
 }
 
-fn undecryptable(record: &FileRecord, why: &str) -> Problem {
+pub(crate) fn undecryptable(record: &FileRecord, why: &str) -> Problem {
     let why = printable(why);
     Problem::new(&record.name, format!("cannot be decrypted: {why}"))
 }

@@ -308,6 +308,12 @@ pub struct PlaintextRecord {
 }
 
 impl FileRecord {
+    /// The SHA-256 of its plaintext.
+    pub fn plaintext_sha256(&self) -> &str {
+        let plaintext = self.plaintext.as_ref();
+        plaintext.map_or(&self.sha256, |plaintext| &plaintext.sha256)
+    }
+
     /// Whether the file is its own plaintext, which this tool can read.
     pub(crate) fn is_stored_plain(&self) -> bool {
         self.plaintext.as_ref().is_none_or(|plaintext| {

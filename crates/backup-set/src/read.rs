@@ -10,7 +10,9 @@ use transfer_proof::Measured;
 
 use crate::encryption::{Broken, Decrypted};
 use crate::error::{BackupError, io_error};
-use crate::listed::{HashingReader, Listed, check_file, size_mismatch, size_of_listed};
+use crate::listed::{
+    HashingReader, Listed, check_file, size_mismatch, size_of_listed, undecryptable,
+};
 use crate::manifest_file::{Unusable, read_full_manifest, read_manifest};
 use crate::store::StoredSet;
 use crate::verdict::Problem;
@@ -27,7 +29,7 @@ pub struct Backup {
     path: PathBuf,
     dump: PathBuf,
     /// None where it is a dump that stands alone.
-    set: Option<(Box<dyn StoredSet>, Manifest)>,
+    set: Option<(Box<dyn StoredSet + Send + Sync>, Manifest)>,
     /// The keys to read it with, where it is encrypted.
     identities: Option<Identities>,
 }
@@ -94,25 +96,68 @@ impl Backup {
         self.set.as_ref().map(|(_, manifest)| manifest)
     }
 
-    /// The plaintext of the dump, of a backup that was found to be intact.
-    pub(crate) fn open_dump(&self) -> Result<Box<dyn Read + Send>, BackupError> {
-        let unread = |source| io_error(&self.dump, source);
+    /// The file with the dump, which may be encrypted.
+    pub fn dump_path(&self) -> &Path {
+        &self.dump
+    }
+
+    /// Whether it is a set whose dump is encrypted.
+    pub fn is_encrypted(&self) -> bool {
         let record = self.manifest().and_then(dump_of);
-        let encrypted = record.filter(|record| record.is_encrypted());
-        let (Some((set, _)), Some(record), Some(keys)) = (&self.set, encrypted, &self.identities)
-        else {
-            return Ok(Box::new(File::open(&self.dump).map_err(unread)?));
+        record.is_some_and(FileRecord::is_encrypted)
+    }
+
+    /// The plaintext of the dump. Whether it is what was dumped, [`verify`](Self::verify) tells.
+    pub fn open_dump(&self) -> Result<Box<dyn Read + Send>, BackupError> {
+        if let (Some((set, _)), Some(record)) = (&self.set, self.manifest().and_then(dump_of)) {
+            return self.open_plaintext(&**set, record);
+        }
+        let file = File::open(&self.dump);
+        Ok(Box::new(
+            file.map_err(|source| io_error(&self.dump, source))?,
+        ))
+    }
+
+    /// The file of the set that plays this part, and its plaintext; none where there is none.
+    pub fn open_file(&self, role: &FileRole) -> Result<Option<OpenedFile>, BackupError> {
+        let Some((set, manifest)) = &self.set else {
+            return Ok(None);
         };
-        let stored = set.read(&record.name).map_err(unread)?;
+        let Some(record) = manifest.files.iter().find(|record| record.role == *role) else {
+            return Ok(None);
+        };
+        let plaintext = self.open_plaintext(&**set, record)?;
+        Ok(Some((set.location().join(&record.name), plaintext)))
+    }
+
+    fn open_plaintext(
+        &self,
+        set: &dyn StoredSet,
+        record: &FileRecord,
+    ) -> Result<Box<dyn Read + Send>, BackupError> {
+        let path = || set.location().join(&record.name);
+        if let Err(problem) = size_of_listed(set, record)? {
+            return Err(failed(&self.path, vec![problem]));
+        }
+        let keys = self.identities.as_ref();
+        if !record.is_stored_plain() && (keys.is_none() || !record.is_encrypted()) {
+            return Err(closed(&self.path, record, false).into());
+        }
+        let stored = set.read(&record.name);
+        let stored = stored.map_err(|source| io_error(&path(), source))?;
+        let Some(keys) = keys.filter(|_| record.is_encrypted()) else {
+            return Ok(stored);
+        };
         match Decrypted::new(stored, keys) {
             Ok(decrypted) => Ok(Box::new(BufReader::with_capacity(
                 READ_BUFFER_BYTES,
                 decrypted,
             ))),
-            Err(Broken::Unread(source)) => Err(unread(source)),
-            Err(_) => Err(BackupError::NoKey {
-                path: self.dump.clone(),
-            }),
+            Err(Broken::Unread(source)) => Err(io_error(&path(), source)),
+            Err(Broken::NoKey(_)) => Err(BackupError::NoKey { path: path() }),
+            Err(Broken::Damaged(why, _)) => {
+                Err(failed(&self.path, vec![undecryptable(record, &why)]))
+            }
         }
     }
 
@@ -132,18 +177,14 @@ impl Backup {
                 format!("does not list {DUMP_FILE}"),
             ));
         }
-        let closed = |record: &FileRecord| {
+        let is_closed = |record: &FileRecord| {
             !record.is_stored_plain() && (keys.is_none() || !record.is_encrypted())
         };
-        if let (Some((set, _)), Some(record)) = (&self.set, dump_record.filter(|one| closed(one))) {
+        let closed_dump = dump_record.filter(|record| is_closed(record));
+        if let (Some((set, _)), Some(record)) = (&self.set, closed_dump) {
             problems.extend(check_file(&**set, record, None)?);
             return Err(if problems.is_empty() {
-                let why = |what| format!("{} {what}", printable(&record.name));
-                if record.is_encrypted() {
-                    NotJudged::encrypted(&self.path, why(ENCRYPTED)).into()
-                } else {
-                    NotJudged::new(&self.path, why(ENCODED), true).into()
-                }
+                closed(&self.path, record, true).into()
             } else {
                 failed(&self.path, problems)
             });
@@ -187,7 +228,10 @@ impl Backup {
     /// The files that the manifest lists, where there is one.
     fn listed(&self) -> impl Iterator<Item = (&dyn StoredSet, &FileRecord)> {
         let sets = self.set.iter();
-        sets.flat_map(|(set, manifest)| manifest.files.iter().map(move |record| (&**set, record)))
+        sets.flat_map(|(set, manifest)| {
+            let set: &dyn StoredSet = &**set;
+            manifest.files.iter().map(move |record| (set, record))
+        })
     }
 
     /// One pass over the dump: hash and archive together. The second value is how it differs from its record. None where
@@ -216,6 +260,19 @@ impl Backup {
         reader.drain().map_err(unread)?;
         let measured = reader.measured();
         Ok(Some((ReadDump { verdict, measured }, Vec::new())))
+    }
+}
+
+/// Where a file of a set is, and its plaintext.
+pub type OpenedFile = (PathBuf, Box<dyn Read + Send>);
+
+/// A file that cannot be read without a key, or not by this tool at all.
+fn closed(path: &Path, record: &FileRecord, as_recorded: bool) -> NotJudged {
+    let why = |what| format!("{} {what}", printable(&record.name));
+    if record.is_encrypted() {
+        NotJudged::encrypted(path, why(ENCRYPTED), as_recorded)
+    } else {
+        NotJudged::new(path, why(ENCODED), as_recorded)
     }
 }
 

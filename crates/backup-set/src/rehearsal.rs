@@ -111,7 +111,7 @@ impl Rehearsal {
             .files()
             .iter()
             .find(|file| file.role == FileRole::StoreDump)?;
-        Self::read_of(set, &dump.sha256)
+        Self::read_of(set, dump.plaintext_sha256())
     }
 
     /// The last trial in `directory`, where it was of the dump with that SHA-256. A file that cannot be read, or is of a

@@ -362,11 +362,11 @@ impl NotJudged {
         }
     }
 
-    /// That what is stored is as recorded, and that a key is needed to know more.
-    pub(crate) fn encrypted(path: &Path, why: String) -> Self {
+    /// That a key is needed to know more.
+    pub(crate) fn encrypted(path: &Path, why: String, as_recorded: bool) -> Self {
         Self {
             needs_key: true,
-            ..Self::new(path, why, true)
+            ..Self::new(path, why, as_recorded)
         }
     }
 

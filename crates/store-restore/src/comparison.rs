@@ -3,8 +3,7 @@
 //! What the dump holds is told by our own reader of archives, and not by the programs that have restored it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -82,11 +81,12 @@ pub async fn compare(
     mapping: &Mapping,
     same_release: bool,
 ) -> anyhow::Result<Comparison> {
-    let dump = source.dump.clone();
+    let open = source.dump_reader();
+    let path = source.dump_path().to_owned();
     let tables = &source.intact.verified.contents.tables;
     let schema = store_schema(tables).to_owned();
     // On a thread of its own: a signal must be heard meanwhile.
-    let held = spawn_blocking(move || workspaces_in(&dump, schema)).await??;
+    let held = spawn_blocking(move || workspaces_in(open()?, &path, schema)).await??;
     let found = server.instances_in(server.store(), tables).await?;
     let mut comparison = Comparison::default();
     comparison.instances(mapping, &found);
@@ -281,13 +281,17 @@ impl Visitor for Collector {
 }
 
 /// The workspaces of a dump; none where they are not all known.
-fn workspaces_in(dump: &Path, schema: String) -> anyhow::Result<Option<Workspaces>> {
-    let cannot = || format!("cannot read {}", dump.display());
+fn workspaces_in(
+    dump: impl Read,
+    path: &Path,
+    schema: String,
+) -> anyhow::Result<Option<Workspaces>> {
+    let cannot = || format!("cannot read {}", path.display());
     let mut collector = Collector {
         schema,
         ..Collector::default()
     };
-    let archive = Archive::open(File::open(dump).with_context(cannot)?).with_context(cannot)?;
+    let archive = Archive::open(dump).with_context(cannot)?;
     archive.verify_with(&mut collector).with_context(cannot)?;
     Ok(collector
         .found

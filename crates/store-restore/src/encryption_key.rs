@@ -4,8 +4,7 @@
 //! with the old cluster's uid. The value of before is the caller's to keep, somewhere that is not in the open.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -37,19 +36,21 @@ impl KeyValue {
         &self.0.0
     }
 
-    /// The key in a file of a set, or in one that the nightly backup writes beside its dumps.
-    pub fn read(file: &Path) -> anyhow::Result<Self> {
-        let cannot = || format!("cannot read the key in {}", file.display());
+    /// The key in a file of a set, or in one that the nightly backup writes beside its dumps, as it is read; `path` is where
+    /// it is.
+    pub fn read(file: impl Read, path: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot read the key in {}", path.display());
         let mut yaml = Vec::new();
-        File::open(file)
-            .and_then(|file| file.take(FILE_LIMIT_BYTES).read_to_end(&mut yaml))
+        file.take(FILE_LIMIT_BYTES)
+            .read_to_end(&mut yaml)
             .with_context(cannot)?;
         let secret = read_auth_encryption(&yaml).with_context(cannot)?;
         Self::from_secret(&secret)
-            .with_context(|| format!("there is no {AUTH_ENCRYPTION_KEY} in {}", file.display()))
+            .with_context(|| format!("there is no {AUTH_ENCRYPTION_KEY} in {}", path.display()))
     }
 
-    fn from_secret(secret: &Secret) -> Option<Self> {
+    /// The key in a secret, where it has one.
+    pub(crate) fn from_secret(secret: &Secret) -> Option<Self> {
         let value = secret.data.as_ref()?.get(AUTH_ENCRYPTION_KEY)?;
         Some(Self(value.clone()))
     }
@@ -177,19 +178,14 @@ mod tests {
 
     #[test]
     fn a_key_is_read_from_a_file_and_shown_nowhere() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("key.yaml");
-        std::fs::write(
-            &file,
-            "apiVersion: v1\nkind: Secret\ndata:\n  authorization_encryption_key: c2VjcmV0\n  other: eA==\n",
-        )
-        .unwrap();
-        let key = KeyValue::read(&file).unwrap();
+        let path = Path::new("key.yaml");
+        let yaml: &[u8] = b"apiVersion: v1\nkind: Secret\ndata:\n  authorization_encryption_key: c2VjcmV0\n  other: eA==\n";
+        let key = KeyValue::read(yaml, path).unwrap();
         assert_eq!(key.bytes(), b"secret");
         assert_eq!(KeyValue::from_bytes(b"secret".to_vec()), key);
         assert_eq!(format!("{key:?}"), "KeyValue(…)");
-        std::fs::write(&file, "data: {other: c2VjcmV0}").unwrap();
-        let error = format!("{:#}", KeyValue::read(&file).unwrap_err());
+        let yaml: &[u8] = b"data: {other: c2VjcmV0}";
+        let error = format!("{:#}", KeyValue::read(yaml, path).unwrap_err());
         assert!(
             error.contains("key.yaml") && !error.contains("c2VjcmV0"),
             "{error}"

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use backup_set::DUMP_FILE;
+use backup_set::{DUMP_FILE, Identities};
 use kube_transfer::file::UploadError;
 use kube_transfer::job::{EndedJob, JobDirectory, JobError, JobState, LogPart};
 use kube_transfer::{DownloadError, PodHandle, RemoteCommand, Secret};
@@ -41,11 +41,15 @@ pub struct SafetySet {
 
 impl SafetySet {
     /// Reads the set or dump at `path`. `recorded` is the SHA-256 that the dump must have, in hexadecimal digits; without
-    /// one the set is taken by its name.
-    pub async fn open(path: &Path, recorded: Option<&str>) -> anyhow::Result<Self> {
-        let read = path.to_owned();
+    /// one the set is taken by its name. `identities` are the keys to read it with, where it is encrypted.
+    pub async fn open(
+        path: &Path,
+        recorded: Option<&str>,
+        identities: Option<&Identities>,
+    ) -> anyhow::Result<Self> {
+        let (read, keys) = (path.to_owned(), identities.cloned());
         // On a thread of its own: a signal must be heard meanwhile.
-        let source = spawn_blocking(move || Source::read(&read)).await??;
+        let source = spawn_blocking(move || Source::read(&read, keys.as_ref())).await??;
         if let Some(recorded) = recorded {
             ensure!(
                 source.intact.sha256.eq_ignore_ascii_case(recorded),

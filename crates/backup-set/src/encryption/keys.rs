@@ -53,7 +53,10 @@ pub struct Recipients(Arc<Vec<Recipient>>);
 
 /// The keys to read encrypted sets with.
 #[derive(Clone)]
-pub struct Identities(Arc<Vec<Identity>>);
+pub struct Identities {
+    keys: Arc<Vec<Identity>>,
+    files: Vec<PathBuf>,
+}
 
 impl fmt::Debug for Recipients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +66,7 @@ impl fmt::Debug for Recipients {
 
 impl fmt::Debug for Identities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identities({})", self.0.len())
+        write!(f, "Identities({})", self.keys.len())
     }
 }
 
@@ -102,7 +105,15 @@ impl Identities {
         for path in files {
             found.extend(identities(path)?);
         }
-        Ok((!found.is_empty()).then(|| Self(Arc::new(found))))
+        Ok((!found.is_empty()).then(|| Self {
+            keys: Arc::new(found),
+            files: files.to_owned(),
+        }))
+    }
+
+    /// The files that they were read from.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// What comes out of `encrypted`.
@@ -110,7 +121,7 @@ impl Identities {
         &self,
         encrypted: R,
     ) -> Result<StreamReader<R>, DecryptError> {
-        let identities = self.0.iter().map(|one| &**one as &dyn age::Identity);
+        let identities = self.keys.iter().map(|one| &**one as &dyn age::Identity);
         Decryptor::new_buffered(encrypted)?.decrypt(identities)
     }
 }

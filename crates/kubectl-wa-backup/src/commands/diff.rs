@@ -12,10 +12,8 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_backup::{COMMANDS, live_holding, prepare};
 use tokio::task::spawn_blocking;
-use wa_common::cli::{About, Context, Exit, Render, access_of};
+use wa_common::cli::{About, Context, Exit, KeyArgs, Render, access_of};
 use wa_common::report::{Steps, Styles, printable, table};
-
-use super::keys::KeyArgs;
 
 /// The word for the live database.
 const LIVE: &str = "live";

@@ -10,10 +10,9 @@ use backup_set::{
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::cli::{About, Context, Exit, Render, no_permissions};
+use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable, short_digest, table};
 
-use super::keys::KeyArgs;
 use super::rows::{self, RowsArgs};
 use super::several::{OtherVerdict, Several, resolved};
 

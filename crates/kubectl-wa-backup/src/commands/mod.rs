@@ -5,7 +5,6 @@ mod cleanup;
 mod create;
 mod diff;
 mod inspect;
-mod keys;
 mod list;
 mod metrics;
 mod newest;
@@ -25,7 +24,7 @@ use backup_jobs::JobError;
 use clap::{Parser, Subcommand};
 use wa_common::cli::{
     About, Asked, Candidate, CleanupArgs, Context, Exit, GlobalArgs, Plugin, PluginErrors,
-    advice_on_sets, asks,
+    advice_on_keys, advice_on_sets, asks,
 };
 
 const EXPLANATION: &str = "\
@@ -114,7 +113,7 @@ impl Plugin for Cli {
     fn errors() -> PluginErrors {
         PluginErrors {
             exits: &[asks::<JobError>],
-            advice: |error| keys::advice(error).or_else(|| advice_on_sets(error)),
+            advice: |error| advice_on_keys(error).or_else(|| advice_on_sets(error)),
         }
     }
 

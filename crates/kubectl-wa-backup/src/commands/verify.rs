@@ -7,10 +7,9 @@ use backup_set::{Backup, BackupError, Identities, counted_rows, rows_text};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use wa_common::cli::{About, Context, Exit, Render, no_permissions};
+use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
-use super::keys::KeyArgs;
 use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backup_set::DEFAULT_DIRECTORY;
+use backup_set::{DEFAULT_DIRECTORY, Identities};
 use kube_transfer::Secret;
 use store_restore::config::RcForm;
 use store_restore::procedure::Inputs;
@@ -35,24 +35,29 @@ impl InputArgs {
     }
 
     /// With the tokens, where a file of this form needs them; on a terminal they are asked for.
-    pub(super) async fn for_form(self, form: RcForm) -> anyhow::Result<Inputs> {
+    pub(super) async fn for_form(
+        self,
+        form: RcForm,
+        identities: Option<Identities>,
+    ) -> anyhow::Result<Inputs> {
         let tokens = match form {
             RcForm::UserTokens => config::user_tokens(&self.token_file).await?,
             RcForm::ServiceToken => config::tokens_in(&self.token_file)?,
         };
-        Ok(self.inputs(tokens))
+        Ok(self.inputs(tokens, identities))
     }
 
     /// With the tokens that were given, if any.
-    pub(super) fn given(self) -> anyhow::Result<Inputs> {
+    pub(super) fn given(self, identities: Option<Identities>) -> anyhow::Result<Inputs> {
         let tokens = config::tokens_in(&self.token_file)?;
-        Ok(self.inputs(tokens))
+        Ok(self.inputs(tokens, identities))
     }
 
-    fn inputs(self, tokens: Vec<Secret>) -> Inputs {
+    fn inputs(self, tokens: Vec<Secret>, identities: Option<Identities>) -> Inputs {
         let TimeLimit(timeout) = self.timeout;
         Inputs {
             backup: None,
+            identities,
             pgmig: None,
             tokens,
             log_to: self.log_to,

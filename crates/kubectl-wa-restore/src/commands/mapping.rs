@@ -13,7 +13,7 @@ use store_restore::mapping::{FILE_LIMIT_BYTES, Mapping};
 use store_restore::source::Source;
 use tokio::task::spawn_blocking;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{Context, Exit, KeyArgs, Render};
 use wa_common::report::{Event, Styles, table};
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,8 @@ pub(super) struct Args {
     /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Write the proposed mapping to this file, which must not be there yet
     #[arg(long, value_name = "FILE", conflicts_with = "mapping")]
     to: Option<PathBuf>,
@@ -50,6 +52,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let path = resolve_backup(&args.backup)?;
     // Before the dump is read, which may take long.
     let given = args.mapping.as_deref().map(read_file).transpose()?;
+    let keys = args.keys.identities()?;
     let cluster = context.connect()?;
     let instance = Instance::find(&cluster, context.global.instance.as_deref()).await?;
     let datastore = Datastore::read(&cluster, &instance).await?;
@@ -58,7 +61,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let source = {
         let path = path.clone();
         // On a thread of its own: a signal must be heard meanwhile.
-        spawn_blocking(move || Source::read(&path)).await??
+        spawn_blocking(move || Source::read(&path, keys.as_ref())).await??
     };
     let sources = source.instances()?;
     let mapping = match given {

@@ -24,7 +24,8 @@ mod values;
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 use wa_common::cli::{
-    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_latest, asks,
+    Asked, Candidate, Context, Exit, GlobalArgs, Plugin, PluginErrors, advice_on_keys,
+    advice_on_latest, asks,
 };
 
 use default_run::DefaultRun;
@@ -105,7 +106,7 @@ impl Plugin for Cli {
     fn errors() -> PluginErrors {
         PluginErrors {
             exits: &[asks::<Refused>, asks::<TooOld>],
-            advice: advice_on_latest,
+            advice: |error| advice_on_keys(error).or_else(|| advice_on_latest(error)),
         }
     }
 

@@ -11,8 +11,10 @@ use serde::Serialize;
 use store_restore::rehearsal::{self, InPod};
 use store_restore::source::Source;
 use tokio::task::spawn_blocking;
-use wa_common::cli::{Context, DryRun, Exit, Render, TimeLimit};
+use wa_common::cli::{Context, DryRun, Exit, KeyArgs, Render, TimeLimit};
 use wa_common::report::{Event, Styles, count, printable, table};
+
+use super::refused::Refused;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -26,6 +28,8 @@ pub(super) struct Args {
     /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP", required_unless_present = "clean_up")]
     backup: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Use the PostgreSQL programs of this machine, or of DIR, instead of a pod; works without a cluster
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "clean_up")]
     #[expect(
@@ -51,10 +55,12 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     };
     let path = resolve_backup(backup)?;
+    let keys = args.keys.identities()?;
     // On a thread of its own: a signal must be heard meanwhile.
-    let source = spawn_blocking(move || Source::read(&path)).await??;
+    let source = spawn_blocking(move || Source::read(&path, keys.as_ref())).await??;
     let dry_run = args.dry_run.is_some_and(DryRun::is_on);
     let rehearsal = if let Some(given) = &args.local {
+        require_plain(&source)?;
         let programs = rehearsal::programs(given.as_deref())?;
         if dry_run {
             let how = format!("with the programs in {}", programs.display());
@@ -88,6 +94,17 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// What a server on this machine restores is in files of its own.
+fn require_plain(source: &Source) -> Result<(), Refused> {
+    if !source.is_encrypted() {
+        return Ok(());
+    }
+    Err(Refused(format!(
+        "{} is encrypted, and --local would put its plaintext on a disk of this machine: rehearse it in a pod, without --local",
+        source.path.display()
+    )))
+}
+
 fn caller(args: &Args, context: &Context) -> anyhow::Result<InPod> {
     Ok(InPod {
         cluster: context.connect()?,
@@ -106,7 +123,7 @@ fn tool() -> ToolRecord {
 
 /// Beside the manifest, where there is one. A set that cannot be written to was rehearsed all the same.
 fn keep(rehearsal: &Rehearsal, source: &Source, context: &Context) {
-    if source.manifest.is_none() {
+    if source.manifest().is_none() {
         return;
     }
     if let Err(error) = rehearsal.write(&source.path) {

@@ -6,6 +6,7 @@ use backup_set::{DEFAULT_DIRECTORY, resolve_backup};
 use store_restore::checks::{MappingChoice, MappingFile, Options};
 use store_restore::plan::require_stage_dir;
 use store_restore::release::Release;
+use wa_common::cli::KeyArgs;
 
 use super::config::RcFormArg;
 use super::mapping;
@@ -15,6 +16,8 @@ pub(super) struct RestoreArgs {
     /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Mapping of service instances; without it the pairs that are clear
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
@@ -59,6 +62,7 @@ impl RestoreArgs {
         };
         Ok(Options {
             backup: resolve_backup(&self.backup)?,
+            identities: self.keys.identities()?,
             mapping,
             pgmig: self.pgmig.clone(),
             from_release: self.from_release,

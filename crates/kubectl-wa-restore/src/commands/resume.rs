@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use backup_set::resolve_backup;
 use store_restore::procedure::Restore;
 use wa_common::assistant::Instance;
-use wa_common::cli::{Context, Exit};
+use wa_common::cli::{Context, Exit, KeyArgs};
 use wa_common::cluster::Cluster;
 use wa_common::run::journal::{FoundRun, JournaledRun, RunContext};
 
@@ -17,7 +17,7 @@ use super::inputs::InputArgs;
 #[command(
     after_help = "Works from any machine and directory, and for any user who may do what `run` does. What was done is not done again. Where \
 pgmig has failed, it is run once more, with tokens that are read anew. The backup and pgmig are only needed here as long as \
-they are not in the pod, and the backup to hold the database against it."
+they are not in the pod, and the backup, with its key where it is encrypted, to hold the database against it."
 )]
 pub(super) struct Args {
     /// The backup, where it is not on this machine where it was on the one that began
@@ -26,6 +26,8 @@ pub(super) struct Args {
     /// pgmig, likewise
     #[arg(long, value_name = "FILE")]
     pgmig: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     #[command(flatten)]
     inputs: InputArgs,
 }
@@ -51,7 +53,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let cluster = context.connect()?;
     let instance = instance(context, &cluster).await?;
     let found = found(&cluster, &instance).await?;
-    let mut inputs = args.inputs.given()?;
+    let mut inputs = args.inputs.given(args.keys.identities()?)?;
     inputs.backup = args.backup.as_deref().map(resolve_backup).transpose()?;
     inputs.pgmig = args.pgmig;
     let run_context = RunContext {

@@ -8,7 +8,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::plan::word;
 use store_restore::procedure::{Restore, Work, database_is_touched, roll_back};
-use wa_common::cli::{Context, Exit, Render};
+use wa_common::cli::{Context, Exit, KeyArgs, Render};
 use wa_common::report::{Styles, printable};
 use wa_common::run::journal::{FoundRun, FoundState, RunContext};
 
@@ -27,6 +27,8 @@ pub(super) struct Args {
     /// The safety backup, instead of the copy inside the server
     #[arg(long, value_name = "SET")]
     safety: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -53,7 +55,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         args.consent.ask(context, &instance, question).await?;
     }
     let safety = args.safety.as_deref().map(resolve_backup).transpose()?;
-    let inputs = args.inputs.given()?;
+    let inputs = args.inputs.given(args.keys.identities()?)?;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,
         reporter: &context.reporter,

@@ -118,7 +118,10 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         .rc_form
         .context("no form of resourceController.yaml")?;
     let log_to = args.inputs.log_to().to_owned();
-    let inputs = args.inputs.for_form(form).await?;
+    let inputs = args
+        .inputs
+        .for_form(form, options.identities.clone())
+        .await?;
 
     let safety = if args.no_safety_backup {
         begin_phase(reporter, Phase::SafetyBackup).skipped("as asked for");

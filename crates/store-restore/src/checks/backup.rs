@@ -1,22 +1,16 @@
 //! What the backup itself must be: intact, of a release that the target can take, with the key that its data needs.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
-
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Secret;
 use tokio::task::spawn_blocking;
-use wa_common::assistant::{AUTH_ENCRYPTION_KEY, Instance, read_auth_encryption};
+use wa_common::assistant::Instance;
 use wa_common::preflight::Finding;
 use wa_common::report::{bytes, count, error_text};
 
 use super::{Options, Run};
+use crate::encryption_key::KeyValue;
 use crate::release::{Release, UpgradePath};
 use crate::source::Source;
-
-/// More than the file with the key ever takes.
-const KEY_FILE_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Whether there is a way from the backup's release onto the target's.
 enum UpgradeCheck {
@@ -40,14 +34,21 @@ pub(super) struct Key {
 
 impl Run<'_> {
     pub(super) async fn backup(&mut self) -> Finding<Source> {
-        let path = self.options.backup.clone();
+        let (path, keys) = (self.options.backup.clone(), self.options.identities.clone());
         // On a thread of its own: a signal must be heard meanwhile.
-        let read = spawn_blocking(move || Source::read(&path).map_err(anyhow::Error::from)).await;
+        let read =
+            spawn_blocking(move || Source::read(&path, keys.as_ref()).map_err(anyhow::Error::from))
+                .await;
         let read = read.map_err(anyhow::Error::from).flatten();
         let found = self.conditions.record("backup", read, |source| {
             format!(
-                "{}: intact, {}, {}",
+                "{}: intact, {}{}, {}",
                 source.path.display(),
+                if source.is_encrypted() {
+                    "encrypted, "
+                } else {
+                    ""
+                },
                 bytes(source.intact.bytes),
                 source.intact.verified
             )
@@ -105,11 +106,9 @@ impl Run<'_> {
         let cluster = self.cluster;
         let look = async |(source, instance): (&Source, &Instance)| {
             let target = instance.auth_encryption(cluster).await?;
-            let file = source.auth_encryption_file();
-            let own = file.as_deref().map(read_key).transpose()?;
-            let value = |secret: &Secret| secret.data.as_ref()?.get(AUTH_ENCRYPTION_KEY).cloned();
+            let own = source.key()?;
             let differs = match (&own, &target) {
-                (Some(own), Some(target)) => value(own) != value(target),
+                (Some(own), Some(target)) => KeyValue::from_secret(target).as_ref() != Some(own),
                 _ => false,
             };
             Ok(Key {
@@ -174,16 +173,6 @@ fn releases(
         .as_deref()
         .context("the WatsonAssistant resource does not tell the target's release")?;
     Ok((from, to.parse()?))
-}
-
-fn read_key(path: &Path) -> anyhow::Result<Secret> {
-    let read = || {
-        let mut yaml = Vec::new();
-        let file = File::open(path)?;
-        file.take(KEY_FILE_LIMIT_BYTES).read_to_end(&mut yaml)?;
-        read_auth_encryption(&yaml)
-    };
-    read().with_context(|| format!("cannot read the key in {}", path.display()))
 }
 
 /// Why a backup of `from` cannot be restored onto `to`.

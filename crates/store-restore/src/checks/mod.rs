@@ -7,6 +7,7 @@ mod pod;
 
 use std::path::PathBuf;
 
+use backup_set::Identities;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use wa_common::assistant::{BackupCronJob, Datastore, Instance, PostgresPod};
 use wa_common::cluster::Cluster;
@@ -25,6 +26,8 @@ use crate::target::{PostgresCluster, Scaled};
 pub struct Options {
     /// The backup: a set or a dump.
     pub backup: PathBuf,
+    /// The keys to read it with, where it is encrypted.
+    pub identities: Option<Identities>,
     /// Who says which service instance becomes which.
     pub mapping: MappingChoice,
     /// IBM's pgmig on this machine.

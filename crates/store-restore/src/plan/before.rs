@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use backup_set::Identities;
+
 use super::{LOCAL, MAPPING_FILE, Plan, Step, word};
 use crate::checks::MappingChoice;
 use crate::config::{CA_FILE, POSTGRES_FILE, RESOURCE_CONTROLLER_FILE, RcForm};
@@ -22,7 +24,13 @@ impl Plan<'_> {
                 word(&file.path.display().to_string())
             )
         } else {
-            format!("kubectl wa-restore mapping {target} {backup} --to {LOCAL}/{MAPPING_FILE}")
+            let keys = self.options.identities.iter().flat_map(Identities::files);
+            let keys: String = keys
+                .map(|file| format!(" --identity {}", word(&file.display().to_string())))
+                .collect();
+            format!(
+                "kubectl wa-restore mapping {target} {backup}{keys} --to {LOCAL}/{MAPPING_FILE}"
+            )
         });
         commands.push(self.unpack_pgmig());
         Step {
@@ -81,19 +89,21 @@ impl Plan<'_> {
             "pgmig",
         ];
         let local = names.map(|name| (format!("{LOCAL}/{name}"), name));
-        let files = local.into_iter().chain([(self.dump(), "store.dump")]);
-        commands.extend(files.map(|(from, name)| {
-            // Unlike `oc cp` it needs no tar in the pod, and tells when it broke; the hashes tell the rest.
+        // Unlike `oc cp` it needs no tar in the pod, and tells when it broke; the hashes tell the rest.
+        let put = |name: &str| {
+            let file = word(&format!("{staged}/{name}"));
             self.oc(&format!(
-                "exec -i {} -c postgres -- bash -c {} < {}",
+                "exec -i {} -c postgres -- bash -c {}",
                 word(pod),
-                word(&format!(
-                    "umask 077 && cat > {}",
-                    word(&format!("{staged}/{name}"))
-                )),
-                word(&from)
+                word(&format!("umask 077 && cat > {file}"))
             ))
-        }));
+        };
+        commands.extend(local.map(|(from, name)| format!("{} < {}", put(name), word(&from))));
+        let (dump, put) = (word(&self.dump()), put("store.dump"));
+        commands.push(match self.age_keys() {
+            Some(keys) => format!("age -d{keys} {dump} | {put}"),
+            None => format!("{put} < {dump}"),
+        });
         commands.push(self.in_pod("chmod 700 pgmig && sha256sum store.dump pgmig"));
         let mut about = format!(
             "Into {staged} of pod {pod}, where only PostgreSQL's user reads it. Compare the hashes before you go on: a file that was cut off restores a part of the data."

@@ -164,8 +164,8 @@ impl Plan<'_> {
                     self.oc(&format!("get secret {} -o yaml", word(&secret)))
                 ),
                 format!(
-                    "(umask 077; {{ echo data:; grep '^ *authorization_encryption_key:' {}; }} > {patch})",
-                    word(&file.display().to_string())
+                    "(umask 077; {{ echo data:; {}; }} > {patch})",
+                    self.key_line(&word(&file.display().to_string()))
                 ),
                 self.oc(&format!(
                     "patch secret {} --type=merge --patch-file {patch}",
@@ -173,6 +173,15 @@ impl Plan<'_> {
                 )),
             ],
         })
+    }
+
+    /// Prints the line of the file that has the key.
+    fn key_line(&self, file: &str) -> String {
+        let find = "grep '^ *authorization_encryption_key:'";
+        match self.age_keys() {
+            Some(keys) => format!("age -d{keys} {file} | {find}"),
+            None => format!("{find} {file}"),
+        }
     }
 
     pub(super) fn resume_service(&self) -> Step {

@@ -121,8 +121,19 @@ impl<'a> Plan<'a> {
         let source = self.facts.source.as_ref();
         source.map_or_else(
             || self.options.backup.display().to_string(),
-            |source| source.dump.display().to_string(),
+            |source| source.dump_path().display().to_string(),
         )
+    }
+
+    /// `-i FILE` for each key that the backup is read with, where it is encrypted.
+    fn age_keys(&self) -> Option<String> {
+        let source = self.facts.source.as_ref()?;
+        let keys = self.options.identities.as_ref()?;
+        let keys = keys.files().iter().map(|file| {
+            let file = file.display().to_string();
+            format!(" -i {}", word(&file))
+        });
+        source.is_encrypted().then(|| keys.collect())
     }
 
     fn operator(&self) -> (String, i32) {
@@ -182,6 +193,7 @@ mod tests {
     fn options() -> Options {
         Options {
             backup: PathBuf::from("my sets/wa-cpd"),
+            identities: None,
             mapping: crate::checks::MappingChoice::Clear,
             pgmig: None,
             from_release: None,

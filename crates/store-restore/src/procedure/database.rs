@@ -18,7 +18,7 @@ use crate::comparison::compare;
 use crate::database::{DatabaseServer, Made};
 use crate::encryption_key::{KeyValue, current_key, replace_key};
 use crate::mapping::{Mapping, Pair, Reason};
-use crate::source::Source;
+use crate::source::{OpenedBackup, Source};
 
 /// The keys of the run's Secret.
 const OLD_KEY: &str = "old";
@@ -143,10 +143,9 @@ pub(super) async fn check(
 
 /// The backup on this machine, which must be the one that the restore began with.
 async fn source(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<Source> {
-    let given = work.inputs.backup.clone();
-    let path = given.unwrap_or_else(|| plan.backup.path.clone().into());
-    let read = path.clone();
-    let source = spawn_blocking(move || Source::read(&read))
+    let path = work.backup(plan);
+    let (read, keys) = (path.clone(), work.inputs.identities.clone());
+    let source = spawn_blocking(move || Source::read(&read, keys.as_ref()))
         .await?
         .with_context(|| {
             format!(
@@ -194,9 +193,8 @@ pub(super) async fn keep_keys(
     started: &StartedStep<'_, Restore>,
 ) -> anyhow::Result<()> {
     let plan = started.run().plan();
-    let backup = work.inputs.backup.clone();
-    let backup = backup.unwrap_or_else(|| plan.backup.path.clone().into());
-    let new = KeyValue::read(&backup.join(backup_set::AUTH_ENCRYPTION_FILE))?;
+    let backup = OpenedBackup::open(&work.backup(&plan), work.inputs.identities.as_ref())?;
+    let new = backup.key()?.context("the backup has no key")?;
     let old = current_key(work.cluster, &plan.instance()).await?;
     let values = [(OLD_KEY, old), (NEW_KEY, Some(new))];
     let data = values

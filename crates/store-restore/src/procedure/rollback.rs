@@ -108,7 +108,7 @@ async fn prepare_database(
         "there is no copy of the database inside its server, and no safety backup was taken: name a backup to go back to with --safety SET",
     )?;
     let digest = recorded.map(|safety| safety.dump_sha256.as_str());
-    let set = SafetySet::open(&path, digest).await.with_context(|| {
+    let set = SafetySet::open(&path, digest, work.inputs.identities.as_ref()).await.with_context(|| {
         let host = recorded.map_or_else(String::new, |safety| {
             format!(" (it was taken on {} as {})", safety.host, safety.path)
         });

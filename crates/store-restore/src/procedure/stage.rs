@@ -1,9 +1,8 @@
 //! Everything that pgmig needs, put into the pod.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use backup_set::DUMP_FILE;
 use kube_transfer::file::{UploadEvent, UploadOptions, UploadSource, Uploaded};
 use kube_transfer::{RemoteCommand, Retries};
 use wa_common::assistant::Datastore;
@@ -18,6 +17,7 @@ use crate::config::{
 };
 use crate::mapping;
 use crate::pgmig::{Packing, Pgmig};
+use crate::source::OpenedBackup;
 use crate::target::{self, PostgresCluster};
 
 /// With pauses that grow by a second each, as long as an API server may be away.
@@ -83,14 +83,18 @@ impl Stager<'_> {
     }
 
     async fn dump(&self) -> anyhow::Result<()> {
-        let given = self.work.inputs.backup.as_deref();
-        let path = dump_in(given.unwrap_or(Path::new(&self.plan.backup.path)));
-        let source = UploadSource::open(&path).with_context(|| {
+        let backup = self.work.backup(self.plan);
+        let opened = OpenedBackup::open(&backup, self.work.inputs.identities.as_ref());
+        let opened = opened
+            .map_err(anyhow::Error::from)
+            .and_then(|opened| Ok((opened.upload_source(self.plan.backup.dump_bytes)?, opened)));
+        let (source, opened) = opened.with_context(|| {
             format!(
                 "cannot read {}: give the backup on this machine with --backup",
-                path.display()
+                backup.display()
             )
         })?;
+        let path = opened.dump_path();
         ensure!(
             source.bytes() == self.plan.backup.dump_bytes,
             "{} is not the dump that this restore began with: it has {}, and that one {}",
@@ -221,14 +225,5 @@ impl Stager<'_> {
         file.upload(&source, &options, observe)
             .await
             .with_context(|| format!("cannot put {name} into pod {}", self.place.container.pod))
-    }
-}
-
-/// The dump of a set, or the dump itself.
-pub(super) fn dump_in(backup: &Path) -> PathBuf {
-    if backup.is_dir() {
-        backup.join(DUMP_FILE)
-    } else {
-        backup.to_owned()
     }
 }

@@ -9,7 +9,7 @@ use wa_common::run::journal::{JournaledRun, LockName, Procedure as _, Tried, try
 use super::Restore;
 use super::workload::{self, TRIAL};
 use crate::checks::Facts;
-use crate::encryption_key::{KeyValue, try_key};
+use crate::encryption_key::try_key;
 
 /// Asks for all of them, as far as it was found out what they are, and whatever becomes of the others.
 pub async fn try_changes(
@@ -78,8 +78,7 @@ async fn try_encryption_key(cluster: &Cluster, facts: &Facts) -> anyhow::Result<
         ..Secret::default()
     };
     let kept = try_create(cluster, &kept).await;
-    let file = source.auth_encryption_file();
-    let new = KeyValue::read(&file.context("the backup has no key")?)?;
+    let new = source.key()?.context("the backup has no key")?;
     let answer = try_key(cluster, instance, target, &new).await;
     let change = format!(
         "replace the key in secret {}",

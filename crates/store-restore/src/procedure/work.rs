@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_set::Identities;
 use jiff::Timestamp;
 use kube_transfer::Secret;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
-use super::{Outcome, Restore, Step};
+use super::{Outcome, Restore, RestorePlan, Step};
 use crate::config::RcForm;
 
 /// What this machine gives to a restore.
@@ -18,6 +19,8 @@ use crate::config::RcForm;
 pub struct Inputs {
     /// The backup, where it is not where the journal says.
     pub backup: Option<PathBuf>,
+    /// The keys to read it with, where it is encrypted.
+    pub identities: Option<Identities>,
     /// pgmig, likewise.
     pub pgmig: Option<PathBuf>,
     /// The bearer tokens of users, for the older form of `resourceController.yaml`.
@@ -40,6 +43,12 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// The backup on this machine.
+    pub(super) fn backup(&self, plan: &RestorePlan) -> PathBuf {
+        let given = self.inputs.backup.clone();
+        given.unwrap_or_else(|| PathBuf::from(&plan.backup.path))
+    }
+
     /// Tells of something that does not stop the work.
     pub(super) fn warn(&self, message: String) {
         self.reporter.report(&Event::Warning { message });

@@ -209,7 +209,7 @@ mod tests {
             env!("CARGO_MANIFEST_DIR"),
             "/../pg-archive/tests/fixtures/pg17-zstd.dump"
         );
-        let source = Source::read(std::path::Path::new(dump)).unwrap();
+        let source = Source::read(std::path::Path::new(dump), None).unwrap();
         let told = Told {
             code,
             said,

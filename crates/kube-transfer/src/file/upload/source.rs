@@ -1,12 +1,13 @@
 //! What is uploaded: read more than once, so it must stay the same.
 
 use std::{
+    fmt,
     fs::File,
-    io,
+    io::{self, Read},
     ops::Range,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -21,7 +22,8 @@ const CHUNK_BYTES: u64 = 128 << 10;
 /// How many of these may wait to be sent.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Content that can be read again from any place: a local file, or bytes in memory.
+/// Content that can be read again from any place: a local file, bytes in memory, or what can be had as a stream any number
+/// of times.
 #[derive(Debug, Clone)]
 pub struct UploadSource(Content);
 
@@ -29,6 +31,40 @@ pub struct UploadSource(Content);
 enum Content {
     File { file: Arc<File>, state: State },
     Memory(Bytes),
+    Stream(Arc<Stream>),
+}
+
+/// Content of which there is only a way to read it from its beginning.
+struct Stream {
+    bytes: u64,
+    open: Box<Open>,
+    /// One that is read already, with how far, so that what is read in order is read once.
+    opened: Mutex<Option<(u64, Box<dyn Read + Send>)>>,
+}
+
+type Open = dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync;
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({} bytes)", self.bytes)
+    }
+}
+
+impl Stream {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, mut reader) = match opened.take().filter(|(at, _)| *at <= offset) {
+            Some(opened) => opened,
+            None => (0, (self.open)()?),
+        };
+        let skipped = io::copy(&mut (&mut reader).take(offset - at), &mut io::sink())?;
+        if at + skipped < offset {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        reader.read_exact(buffer)?;
+        *opened = Some((offset + buffer.len() as u64, reader));
+        Ok(())
+    }
 }
 
 /// What changes when somebody writes to a file.
@@ -67,9 +103,23 @@ impl UploadSource {
         }))
     }
 
+    /// Content of `bytes` bytes that `open` reads from its beginning, whenever it is called, and that is kept nowhere. Whether
+    /// it was the same each time, the hash of what was sent tells its caller.
+    pub fn reopened(
+        bytes: u64,
+        open: impl Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Content::Stream(Arc::new(Stream {
+            bytes,
+            open: Box::new(open),
+            opened: Mutex::new(None),
+        })))
+    }
+
     /// How many bytes.
     pub fn bytes(&self) -> u64 {
         match &self.0 {
+            Content::Stream(stream) => stream.bytes,
             Content::File { state, .. } => state.bytes,
             Content::Memory(content) => content.len() as u64,
         }
@@ -79,7 +129,7 @@ impl UploadSource {
     pub(super) fn is_unchanged(&self) -> io::Result<bool> {
         match &self.0 {
             Content::File { file, state } => Ok(State::now(file)? == *state),
-            Content::Memory(_) => Ok(true),
+            Content::Memory(_) | Content::Stream(_) => Ok(true),
         }
     }
 
@@ -144,6 +194,11 @@ impl UploadSource {
                 Ok(chunk.into())
             }
             Content::Memory(content) => Ok(content.slice(place(range.start)?..place(range.end)?)),
+            Content::Stream(stream) => {
+                let mut chunk = vec![0; place(range.end - range.start)?];
+                stream.read_exact_at(&mut chunk, range.start)?;
+                Ok(chunk.into())
+            }
         }
     }
 }
@@ -151,5 +206,39 @@ impl UploadSource {
 impl<T: Into<Bytes>> From<T> for UploadSource {
     fn from(content: T) -> Self {
         Self(Content::Memory(content.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_is_read_at_any_place_and_opened_anew_only_to_go_back() {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&opened);
+        let source = UploadSource::reopened(10, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(io::Cursor::new(*b"0123456789")))
+        });
+        assert_eq!(source.bytes(), 10);
+        for (range, expected) in [(0..3, "012"), (3..4, "3"), (6..10, "6789")] {
+            assert_eq!(source.chunk(range).unwrap(), expected);
+        }
+        assert_eq!(opened.load(Ordering::Relaxed), 1);
+        assert_eq!(source.chunk(2..5).unwrap(), "234");
+        assert_eq!(opened.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_stream_that_is_shorter_than_it_should_be_is_an_error() {
+        let source = UploadSource::reopened(10, || Ok(Box::new(io::Cursor::new(*b"0123"))));
+        for range in [2..5, 7..9] {
+            let error = source.chunk(range).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        assert_eq!(source.chunk(0..4).unwrap(), "0123");
     }
 }

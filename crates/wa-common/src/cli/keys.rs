@@ -6,7 +6,7 @@ use backup_set::{BackupError, Identities, KeyError};
 
 /// What an encrypted backup is read with.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct KeyArgs {
+pub struct KeyArgs {
     /// File with a key of age or SSH that encrypted backups are read with; repeatable
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -14,13 +14,13 @@ pub(super) struct KeyArgs {
 
 impl KeyArgs {
     /// None where there is no key.
-    pub(super) fn identities(&self) -> Result<Option<Identities>, KeyError> {
+    pub fn identities(&self) -> Result<Option<Identities>, KeyError> {
         Identities::read(&self.identity)
     }
 }
 
 /// What to do where a key is missing.
-pub(super) fn advice(error: &anyhow::Error) -> Option<String> {
+pub fn advice_on_keys(error: &anyhow::Error) -> Option<String> {
     let needs_key = |error: &BackupError| match error {
         BackupError::NotJudged(not) => not.needs_key(),
         BackupError::NoKey { .. } => true,
