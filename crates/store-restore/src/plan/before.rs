@@ -25,9 +25,10 @@ impl Plan<'_> {
             )
         } else {
             let keys = self.options.identities.iter().flat_map(Identities::files);
-            let keys: String = keys
+            let keys: Vec<String> = keys
                 .map(|file| format!(" --identity {}", word(&file.display().to_string())))
                 .collect();
+            let keys = keys.concat();
             format!(
                 "kubectl wa-restore mapping {target} {backup}{keys} --to {LOCAL}/{MAPPING_FILE}"
             )

@@ -132,7 +132,7 @@ impl LocalServer {
             // The shell's to remove from here on.
             directory: directory.keep(),
             programs: programs.to_owned(),
-            dump: std::path::absolute(&source.dump_path())?,
+            dump: std::path::absolute(source.dump_path())?,
         };
         let begun = Instant::now();
         loop {
