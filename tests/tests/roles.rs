@@ -167,7 +167,7 @@ impl<'a> User<'a> {
             let removed = less["rules"].as_array_mut().unwrap().remove(*at);
             apply(self.world, self.directory, &less);
             let refused = commands.iter().find_map(|command| {
-                self.run(command);
+                let outcome = self.run(command);
                 let told = outcome.everything();
                 let told = ["you may not", "forbidden", "Forbidden"]
                     .iter()
