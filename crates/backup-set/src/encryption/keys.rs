@@ -273,7 +273,7 @@ mod tests {
         };
         let key = "AGE-SECRET-KEY-1Q0KA87M57FEG5TFJSE8GDDP7K6YKHHFS9WLN543MZ0XFUGEGE36S5Z4RME";
         let found = read(&format!("# created\n{key}\n")).unwrap().unwrap();
-        assert_eq!(found.0.len(), 1);
+        assert_eq!(found.keys.len(), 1);
         for (text, why) in [
             ("AGE-SECRET-KEY-1HUSH\n", "a line in it is no identity"),
             ("", "no identity is in it"),
