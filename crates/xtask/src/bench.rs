@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
 use crate::cluster::PracticeCluster;
+use crate::plugins::PLUGINS;
 use crate::process::{self, cargo, target_directory, workspace};
 use crate::setup;
 
@@ -26,13 +27,6 @@ use measure::{CpuClock, measure, median};
 const REPORT: &str = "docs/benchmarks.md";
 /// What makes a start-up time steady.
 const HELP_RUNS: usize = 50;
-const PLUGINS: [&str; 4] = [
-    "kubectl-wa-backup",
-    "kubectl-wa-pvc",
-    "kubectl-wa-restore",
-    "kubectl-wa-retrain",
-];
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Size of the dump: small, large (1 GiB), or a number of bytes

@@ -26,17 +26,10 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use crate::man;
+use crate::plugins::PLUGINS;
 use crate::process::{sha256, target_directory, workspace};
 use archive::Archive;
 use target::Target;
-
-/// The plugins, each a package, a binary and an archive of that name.
-pub(crate) const PLUGINS: [&str; 4] = [
-    "kubectl-wa-backup",
-    "kubectl-wa-pvc",
-    "kubectl-wa-restore",
-    "kubectl-wa-retrain",
-];
 
 /// A stripped plugin may have so many bytes: it is copied to machines behind slow lines.
 const BINARY_LIMIT_BYTES: u64 = 15 << 20;

@@ -24,6 +24,7 @@ mod dist;
 mod docs;
 mod man;
 mod pip;
+mod plugins;
 mod process;
 mod setup;
 mod test;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::dist::PLUGINS;
+use crate::plugins::PLUGINS;
 use crate::process::{self, cargo, target_directory};
 
 #[derive(clap::Args)]
