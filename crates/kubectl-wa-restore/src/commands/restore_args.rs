@@ -33,7 +33,7 @@ pub(super) struct RestoreArgs {
     /// Namespace of the Watson Assistant operator [default: wherever it is]
     #[arg(long, value_name = "NAMESPACE")]
     operators_namespace: Option<String>,
-    /// Directory in the PostgreSQL pod to stage the files in
+    /// Directory in the pod to stage files in
     #[arg(long, value_name = "DIR", default_value = "/controller/tmp")]
     stage_dir: String,
     /// Directory for the backup of the current database

@@ -7,7 +7,7 @@ use backup_set::{BackupError, Identities, KeyError};
 /// What an encrypted backup is read with.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct KeyArgs {
-    /// File with a key of age or SSH that encrypted backups are read with; repeatable
+    /// File with an age or SSH key to read encrypted backups with; repeatable
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
 }
