@@ -17,7 +17,7 @@ use crate::process::cargo;
 const AT_A_TIME: usize = 2;
 
 /// The executable of a file of tests.
-struct TestFile {
+pub(super) struct TestFile {
     executable: PathBuf,
     /// Where cargo runs it: the directory of its package.
     directory: PathBuf,
@@ -38,10 +38,9 @@ pub(super) struct AllRan {
     pub(super) unsteady: Vec<String>,
 }
 
-/// Builds and runs every test of the workspace but those in the documentation. What a file prints is shown when it has
-/// ended. One that fails is run once more when the others have ended.
-pub(super) fn run() -> anyhow::Result<AllRan> {
-    let waiting = Mutex::new(build()?);
+/// Runs them. What a file prints is shown when it has ended. One that fails is run once more when the others have ended.
+pub(super) fn run(files: Vec<TestFile>) -> anyhow::Result<AllRan> {
+    let waiting = Mutex::new(files);
     let skipped = Mutex::new(Vec::new());
     let failed = Mutex::new(Vec::new());
     // A function, so that the list is not locked while a file runs.
@@ -79,17 +78,19 @@ fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Builds the tests and the binaries they run, all in one go: a part of the workspace would be built with other features
-/// of its dependencies, once more.
-fn build() -> anyhow::Result<Vec<TestFile>> {
+/// Builds every test of the workspace but those in the documentation, and the binaries they run, all in one go: a part of
+/// the workspace would be built with other features of its dependencies, once more.
+pub(super) fn build() -> anyhow::Result<Vec<TestFile>> {
     let arguments = ["test", "--workspace", "--no-run", "--message-format=json"];
     let built = cargo(&arguments).stderr(Stdio::inherit()).output()?;
     ensure!(built.status.success(), "the tests cannot be built");
-    let files: Vec<TestFile> = String::from_utf8(built.stdout)?
+    let mut files: Vec<TestFile> = String::from_utf8(built.stdout)?
         .lines()
         .filter_map(|line| TestFile::from_message(&serde_json::from_str(line).ok()?))
         .collect();
     ensure!(!files.is_empty(), "cargo names no tests");
+    // The last go first. The longest are the end-to-end tests: begun late, one would run alone in the end.
+    files.sort_by_key(|file| file.directory.ends_with("tests"));
     Ok(files)
 }
 
