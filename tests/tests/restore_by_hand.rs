@@ -8,6 +8,8 @@
     reason = "what cannot be unwrapped here fails the test, and a test that fails shows what it printed"
 )]
 
+use std::fs;
+
 use end_to_end::{Outcome, Restored, run, wait_until};
 use serde_json::Value;
 use wa_sandbox::world::Profile;
@@ -85,16 +87,39 @@ fn counts_of_three_and_two(profile: Profile) -> Restored {
     })
 }
 
+/// A backup by hand that is at work now, and fails in the end.
+fn start_failing_backup(restored: &Restored) {
+    let world = restored.world();
+    let cron_job = format!("--from=cronjob/{}", world.sandbox().names().cron_job());
+    let create = ["create", "job", "by-hand", &cron_job, "--dry-run=client"];
+    let job = world.kubectl(&[&create[..], &["-o", "json"]].concat());
+    let mut job: Value = serde_json::from_str(&job).unwrap();
+    job["spec"]["backoffLimit"] = 0.into();
+    let container = &mut job["spec"]["template"]["spec"]["containers"][0];
+    container["command"] = serde_json::json!(["sh", "-c", "sleep 15; exit 1"]);
+    let file = restored.directory().join("job.json");
+    fs::write(&file, job.to_string()).unwrap();
+    world.kubectl(&["create", "-f", file.to_str().unwrap()]);
+    wait_until("the backup by hand is at work", || {
+        let active = "jsonpath={.status.active}";
+        world.kubectl(&["get", "job", "by-hand", "-o", active]) == "1"
+    });
+}
+
 #[test]
 fn the_commands_of_the_plan_restore_the_database() {
     for profile in [Profile::V5_2_1, Profile::V4_8_5] {
         let restored = counts_of_three_and_two(profile);
+        start_failing_backup(&restored);
         let typist = Typist(&restored);
         let tokens = restored.token_arguments().join(" ");
         for (name, commands) in plan(&restored) {
             if name == "way back" {
                 // Only if something failed.
                 continue;
+            }
+            if name == "quiesce" {
+                assert!(commands.iter().any(|one| one.contains("job/by-hand")));
             }
             for command in commands {
                 typist.follow(&command.replace("--token-file <TOKEN_FILE>", &tokens));

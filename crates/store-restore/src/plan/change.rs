@@ -24,7 +24,13 @@ impl Plan<'_> {
             }
             for job in &self.facts.backups_at_work {
                 let job = word(job);
-                commands.push(self.oc(&format!("wait job/{job} --for=condition=complete {WAIT}")));
+                // `oc wait` waits for one condition, and for ever where the Job fails instead.
+                let conditions =
+                    format!("get job/{job} -o 'jsonpath={{.status.conditions[*].type}}'");
+                commands.push(format!(
+                    "until {} 2>&1 | grep -E 'Complete|Failed|NotFound'; do sleep 5; done",
+                    self.oc(&conditions)
+                ));
             }
         }
         let (namespace, replicas) = self.operator();
