@@ -39,6 +39,15 @@ fn one_that_is_killed_at_work_is_found_and_gone_on_with_from_elsewhere() {
     }
     let other = restored.run(&[]).expect_code(4);
     assert!(other.stderr.contains("is not over"), "{other:?}");
+    let check = restored.restore(&["check", "sets/latest"]).expect_code(4);
+    let line = check
+        .stdout
+        .lines()
+        .find(|line| line.contains("other restores"));
+    assert!(
+        line.is_some_and(|line| line.contains("FAILED")),
+        "{check:?}"
+    );
     let resumed = elsewhere(&restored, directory.path(), &["resume"]).expect_code(0);
     assert!(!resumed.stderr.contains("quiesce"), "{resumed:?}");
     restored.assert_new();

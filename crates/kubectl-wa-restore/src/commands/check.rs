@@ -3,6 +3,7 @@
 use store_restore::checks;
 use wa_common::cli::{Context, Exit};
 
+use super::other_run;
 use super::restore_args::RestoreArgs;
 
 #[derive(Debug, clap::Args)]
@@ -18,7 +19,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let options = args.restore.options()?;
     let cluster = context.connect()?;
-    let checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
+    let mut checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
+    other_run::check(&cluster, &mut checked).await;
     let report = context.check_report(cluster.namespace(), checked.conditions);
     context.print(&report)?;
     Ok(report.exit(Exit::Refused))

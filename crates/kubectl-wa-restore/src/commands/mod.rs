@@ -10,6 +10,7 @@ mod inputs;
 mod interactive;
 mod logs;
 mod mapping;
+mod other_run;
 mod plan;
 mod refused;
 mod rehearse;

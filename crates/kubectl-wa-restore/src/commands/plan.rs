@@ -13,6 +13,7 @@ use wa_common::preflight::{Check, CheckResult};
 use wa_common::report::{Styles, count, printable, printable_lines};
 use wa_common::run::journal::Tried;
 
+use super::other_run;
 use super::restore_args::RestoreArgs;
 
 #[derive(Debug, clap::Args)]
@@ -61,7 +62,8 @@ pub(super) async fn show(
 ) -> anyhow::Result<Exit> {
     let options = restore.options()?;
     let cluster = context.connect()?;
-    let checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
+    let mut checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
+    other_run::check(&cluster, &mut checked).await;
     let mut report = context.check_report(cluster.namespace(), checked.conditions);
     let server = match trial {
         Trial::None => None,

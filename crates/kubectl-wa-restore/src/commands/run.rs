@@ -3,20 +3,19 @@
 use anyhow::Context as _;
 use backup_set::ToolRecord;
 use store_restore::checks::{self, Facts, MappingChoice, Options};
-use store_restore::procedure::{
-    self, Begin, Phase, Restore, SafetyBackup, SafetyRecord, begin_phase,
-};
+use store_restore::procedure::{self, Begin, Phase, SafetyBackup, SafetyRecord, begin_phase};
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, DryRun, Exit};
 use wa_common::cluster::Cluster;
 use wa_common::preflight::Preflight;
 use wa_common::report::{Event, Reporter, bytes, count};
-use wa_common::run::journal::{FoundState, JournalError, JournaledRun, Procedure as _, RunContext};
+use wa_common::run::journal::RunContext;
 
 use super::consent::Consent;
 use super::ended;
 use super::inputs::InputArgs;
 use super::interactive;
+use super::other_run;
 use super::plan::{self, Trial};
 use super::restore_args::RestoreArgs;
 
@@ -86,7 +85,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     // Where there is none, the conditions say so. What another restore has stopped would be a puzzle to them.
     if let Ok(instance) = Instance::find(&cluster, named).await {
         args.consent.require_fits(&instance.name)?;
-        require_no_other(&cluster, &instance.name).await?;
+        other_run::require_none(&cluster, &instance.name).await?;
     }
 
     let step = begin_phase(reporter, Phase::Preflight);
@@ -171,34 +170,6 @@ async fn take_safety_backup(
         .context("there is no safety backup, and nothing was stopped")?;
     step.done(safety.path.clone());
     Ok(safety)
-}
-
-/// Refuses where a run on the instance is not over, before the user is asked anything.
-async fn require_no_other(cluster: &Cluster, instance: &str) -> anyhow::Result<()> {
-    let Some(found) = JournaledRun::<Restore>::find(cluster, instance).await? else {
-        return Ok(());
-    };
-    let namespace = cluster.namespace().to_owned();
-    let journal = format!("{}-{instance}", Restore::PLUGIN);
-    match found.state() {
-        FoundState::Done | FoundState::Undone => Ok(()),
-        FoundState::Running { holder, since, .. } => Err(JournalError::Held {
-            lock: journal,
-            namespace,
-            holder: holder.clone(),
-            since: *since,
-            command: found.command().to_owned(),
-        }
-        .into()),
-        FoundState::Stopped => Err(JournalError::Unfinished {
-            run: found.run_id().to_owned(),
-            journal,
-            command: found.command().to_owned(),
-            advice: Restore::advice(found.plan(), &namespace),
-            namespace,
-        }
-        .into()),
-    }
 }
 
 fn tell_remarks(reporter: &dyn Reporter, conditions: &Preflight) {
