@@ -1,4 +1,5 @@
-//! The roles that `kubectl wa-backup rbac` prints are enough for every command, and no rule of them is too much.
+//! The roles that `kubectl wa-backup rbac` prints are enough for every command, and no rule of them is too much. What
+//! the commands print on the way is as docs/output.md says.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use end_to_end::{Outcome, Restored, World, binary, run, sweep_random, sweep_rounds};
+use end_to_end::{Outcome, Restored, Shapes, World, binary, run, sweep_random, sweep_rounds};
 use kube_sandbox::meta::request::RequestInfo;
 use rand::seq::IndexedRandom as _;
 use rustix::process::Signal;
@@ -47,8 +48,11 @@ struct User<'a> {
     world: &'a World,
     directory: &'a Path,
     kubeconfig: PathBuf,
+    /// Another user with the same roles.
+    second: PathBuf,
     plugin: &'static str,
     name: String,
+    shapes: Shapes,
     /// The Roles and ClusterRoles that are bound to the user.
     roles: Vec<Value>,
 }
@@ -56,7 +60,10 @@ struct User<'a> {
 impl<'a> User<'a> {
     fn of(world: &'a World, directory: &'a Path, plugin: &'static str) -> Self {
         let name = format!("user-of-{plugin}");
-        let roles = generated(world, plugin, &["--bind-user", &name]);
+        // What is refused to the second one, rules were taken away for.
+        let second = format!("second-{name}");
+        let both = ["--bind-user", &name, "--bind-user", &second];
+        let roles = generated(world, plugin, &both);
         apply(world, directory, &roles);
         let items = roles["items"].as_array().unwrap().iter();
         let roles = items.filter(|one| one.get("rules").is_some());
@@ -64,16 +71,22 @@ impl<'a> User<'a> {
             world,
             directory,
             kubeconfig: world.sandbox().user_kubeconfig(&name).unwrap(),
+            second: world.sandbox().user_kubeconfig(&second).unwrap(),
             plugin,
             roles: roles.cloned().collect(),
             name,
+            shapes: Shapes::documented(),
         }
     }
 
     fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_as(&self.kubeconfig, arguments)
+    }
+
+    fn run_as(&self, user: &Path, arguments: &[&str]) -> Outcome {
         let mut command = std::process::Command::new(binary(&format!("kubectl-{}", self.plugin)));
         command
-            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECONFIG", user)
             .args(arguments)
             .current_dir(self.directory);
         run(&mut command)
@@ -84,8 +97,12 @@ impl<'a> User<'a> {
     fn all(&self, commands: &[(&[&str], i32)]) {
         for (arguments, code) in commands {
             let started = std::time::Instant::now();
-            self.run(&[*arguments, &["-o", "json"]].concat())
+            let outcome = self
+                .run(&[*arguments, &["-o", "json"]].concat())
                 .expect_code(*code);
+            let heading = documented(self.plugin, arguments);
+            let problems = self.shapes.problems(&heading, &outcome.json());
+            assert_eq!(problems, [""; 0], "{}", outcome.stdout);
             println!("{} {arguments:?}: {:?}", self.plugin, started.elapsed());
         }
     }
@@ -167,7 +184,7 @@ impl<'a> User<'a> {
             let removed = less["rules"].as_array_mut().unwrap().remove(*at);
             apply(self.world, self.directory, &less);
             let refused = commands.iter().find_map(|command| {
-                let outcome = self.run(command);
+                let outcome = self.run_as(&self.second, command);
                 let told = outcome.everything();
                 let told = ["you may not", "forbidden", "Forbidden"]
                     .iter()
@@ -179,6 +196,27 @@ impl<'a> User<'a> {
             apply(self.world, self.directory, role);
         }
     }
+}
+
+/// The section of docs/output.md that has what a command prints.
+fn documented(plugin: &str, arguments: &[&str]) -> String {
+    let command = match arguments {
+        ["schedule", second, ..] => format!("schedule {second}"),
+        ["upgrade-path", _, ..] => "upgrade-path FROM TO".to_owned(),
+        ["rehearse", "--clean-up"] => "rehearse --clean-up".to_owned(),
+        [command @ ("create" | "pull" | "rehearse"), .., "--dry-run"] => {
+            format!("{command} --dry-run")
+        }
+        [command, ..] => (*command).to_owned(),
+        [] => "create".to_owned(),
+    };
+    // What prints the same.
+    let command = match command.as_str() {
+        "schedule suspend" | "schedule resume" => "schedule set",
+        "run" if plugin == "wa-retrain" => "status",
+        other => other,
+    };
+    format!("kubectl {plugin} {command}")
 }
 
 /// A request.
@@ -299,6 +337,17 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         (&["mapping", "sets/latest", "--mapping", "mapping.yaml"], 0),
         (&["config", "--to", "configuration"], 0),
         (&["rehearse", "sets/latest"], 0),
+    ]);
+    // Afterwards the encryption keys are equal.
+    restore.expect_each_rule_needed(
+        &[
+            &[&["check"], &how[..]].concat(),
+            &["rehearse", "sets/latest", "--dry-run"],
+            &["status"],
+        ],
+        &[],
+    );
+    restore.all(&[
         (
             &[&["run", "--yes=wa", "--timeout", "2m"], &how[..]].concat(),
             0,
@@ -316,6 +365,7 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         (&["prune", "sets", "--keep-last", "1", "--dry-run"], 0),
         (&["status", "sets"], 0),
         (&["create", "--dry-run"], 0),
+        (&["rbac"], 0),
         (&["trigger", "--dry-run"], 0),
     ]);
     pvc.all(&[
@@ -377,14 +427,6 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
             &["cleanup"],
         ],
         &["volumesnapshots"],
-    );
-    restore.expect_each_rule_needed(
-        &[
-            &[&["check"], &how[..]].concat(),
-            &["rehearse", "sets/latest", "--dry-run"],
-            &["status"],
-        ],
-        &[],
     );
     retrain.expect_each_rule_needed(
         &[
@@ -476,4 +518,40 @@ fn what_cannot_be_known_without_a_cluster_is_asked_for_by_name() {
     rbac(&["--bind-service-account", "nightly"])
         .expect_code(1)
         .expect_error(&["NAMESPACE:NAME"]);
+}
+
+#[test]
+fn every_command_has_a_section_in_the_documentation_of_output() {
+    let shapes = Shapes::documented();
+    let none = ["help", "completion", "options", "schedule"];
+    for plugin in ["wa-backup", "wa-pvc", "wa-restore", "wa-retrain"] {
+        let mut help = std::process::Command::new(binary(&format!("kubectl-{plugin}")));
+        let help = run(help.arg("-h")).expect_code(0).stdout;
+        let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let commands: Vec<&str> = commands
+            .take_while(|line| !line.is_empty())
+            // A description may go on in a second line.
+            .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+            .filter(|command| !command.is_empty())
+            .filter(|command| !none.contains(command))
+            .collect();
+        assert!(commands.len() > 3, "{help}");
+        for command in commands {
+            let heading = format!("kubectl {plugin} {command}");
+            assert!(shapes.has(&heading), "no {heading} in docs/output.md");
+        }
+    }
+    // What is not as documented is found.
+    let report = json!({"namespace": "cpd", "ok": 1, "checks": [{"name": "a", "result": "ok", "detail": "", "more": ""}]});
+    assert_eq!(
+        shapes.problems("kubectl wa-backup check", &report),
+        [
+            "kubectl wa-backup check: ok is no boolean: 1",
+            "kubectl wa-backup check: checks has more, which is not documented",
+        ]
+    );
+    assert_eq!(
+        shapes.problems("Tool", &json!({"name": "a"})),
+        ["Tool has no version"]
+    );
 }

@@ -80,9 +80,10 @@ impl Access {
             .without
             .map(|without| format!(" (without it, {without})"));
         let without = without.unwrap_or_default();
-        match words.is_empty() {
-            true => format!("{needed}{without}"),
-            false => format!("{}: {needed}{without}", words.join(", ")),
+        if words.is_empty() {
+            format!("{needed}{without}")
+        } else {
+            format!("{}: {needed}{without}", words.join(", "))
         }
     }
 }

@@ -120,6 +120,38 @@ fn cron_job(specification: &Value) -> Value {
 }
 
 #[tokio::test]
+async fn a_cron_jobs_zone_stands_in_its_own_field_and_must_be_known() {
+    let cluster = cluster();
+    let zoned = json!({ "timeZone": "Europe/Berlin", "suspend": true });
+    cluster.create(&resources::CRON_JOBS, cron_job(&zoned));
+    for (field, value, why) in [
+        (
+            "schedule",
+            "TZ=Europe/Berlin 0 2 * * *",
+            "cannot use TZ or CRON_TZ in schedule",
+        ),
+        (
+            "schedule",
+            "CRON_TZ=UTC 0 2 * * *",
+            "use timeZone field instead",
+        ),
+        (
+            "timeZone",
+            "Europe/Atlantis",
+            "unknown time zone Europe/Atlantis",
+        ),
+        ("timeZone", "Local", "must be an explicit time zone"),
+        ("timeZone", "", "must be nil or non-empty string"),
+    ] {
+        let mut cron_job = cron_job(&json!({ (field): value }));
+        cron_job["metadata"]["name"] = "other".into();
+        let refused = cluster.store.create(&resources::CRON_JOBS, cron_job);
+        let message = refused.expect_err(value).message;
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_cron_job_that_is_due_creates_one_job_from_its_template() {
     let cluster = cluster();
     cluster.create(&resources::CRON_JOBS, cron_job(&json!({})));

@@ -133,6 +133,11 @@ fn cron_job(spec: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     match spec["schedule"].as_str() {
         None | Some("") => causes.push(Cause::required("spec.schedule", "")),
+        // Since Kubernetes 1.29.
+        Some(schedule) if schedule.contains("TZ") => {
+            let detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
+            causes.push(Cause::invalid("spec.schedule", &spec["schedule"], detail));
+        }
         Some(schedule) => {
             let fields = schedule.split_whitespace().count();
             let detail = if schedule.starts_with('@') {
@@ -151,6 +156,7 @@ fn cron_job(spec: &Value) -> Vec<Cause> {
             );
         }
     }
+    causes.extend(time_zone(&spec["timeZone"]));
     let policy = &spec["concurrencyPolicy"];
     let policies = ["Allow", "Forbid", "Replace"];
     if !policies.iter().any(|one| policy == one) {
@@ -165,6 +171,21 @@ fn cron_job(spec: &Value) -> Vec<Cause> {
     }
     causes.extend(job("spec.jobTemplate.spec", &spec["jobTemplate"]["spec"]));
     causes
+}
+
+fn time_zone(zone: &Value) -> Option<Cause> {
+    let name = zone.as_str()?;
+    let detail = if name.is_empty() {
+        "timeZone must be nil or non-empty string".to_owned()
+    } else if name.eq_ignore_ascii_case("local") {
+        "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+            .to_owned()
+    } else if jiff::tz::TimeZone::get(name).is_err() {
+        format!("unknown time zone {name}")
+    } else {
+        return None;
+    };
+    Some(Cause::invalid("spec.timeZone", zone, &detail))
 }
 
 fn claim(spec: &Value) -> Vec<Cause> {
