@@ -183,13 +183,13 @@ impl<'a> User<'a> {
             let mut less = (*role).clone();
             let removed = less["rules"].as_array_mut().unwrap().remove(*at);
             apply(self.world, self.directory, &less);
-            let refused = commands.iter().find_map(|command| {
+            let refused = commands.iter().find(|command| {
                 let outcome = self.run_as(&self.second, command);
                 let told = outcome.everything();
                 let told = ["you may not", "forbidden", "Forbidden"]
                     .iter()
                     .any(|word| told.contains(word));
-                (outcome.code != 0 && told).then_some(command)
+                outcome.code != 0 && told
             });
             println!("{}: without {removed}: {refused:?}", self.plugin);
             assert!(refused.is_some(), "{} does not need {removed}", self.plugin);
@@ -224,13 +224,13 @@ fn documented(plugin: &str, arguments: &[&str]) -> String {
 struct Action(RequestInfo);
 
 impl Action {
-    fn is_allowed_by(&self, role: &Value, rule: &Value, verb: &str) -> bool {
+    fn is_allowed_by(&self, in_role: &Value, rule: &Value, verb: &str) -> bool {
         let Self(asked) = self;
         let resource = match asked.subresource.as_str() {
             "" => asked.resource.clone(),
             subresource => format!("{}/{subresource}", asked.resource),
         };
-        let namespace = role["metadata"].get("namespace");
+        let namespace = in_role["metadata"].get("namespace");
         let names = rule["resourceNames"].as_array();
         namespace.is_none_or(|namespace| *namespace == asked.namespace)
             && rule["apiGroups"][0] == asked.group
@@ -277,13 +277,7 @@ fn quick() -> Restored {
     })
 }
 
-#[test]
-fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_needed() {
-    let restored = quick();
-    let (world, directory) = (restored.world(), restored.directory());
-    let user = |plugin| User::of(world, directory, plugin);
-
-    let pvc = user("wa-pvc");
+fn use_volume(pvc: &User<'_>) {
     pvc.all(&[
         (&["info"], 0),
         (&["list"], 0),
@@ -293,8 +287,9 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
             0,
         ),
     ]);
+}
 
-    let backup = user("wa-backup");
+fn back_up(backup: &User<'_>) {
     backup.all(&[
         (&["check"], 0),
         (&["create", "--to", "own"], 0),
@@ -305,9 +300,11 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         (&["schedule", "resume", "--watch", "0"], 0),
         (&["trigger", "--pull", "--to", "triggered"], 0),
     ]);
+}
 
-    // Each removes what the other one left.
-    for user in [&pvc, &backup] {
+/// Interrupts runs, and has each user remove what they left.
+fn clean_up(world: &World, directory: &Path, users: [&User<'_>; 2]) {
+    for user in users {
         let interrupted = [&["pull", "--latest", "--to", "s"], &SNAPSHOT[..]].concat();
         world.signal_pvc_at(("GET", "-helper"), Signal::KILL, &interrupted);
         user.all(&[(&["cleanup"], 0)]);
@@ -318,10 +315,9 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         user.all(&[(&["cleanup"], 0)]);
     }
     world.expect_nothing_left();
-    pvc.expect_least();
-    backup.expect_least();
+}
 
-    let restore = user("wa-restore");
+fn restore_all(restore: &User<'_>) {
     let pgmig = binary("pgmig");
     let how = [
         "sets/latest",
@@ -354,9 +350,10 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         ),
         (&["status"], 0),
     ]);
-    restore.expect_least();
+}
 
-    // Commands without a cluster, whose output is of interest alone.
+/// Commands of which the output is of interest alone.
+fn print_more(pvc: &User<'_>, backup: &User<'_>, restore: &User<'_>) {
     backup.all(&[
         (&["verify", "sets/latest"], 0),
         (&["inspect", "sets/latest"], 0),
@@ -378,8 +375,9 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         (&["rehearse", "sets/latest", "--dry-run"], 0),
         (&["rehearse", "--clean-up"], 0),
     ]);
+}
 
-    let retrain = user("wa-retrain");
+fn retrain_all(retrain: &User<'_>) {
     let impatient = [&["--timeout", "3m", "--force"], &OPERATORS[..]].concat();
     retrain.all(&[
         (&["estimate"], 0),
@@ -406,8 +404,9 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         (&["finish"], 0),
         (&["doctor"], 0),
     ]);
-    retrain.expect_least();
+}
 
+fn need_every_rule(pvc: &User<'_>, backup: &User<'_>, retrain: &User<'_>) {
     pvc.expect_each_rule_needed(
         &[
             &["info"],
@@ -436,10 +435,27 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
         ],
         &[],
     );
-    println!(
-        "{}",
-        json!({"users": [pvc.name, backup.name, restore.name, retrain.name]})
-    );
+}
+
+#[test]
+fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_needed() {
+    let restored = quick();
+    let (world, directory) = (restored.world(), restored.directory());
+    let user = |plugin| User::of(world, directory, plugin);
+    let (pvc, backup) = (user("wa-pvc"), user("wa-backup"));
+    use_volume(&pvc);
+    back_up(&backup);
+    clean_up(world, directory, [&pvc, &backup]);
+    pvc.expect_least();
+    backup.expect_least();
+    let restore = user("wa-restore");
+    restore_all(&restore);
+    restore.expect_least();
+    print_more(&pvc, &backup, &restore);
+    let retrain = user("wa-retrain");
+    retrain_all(&retrain);
+    retrain.expect_least();
+    need_every_rule(&pvc, &backup, &retrain);
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::end::JobEnd;
 use crate::error::JobError;
 use crate::pod::PodRun;
 
+/// A node notes when a container has started right after that, which may be the next second: its program runs already.
+const LATE_SECONDS: i64 = 1;
 /// Zones differ from UTC by multiples of this: what a name leaves open is which.
 const ZONE_STEP_SECONDS: i64 = 15 * 60;
 /// How long after its beginning a Job's script may name its dump.
@@ -116,13 +118,14 @@ fn since_named(dump: &Entry, began: Timestamp) -> Option<i64> {
     let (_, stamp) = dump.name.rsplit_once('_')?;
     let time = DateTime::strptime("%Y%m%d-%H%M%S", stamp).ok()?;
     let time = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some((time.as_second() - began.as_second()).rem_euclid(ZONE_STEP_SECONDS))
+    let since = time.as_second() - began.as_second() + LATE_SECONDS;
+    Some(since.rem_euclid(ZONE_STEP_SECONDS) - LATE_SECONDS)
 }
 
 impl Span {
     /// Both tell whole seconds.
     fn has(self, time: Timestamp) -> bool {
-        (self.from.as_second()..=self.to.as_second()).contains(&time.as_second())
+        (self.from.as_second() - LATE_SECONDS..=self.to.as_second()).contains(&time.as_second())
     }
 
     /// One that ended within the second in which the other began was over.
@@ -185,6 +188,14 @@ mod tests {
         ];
         assert_eq!(written(&[], &files).as_deref(), Some("120001"));
         assert_eq!(written(&[], &files[..1]), None, "none was written");
+    }
+
+    #[test]
+    fn a_dump_begun_just_before_the_node_noted_the_start_is_its_own() {
+        let early = dump("115959", "11:59:59");
+        assert_eq!(written(&[], &[early]).as_deref(), Some("115959"));
+        let too_early = dump("115958", "11:59:58");
+        assert_eq!(written(&[], &[too_early]), None);
     }
 
     #[test]
