@@ -217,6 +217,10 @@ impl Render for Report {
         Ok(())
     }
 
+    fn wraps(&self) -> bool {
+        false
+    }
+
     fn names(&self) -> Vec<String> {
         let bound = !self.subjects.is_empty();
         let names = self.roles.iter().flat_map(|role| {

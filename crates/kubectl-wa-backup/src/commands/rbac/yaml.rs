@@ -10,7 +10,7 @@ use super::roles::{Reason, Role, Rule, Subject};
 const VERSION: &str = "rbac.authorization.k8s.io/v1";
 const GROUP: &str = "rbac.authorization.k8s.io";
 /// Comments are not wider.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 
 /// Writes a role with its comments.
 pub(super) fn write_role(out: &mut dyn Write, role: &Role) -> io::Result<()> {
