@@ -58,6 +58,16 @@ fn lines_are_broken_between_words_on_a_terminal_and_not_at_all_in_a_pipe() {
 }
 
 #[test]
+fn what_is_copied_into_a_file_or_a_shell_is_whole_on_a_terminal_too() {
+    let world = World::shared();
+    let piped = through_a_pipe(&world, "kubectl-wa-backup", "rbac");
+    let longest = piped.lines().map(|line| line.chars().count()).max();
+    assert!(longest > Some(60), "{piped}");
+    let shown = on_terminal(&world, 60, "kubectl-wa-backup", "rbac");
+    assert_eq!(shown.trim_end(), piped.trim_end());
+}
+
+#[test]
 fn progress_is_drawn_four_times_a_second_at_most_and_gives_way_to_lines() {
     let world = World::shared();
     let bytes_per_second = 50_000;
