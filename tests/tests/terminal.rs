@@ -1,10 +1,5 @@
 //! What a person sees on a terminal, and what a program reads through a pipe.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what cannot be unwrapped here fails the test"
-)]
-
 use std::time::Instant;
 
 use end_to_end::{World, binary, dump_requests, run};

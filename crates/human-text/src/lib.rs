@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::UnicodeWidthStr;
 
 /// `text` with every control character made visible, so that names and log lines from a cluster cannot drive the
 /// terminal they are shown on.
@@ -151,7 +151,7 @@ const CODE: &str = "\u{1b}[";
 /// How many columns a text takes on a terminal, the codes of its colours aside.
 fn columns(text: &str) -> usize {
     let mut parts = text.split(CODE);
-    let first = parts.next().map_or(0, |part| part.width());
+    let first = parts.next().map_or(0, UnicodeWidthStr::width);
     let rest = parts.map(|part| {
         part.split_once('m')
             .map_or(part, |(_, shown)| shown)

@@ -247,8 +247,12 @@ impl VolumeReport {
             Some(next) => {
                 let wait = next.duration_since(self.now);
                 let wait = std::time::Duration::try_from(wait).unwrap_or_default();
-                let at = wide.then(|| format!(" at {next}")).unwrap_or_default();
-                format!("next{at} in {}", elapsed(wait))
+                let wait = elapsed(wait);
+                if wide {
+                    format!("next at {next} (in {wait})")
+                } else {
+                    format!("next in {wait}")
+                }
             }
             None => "the next one cannot be known".to_owned(),
         };

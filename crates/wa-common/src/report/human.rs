@@ -158,9 +158,9 @@ impl HumanReporter {
             transfer.prefix = overall.map(|overall| format!("{overall} in all"));
             if last_frame.is_none_or(|last| now.duration_since(last) >= FRAME) {
                 *last_frame = Some(now);
-                transfers
-                    .values_mut()
-                    .for_each(|transfer| transfer.draw(now));
+                for transfer in transfers.values_mut() {
+                    transfer.draw(now);
+                }
             }
         } else if now.duration_since(transfer.started) >= QUIET
             && now.duration_since(transfer.last_line) >= LINE_INTERVAL
