@@ -358,6 +358,7 @@ fn print_more(pvc: &User<'_>, backup: &User<'_>, restore: &User<'_>) {
         (&["verify", "sets/latest"], 0),
         (&["inspect", "sets/latest"], 0),
         (&["list", "sets"], 0),
+        (&["copy", "sets/latest", "copies"], 0),
         (&["protect", "sets/latest"], 0),
         (&["prune", "sets", "--keep-last", "1", "--dry-run"], 0),
         (&["status", "sets"], 0),

@@ -37,6 +37,12 @@ pub enum SetError {
         /// What it is instead.
         what: &'static str,
     },
+    /// It is a URL, where a directory is meant.
+    #[error("{} is no directory: only `create` and `copy` of kubectl wa-backup write to object storage, to s3://", path.display())]
+    Url {
+        /// What was given.
+        path: PathBuf,
+    },
     /// The file system refused.
     #[error("cannot {action} {}", path.display())]
     Io {

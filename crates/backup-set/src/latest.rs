@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::error::BackupError;
-use crate::{CatalogEntry, DirectoryStore, Manifest, Purpose, SetState, catalog};
+use crate::{CatalogEntry, DirectoryStore, Manifest, Purpose, SetState, Store, catalog};
 
 /// Where sets are when no directory is named.
 pub const DEFAULT_DIRECTORY: &str = "wa-backups";
@@ -45,6 +45,12 @@ pub enum LatestError {
         /// The sets.
         names: Vec<String>,
     },
+    /// It is a URL, and not read here.
+    #[error("{} is no path of this machine", given.display())]
+    Url {
+        /// What was given.
+        given: PathBuf,
+    },
     /// It holds fewer complete sets than were counted back.
     #[error("there {} in {}", sets_text(*sets), directory.display())]
     TooFew {
@@ -77,20 +83,39 @@ pub fn resolve_backup(given: &Path) -> Result<PathBuf, LatestError> {
     if given.symlink_metadata().is_ok() {
         return Ok(given.to_owned());
     }
+    if scheme_of(given).is_some() {
+        return Err(LatestError::Url {
+            given: given.to_owned(),
+        });
+    }
     let directory = match given.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new(DEFAULT_DIRECTORY),
     };
+    let found = resolve_in(&DirectoryStore::new(directory), word)?;
+    Ok(found.unwrap_or_else(|| given.to_owned()))
+}
+
+/// What stands before `://` in it, where it is a URL.
+pub fn scheme_of(given: &Path) -> Option<&str> {
+    let (scheme, _) = given.to_str()?.split_once("://")?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|one| one.is_ascii_alphanumeric());
+    is_scheme.then_some(scheme)
+}
+
+/// As [`resolve_backup`], of a word in any store; none where it means no set there.
+pub fn resolve_in(store: &impl Store, word: &str) -> Result<Option<PathBuf>, LatestError> {
     match steps_back(word) {
-        Some(back) => latest(directory, back),
-        None => named_by(directory, word).map(|set| set.unwrap_or_else(|| given.to_owned())),
+        Some(back) => latest(store, back).map(Some),
+        None => named_by(store, word),
     }
 }
 
-/// The newest set of the directory, or the one so many before it.
-fn latest(directory: &Path, back: usize) -> Result<PathBuf, LatestError> {
-    let directory = directory.to_owned();
-    let listed = match catalog(&DirectoryStore::new(&directory)) {
+/// The newest set of the store, or the one so many before it.
+fn latest(store: &impl Store, back: usize) -> Result<PathBuf, LatestError> {
+    let directory = store.location().to_owned();
+    let listed = match catalog(store) {
         Ok(listed) => listed,
         Err(source) => return Err(LatestError::Unreadable { directory, source }),
     };
@@ -109,9 +134,9 @@ fn latest(directory: &Path, back: usize) -> Result<PathBuf, LatestError> {
     })
 }
 
-/// The only set of the directory whose time or name begins as the word does; none where there is none, or no such directory.
-fn named_by(directory: &Path, word: &str) -> Result<Option<PathBuf>, LatestError> {
-    let Ok(listed) = catalog(&DirectoryStore::new(directory)) else {
+/// The only set of the store whose time or name begins as the word does; none where there is none, or no such store.
+fn named_by(store: &impl Store, word: &str) -> Result<Option<PathBuf>, LatestError> {
+    let Ok(listed) = catalog(store) else {
         return Ok(None);
     };
     let mut found: Vec<(String, PathBuf)> = Vec::new();
@@ -132,7 +157,7 @@ fn named_by(directory: &Path, word: &str) -> Result<Option<PathBuf>, LatestError
         [(_, only)] => Ok(Some(std::mem::take(only))),
         _ => Err(LatestError::Several {
             word: word.to_owned(),
-            directory: directory.to_owned(),
+            directory: store.location().to_owned(),
             names: found.into_iter().map(|(name, _)| name).collect(),
         }),
     }

@@ -6,7 +6,7 @@
 //! auth-encryption secret where the release has one, and [`Manifest`] `backup.json`, which is written last: a set
 //! without it is incomplete. A dump that stands alone, made by hand or by the CronJob, is read everywhere a set is.
 //!
-//! What keeps sets is a [`Store`], of which there is one so far: [`DirectoryStore`].
+//! What keeps sets is a [`Store`]: [`DirectoryStore`] here, and buckets in the crate `object-sets`.
 //!
 //! The order of writing is enforced by types: [`SetWriter`] → [`PartialFile`] → [`CompletedFile`] → [`SealedSet`].
 //! Completing a file takes the [`Proof`](transfer_proof::Proof) of its transfer, sealing takes the completed files, and
@@ -49,6 +49,7 @@
 
 mod beside;
 mod catalog;
+mod copy;
 mod difference;
 mod directory;
 mod encryption;
@@ -75,6 +76,7 @@ mod verifier;
 mod writer;
 
 pub use catalog::{CatalogEntry, catalog};
+pub use copy::{Copied, CopyError, copy_set};
 pub use difference::{Change, Difference, Holding, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
 pub use encryption::{
@@ -82,7 +84,7 @@ pub use encryption::{
 };
 pub use error::{BackupError, SetError};
 pub use instances::{ServiceInstance, TenantRows, tenant_schema};
-pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup};
+pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup, resolve_in, scheme_of};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,

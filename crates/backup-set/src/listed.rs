@@ -155,7 +155,7 @@ pub(crate) fn size_mismatch(bytes: u64, promised: u64) -> String {
     }
 }
 
-fn compare_stored(found: Measured, record: &FileRecord) -> Option<Problem> {
+pub(crate) fn compare_stored(found: Measured, record: &FileRecord) -> Option<Problem> {
     if found.bytes() != record.bytes {
         let what = size_mismatch(found.bytes(), record.bytes);
         return Some(Problem::new(&record.name, what));

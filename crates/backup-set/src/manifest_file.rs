@@ -9,7 +9,9 @@ use crate::listed::Listed;
 use crate::manifest::MANIFEST_LIMIT_BYTES;
 use crate::store::{FileState, StoredSet};
 use crate::verdict::Problem;
-use crate::{FORMAT_VERSION, FileRole, Identities, MANIFEST_FILE, Manifest};
+use crate::{
+    FORMAT_VERSION, FileRole, Identities, MANIFEST_FILE, Manifest, NotJudged, VerificationFailed,
+};
 
 /// Why a manifest is of no use.
 pub(crate) enum Unusable {
@@ -22,6 +24,14 @@ pub(crate) enum Unusable {
 impl Unusable {
     fn bad(what: impl Into<String>) -> Self {
         Self::Bad(Problem::new(MANIFEST_FILE, what))
+    }
+
+    /// As an error about the set.
+    pub(crate) fn into_error(self, set: &dyn StoredSet) -> BackupError {
+        match self {
+            Self::Newer(why) => NotJudged::new(set.location(), why, false).into(),
+            Self::Bad(problem) => VerificationFailed::new(set.location(), vec![problem]).into(),
+        }
     }
 
     /// As a part of a sentence: `backup.json cannot be read: …`.
@@ -37,6 +47,13 @@ impl Unusable {
 pub(crate) fn read_manifest(
     set: &dyn StoredSet,
 ) -> Result<Result<Manifest, Unusable>, BackupError> {
+    Ok(read_manifest_with_bytes(set)?.map(|(manifest, _)| manifest))
+}
+
+/// The manifest of a set, and its text.
+pub(crate) fn read_manifest_with_bytes(
+    set: &dyn StoredSet,
+) -> Result<Result<(Manifest, Vec<u8>), Unusable>, BackupError> {
     let failed = |source| io_error(&set.location().join(MANIFEST_FILE), source);
     match set.look(MANIFEST_FILE) {
         Ok(FileState::File { .. }) => {}
@@ -57,7 +74,7 @@ pub(crate) fn read_manifest(
         let limit = bytes(MANIFEST_LIMIT_BYTES as u64);
         return Ok(Err(Unusable::bad(format!("is larger than {limit}"))));
     }
-    Ok(parse_manifest(&json))
+    Ok(parse_manifest(&json).map(|manifest| (manifest, json)))
 }
 
 /// The whole manifest of a set that is encrypted, of which `reduced` is the part that anyone can read; that itself, where

@@ -18,7 +18,7 @@ use crate::store::StoredSet;
 use crate::verdict::Problem;
 use crate::{
     DUMP_FILE, DirectorySet, FileRecord, FileRole, Identities, MANIFEST_FILE, Manifest, NotJudged,
-    TenantRows, Verdict, VerificationFailed, Verified,
+    Rehearsal, TenantRows, Verdict, VerificationFailed, Verified,
 };
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -75,18 +75,38 @@ impl Backup {
                 return Err(failed(path, vec![problem]));
             }
         };
+        Self::with_manifest(Box::new(set), manifest, identities)
+    }
+
+    /// Opens a set, wherever it is kept.
+    pub fn open_set(
+        set: Box<dyn StoredSet + Send + Sync>,
+        identities: Option<&Identities>,
+    ) -> Result<Self, BackupError> {
+        match read_manifest(&*set)? {
+            Ok(manifest) => Self::with_manifest(set, manifest, identities),
+            Err(unusable) => Err(unusable.into_error(&*set)),
+        }
+    }
+
+    fn with_manifest(
+        set: Box<dyn StoredSet + Send + Sync>,
+        manifest: Manifest,
+        identities: Option<&Identities>,
+    ) -> Result<Self, BackupError> {
+        let path = set.location().to_owned();
         let manifest = match identities {
             None => manifest,
-            Some(identities) => match read_full_manifest(&set, manifest, identities)? {
+            Some(identities) => match read_full_manifest(&*set, manifest, identities)? {
                 Ok(manifest) => manifest,
-                Err(problem) => return Err(failed(path, vec![problem])),
+                Err(problem) => return Err(failed(&path, vec![problem])),
             },
         };
         let dump = dump_of(&manifest).map_or(DUMP_FILE, |record| &record.name);
         Ok(Self {
-            path: path.to_owned(),
             dump: path.join(dump),
-            set: Some((Box::new(set), manifest)),
+            path,
+            set: Some((set, manifest)),
             identities: identities.cloned(),
         })
     }
@@ -94,6 +114,12 @@ impl Backup {
     /// The manifest, where it is a set.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.set.as_ref().map(|(_, manifest)| manifest)
+    }
+
+    /// What came of the last trial to restore it, where it is a set.
+    pub fn rehearsal(&self) -> Option<Rehearsal> {
+        let (set, manifest) = self.set.as_ref()?;
+        Rehearsal::of_stored(&**set, manifest)
     }
 
     /// The file with the dump, which may be encrypted.

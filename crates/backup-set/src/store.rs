@@ -2,7 +2,8 @@
 //!
 //! What a set is (its manifest, when it is complete, what makes it intact) is the same wherever it is kept; a [`Store`]
 //! says how bytes get there and back. It is synchronous, as the reader of archives and the sinks of transfers are: a store
-//! that is asynchronous inside brings its own bridge. There is one so far, [`DirectoryStore`](crate::DirectoryStore).
+//! that is asynchronous inside brings its own bridge. [`DirectoryStore`](crate::DirectoryStore) is one, and the crate
+//! `object-sets` has another.
 //!
 //! A store whose sets have a path on this machine while they are written says so by its type, [`LocalSet`]: a parallel
 //! fetch, which writes a file at many places at once, asks for that. Any other gets a file as one stream, in order.
@@ -54,6 +55,9 @@ pub trait StoredSet: Debug {
 
     /// Reads a part of a file; less where the file ends before.
     fn read_range(&self, file: &str, range: Range<u64>) -> io::Result<Box<dyn Read + Send>>;
+
+    /// The set as it is now: a store may have told at once what was in it when it was listed.
+    fn again(&self) -> io::Result<Box<dyn StoredSet + Send>>;
 
     /// Everything that is in it, in no order.
     fn files(&self) -> io::Result<Vec<StoredFile>>;

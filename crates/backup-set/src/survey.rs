@@ -112,16 +112,13 @@ impl<S> Surveyed<S> {
     }
 
     /// Whether it is no longer what it was when it was looked at.
-    pub fn has_changed(&self) -> bool
-    where
-        S: StoredSet,
-    {
-        let Ok(files) = self.set.files() else {
+    pub fn has_changed(&self, now: &dyn StoredSet) -> bool {
+        let Ok(files) = now.files() else {
             return true;
         };
-        let now = files.iter().filter_map(|file| file.changed).max();
-        let is_sealed = self.set.look(MANIFEST_FILE).is_ok();
-        now != self.changed || is_sealed != !matches!(self.entry.state, SetState::Incomplete)
+        let changed = files.iter().filter_map(|file| file.changed).max();
+        let is_sealed = now.look(MANIFEST_FILE).is_ok();
+        changed != self.changed || is_sealed == matches!(self.entry.state, SetState::Incomplete)
     }
 
     /// Whose it is, where it tells.

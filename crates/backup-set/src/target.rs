@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
-use crate::SetError;
+use crate::{SetError, scheme_of};
 
 /// What there is of a target directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,11 @@ pub struct Target {
 impl Target {
     /// Looks whether a set could be made in `directory`, or in what exists of its path, without making anything.
     pub fn look(directory: &Path) -> Result<Self, SetError> {
+        if scheme_of(directory).is_some() && !directory.exists() {
+            return Err(SetError::Url {
+                path: directory.to_owned(),
+            });
+        }
         let existing = directory
             .ancestors()
             .map(|ancestor| {
@@ -59,6 +64,15 @@ mod tests {
         assert!(here.available_bytes > 0 && deep.available_bytes > 0);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
         Target::look(Path::new("relative/path")).unwrap();
+    }
+
+    #[test]
+    fn a_url_is_no_directory_to_be_made() {
+        for url in ["s3://bucket/prefix", "gs://bucket", "https://host/x"] {
+            let error = Target::look(Path::new(url)).unwrap_err();
+            assert!(matches!(error, SetError::Url { .. }), "{error}");
+        }
+        Target::look(Path::new("a:b//c")).unwrap();
     }
 
     #[test]

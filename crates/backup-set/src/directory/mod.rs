@@ -127,6 +127,10 @@ impl StoredSet for DirectorySet {
         Ok(Box::new(opened.take(range.end.saturating_sub(range.start))))
     }
 
+    fn again(&self) -> io::Result<Box<dyn StoredSet + Send>> {
+        Ok(Box::new(Self::new(&self.path)))
+    }
+
     fn files(&self) -> io::Result<Vec<StoredFile>> {
         // Another name of a set is not a second one, nor to be emptied.
         if fs::symlink_metadata(&self.path)?.is_symlink() {

@@ -97,6 +97,13 @@ impl StoredSet for MemorySet {
         Ok(Box::new(content.take(range.end - range.start)))
     }
 
+    fn again(&self) -> io::Result<Box<dyn StoredSet + Send>> {
+        Ok(Box::new(Self {
+            location: self.location.clone(),
+            content: Arc::clone(&self.content),
+        }))
+    }
+
     fn files(&self) -> io::Result<Vec<StoredFile>> {
         let content = self.content.lock().unwrap();
         let files = content[&self.location]

@@ -9,17 +9,19 @@ use std::time::Duration;
 use anyhow::bail;
 use backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, DirectoryStore, EncryptedStore, FileRecord, Manifest,
-    NOT_IN_A_DUMP, Recipients, ToolRecord, VerificationFailed,
+    NOT_IN_A_DUMP, Recipients, Store, ToolRecord, VerificationFailed,
 };
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_backup::{
     Backup, BackupOptions, COMMANDS, DEFAULT_COMPRESSION, DEFAULT_RETRIES, DEFAULT_SILENT_AFTER,
-    KeyFile, Ready, prepare,
+    KeyFile, Ready, StoredBackup, prepare,
 };
 use wa_common::assistant::auth_encryption_yaml;
 use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, access_of};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
+
+use super::bucket::{Bucket, BucketArgs};
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
@@ -31,6 +33,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-backup create",
         "kubectl wa-backup create -n cpd -i wa --to /mnt/backups",
         "kubectl wa-backup create --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
+        "kubectl wa-backup create --to s3://backups/wa --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
         "kubectl wa-backup create --dry-run",
         "kubectl wa-backup create --stdout --key-file key.yaml > store.dump",
         "set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > dump.age",
@@ -41,7 +44,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory that the backup set is made in
+    /// Directory that the backup set is made in, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     to: PathBuf,
 
@@ -53,6 +56,10 @@ pub(super) struct Args {
     /// Encrypt to the keys in this file, one a line; repeatable
     #[arg(long, value_name = "FILE")]
     recipients_file: Vec<PathBuf>,
+
+    /// Trust the certificates in this file too, for s3:// (also AWS_CA_BUNDLE)
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 
     /// Write only the dump, to standard output
     #[arg(long, conflicts_with_all = ["to", "keep_partial", "encrypt_to", "recipients_file"])]
@@ -92,6 +99,7 @@ impl Default for Args {
             to: DEFAULT_DIRECTORY.into(),
             encrypt_to: Vec::new(),
             recipients_file: Vec::new(),
+            ca_file: None,
             stdout: false,
             key_file: None,
             compress: DEFAULT_COMPRESSION.to_owned(),
@@ -134,9 +142,11 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         );
     }
     let recipients = Recipients::read(&args.encrypt_to, &args.recipients_file)?;
+    let bucket = BucketArgs::new(args.ca_file.clone()).bucket([&args.to], context)?;
     let cluster = context.connect()?;
     let instance = context.global.instance.as_deref();
-    let directory = (!args.stdout).then_some(&*args.to);
+    let is_here = !args.stdout && !bucket.look(&args.to)?;
+    let directory = is_here.then_some(&*args.to);
     let steps = Steps::new(&*context.reporter);
     let ready = prepare(&cluster, &*context.reporter, &steps, instance, directory).await?;
     let options = args.options();
@@ -153,7 +163,15 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let done = if args.stdout {
         to_stdout(&args, context, &ready, &backup).await
     } else {
-        to_set(&args, context, &backup, recipients).await
+        to_set(
+            &args,
+            context,
+            &backup,
+            recipients,
+            &bucket,
+            ready.versions.database_bytes,
+        )
+        .await
     };
     done.map_err(advise)
 }
@@ -174,15 +192,12 @@ async fn to_set(
     context: &Context,
     backup: &Backup<'_>,
     recipients: Option<Recipients>,
+    bucket: &Bucket,
+    database_bytes: u64,
 ) -> anyhow::Result<Exit> {
-    let store = DirectoryStore::new(&args.to);
-    let stored = match recipients {
-        Some(recipients) => {
-            backup
-                .to_set(&EncryptedStore::new(store, recipients))
-                .await?
-        }
-        None => backup.to_set(&store).await?,
+    let stored = match bucket.store_to_write(&args.to, database_bytes, context)? {
+        Some(store) => in_store(backup, store, recipients).await?,
+        None => in_store(backup, DirectoryStore::new(&args.to), recipients).await?,
     };
     let exit = stored.judged.exit();
     context.print(&Created {
@@ -192,6 +207,17 @@ async fn to_set(
         manifest: stored.manifest,
     })?;
     Ok(exit)
+}
+
+async fn in_store(
+    backup: &Backup<'_>,
+    store: impl Store,
+    recipients: Option<Recipients>,
+) -> anyhow::Result<StoredBackup> {
+    match recipients {
+        Some(recipients) => backup.to_set(&EncryptedStore::new(store, recipients)).await,
+        None => backup.to_set(&store).await,
+    }
 }
 
 async fn to_stdout(

@@ -4,9 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use backup_set::{
-    Backup, Change, Difference, Holding, Identities, InstanceChange, TableChange, resolve_backup,
-};
+use backup_set::{Change, Difference, Holding, Identities, InstanceChange, TableChange};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -14,6 +12,8 @@ use store_backup::{COMMANDS, live_holding, prepare};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, access_of};
 use wa_common::report::{Steps, Styles, printable, table};
+
+use super::bucket::{Bucket, BucketArgs};
 
 /// The word for the live database.
 const LIVE: &str = "live";
@@ -35,7 +35,7 @@ pub(super) const ABOUT: About = About {
                   database are counted in one look, which reads every table. Ends with 0 whether or not there is a difference."
 )]
 pub(super) struct Args {
-    /// Older backup: directory of a set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Older backup: directory or s3:// URL of a set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
@@ -45,6 +45,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     keys: KeyArgs,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 /// Two backups and what differs.
@@ -73,11 +76,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         );
     }
     let keys = args.keys.identities()?;
-    let (old, before) = of_backup(&args.old, keys.clone()).await?;
+    let bucket = args.bucket.bucket([&args.old, &args.new], context)?;
+    let (old, before) = of_backup(&args.old, keys.clone(), bucket.clone()).await?;
     let (new, after) = if is_live(&args.new) {
         of_database(context).await?
     } else {
-        of_backup(&args.new, keys).await?
+        of_backup(&args.new, keys, bucket).await?
     };
     context.print(&BackupDifference {
         difference: Difference::between(&before, &after),
@@ -92,11 +96,15 @@ fn is_live(path: &Path) -> bool {
     path == Path::new(LIVE) && path.symlink_metadata().is_err()
 }
 
-async fn of_backup(given: &Path, keys: Option<Identities>) -> anyhow::Result<(Side, Holding)> {
-    let path = resolve_backup(given)?;
+async fn of_backup(
+    given: &Path,
+    keys: Option<Identities>,
+    bucket: Bucket,
+) -> anyhow::Result<(Side, Holding)> {
+    let path = bucket.resolve(given)?;
     // On a thread of its own: a signal must be heard meanwhile.
     let read = spawn_blocking(move || {
-        let verified = Backup::open_with(&path, keys.as_ref())?.verify()?.verified;
+        let verified = bucket.open(&path, keys.as_ref())??.verify()?.verified;
         let side = Side {
             shown: path.display().to_string(),
             path: Some(path),

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable, short_digest, table};
 
+use super::bucket::{Bucket, BucketArgs};
 use super::rows::{self, RowsArgs};
 use super::several::{OtherVerdict, Several, resolved};
 
@@ -33,7 +34,7 @@ pub(super) const ABOUT: About = About {
 With --rows the rows of one table are printed, without PostgreSQL: a deleted skill is got back by hand without a restore."
 )]
 pub(super) struct Args {
-    /// Directories of backup sets, dump files, `latest`, `latest~N`, days, or beginnings of sets' names
+    /// Directories or s3:// URLs of backup sets, dump files, `latest`, `latest~N`, days, or beginnings of sets' names
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 
@@ -42,6 +43,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     keys: KeyArgs,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 impl Args {
@@ -98,18 +102,19 @@ enum Item {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let paths = resolved(&args.paths)?;
     let keys = args.keys.identities()?;
+    let bucket = args.bucket.bucket(&args.paths, context)?;
+    let paths = resolved(&args.paths, &bucket)?;
     if args.rows.is_given() {
-        return rows::run(&args.rows, &paths, keys, context).await;
+        return rows::run(&args.rows, &paths, keys, bucket, context).await;
     }
     if let [path] = &paths[..] {
-        context.print(&read(path, keys.as_ref()).await??)?;
+        context.print(&read(path, keys.as_ref(), &bucket).await??)?;
         return Ok(Exit::Done);
     }
     let mut several = Several::new(context);
     for path in &paths {
-        match read(path, keys.as_ref()).await? {
+        match read(path, keys.as_ref(), &bucket).await? {
             Ok(inspection) => several.intact(Item::Inspection(Box::new(inspection)))?,
             Err(error) => several.other(Item::Other(OtherVerdict::of(path, &error)), error),
         }
@@ -120,15 +125,19 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
 async fn read(
     path: &Path,
     keys: Option<&Identities>,
+    bucket: &Bucket,
 ) -> anyhow::Result<Result<Inspection, BackupError>> {
-    let (path, keys) = (path.to_owned(), keys.cloned());
+    let (path, keys, bucket) = (path.to_owned(), keys.cloned(), bucket.clone());
     // On a thread of its own: a signal must be heard meanwhile.
-    Ok(spawn_blocking(move || Inspection::of(path, keys.as_ref())).await?)
+    spawn_blocking(move || {
+        let opened = bucket.open(&path, keys.as_ref())?;
+        Ok(opened.and_then(|backup| Inspection::of(path, &backup)))
+    })
+    .await?
 }
 
 impl Inspection {
-    fn of(path: PathBuf, keys: Option<&Identities>) -> Result<Self, BackupError> {
-        let backup = Backup::open_with(&path, keys)?;
+    fn of(path: PathBuf, backup: &Backup) -> Result<Self, BackupError> {
         let intact = backup.verify()?;
         let verified = intact.verified;
         let instances_text = verified.instances_text();
@@ -146,9 +155,7 @@ impl Inspection {
                 bytes: intact.bytes,
                 sha256: intact.sha256,
             },
-            rehearsal: backup
-                .manifest()
-                .and_then(|manifest| Rehearsal::of_set(&path, manifest)),
+            rehearsal: backup.rehearsal(),
             manifest: backup.manifest().cloned(),
             tables: TableRecord::of(&contents),
             large_objects: LargeObjectsRecord {

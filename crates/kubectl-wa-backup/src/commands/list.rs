@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{
-    CatalogEntry, DirectorySet, DirectoryStore, NOT_IN_A_DUMP, Protected, Rehearsal, SetState,
-    catalog,
-};
+use backup_set::{DirectoryStore, NOT_IN_A_DUMP, Rehearsal, SetState, Store, Surveyed, survey};
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, age, bytes, table};
+
+use super::bucket::BucketArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -23,9 +23,12 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory to look in [default: ./wa-backups]
+    /// Directory or s3://BUCKET/PREFIX to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 #[derive(Serialize)]
@@ -56,26 +59,41 @@ struct ListedSet {
     protected: bool,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let default = Path::new(super::create::DEFAULT_DIRECTORY);
     let directory = args.directory.as_deref().unwrap_or(default);
+    let bucket = args.bucket.bucket(&args.directory, context)?;
+    let now = Timestamp::now();
     // Before the first backup the default directory is not there, which is no error; a directory that was named must be.
-    let entries = if args.directory.is_none() && !default.exists() {
+    let mut backups = if args.directory.is_none() && !default.exists() {
         Vec::new()
     } else {
-        catalog(&DirectoryStore::new(directory))?
+        match bucket.store(directory, 0)? {
+            Some(store) => listed(store, now).await?,
+            None => listed(DirectoryStore::new(directory), now).await?,
+        }
     };
-    let listing = ListReport {
+    backups.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.path.cmp(&b.path)));
+    context.print(&ListReport {
         directory: directory.to_owned(),
-        backups: entries.into_iter().map(ListedSet::of).collect(),
-        now: Timestamp::now(),
-    };
-    context.print(&listing)?;
+        backups,
+        now,
+    })?;
     Ok(Exit::Done)
 }
 
+async fn listed(
+    store: impl Store + Send + 'static,
+    now: Timestamp,
+) -> anyhow::Result<Vec<ListedSet>> {
+    // On a thread of its own: a signal must be heard meanwhile.
+    let listed = spawn_blocking(move || survey(&store, now)).await??;
+    Ok(listed.into_iter().map(ListedSet::of).collect())
+}
+
 impl ListedSet {
-    fn of(entry: CatalogEntry) -> Self {
+    fn of<S>(set: Surveyed<S>) -> Self {
+        let (entry, rehearsal, protected) = (set.entry, set.rehearsal, set.protected);
         let (state, reason, manifest) = match entry.state {
             SetState::Complete(manifest) if manifest.not_judged.is_some() => {
                 ("not judged", manifest.not_judged.clone(), Some(manifest))
@@ -87,10 +105,8 @@ impl ListedSet {
         };
         Self {
             name: file_name(&entry.path),
-            rehearsal: manifest
-                .as_ref()
-                .and_then(|manifest| Rehearsal::of_set(&entry.path, manifest)),
-            protected: Protected::of(&DirectorySet::new(&entry.path), Timestamp::now()).is_on(),
+            rehearsal,
+            protected: protected.is_on(),
             path: entry.path,
             state,
             reason,

@@ -1,7 +1,9 @@
 //! The command line: one file a command.
 
+mod bucket;
 mod check;
 mod cleanup;
+mod copy;
 mod create;
 mod diff;
 mod inspect;
@@ -94,6 +96,9 @@ enum Command {
     /// Print the least roles that let somebody run these plugins, for kubectl apply
     #[command(add = rbac::ABOUT)]
     Rbac(rbac::Args),
+    /// Copy a backup set to another place, such as a bucket, or from there
+    #[command(add = copy::ABOUT)]
+    Copy(copy::Args),
     /// Delete old backups, by rules
     #[command(add = prune::ABOUT)]
     Prune(prune::Args),
@@ -145,11 +150,12 @@ impl Plugin for Cli {
             Command::Verify(args) => verify::run(&args, &context).await,
             Command::Inspect(args) => inspect::run(&args, &context).await,
             Command::Diff(args) => diff::run(&args, &context).await,
-            Command::List(args) => list::run(&args, &context),
+            Command::List(args) => list::run(&args, &context).await,
             Command::Trigger(args) => trigger::run(&args, &context).await,
             Command::Schedule(args) => schedule::run(args, &context).await,
             Command::Cleanup(args) => cleanup::run(&args, &context).await,
             Command::Rbac(args) => rbac::run(&args, &context).await,
+            Command::Copy(args) => copy::run(&args, &context).await,
             Command::Prune(args) => prune::run(&args, &context).await,
             Command::Protect(args) => protect::run(&args, &context),
             Command::Status(args) => status::run(&args, &context).await,

@@ -4,13 +4,15 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use backup_set::{Backup, DirectorySet, Protected, Protection, ToolRecord, resolve_backup};
+use backup_set::{Protected, Protection, ToolRecord};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, printable};
+
+use super::bucket::BucketArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -24,7 +26,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory of a backup set, `latest` or `latest~N`
+    /// Directory or s3:// URL of a backup set, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
 
@@ -35,6 +37,9 @@ pub(super) struct Args {
     /// End the protection
     #[arg(long)]
     remove: bool,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 /// A day counts to its end.
@@ -63,13 +68,14 @@ struct ProtectReport {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let path = resolve_backup(&args.backup)?;
-    let set = DirectorySet::new(&path);
+    let bucket = args.bucket.bucket([&args.backup], context)?;
+    let set = bucket.set(&bucket.resolve(&args.backup)?)?;
+    let path = set.location().to_owned();
     if args.remove {
-        Protection::remove(&set)
+        Protection::remove(&*set)
             .with_context(|| format!("cannot end the protection of {}", path.display()))?;
     } else {
-        if Backup::open(&path)?.manifest().is_none() {
+        if bucket.open(&path, None)??.manifest().is_none() {
             bail!(
                 "{} is a dump that stands alone: only a backup set can be protected, and `prune` deletes nothing else",
                 path.display()
@@ -80,10 +86,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Protection::new(tool, args.until)
-            .write(&set)
+            .write(&*set)
             .with_context(|| format!("cannot protect {}", path.display()))?;
     }
-    let protected = Protected::of(&set, Timestamp::now());
+    let again = set
+        .again()
+        .with_context(|| format!("cannot look at {}", path.display()))?;
+    let protected = Protected::of(&*again, Timestamp::now());
     context.print(&ProtectReport {
         protected: protected.is_on(),
         until: args.until,

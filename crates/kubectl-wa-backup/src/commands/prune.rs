@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use backup_set::retention::{Fate, Policy};
 use backup_set::{
-    DirectoryStore, PlanError, Protected, Pruning, RemovalError, Selection, StoredSet, Surveyed,
-    remove_set, survey,
+    DirectoryStore, PlanError, Protected, Pruning, RemovalError, Selection, Store, StoredSet,
+    Surveyed, remove_set, survey,
 };
 use jiff::Timestamp;
 use jiff::civil::Weekday;
@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, DryRun, Exit, Render, confirm, no_permissions};
 use wa_common::report::{Event, Styles, age, bytes, causes_text, count, table};
 
+use super::bucket::BucketArgs;
 use super::span::Age;
 
 pub(super) const ABOUT: About = About {
@@ -39,9 +40,12 @@ this version knows, corrupt, or no backup set stays. A set that was never finish
 are counted by themselves. Backups of another installation stay; where there are several, name one with -i, -n and -s."
 )]
 pub(super) struct Args {
-    /// Directory to look in [default: ./wa-backups]
+    /// Directory or s3://BUCKET/PREFIX to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 
     /// Keep the newest N
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
@@ -109,9 +113,29 @@ fn selection(context: &Context) -> Selection {
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let default = Path::new(super::create::DEFAULT_DIRECTORY);
     let directory = args.directory.as_deref().unwrap_or(default).to_owned();
+    let bucket = args.bucket.bucket(&args.directory, context)?;
+    match bucket.store(&directory, 0)? {
+        Some(store) => prune(args, context, directory, store).await,
+        None => {
+            prune(
+                args,
+                context,
+                directory.clone(),
+                DirectoryStore::new(directory),
+            )
+            .await
+        }
+    }
+}
+
+async fn prune(
+    args: &Args,
+    context: &Context,
+    directory: PathBuf,
+    store: impl Store + Send + 'static,
+) -> anyhow::Result<Exit> {
     let (policy, selection) = (args.policy(), selection(context));
     let now = Timestamp::now();
-    let store = DirectoryStore::new(&directory);
     let looked = spawn_blocking(move || -> anyhow::Result<_> {
         let sets = survey(&store, now)?;
         let pruning = Pruning::plan(&sets, &selection, &policy, now)?;
@@ -224,13 +248,16 @@ async fn delete<S: StoredSet + Send + 'static>(
 
 /// Removes a set, unless it has changed since it was looked at, while the question was open: why it stays then.
 fn remove<S: StoredSet>(set: &Surveyed<S>) -> Result<Option<&'static str>, RemovalError> {
-    if Protected::of(&set.set, Timestamp::now()).is_on() {
+    let Ok(now) = set.set.again() else {
+        return Ok(Some("it cannot be looked at once more"));
+    };
+    if Protected::of(&*now, Timestamp::now()).is_on() {
         return Ok(Some("protected"));
     }
-    if set.has_changed() {
+    if set.has_changed(&*now) {
         return Ok(Some("it has changed meanwhile"));
     }
-    remove_set(&set.set, set.manifest()).map(|()| None)
+    remove_set(&*now, set.manifest()).map(|()| None)
 }
 
 /// Whether the store holds the set fast: an object lock, or a file system that does not let this user delete it.

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
-use backup_set::{Backup, Identities, RowsError};
+use backup_set::{Identities, RowsError};
 use pg_archive::{Field, Row};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, Exit, OutputFormat, is_broken_pipe};
 use wa_common::report::printable;
+
+use super::bucket::Bucket;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RowsArgs {
@@ -71,6 +73,7 @@ pub(super) async fn run(
     args: &RowsArgs,
     paths: &[PathBuf],
     keys: Option<Identities>,
+    bucket: Bucket,
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let Some(table) = args.rows.clone() else {
@@ -91,18 +94,20 @@ pub(super) async fn run(
     };
     let (path, conditions) = (path.clone(), args.conditions.clone());
     // On a thread of its own: a signal must be heard meanwhile.
-    spawn_blocking(move || print(&path, keys.as_ref(), &table, &conditions, writer)).await??;
+    spawn_blocking(move || print(&path, keys.as_ref(), &bucket, &table, &conditions, writer))
+        .await??;
     Ok(Exit::Done)
 }
 
 fn print(
     path: &std::path::Path,
     keys: Option<&Identities>,
+    bucket: &Bucket,
     table: &str,
     conditions: &[Condition],
     mut writer: RowWriter,
 ) -> anyhow::Result<()> {
-    let backup = Backup::open_with(path, keys)?;
+    let backup = bucket.open(path, keys)??;
     let intact = backup.verify()?;
     let rows = backup
         .rows(&intact, table)

@@ -4,10 +4,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use backup_set::{BackupError, LatestError, resolve_backup};
+use backup_set::BackupError;
 use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Event, Styles, causes_text, count};
+
+use super::bucket::Bucket;
 
 /// The verdict on a backup that was not found intact, for programs; a person reads the error.
 #[derive(Serialize)]
@@ -38,8 +40,8 @@ impl OtherVerdict {
 }
 
 /// The paths that are meant, with the sets that `latest` and the like stand for.
-pub(super) fn resolved(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LatestError> {
-    paths.iter().map(|path| resolve_backup(path)).collect()
+pub(super) fn resolved(paths: &[PathBuf], bucket: &Bucket) -> anyhow::Result<Vec<PathBuf>> {
+    paths.iter().map(|path| bucket.resolve(path)).collect()
 }
 
 /// The results on several backups.

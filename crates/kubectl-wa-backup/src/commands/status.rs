@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use backup_set::{DirectoryStore, Installation, survey};
+use backup_set::{DirectorySet, DirectoryStore, Installation, survey};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, no_permissions};
 use wa_common::report::Event;
 
+use super::bucket::BucketArgs;
 use super::metrics;
 use super::newest::StatusReport;
 use super::span::Age;
@@ -30,9 +31,12 @@ backups do not count. Exit code 3: one is older than --max-age, or there is none
 fetched from the volume, since the CronJob wrote it. With -i and -n, only that installation is looked at."
 )]
 pub(super) struct Args {
-    /// Directory to look in [default: ./wa-backups]
+    /// Directory or s3://BUCKET/PREFIX to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 
     /// Exit with 3 where the newest good backup is older, such as 26h
     #[arg(long, value_name = "AGE")]
@@ -47,14 +51,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let default = Path::new(super::create::DEFAULT_DIRECTORY);
     let directory = args.directory.as_deref().unwrap_or(default).to_owned();
     let now = Timestamp::now();
-    let store = DirectoryStore::new(&directory);
-    // No directory is no backup, which is what monitoring is to be told.
-    let is_there = directory.exists();
-    let sets = if is_there {
-        spawn_blocking(move || survey(&store, now)).await??
-    } else {
-        Vec::new()
-    };
+    let max_age = args.max_age.map(|Age(age)| age);
+    let bucket = args.bucket.bucket(&args.directory, context)?;
     let global = &context.global;
     let wanted = |one: &Installation| {
         let is = |wanted: &Option<String>, name: &str| {
@@ -62,8 +60,19 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         };
         is(&global.instance, &one.instance) && is(&global.connection.namespace, &one.namespace)
     };
-    let max_age = args.max_age.map(|Age(age)| age);
-    let report = StatusReport::new(directory, &sets, wanted, max_age, now);
+    let report = match bucket.store(&directory, 0)? {
+        Some(store) => {
+            let sets = spawn_blocking(move || survey(&store, now)).await??;
+            StatusReport::new(directory, &sets, wanted, max_age, now)
+        }
+        None if directory.exists() => {
+            let store = DirectoryStore::new(&directory);
+            let sets = spawn_blocking(move || survey(&store, now)).await??;
+            StatusReport::new(directory, &sets, wanted, max_age, now)
+        }
+        // No directory is no backup, which is what monitoring is to be told.
+        None => StatusReport::new::<DirectorySet>(directory, &[], wanted, max_age, now),
+    };
     if let Some(file) = &args.metrics {
         metrics::write(file, &report)
             .with_context(|| format!("cannot write the metrics to {}", file.display()))?;

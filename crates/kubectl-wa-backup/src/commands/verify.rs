@@ -10,6 +10,7 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
+use super::bucket::{Bucket, BucketArgs};
 use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {
@@ -29,12 +30,15 @@ intact, with which file, what, at which byte, and how to repair it where that ca
 format for instance, and perhaps intact (7). A dump without any data is no backup (3). Of several backups the worst decides."
 )]
 pub(super) struct Args {
-    /// Directories of backup sets, dump files (made by hand, or by the CronJob), `latest`, `latest~N`, days, or beginnings of sets' names
+    /// Directories or s3:// URLs of backup sets, dump files (made by hand, or by the CronJob), `latest`, `latest~N`, days, or beginnings of sets' names
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 
     #[command(flatten)]
     keys: KeyArgs,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 }
 
 /// The verdict on one backup.
@@ -67,10 +71,11 @@ struct IntactVerdict {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let paths = resolved(&args.paths)?;
     let keys = args.keys.identities()?;
+    let bucket = args.bucket.bucket(&args.paths, context)?;
+    let paths = resolved(&args.paths, &bucket)?;
     if let [path] = &paths[..] {
-        let verdict = read(path, keys.as_ref()).await?;
+        let verdict = read(path, keys.as_ref(), &bucket).await?;
         return match verdict {
             Ok(intact) => {
                 context.print(&Verdict::Intact(intact))?;
@@ -87,7 +92,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let mut several = Several::new(context);
     for path in &paths {
-        match read(path, keys.as_ref()).await? {
+        match read(path, keys.as_ref(), &bucket).await? {
             Ok(intact) => several.intact(Verdict::Intact(intact))?,
             Err(error) => several.other(Verdict::Other(OtherVerdict::of(path, &error)), error),
         }
@@ -98,15 +103,19 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
 async fn read(
     path: &Path,
     keys: Option<&Identities>,
+    bucket: &Bucket,
 ) -> anyhow::Result<Result<IntactVerdict, BackupError>> {
-    let (path, keys) = (path.to_owned(), keys.cloned());
+    let (path, keys, bucket) = (path.to_owned(), keys.cloned(), bucket.clone());
     // On a thread of its own: a signal must be heard meanwhile.
-    Ok(spawn_blocking(move || IntactVerdict::of(&path, keys.as_ref())).await?)
+    spawn_blocking(move || {
+        let opened = bucket.open(&path, keys.as_ref())?;
+        Ok(opened.and_then(|backup| IntactVerdict::of(&path, &backup)))
+    })
+    .await?
 }
 
 impl IntactVerdict {
-    fn of(path: &Path, keys: Option<&Identities>) -> Result<Self, BackupError> {
-        let backup = Backup::open_with(path, keys)?;
+    fn of(path: &Path, backup: &Backup) -> Result<Self, BackupError> {
         let intact = backup.verify()?;
         let verified = &intact.verified;
         let tables = &verified.contents.tables;

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use backup_set::{BackupError, LatestError, SetError};
+use backup_set::{BackupError, LatestError, SetError, scheme_of};
 
 /// What a user can do where a set cannot be written in the directory of `--to`, or a backup that was named is not there.
 pub fn advice_on_sets(error: &anyhow::Error) -> Option<String> {
@@ -40,6 +40,13 @@ pub fn advice_on_latest(error: &anyhow::Error) -> Option<String> {
             "list them with `kubectl wa-backup list {}`",
             directory.display()
         )),
+        LatestError::Url { given } => Some(match scheme_of(given) {
+            Some("s3") => format!(
+                "bring the set here with `kubectl wa-backup copy {} wa-backups`, and name it",
+                given.display()
+            ),
+            scheme => format!("{}:// is not supported", scheme.unwrap_or_default()),
+        }),
         _ => None,
     }
 }

@@ -8,10 +8,13 @@ use futures::future::BoxFuture;
 
 use super::LeftBehind;
 
+/// What [`ExitHook::end`] returns.
+pub type ExitHookEnd<'a> = BoxFuture<'a, Result<(), LeftBehind>>;
+
 /// Something that must be done when the command has ended, well or badly or by a signal.
 pub trait ExitHook: Send + Sync {
     /// Does it. May be dropped in the middle when the user gives up waiting.
-    fn end(&self) -> BoxFuture<'_, Result<(), LeftBehind>>;
+    fn end(&self) -> ExitHookEnd<'_>;
 
     /// What would stay behind if nothing more was done.
     fn left(&self) -> Option<LeftBehind>;

@@ -54,7 +54,7 @@ pub use change::{Change, Recorded};
 pub use cleanup::{CleanUp, Cleaned, CleanedRun, CleanupOutcome};
 pub use clock::ServerClock;
 pub use error::{LeftBehind, Loss, RunError};
-pub use exit_hooks::{ExitHook, ExitHooks};
+pub use exit_hooks::{ExitHook, ExitHookEnd, ExitHooks};
 pub use found::{Found, RunState};
 pub use holder::Holder;
 pub use objects::DeletionError;

@@ -1,0 +1,245 @@
+//! Backups in a bucket, wherever a directory is taken.
+
+use std::env::var_os;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use backup_set::{
+    Backup, BackupError, DirectorySet, Identities, StoredSet, resolve_backup, resolve_in, scheme_of,
+};
+use object_sets::{Location, ObjectSet, ObjectStore, Options, Teller, is_location};
+use wa_common::cli::Context;
+use wa_common::report::{Event, Reporter};
+use wa_common::run::{ExitHook, ExitHookEnd};
+
+/// How a bucket is reached, beside what the environment says.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct BucketArgs {
+    /// Trust the certificates in this file too, for s3:// (also AWS_CA_BUNDLE)
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+/// Where one backup or many are: a bucket, as far as that is asked.
+#[derive(Clone)]
+pub(super) struct Bucket {
+    ca_pem: Option<Vec<u8>>,
+    allow_http: bool,
+    reporter: Arc<dyn Reporter>,
+}
+
+/// A variable of the environment that says something.
+fn variable(name: &str) -> Option<String> {
+    let value = var_os(name)?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+impl BucketArgs {
+    pub(super) fn new(ca_file: Option<PathBuf>) -> Self {
+        Self { ca_file }
+    }
+
+    /// What the flags and the environment say, where one of `paths` is in a bucket; refused where that cannot work.
+    pub(super) fn bucket<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a PathBuf>,
+        context: &Context,
+    ) -> anyhow::Result<Bucket> {
+        let mut bucket = Bucket {
+            ca_pem: None,
+            allow_http: false,
+            reporter: Arc::clone(&context.reporter),
+        };
+        let mut is_asked = false;
+        for path in paths {
+            match scheme_of(path).filter(|_| !path.exists()) {
+                None => {}
+                Some("s3") => is_asked = true,
+                Some(scheme) => bail!(
+                    "{scheme}:// is not supported: backups are kept in directories and in s3://BUCKET/PREFIX"
+                ),
+            }
+        }
+        if !is_asked {
+            return Ok(bucket);
+        }
+        require_keys()?;
+        bucket.allow_http = allow_http()?;
+        let file = self.ca_file.clone();
+        if let Some(path) = file.or_else(|| variable("AWS_CA_BUNDLE").map(PathBuf::from)) {
+            let read = fs::read(&path);
+            bucket.ca_pem =
+                Some(read.with_context(|| {
+                    format!("cannot read the certificates in {}", path.display())
+                })?);
+        }
+        Ok(bucket)
+    }
+}
+
+/// Without keys the library would ask an address that only machines of Amazon have, and wait for it.
+fn require_keys() -> anyhow::Result<()> {
+    let has = |name: &str| variable(name).is_some();
+    let has_keys = has("AWS_ACCESS_KEY_ID") && has("AWS_SECRET_ACCESS_KEY");
+    let has_role = has("AWS_WEB_IDENTITY_TOKEN_FILE")
+        || has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+        || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    let profile = if has("AWS_PROFILE") {
+        "; AWS_PROFILE is set, but profiles are not read"
+    } else {
+        ""
+    };
+    ensure!(
+        has_keys || has_role,
+        "there are no keys for the object storage: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY{profile}"
+    );
+    Ok(())
+}
+
+/// Whether http:// is asked for; refused where the endpoint is one and it is not.
+fn allow_http() -> anyhow::Result<bool> {
+    let asked = variable("AWS_ALLOW_HTTP");
+    let asked = asked.is_some_and(|value| ["true", "1"].contains(&&*value.to_ascii_lowercase()));
+    let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    for name in names {
+        let Some(endpoint) = variable(name) else {
+            continue;
+        };
+        ensure!(
+            !endpoint.contains('@'),
+            "{name} has a user or password in it: keys are given by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        );
+        ensure!(
+            asked || !endpoint.starts_with("http://"),
+            "{name} is http://, over which everybody on the way can read the backup: use https://, or set AWS_ALLOW_HTTP=true"
+        );
+    }
+    Ok(asked)
+}
+
+impl Bucket {
+    /// The sets at `path`; none where that is no place in a bucket. Files are expected to have `bytes` at most.
+    pub(super) fn store(&self, path: &Path, bytes: u64) -> anyhow::Result<Option<ObjectStore>> {
+        if !is_location(path) {
+            return Ok(None);
+        }
+        let location: Location = path.to_string_lossy().parse()?;
+        self.at(location, bytes).map(Some)
+    }
+
+    /// Whether `path` is in a bucket; an error where that cannot be looked into.
+    pub(super) fn look(&self, path: &Path) -> anyhow::Result<bool> {
+        let Some(store) = self.store(path, 0)? else {
+            return Ok(false);
+        };
+        let looked = store.look();
+        looked.with_context(|| format!("cannot look into {}", path.display()))?;
+        Ok(true)
+    }
+
+    /// As [`Self::store`], to be written to: however the command ends, what is under way is aborted.
+    pub(super) fn store_to_write(
+        &self,
+        path: &Path,
+        bytes: u64,
+        context: &Context,
+    ) -> anyhow::Result<Option<ObjectStore>> {
+        let store = self.store(path, bytes)?;
+        if let Some(store) = &store {
+            context.exit_hooks.add(Arc::new(Stop(store.clone())));
+        }
+        Ok(store)
+    }
+
+    fn at(&self, location: Location, bytes: u64) -> anyhow::Result<ObjectStore> {
+        let shown = location.to_string();
+        let reporter = Arc::clone(&self.reporter);
+        let options = Options {
+            ca_pem: self.ca_pem.clone(),
+            allow_http: self.allow_http,
+            expected_bytes: bytes,
+            teller: Teller::new(move |message| reporter.report(&Event::Warning { message })),
+            ..Options::default()
+        };
+        ObjectStore::new(location, &options).with_context(|| format!("cannot reach {shown}"))
+    }
+
+    /// The set that is meant: itself, or by `latest`, a day or the beginning of its name, here or in a bucket.
+    pub(super) fn resolve(&self, given: &Path) -> anyhow::Result<PathBuf> {
+        if !is_location(given) {
+            return Ok(resolve_backup(given)?);
+        }
+        let (store, word) = self.split(given)?;
+        let cannot = || format!("cannot read {}", given.display());
+        if !store.set(&word).with_context(cannot)?.is_empty() {
+            return Ok(given.to_owned());
+        }
+        Ok(resolve_in(&store, &word)?.unwrap_or_else(|| given.to_owned()))
+    }
+
+    /// The store of a set in a bucket, and its name.
+    fn split(&self, path: &Path) -> anyhow::Result<(ObjectStore, String)> {
+        let location: Location = path.to_string_lossy().parse()?;
+        let Some((store, name)) = location.split() else {
+            bail!("{location} is a bucket: name a set in it, or {location}/latest");
+        };
+        Ok((self.at(store, 0)?, name))
+    }
+
+    /// The set at `path`; none where that is no place in a bucket.
+    fn object_set(&self, path: &Path) -> anyhow::Result<Option<ObjectSet>> {
+        if !is_location(path) {
+            return Ok(None);
+        }
+        let (store, name) = self.split(path)?;
+        let cannot = || format!("cannot read {}", path.display());
+        let set = store.set(&name).with_context(cannot)?;
+        ensure!(
+            !set.is_empty(),
+            "there is no backup set {}; list what is there with `kubectl wa-backup list`",
+            path.display()
+        );
+        Ok(Some(set))
+    }
+
+    /// The set at `path`, wherever that is.
+    pub(super) fn set(&self, path: &Path) -> anyhow::Result<Box<dyn StoredSet + Send + Sync>> {
+        Ok(match self.object_set(path)? {
+            Some(set) => Box::new(set),
+            None => Box::new(DirectorySet::new(path)),
+        })
+    }
+
+    /// Opens the backup at `path`, wherever that is. The inner error is about the backup.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        keys: Option<&Identities>,
+    ) -> anyhow::Result<Result<Backup, BackupError>> {
+        Ok(match self.object_set(path)? {
+            Some(set) => Backup::open_set(Box::new(set), keys),
+            None => Backup::open_with(path, keys),
+        })
+    }
+}
+
+/// Aborts what is under way.
+struct Stop(ObjectStore);
+
+impl ExitHook for Stop {
+    fn end(&self) -> ExitHookEnd<'_> {
+        let store = self.0.clone();
+        Box::pin(async move {
+            // Whoever waits for the store on another thread is woken.
+            let _ = tokio::task::spawn_blocking(move || store.stop()).await;
+            Ok(())
+        })
+    }
+
+    /// Of an upload that could not be aborted, its id was told.
+    fn left(&self) -> Option<wa_common::run::LeftBehind> {
+        None
+    }
+}

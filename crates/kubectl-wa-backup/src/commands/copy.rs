@@ -1,0 +1,89 @@
+//! `copy`: a backup set, to another place.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use backup_set::{Copied, CopyError, DirectoryStore, copy_set};
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use wa_common::cli::{About, Context, Exit, Render, no_permissions};
+use wa_common::report::{Styles, bytes, printable};
+
+use super::bucket::BucketArgs;
+
+pub(super) const ABOUT: About = About {
+    examples: &[
+        "kubectl wa-backup copy latest s3://backups/wa",
+        "kubectl wa-backup copy s3://backups/wa/latest wa-backups",
+        "kubectl wa-backup copy 2026-11-27 /mnt/backups",
+    ],
+    changes: "nothing in the cluster; a set is made at the target",
+    permissions: no_permissions,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Works without a cluster. What is stored is copied as it is, encrypted or not, and compared with the SHA-256 of the \
+manifest on the way; the manifest comes last. A set that is there already is not copied again."
+)]
+pub(super) struct Args {
+    /// Directory or URL of a backup set, `latest`, `latest~N`, a day, or the beginning of a set's name
+    #[arg(value_name = "SET")]
+    set: PathBuf,
+
+    /// Directory, or s3://BUCKET/PREFIX, that the set is made in
+    #[arg(value_name = "DIR")]
+    to: PathBuf,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyReport {
+    from: PathBuf,
+    path: PathBuf,
+    bytes: u64,
+    was_there: bool,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let bucket = args.bucket.bucket([&args.set, &args.to], context)?;
+    let from = bucket.resolve(&args.set)?;
+    let set = bucket.set(&from)?;
+    let target = bucket.store_to_write(&args.to, set.bytes(), context)?;
+    let directory = DirectoryStore::new(&args.to);
+    // On a thread of its own: a signal must be heard meanwhile.
+    let copied = spawn_blocking(move || -> Result<Copied, CopyError> {
+        match target {
+            Some(store) => copy_set(&*set, &store),
+            None => copy_set(&*set, &directory),
+        }
+    })
+    .await??;
+    context.print(&CopyReport {
+        from,
+        bytes: copied.manifest.files().iter().map(|file| file.bytes).sum(),
+        path: copied.path,
+        was_there: copied.was_there,
+    })?;
+    Ok(Exit::Done)
+}
+
+impl Render for CopyReport {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
+        let path = self.path.display().to_string();
+        let what = if self.was_there {
+            "was there already, the same".to_owned()
+        } else {
+            format!("copied, {}, as its manifest says", bytes(self.bytes))
+        };
+        writeln!(out, "{}: {}", printable(&path), what.style(styles.good))
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.path.display().to_string()]
+    }
+}

@@ -1,0 +1,223 @@
+//! A bucket with sets, and a set that is being written to it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use backup_set::numbered_names;
+use backup_set::{BegunSet, Keep, MANIFEST_FILE, PROTECTION_FILE, REHEARSAL_FILE, SetError, Store};
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use crate::client::{Client, Options};
+use crate::location::Location;
+use crate::set::ObjectSet;
+use crate::upload::{Finished, ObjectFile, is_as_uploaded};
+
+/// How many small files are read at a time when sets are listed.
+const READS_AT_A_TIME: usize = 64;
+/// The name of no set, of which a listing is short.
+const NO_SET: &str = "no-set";
+/// Larger ones are not read ahead.
+const SMALL_BYTES: u64 = 256 << 10;
+/// A prefix of a bucket that holds sets.
+#[derive(Debug, Clone)]
+pub struct ObjectStore {
+    client: Client,
+    location: Location,
+    shown: PathBuf,
+}
+
+/// A set that is being written.
+#[derive(Debug)]
+pub struct BegunObjects {
+    client: Client,
+    prefix: Path,
+    shown: PathBuf,
+    finished: Finished,
+}
+
+impl ObjectStore {
+    /// The sets at `location`; nothing is asked of the store yet.
+    pub fn new(location: Location, options: &Options) -> io::Result<Self> {
+        Ok(Self {
+            client: Client::new(&location, options)?,
+            shown: location.to_string().into(),
+            location,
+        })
+    }
+
+    /// Gives up everything that is under way: requests end with an error at once, and uploads are aborted.
+    pub fn stop(&self) {
+        self.client.open.stop();
+    }
+
+    /// An error where the bucket cannot be looked into: no keys, no bucket, nobody there.
+    pub fn look(&self) -> io::Result<()> {
+        self.set(NO_SET).map(drop)
+    }
+
+    /// The set of this name, as it is now.
+    pub fn set(&self, name: &str) -> io::Result<ObjectSet> {
+        ObjectSet::look_at(
+            self.client.clone(),
+            self.shown.join(name),
+            self.prefix(name),
+        )
+    }
+
+    fn prefix(&self, name: &str) -> Path {
+        self.location.prefix.clone().join(name)
+    }
+
+    fn begun(&self, name: &str) -> BegunObjects {
+        BegunObjects {
+            client: self.client.clone(),
+            prefix: self.prefix(name),
+            shown: self.shown.join(name),
+            finished: Finished::default(),
+        }
+    }
+}
+
+impl Store for ObjectStore {
+    type Set = ObjectSet;
+    type Begun = BegunObjects;
+
+    fn location(&self) -> &FilePath {
+        &self.shown
+    }
+
+    /// One listing of everything, and the small files of all sets, many at a time.
+    fn list(&self) -> io::Result<Vec<ObjectSet>> {
+        let mut sets: BTreeMap<String, BTreeMap<String, ObjectMeta>> = BTreeMap::new();
+        for meta in self.client.list(&self.location.prefix)? {
+            let Some(parts) = meta.location.prefix_match(&self.location.prefix) else {
+                continue;
+            };
+            let parts: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
+            if let [set, file] = &parts[..] {
+                sets.entry(set.clone())
+                    .or_default()
+                    .insert(file.clone(), meta);
+            }
+        }
+        let client = self.client.clone();
+        let sets = sets.into_iter().map(|(name, files)| {
+            let shown = self.shown.join(&name);
+            ObjectSet::new(client.clone(), shown, self.prefix(&name), files)
+        });
+        let sets: Vec<ObjectSet> = sets.collect();
+        self.client.bridge.run(async move {
+            let read = stream::iter(sets).map(read_ahead);
+            read.buffered(READS_AT_A_TIME).collect().await
+        })
+    }
+
+    fn begin(&self, name: &str) -> Result<BegunObjects, SetError> {
+        let failed = |source| SetError::writing(&self.shown, source);
+        let mut last = name.to_owned();
+        for name in numbered_names(name) {
+            if self
+                .client
+                .list(&self.prefix(&name))
+                .map_err(failed)?
+                .is_empty()
+            {
+                return Ok(self.begun(&name));
+            }
+            last = name;
+        }
+        Err(SetError::InTheWay {
+            path: self.shown.join(last),
+            what: "is there, and so are all names before it".to_owned(),
+        })
+    }
+
+    fn resume(&self, name: &str) -> Result<BegunObjects, SetError> {
+        let path = || self.shown.join(name);
+        let set = self
+            .set(name)
+            .map_err(|source| SetError::writing(&path(), source))?;
+        if set.file(MANIFEST_FILE).is_some() {
+            return Err(SetError::InTheWay {
+                path: path(),
+                what: "is a backup set by now".to_owned(),
+            });
+        }
+        Ok(self.begun(name))
+    }
+}
+
+/// Reads what a listing needs of a set. What cannot be read now is asked for again where it is needed.
+async fn read_ahead(mut set: ObjectSet) -> ObjectSet {
+    for name in [MANIFEST_FILE, REHEARSAL_FILE, PROTECTION_FILE] {
+        let Some(meta) = set
+            .file(name)
+            .filter(|meta| meta.size <= SMALL_BYTES)
+            .cloned()
+        else {
+            continue;
+        };
+        if let Some(content) = set.fetch(&meta).await {
+            set.keep(name, content);
+        }
+    }
+    set
+}
+
+impl BegunSet for BegunObjects {
+    type File = ObjectFile;
+
+    fn location(&self) -> &FilePath {
+        &self.shown
+    }
+
+    fn begin_file(&self, name: &str) -> Result<ObjectFile, SetError> {
+        Ok(ObjectFile::new(
+            self.client.clone(),
+            self.prefix.clone().join(name),
+            self.shown.join(name),
+            Arc::clone(&self.finished),
+        ))
+    }
+
+    /// Looks at the files once more: another command that writes a set of this name would have replaced them.
+    fn seal(&self, manifest: &[u8]) -> Result<(), SetError> {
+        let path = self.shown.join(MANIFEST_FILE);
+        let failed = |source| SetError::writing(&path, source);
+        let listed = self.client.list_patiently(&self.prefix);
+        let listed = listed.map_err(failed)?;
+        let finished = self
+            .finished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for (location, uploaded) in &finished {
+            let found = listed.iter().find(|meta| meta.location == *location);
+            if !found.is_some_and(|found| is_as_uploaded(found, uploaded)) {
+                return Err(SetError::Changed {
+                    path: self.shown.join(location.filename().unwrap_or_default()),
+                    bytes: uploaded.bytes,
+                });
+            }
+        }
+        let location = self.prefix.clone().join(MANIFEST_FILE);
+        let content = Bytes::copy_from_slice(manifest);
+        self.client.put_whole(&location, content).map_err(failed)
+    }
+
+    /// As far as deleting is allowed; what is left has no manifest.
+    fn remove(&self, keep: Keep) {
+        if keep != Keep::Nothing {
+            return;
+        }
+        let finished =
+            std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        let locations = finished.into_iter().map(|(location, _)| location);
+        self.client.open.delete(locations.collect());
+    }
+}

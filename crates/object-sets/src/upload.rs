@@ -1,0 +1,287 @@
+//! A file on its way into a bucket: in parts, none of which is lost, and none of which stays when it fails.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backup_set::{BegunFile, Encoded, SetError};
+use bytes::{Bytes, BytesMut};
+use object_store::multipart::{MultipartStore as _, PartId};
+use object_store::path::Path;
+use object_store::{Error, ObjectMeta, ObjectStoreExt as _, Result};
+
+use crate::bridge::Pending;
+use crate::client::{Client, MOST_PARTS};
+use crate::error::{is_transient, to_io};
+
+/// How many parts are on their way while the next one is filled.
+const PARTS_AT_A_TIME: usize = 3;
+
+/// What has been uploaded as a whole, of a set.
+pub(crate) type Finished = Arc<Mutex<Vec<(Path, Uploaded)>>>;
+
+/// What an object must be like.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploaded {
+    pub(crate) bytes: u64,
+    /// As the store told it when it was whole.
+    pub(crate) e_tag: Option<String>,
+}
+
+/// Whether an object that was found is what was uploaded.
+pub(crate) fn is_as_uploaded(found: &ObjectMeta, uploaded: &Uploaded) -> bool {
+    let is_it = uploaded.e_tag.is_none() || found.e_tag.is_none() || found.e_tag == uploaded.e_tag;
+    found.size == uploaded.bytes && is_it
+}
+
+/// A file that is being uploaded. Dropped before it is complete, its upload is aborted.
+#[derive(Debug)]
+pub struct ObjectFile {
+    client: Client,
+    location: Path,
+    shown: PathBuf,
+    finished: Finished,
+    part_bytes: usize,
+    /// The part that is being filled.
+    part: BytesMut,
+    bytes: u64,
+    upload: Option<Upload>,
+}
+
+/// An upload in parts that was begun.
+#[derive(Debug)]
+struct Upload {
+    id: String,
+    done: Vec<PartId>,
+    sent: usize,
+    on_the_way: VecDeque<Pending<Result<PartId>>>,
+}
+
+impl ObjectFile {
+    pub(crate) fn new(client: Client, location: Path, shown: PathBuf, finished: Finished) -> Self {
+        Self {
+            part_bytes: client.part_bytes,
+            part: BytesMut::new(),
+            bytes: 0,
+            upload: None,
+            client,
+            location,
+            shown,
+            finished,
+        }
+    }
+
+    /// Sends the part that was filled.
+    fn send_part(&mut self) -> io::Result<()> {
+        if self.upload.is_none() {
+            self.upload = Some(self.begin_upload()?);
+        }
+        let (client, location) = (self.client.clone(), self.location.clone());
+        let content = self.part.split().freeze();
+        let Some(upload) = &mut self.upload else {
+            return Err(io::Error::other("no upload; this is a bug"));
+        };
+        if upload.on_the_way.len() == PARTS_AT_A_TIME {
+            upload.take_one()?;
+        }
+        if upload.sent as u64 == MOST_PARTS {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is larger than was expected, and has more parts than a store takes",
+            ));
+        }
+        let (id, number) = (upload.id.clone(), upload.sent);
+        upload.sent += 1;
+        upload
+            .on_the_way
+            .push_back(self.client.bridge.begin(async move {
+                let put = || {
+                    client
+                        .objects
+                        .put_part(&location, &id, number, content.clone().into())
+                };
+                client.patience.run(&client.outage, put).await
+            }));
+        Ok(())
+    }
+
+    fn begin_upload(&self) -> io::Result<Upload> {
+        let (client, location) = (self.client.clone(), self.location.clone());
+        let shown = self.shown.display().to_string();
+        // Known as open as soon as the store has told its id, whoever waits for that.
+        let id = self.client.bridge.run(async move {
+            let create = || client.objects.create_multipart(&location);
+            let id = client.patience.run(&client.outage, create).await?;
+            client.open.begun(&id, &location, shown);
+            Ok(id)
+        })?;
+        Ok(Upload {
+            id: id.map_err(to_io)?,
+            done: Vec::new(),
+            sent: 0,
+            on_the_way: VecDeque::new(),
+        })
+    }
+
+    fn finish(&mut self) -> io::Result<Uploaded> {
+        if self.upload.is_none() {
+            let content = self.part.split().freeze();
+            return self.put(content);
+        }
+        if !self.part.is_empty() {
+            self.send_part()?;
+        }
+        let (client, location, bytes) = (self.client.clone(), self.location.clone(), self.bytes);
+        let Some(upload) = &mut self.upload else {
+            return Err(io::Error::other("no upload; this is a bug"));
+        };
+        while !upload.on_the_way.is_empty() {
+            upload.take_one()?;
+        }
+        let (id, parts) = (upload.id.clone(), upload.done.clone());
+        let completed = self
+            .client
+            .bridge
+            .run(async move { complete(&client, &location, &id, &parts, bytes).await })?;
+        let uploaded = completed.map_err(to_io)?;
+        if let Some(upload) = self.upload.take() {
+            self.client.open.completed(&upload.id);
+        }
+        Ok(uploaded)
+    }
+
+    /// A file that fits into one request.
+    fn put(&self, content: Bytes) -> io::Result<Uploaded> {
+        let bytes = content.len() as u64;
+        self.client.put_whole(&self.location, content)?;
+        let (client, location) = (self.client.clone(), self.location.clone());
+        let found = self.client.bridge.run(async move {
+            client
+                .patience
+                .run(&client.outage, || client.objects.head(&location))
+                .await
+        })?;
+        let found = found.map_err(to_io)?;
+        if found.size != bytes {
+            return Err(io::Error::other(format!(
+                "the store has {} of {bytes} bytes",
+                found.size
+            )));
+        }
+        Ok(Uploaded {
+            bytes,
+            e_tag: found.e_tag,
+        })
+    }
+
+    fn abort(&mut self) {
+        if let Some(upload) = self.upload.take() {
+            // A part that arrives later would stay.
+            upload.on_the_way.into_iter().for_each(Pending::cancel);
+            self.client.open.abort(&upload.id);
+        }
+    }
+}
+
+impl Upload {
+    /// Waits for the part that was sent first.
+    fn take_one(&mut self) -> io::Result<()> {
+        if let Some(pending) = self.on_the_way.pop_front() {
+            self.done.push(pending.wait()?.map_err(to_io)?);
+        }
+        Ok(())
+    }
+}
+
+/// Completes an upload. Whatever the answer, only a look at the object tells what came of it: an error may follow a complete
+/// that worked, also one that says that there is no such upload, and an answer of 200 may not.
+async fn complete(
+    client: &Client,
+    location: &Path,
+    id: &String,
+    parts: &[PartId],
+    bytes: u64,
+) -> Result<Uploaded> {
+    let mut pauses = client.patience.pauses(&client.outage);
+    loop {
+        let answer = client
+            .objects
+            .complete_multipart(location, id, parts.to_vec())
+            .await;
+        let found = client
+            .patience
+            .run(&client.outage, || client.objects.head(location))
+            .await;
+        let told = answer.as_ref().ok().and_then(|put| put.e_tag.clone());
+        match (answer, found) {
+            (_, Ok(found)) if found.size == bytes && of_parts(&found, parts) => {
+                return Ok(Uploaded {
+                    bytes,
+                    e_tag: found.e_tag.or(told),
+                });
+            }
+            (Err(error), _) if is_transient(&error) && pauses.pause(&error).await => {}
+            (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
+            (Ok(_), Ok(found)) => {
+                return Err(Error::Generic {
+                    store: "object store",
+                    source: format!(
+                        "the upload was said to be complete, and the object has {} bytes of {bytes}, or other parts",
+                        found.size
+                    )
+                    .into(),
+                });
+            }
+        }
+    }
+}
+
+/// Whether an object has as many parts as were sent, where its ETag tells that: `HASH-3`.
+fn of_parts(found: &ObjectMeta, parts: &[PartId]) -> bool {
+    let told = found.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"'));
+    let number = told.and_then(|e_tag| e_tag.rsplit_once('-'));
+    number
+        .and_then(|(_, number)| number.parse::<usize>().ok())
+        .is_none_or(|number| number == parts.len())
+}
+
+impl Write for ObjectFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.part_bytes - self.part.len();
+        let taken = &bytes[..bytes.len().min(room)];
+        self.part.extend_from_slice(taken);
+        self.bytes += taken.len() as u64;
+        if self.part.len() == self.part_bytes {
+            self.send_part()?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BegunFile for ObjectFile {
+    fn complete(mut self, bytes: u64) -> std::result::Result<Option<Encoded>, SetError> {
+        let path = self.shown.clone();
+        if self.bytes != bytes {
+            return Err(SetError::Changed { path, bytes });
+        }
+        let uploaded = self
+            .finish()
+            .map_err(|source| SetError::writing(&path, source))?;
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.retain(|(location, _)| *location != self.location);
+        finished.push((self.location.clone(), uploaded));
+        drop(finished);
+        Ok(None)
+    }
+}
+
+impl Drop for ObjectFile {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}

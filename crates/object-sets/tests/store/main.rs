@@ -1,0 +1,310 @@
+//! Sets in a bucket of a real S3 server that goes wrong in the ways that real ones do.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what is not met here has failed"
+)]
+
+mod server;
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex};
+
+use backup_set::{
+    AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, PartialFile, SetError, SetState,
+    SetWriter, Store as _, catalog, remove_set,
+};
+use object_sets::{BegunObjects, ObjectStore, Teller};
+use server::{BUCKET, Fault, Kind, PART_BYTES, Server};
+use transfer_proof::Proof;
+
+/// A real archive, written by pg_dump 15.
+const DUMP: &[u8] = include_bytes!("../../../pg-archive/tests/fixtures/pg15-gzip.dump");
+const NAME: &str = "wa-cpd-20261122T205500Z";
+
+fn manifest() -> Manifest {
+    serde_json::from_value(serde_json::json!({
+        "formatVersion": 2,
+        "tool": {"name": "test", "version": "0"},
+        "cluster": {"server": "https://api.example:6443", "context": null},
+        "namespace": "cpd", "instance": "wa", "release": "5.1.0", "purpose": "backup", "method": "pg_dump",
+        "startedAt": "2026-11-22T20:55:00Z", "finishedAt": "2026-11-22T20:55:00Z",
+        "verifiedAt": "2026-11-22T20:55:00Z",
+        "pgDump": {"pod": null, "version": null, "serverVersion": null, "database": null},
+        "files": [], "tables": [], "instances": [],
+    }))
+    .unwrap()
+}
+
+/// What takes more than one part.
+fn in_two_parts() -> Vec<u8> {
+    let bytes = usize::try_from(PART_BYTES).unwrap() + 1000;
+    (0..=250_u8).cycle().take(bytes).collect()
+}
+
+/// Writes a set as a backup does: a small dump, and a file that takes two parts.
+fn write(store: &ObjectStore, name: &str) -> Result<(), SetError> {
+    let set: SetWriter<BegunObjects> = SetWriter::create(store, name)?;
+    let mut file = set.file(DUMP_FILE, FileRole::StoreDump)?;
+    for piece in DUMP.chunks(700) {
+        file.write_all(piece)
+            .map_err(|source| SetError::writing(set.location(), source))?;
+    }
+    let dump = file.complete(Proof::of_own(DUMP))?;
+    let key = set.write(
+        AUTH_ENCRYPTION_FILE,
+        FileRole::AuthEncryption,
+        &in_two_parts(),
+    )?;
+    set.seal(dump, vec![key], manifest()).map(drop)
+}
+
+fn verify(store: &ObjectStore, name: &str) {
+    let set = store.set(name).unwrap();
+    let backup = Backup::open_set(Box::new(set), None).unwrap();
+    let intact = backup.verify().unwrap();
+    assert_eq!(intact.sha256, Proof::of_own(DUMP).sha256().to_string());
+}
+
+#[test]
+fn a_set_in_a_bucket_is_what_was_written_and_is_listed_and_removed() {
+    let server = Server::start();
+    let store = server.store();
+    write(&store, NAME).unwrap();
+    write(&store, NAME).unwrap();
+    assert_eq!(server.seen(Kind::Part), 4);
+    verify(&store, NAME);
+    verify(&store, &format!("{NAME}-2"));
+    assert_eq!(
+        std::fs::read(server.object(&format!("{NAME}/{DUMP_FILE}"))).unwrap(),
+        DUMP
+    );
+    // Other things in the bucket are no sets.
+    std::fs::create_dir_all(server.object("photos")).unwrap();
+    std::fs::write(server.object("photos/cat.jpg"), "x").unwrap();
+    std::fs::write(server.object("readme"), "x").unwrap();
+    let listed = catalog(&store).unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(
+        listed
+            .iter()
+            .all(|entry| matches!(entry.state, SetState::Complete(_)))
+    );
+    assert_eq!(
+        listed[0].path.to_str(),
+        Some(&*format!("s3://{BUCKET}/wa/{NAME}"))
+    );
+    remove_set(&store.set(NAME).unwrap(), None).unwrap();
+    assert_eq!(catalog(&store).unwrap().len(), 1);
+    assert_eq!(server.unfinished(), 0);
+}
+
+#[test]
+fn what_passes_is_waited_for_and_the_set_is_whole() {
+    for kind in [Kind::Create, Kind::Part, Kind::Complete, Kind::Manifest] {
+        for fault in [
+            Fault::Busy,
+            Fault::Failed,
+            Fault::Cut,
+            Fault::LostAnswer,
+            Fault::FailedDone,
+        ] {
+            let server = Server::start();
+            let store = server.store();
+            server.fail(&[(kind, fault), (kind, fault)]);
+            write(&store, NAME).unwrap_or_else(|error| panic!("{kind:?} {fault:?}: {error:?}"));
+            verify(&store, NAME);
+            // Of an upload whose beginning nobody heard of, nobody knows the id.
+            if kind != Kind::Create {
+                assert_eq!(server.unfinished(), 0, "{kind:?} {fault:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_complete_only_a_look_at_the_object_tells_what_came_of_it() {
+    for fault in [
+        Fault::LostAnswer,
+        Fault::ErrorIn200Done,
+        Fault::FailedDone,
+        Fault::ErrorIn200,
+    ] {
+        let server = Server::start();
+        let store = server.store();
+        server.fail(&[(Kind::Complete, fault)]);
+        write(&store, NAME).unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
+        verify(&store, NAME);
+        // What is whole is not completed once more: stores answer that with 404, 403 or 500.
+        let completes = if fault == Fault::ErrorIn200 { 2 } else { 1 };
+        assert_eq!(server.seen(Kind::Complete), completes, "{fault:?}");
+    }
+}
+
+#[test]
+fn what_does_not_pass_ends_in_an_error_and_nothing_is_left() {
+    for kind in [Kind::Part, Kind::Complete, Kind::Manifest] {
+        let server = Server::start();
+        let store = server.store();
+        server.fail(&[(kind, Fault::Denied)]);
+        write(&store, NAME).unwrap_err();
+        assert_eq!(server.unfinished(), 0, "{kind:?}");
+        assert!(catalog(&store).unwrap().is_empty(), "{kind:?}");
+    }
+}
+
+#[test]
+fn an_outage_that_is_too_long_is_an_error() {
+    let server = Server::start();
+    let store = server.store();
+    server.fail(&vec![(Kind::Part, Fault::Busy); 10_000]);
+    let error = write(&store, NAME).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("the store is busy"), "{cause}");
+    server.recover();
+    assert_eq!(server.unfinished(), 0);
+    assert!(catalog(&store).unwrap().is_empty());
+}
+
+#[test]
+fn wrong_keys_and_a_bucket_that_is_not_there_are_errors_at_once() {
+    let server = Server::start();
+    let wrong = server.store_with(|options| {
+        options
+            .settings
+            .push(("AWS_SECRET_ACCESS_KEY".to_owned(), "other".to_owned()));
+    });
+    let error = wrong.begin(NAME).unwrap_err();
+    let kind = |error: &SetError| match error {
+        SetError::Io { source, .. } => source.kind(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(
+        kind(&error),
+        std::io::ErrorKind::PermissionDenied,
+        "{error:?}"
+    );
+    std::fs::remove_dir(server.root.path().join(BUCKET)).unwrap();
+    let error = server.store().begin(NAME).unwrap_err();
+    assert_eq!(kind(&error), std::io::ErrorKind::NotFound, "{error:?}");
+    let said = server.store().look().unwrap_err().to_string();
+    assert!(said.contains("there is no such bucket"), "{said}");
+}
+
+#[test]
+fn what_the_store_says_is_told_in_words() {
+    let server = Server::start();
+    server.fail(&[(Kind::Other, Fault::Skewed)]);
+    let said = server.store().look().unwrap_err().to_string();
+    assert!(said.contains("clock of this machine"), "{said}");
+    let refused = server.store_with(|options| options.allow_http = false);
+    let said = refused.look().unwrap_err().to_string();
+    assert!(said.contains("http://"), "{said}");
+    let nobody = server.store_with(|options| {
+        let nowhere = "http://127.0.0.1:1".to_owned();
+        options
+            .settings
+            .push(("AWS_ENDPOINT_URL".to_owned(), nowhere));
+    });
+    let said = nobody.look().unwrap_err().to_string();
+    assert!(
+        said.contains("AWS_ENDPOINT_URL") && said.contains("refused"),
+        "{said}"
+    );
+    server.store().look().unwrap();
+}
+
+/// A file of which the first part is on its way.
+fn begun(store: &ObjectStore) -> (SetWriter<BegunObjects>, PartialFile<BegunObjects>) {
+    let set = SetWriter::create(store, NAME).unwrap();
+    let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    file.write_all(&in_two_parts()).unwrap();
+    (set, file)
+}
+
+#[test]
+fn what_is_given_up_is_aborted_at_once_though_the_store_hangs() {
+    let server = Server::start();
+    let store = server.store();
+    server.fail(&[(Kind::Part, Fault::Hang)]);
+    let (set, file) = begun(&store);
+    let waiting = std::thread::spawn(move || file.complete(Proof::of_own(&in_two_parts())));
+    while server.seen(Kind::Part) == 0 {
+        std::thread::yield_now();
+    }
+    store.stop();
+    waiting.join().unwrap().unwrap_err();
+    drop(set);
+    assert_eq!(server.unfinished(), 0);
+    assert_eq!(server.seen(Kind::Abort), 1);
+}
+
+#[test]
+fn an_upload_that_is_not_aborted_is_told_with_its_id() {
+    let server = Server::start();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&told);
+    let store = server.store_with(|options| {
+        options.teller = Teller::new(move |message| log.lock().unwrap().push(message));
+    });
+    server.fail(&[(Kind::Abort, Fault::Denied)]);
+    drop(begun(&store));
+    let told = told.lock().unwrap().join("\n");
+    let ids = server.upload_ids();
+    assert!(
+        ids.len() == 1 && told.contains(&ids[0]) && told.contains("these keys may not"),
+        "{told} {ids:?}"
+    );
+}
+
+#[test]
+fn a_file_that_another_command_replaced_keeps_the_set_from_being_sealed() {
+    let server = Server::start();
+    let store = server.store();
+    let set: SetWriter<BegunObjects> = SetWriter::create(&store, NAME).unwrap();
+    let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    file.write_all(DUMP).unwrap();
+    let dump = file.complete(Proof::of_own(DUMP)).unwrap();
+    let other: SetWriter<BegunObjects> = SetWriter::resume_or_create(&store, NAME).unwrap();
+    let mut file = other.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    file.write_all(&DUMP[1..]).unwrap();
+    let _replaced = file.complete(Proof::of_own(&DUMP[1..])).unwrap();
+    let error = set.seal(dump, Vec::new(), manifest()).unwrap_err();
+    assert!(matches!(error, SetError::Changed { .. }), "{error}");
+}
+
+/// Whole or an error; never a sealed set that does not verify.
+#[test]
+fn whatever_goes_wrong_there_is_a_whole_set_or_none() {
+    let seed: u64 = std::env::var("SWEEP_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
+    println!("SWEEP_SEED={seed}");
+    let is_full = std::env::var_os("WA_FULL_SWEEP").is_some_and(|value| value == "1");
+    let rounds = if is_full { 200 } else { 12 };
+    let server = Server::start();
+    let store = server.store_with(|options| {
+        options.patience.outage = std::time::Duration::from_millis(100);
+    });
+    let mut whole = 0;
+    for round in 0..rounds {
+        let name = format!("wa-cpd-20261122T2055{round:03}Z");
+        server.fail_at_random(seed.wrapping_add(round), 12);
+        let written = write(&store, &name);
+        server.recover();
+        let sets = catalog(&store).unwrap();
+        let found = sets.iter().find(|entry| entry.path.ends_with(&name));
+        match (&written, found.map(|entry| &entry.state)) {
+            (Ok(()), _) => whole += 1,
+            // Sealed, and nobody heard of it.
+            (Err(_), Some(SetState::Complete(_))) => {}
+            (Err(_), None | Some(SetState::Incomplete)) => continue,
+            (written, state) => panic!("round {round}: {written:?}, {state:?}"),
+        }
+        verify(&store, &name);
+        remove_set(&store.set(&name).unwrap(), None).unwrap();
+    }
+    assert!(whole * 10 > rounds, "{whole} of {rounds} rounds");
+}

@@ -1,0 +1,242 @@
+//! Backups in a bucket of a real S3 server: taken, read, copied and deleted there, and what cannot work refused.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what cannot be unwrapped here fails the test"
+)]
+
+#[path = "../../crates/object-sets/tests/store/server.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod server;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use end_to_end::{Outcome, World, binary, run, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use server::{BUCKET, Fault, Kind, Server};
+
+const KEY: &str = "AGE-SECRET-KEY-1Q0KA87M57FEG5TFJSE8GDDP7K6YKHHFS9WLN543MZ0XFUGEGE36S5Z4RME";
+const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3aujqsw4fn4";
+
+/// A place, what is different in the environment, and what is said then.
+type Case<'a> = (&'a String, &'a [(&'a str, Option<&'a str>)], &'a str);
+
+/// A plugin with the bucket's keys in its environment; `changed` variables are different, or not set.
+fn command(
+    world: &World,
+    server: &Server,
+    directory: &Path,
+    arguments: &[&str],
+    changed: &[(&str, Option<&str>)],
+) -> Command {
+    let mut command = world.backup_command(directory, arguments);
+    let keys = [
+        ("AWS_ENDPOINT_URL", server.endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    command.envs(keys);
+    for (name, value) in changed {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+#[test]
+fn a_backup_in_a_bucket_is_taken_read_copied_protected_and_pruned_as_one_in_a_directory() {
+    let (world, server) = (World::shared(), Server::start());
+    let scratch = world.scratch();
+    let directory = scratch.path();
+    fs::write(directory.join("key.txt"), KEY).unwrap();
+    let url = format!("s3://{BUCKET}/wa");
+    let latest = format!("{url}/latest");
+    let with = |arguments: &[&str]| run(&mut command(&world, &server, directory, arguments, &[]));
+
+    let created = with(&["create", "--to", &url, "--encrypt-to", RECIPIENT]).expect_code(0);
+    assert!(created.stdout.contains(&url), "{}", created.stdout);
+    let list = with(&["list", &url, "-o", "json"]).expect_code(0).json();
+    assert_eq!(list["backups"][0]["state"], "complete", "{list:#}");
+    let set = list["backups"][0]["path"].as_str().unwrap().to_owned();
+
+    with(&["verify", &latest]).expect_code(7);
+    let identity = ["--identity", "key.txt"];
+    let verified = with(&[&["verify", &latest], &identity[..]].concat()).expect_code(0);
+    assert!(verified.stdout.contains(&set), "{}", verified.stdout);
+    let inspected = with(&[&["inspect", &set], &identity[..]].concat()).expect_code(0);
+    assert!(inspected.stdout.contains("Customer Care"));
+    let day = set.rsplit('-').next().unwrap()[..8].to_owned();
+    let of_day = format!("{url}/{day}");
+    let same = with(&[&["diff", &of_day, &latest], &identity[..]].concat()).expect_code(0);
+    assert!(same.stdout.contains("The same service instances"));
+    with(&["status", &url, "--max-age", "1h"]).expect_code(0);
+
+    // Here it is what it is there, and there once.
+    with(&["copy", &latest, "sets"]).expect_code(0);
+    world
+        .backup(
+            directory,
+            &["verify", "sets/latest", "--identity", "key.txt"],
+        )
+        .expect_code(0);
+    let again = with(&["copy", "sets/latest", &url]).expect_code(0);
+    assert!(
+        again.stdout.contains("was there already"),
+        "{}",
+        again.stdout
+    );
+
+    with(&["protect", &latest]).expect_code(0);
+    with(&["create", "--to", &url]).expect_code(0);
+    let prune = ["prune", &url, "--keep-last", "1", "--yes"];
+    with(&prune).expect_code(0);
+    let names = |list: Outcome| list.json()["backups"].as_array().unwrap().len();
+    let count = || names(with(&["list", &url, "-o", "json"]).expect_code(0));
+    assert_eq!(count(), 2, "a protected one stays");
+    with(&["protect", &set, "--remove"]).expect_code(0);
+    with(&prune).expect_code(0);
+    assert_eq!(count(), 1);
+    assert_eq!(server.unfinished(), 0);
+
+    let restore = ["check", &latest];
+    world
+        .restore(directory, &restore)
+        .expect_code(1)
+        .expect_error(&["kubectl wa-backup copy s3://backups/wa/latest wa-backups"]);
+    let mut pull = world.command(binary("kubectl-wa-pvc"));
+    run(pull
+        .args(["pull", "--latest", "--to", &url])
+        .current_dir(directory))
+    .expect_code(1)
+    .expect_error(&["is no directory"]);
+    assert!(!directory.join("s3:").exists());
+}
+
+#[test]
+fn what_cannot_work_is_told_in_words_and_no_key_is_shown() {
+    let (world, server) = (World::shared(), Server::start());
+    let scratch = world.scratch();
+    let url = format!("s3://{BUCKET}/wa");
+    let other = "s3://nobody/wa".to_owned();
+    let gs = "gs://bucket/wa".to_owned();
+    let wrong = "a-secret-that-is-wrong";
+    let cases: [Case<'_>; 8] = [
+        (
+            &url,
+            &[("AWS_SECRET_ACCESS_KEY", Some(wrong))],
+            "the keys do not fit",
+        ),
+        (
+            &url,
+            &[("AWS_ACCESS_KEY_ID", Some("odd"))],
+            "AWS_ACCESS_KEY_ID",
+        ),
+        (
+            &url,
+            &[("AWS_ACCESS_KEY_ID", None), ("AWS_PROFILE", Some("p"))],
+            "profiles are not read",
+        ),
+        (
+            &url,
+            &[("AWS_ALLOW_HTTP", None)],
+            "use https://, or set AWS_ALLOW_HTTP=true",
+        ),
+        (
+            &url,
+            &[("AWS_ENDPOINT_URL", Some("http://127.0.0.1:1"))],
+            "no answer from the store: Connection refused",
+        ),
+        (
+            &url,
+            &[("AWS_CA_BUNDLE", Some("/nowhere"))],
+            "cannot read the certificates in /nowhere",
+        ),
+        (&other, &[], "there is no such bucket"),
+        (&gs, &[], "gs:// is not supported"),
+    ];
+    for (url, changed, told) in cases {
+        for arguments in [&["create", "--to", url][..], &["list", url]] {
+            let mut command = command(&world, &server, scratch.path(), arguments, changed);
+            let outcome = run(&mut command).expect_code(1).expect_error(&[told]);
+            let said = outcome.everything();
+            assert!(!said.contains(wrong) && !said.contains("<Error>"), "{said}");
+        }
+    }
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+/// A set whose dump takes several parts.
+fn large_set(world: &World, directory: &Path) {
+    world
+        .backup(directory, &["create", "--to", "sets"])
+        .expect_code(0);
+    let set = world.only_set(&directory.join("sets"));
+    let dump: Vec<u8> = (0..20_u32 << 20)
+        .map(|at| u8::try_from(at / 7 % 251).unwrap())
+        .collect();
+    fs::write(set.join("store.dump"), &dump).unwrap();
+    let sum = run(Command::new("sha256sum").arg(set.join("store.dump"))).expect_code(0);
+    let manifest = set.join("backup.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    for file in json["files"].as_array_mut().unwrap() {
+        if file["name"] == "store.dump" {
+            let own = serde_json::json!({"bytes": dump.len(), "sha256": &sum.stdout[..64]});
+            file["plaintext"] = own.clone();
+            file["bytes"] = own["bytes"].clone();
+            file["sha256"] = own["sha256"].clone();
+        }
+    }
+    fs::write(manifest, json.to_string()).unwrap();
+}
+
+#[test]
+fn ctrl_c_aborts_the_upload_and_tells_its_id_where_that_is_refused() {
+    let (world, server) = (World::shared(), Server::start());
+    let scratch = world.scratch();
+    large_set(&world, scratch.path());
+    let url = format!("s3://{BUCKET}/wa");
+    for is_refused in [false, true] {
+        let before = server.seen(Kind::Part);
+        server.fail(&[(Kind::Part, Fault::Hang); 3]);
+        if is_refused {
+            server.fail(&[(Kind::Abort, Fault::Denied)]);
+        }
+        let copy = ["copy", "sets/latest", &url];
+        let mut copy = command(&world, &server, scratch.path(), &copy, &[]);
+        let child = copy
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until("a part is on its way", || {
+            server.seen(Kind::Part) >= before + 3
+        });
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let outcome: Outcome = child.wait_with_output().unwrap().into();
+        let outcome = outcome.expect_code(130);
+        server.recover();
+        let ids = server.upload_ids();
+        if is_refused {
+            assert_eq!(ids.len(), 1);
+            assert!(outcome.stderr.contains(&ids[0]), "{}", outcome.stderr);
+        } else {
+            assert_eq!(server.unfinished(), 0);
+        }
+    }
+    let list = run(&mut command(
+        &world,
+        &server,
+        scratch.path(),
+        &["list", &url],
+        &[],
+    ));
+    assert!(!list.expect_code(0).stdout.contains("complete"));
+}
