@@ -58,7 +58,7 @@ struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    fn of(world: &'a World, directory: &'a Path, plugin: &'static str) -> Self {
+    fn new(world: &'a World, directory: &'a Path, plugin: &'static str) -> Self {
         let name = format!("user-of-{plugin}");
         // What is refused to the second one, rules were taken away for.
         let second = format!("second-{name}");
@@ -442,7 +442,7 @@ fn need_every_rule(pvc: &User<'_>, backup: &User<'_>, retrain: &User<'_>) {
 fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_needed() {
     let restored = quick();
     let (world, directory) = (restored.world(), restored.directory());
-    let user = |plugin| User::of(world, directory, plugin);
+    let user = |plugin| User::new(world, directory, plugin);
     let (pvc, backup) = (user("wa-pvc"), user("wa-backup"));
     use_volume(&pvc);
     back_up(&backup);

@@ -118,7 +118,7 @@ impl Manifest {
             },
             volume: None,
             files: Vec::new(),
-            tables: contents.map(TableRecord::of).unwrap_or_default(),
+            tables: contents.map(TableRecord::from_contents).unwrap_or_default(),
             instances: verified
                 .map(|verified| verified.instances.clone())
                 .unwrap_or_default(),
@@ -385,7 +385,7 @@ impl TableRecord {
     }
 
     /// The tables that a verification counted.
-    pub fn of(contents: &Contents) -> Vec<Self> {
+    pub fn from_contents(contents: &Contents) -> Vec<Self> {
         contents
             .tables
             .iter()

@@ -67,7 +67,7 @@ impl Protection {
 
 impl Protected {
     /// What there is of it in `set`.
-    pub fn of(set: &dyn StoredSet, now: Timestamp) -> Self {
+    pub fn from_set(set: &dyn StoredSet, now: Timestamp) -> Self {
         let json = match beside::read(set, PROTECTION_FILE) {
             Ok(None) => return Self::No,
             Ok(Some(json)) => json,
@@ -110,21 +110,25 @@ mod tests {
         let set = DirectorySet::new(directory.path());
         let now = Timestamp::now();
         let hour = jiff::SignedDuration::from_hours(1);
-        assert_eq!(Protected::of(&set, now), Protected::No);
+        assert_eq!(Protected::from_set(&set, now), Protected::No);
         Protection::new(tool(), Some(now + hour))
             .write(&set)
             .unwrap();
-        assert_eq!(Protected::of(&set, now), Protected::Until(now + hour));
-        assert_eq!(Protected::of(&set, now + hour), Protected::No);
+        assert_eq!(Protected::from_set(&set, now), Protected::Until(now + hour));
+        assert_eq!(Protected::from_set(&set, now + hour), Protected::No);
         Protection::new(tool(), None).write(&set).unwrap();
-        assert_eq!(Protected::of(&set, now), Protected::ForGood);
+        assert_eq!(Protected::from_set(&set, now), Protected::ForGood);
         let path = directory.path().join(PROTECTION_FILE);
         for unclear in ["", "{", "{\"formatVersion\": 2, \"until\": \"yesterday\"}"] {
             fs::write(&path, unclear).unwrap();
-            assert_eq!(Protected::of(&set, now), Protected::ForGood, "{unclear}");
+            assert_eq!(
+                Protected::from_set(&set, now),
+                Protected::ForGood,
+                "{unclear}"
+            );
         }
         assert!(Protection::remove(&set).unwrap());
         assert!(!Protection::remove(&set).unwrap());
-        assert_eq!(Protected::of(&set, now), Protected::No);
+        assert_eq!(Protected::from_set(&set, now), Protected::No);
     }
 }

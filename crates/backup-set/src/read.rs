@@ -312,7 +312,7 @@ fn dump_of(manifest: &Manifest) -> Option<&FileRecord> {
 fn judge(mut reader: impl Read) -> Verdict {
     let mut tenants = TenantRows::default();
     let read = Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut tenants));
-    Verdict::of(read, tenants)
+    Verdict::from_read(read, tenants)
 }
 
 /// A dump that was read from end to end.

@@ -46,14 +46,14 @@ pub struct Installation {
 pub fn survey<S: Store>(store: &S, now: Timestamp) -> Result<Vec<Surveyed<S::Set>>, BackupError> {
     let sets = catalog_of_sets(store)?.into_iter();
     let mut surveyed: Vec<Surveyed<S::Set>> = sets
-        .map(|(set, entry)| Surveyed::of(set, entry, now))
+        .map(|(set, entry)| Surveyed::from_entry(set, entry, now))
         .collect();
     surveyed.sort_by_key(|one| std::cmp::Reverse(one.data_time()));
     Ok(surveyed)
 }
 
 impl<S: StoredSet> Surveyed<S> {
-    fn of(set: S, entry: CatalogEntry, now: Timestamp) -> Self {
+    fn from_entry(set: S, entry: CatalogEntry, now: Timestamp) -> Self {
         let manifest = match &entry.state {
             SetState::Complete(manifest) => Some(&**manifest),
             _ => None,
@@ -73,7 +73,7 @@ impl<S: StoredSet> Surveyed<S> {
         });
         Self {
             rehearsal,
-            protected: Protected::of(&set, now),
+            protected: Protected::from_set(&set, now),
             changed,
             untouchable,
             entry,
@@ -123,7 +123,7 @@ impl<S> Surveyed<S> {
 
     /// Whose it is, where it tells.
     pub fn installation(&self) -> Option<Installation> {
-        self.manifest().map(Installation::of)
+        self.manifest().map(Installation::from_manifest)
     }
 
     /// Whether a set that has no manifest has the name of one of `installation`.
@@ -155,7 +155,7 @@ impl<S> Surveyed<S> {
 }
 
 impl Installation {
-    fn of(manifest: &Manifest) -> Self {
+    fn from_manifest(manifest: &Manifest) -> Self {
         Self {
             instance: manifest.instance.clone(),
             namespace: manifest.namespace.clone(),

@@ -90,7 +90,7 @@ impl fmt::Display for Verified {
 
 impl Verdict {
     /// Judges what was found in a dump.
-    pub fn of(read: Result<Contents, ArchiveError>, tenants: TenantRows) -> Self {
+    pub fn from_read(read: Result<Contents, ArchiveError>, tenants: TenantRows) -> Self {
         let contents = match read {
             Ok(contents) => contents,
             Err(error) => return Self::of_error(error),

@@ -29,7 +29,7 @@ impl Verifier {
                 let mut tenants = TenantRows::default();
                 let read = Archive::open(Arriving::new(arriving))
                     .and_then(|archive| archive.verify_with(&mut tenants));
-                Verdict::of(read, tenants)
+                Verdict::from_read(read, tenants)
             })?;
         Ok(Self {
             chunks,

@@ -83,15 +83,15 @@ impl SealedSet {
 impl<B: BegunSet> SetWriter<B> {
     /// Begins a set in `store`; a number is added to a name that is taken.
     pub fn create(store: &impl Store<Begun = B>, name: &str) -> Result<Self, SetError> {
-        Ok(Self::of(store.begin(name)?))
+        Ok(Self::from_set(store.begin(name)?))
     }
 
     /// Goes on with a set that an earlier attempt left without a manifest, else begins it.
     pub fn resume_or_create(store: &impl Store<Begun = B>, name: &str) -> Result<Self, SetError> {
-        Ok(Self::of(store.resume(name)?))
+        Ok(Self::from_set(store.resume(name)?))
     }
 
-    fn of(set: B) -> Self {
+    fn from_set(set: B) -> Self {
         Self {
             set,
             keep: Keep::Nothing,

@@ -55,7 +55,7 @@ fn a_set_of_version_1_is_read_as_what_it_meant() {
     }
     assert_eq!(
         manifest.tables,
-        TableRecord::of(&intact.verified.contents),
+        TableRecord::from_contents(&intact.verified.contents),
         "counted then as now"
     );
     assert!(manifest.files().iter().all(|file| file.plaintext.is_none()));

@@ -116,7 +116,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     for path in &paths {
         match read(path, keys.as_ref(), &bucket).await? {
             Ok(inspection) => several.intact(Item::Inspection(Box::new(inspection)))?,
-            Err(error) => several.other(Item::Other(OtherVerdict::of(path, &error)), error),
+            Err(error) => several.other(Item::Other(OtherVerdict::from_error(path, &error)), error),
         }
     }
     several.conclude()
@@ -131,13 +131,13 @@ async fn read(
     // On a thread of its own: a signal must be heard meanwhile.
     spawn_blocking(move || {
         let opened = bucket.open(&path, keys.as_ref())?;
-        Ok(opened.and_then(|backup| Inspection::of(path, &backup)))
+        Ok(opened.and_then(|backup| Inspection::from_path(path, &backup)))
     })
     .await?
 }
 
 impl Inspection {
-    fn of(path: PathBuf, backup: &Backup) -> Result<Self, BackupError> {
+    fn from_path(path: PathBuf, backup: &Backup) -> Result<Self, BackupError> {
         let intact = backup.verify()?;
         let verified = intact.verified;
         let instances_text = verified.instances_text();
@@ -157,7 +157,7 @@ impl Inspection {
             },
             rehearsal: backup.rehearsal(),
             manifest: backup.manifest().cloned(),
-            tables: TableRecord::of(&contents),
+            tables: TableRecord::from_contents(&contents),
             large_objects: LargeObjectsRecord {
                 count: contents.large_objects.count,
                 bytes: contents.large_objects.bytes,

@@ -88,11 +88,11 @@ async fn listed(
 ) -> anyhow::Result<Vec<ListedSet>> {
     // On a thread of its own: a signal must be heard meanwhile.
     let listed = spawn_blocking(move || survey(&store, now)).await??;
-    Ok(listed.into_iter().map(ListedSet::of).collect())
+    Ok(listed.into_iter().map(ListedSet::from_entry).collect())
 }
 
 impl ListedSet {
-    fn of<S>(set: Surveyed<S>) -> Self {
+    fn from_entry<S>(set: Surveyed<S>) -> Self {
         let (entry, rehearsal, protected) = (set.entry, set.rehearsal, set.protected);
         let (state, reason, manifest) = match entry.state {
             SetState::Complete(manifest) if manifest.not_judged.is_some() => {

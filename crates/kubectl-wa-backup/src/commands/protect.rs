@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let again = set
         .again()
         .with_context(|| format!("cannot look at {}", path.display()))?;
-    let protected = Protected::of(&*again, Timestamp::now());
+    let protected = Protected::from_set(&*again, Timestamp::now());
     context.print(&ProtectReport {
         protected: protected.is_on(),
         until: args.until,

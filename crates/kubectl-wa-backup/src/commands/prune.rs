@@ -251,7 +251,7 @@ fn remove<S: StoredSet>(set: &Surveyed<S>) -> Result<Option<&'static str>, Remov
     let Ok(now) = set.set.again() else {
         return Ok(Some("it cannot be looked at once more"));
     };
-    if Protected::of(&*now, Timestamp::now()).is_on() {
+    if Protected::from_set(&*now, Timestamp::now()).is_on() {
         return Ok(Some("protected"));
     }
     if set.has_changed(&*now) {

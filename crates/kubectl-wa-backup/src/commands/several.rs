@@ -23,7 +23,7 @@ pub(super) struct OtherVerdict {
 }
 
 impl OtherVerdict {
-    pub(super) fn of(path: &Path, error: &BackupError) -> Self {
+    pub(super) fn from_error(path: &Path, error: &BackupError) -> Self {
         let (verdict, problems, repair) = match error {
             BackupError::Failed(failed) => (failed.verdict(), failed.problems(), failed.repair()),
             BackupError::NotJudged(not) => ("notJudged", vec![not.why().to_owned()], None),

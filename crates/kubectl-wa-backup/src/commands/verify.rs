@@ -84,7 +84,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             Err(error) => {
                 // What could not be read has no verdict.
                 if !matches!(error, BackupError::Io { .. }) {
-                    context.print(&Verdict::Other(OtherVerdict::of(path, &error)))?;
+                    context.print(&Verdict::Other(OtherVerdict::from_error(path, &error)))?;
                 }
                 Err(error.into())
             }
@@ -94,7 +94,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     for path in &paths {
         match read(path, keys.as_ref(), &bucket).await? {
             Ok(intact) => several.intact(Verdict::Intact(intact))?,
-            Err(error) => several.other(Verdict::Other(OtherVerdict::of(path, &error)), error),
+            Err(error) => several.other(
+                Verdict::Other(OtherVerdict::from_error(path, &error)),
+                error,
+            ),
         }
     }
     several.conclude()
@@ -109,13 +112,13 @@ async fn read(
     // On a thread of its own: a signal must be heard meanwhile.
     spawn_blocking(move || {
         let opened = bucket.open(&path, keys.as_ref())?;
-        Ok(opened.and_then(|backup| IntactVerdict::of(&path, &backup)))
+        Ok(opened.and_then(|backup| IntactVerdict::from_path(&path, &backup)))
     })
     .await?
 }
 
 impl IntactVerdict {
-    fn of(path: &Path, backup: &Backup) -> Result<Self, BackupError> {
+    fn from_path(path: &Path, backup: &Backup) -> Result<Self, BackupError> {
         let intact = backup.verify()?;
         let verified = &intact.verified;
         let tables = &verified.contents.tables;

@@ -23,7 +23,7 @@ struct Backup {
 }
 
 impl Backup {
-    async fn of(profile: Profile) -> Self {
+    async fn from_profile(profile: Profile) -> Self {
         let world = World::start(|config| config.profile = profile).await;
         let directory = tempfile::tempdir().unwrap();
         let dump = File::create(directory.path().join("store.dump")).unwrap();
@@ -224,7 +224,7 @@ async fn a_backup_is_restored_with_the_ids_of_the_target() {
         (Profile::V5_1, Profile::V5_2_1),
         (Profile::V4_0, Profile::V4_8_5),
     ] {
-        let backup = Backup::of(from).await;
+        let backup = Backup::from_profile(from).await;
         let world = World::target(to, Instances::Target).await;
         world.stage(&backup);
         let mut targets = world.write_mapping(&backup);
@@ -264,7 +264,7 @@ async fn a_backup_is_restored_with_the_ids_of_the_target() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_connection_is_said_before_anything_is_cleared() {
-    let backup = Backup::of(Profile::V5_2_1).await;
+    let backup = Backup::from_profile(Profile::V5_2_1).await;
     let world = World::target(Profile::V5_2_1, Instances::Target).await;
     world.stage(&backup);
     world.write_mapping(&backup);
@@ -293,7 +293,7 @@ async fn what_is_wrong_with_a_connection_is_said_before_anything_is_cleared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_instances_come_out_when_the_database_is_cleared() {
-    let backup = Backup::of(Profile::V5_2_1).await;
+    let backup = Backup::from_profile(Profile::V5_2_1).await;
     let world = World::target(Profile::V5_2_1, Instances::Fewer).await;
     world.stage(&backup);
     world.write_mapping(&backup);
@@ -306,7 +306,7 @@ async fn too_few_instances_come_out_when_the_database_is_cleared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_mapping_it_asks_and_writes_the_answers_down() {
-    let backup = Backup::of(Profile::V5_2_1).await;
+    let backup = Backup::from_profile(Profile::V5_2_1).await;
     let world = World::target(Profile::V5_2_1, Instances::Target).await;
     world.stage(&backup);
     let nobody = world.pgmig("", Stdio::null());
@@ -334,7 +334,7 @@ async fn without_a_mapping_it_asks_and_writes_the_answers_down() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_killed_leaves_pg_restore_at_work_and_the_ids_of_the_source() {
-    let backup = Backup::of(Profile::V5_2_1).await;
+    let backup = Backup::from_profile(Profile::V5_2_1).await;
     let world = World::target(Profile::V5_2_1, Instances::Target).await;
     world.stage(&backup);
     world.write_mapping(&backup);
@@ -374,7 +374,7 @@ async fn one_that_is_killed_leaves_pg_restore_at_work_and_the_ids_of_the_source(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_wrong_as_a_file_in_the_pod_says() {
-    let backup = Backup::of(Profile::V5_2_1).await;
+    let backup = Backup::from_profile(Profile::V5_2_1).await;
     let world = World::target(Profile::V5_2_1, Instances::Target).await;
     world.stage(&backup);
     let mut targets = world.write_mapping(&backup);
