@@ -146,7 +146,10 @@ impl World {
         script
             .args(["--quiet", "--return", "--command", &format!("exec {words}")])
             .arg("/dev/null")
-            .env("SHELL", "/bin/sh");
+            .env("SHELL", "/bin/sh")
+            // Where it is not set, programs take a terminal for one that can do nothing.
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR");
         script
     }
 

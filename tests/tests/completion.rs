@@ -352,7 +352,6 @@ impl Terminal {
         let mut child = world
             .on_terminal(shell)
             .env(PATIENT.0, PATIENT.1)
-            .env("TERM", "xterm")
             .env("HOME", directory)
             .env("PS1", "$ ")
             .current_dir(directory)
