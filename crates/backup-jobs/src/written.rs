@@ -88,13 +88,17 @@ pub fn written_by(end: &JobEnd, beside: &Written, files: &[Entry]) -> Result<Ent
     let may_be_own = |dump: &&Entry| {
         let is_dump = FileKind::from_entry(dump) == FileKind::Dump;
         let named = since_begun(dump).is_none_or(|since| since <= NAMED_WITHIN_SECONDS);
-        is_dump && named && span.has(modified(dump))
+        is_dump && named && span.may_have(modified(dump))
     };
-    let written: Vec<&Entry> = files.iter().filter(may_be_own).collect();
+    let mut written: Vec<&Entry> = files.iter().filter(may_be_own).collect();
+    // One from just before the start is the Job's only where there is no other.
+    if written.iter().any(|dump| span.has(modified(dump))) {
+        written.retain(|dump| span.has(modified(dump)));
+    }
     let others = beside.others.iter().filter(|other| other.overlaps(span));
     let others: Vec<&Span> = others.collect();
     if let [only] = written[..]
-        && !others.iter().any(|other| other.has(modified(only)))
+        && !others.iter().any(|other| other.may_have(modified(only)))
     {
         return Ok(only.clone());
     }
@@ -125,7 +129,12 @@ fn since_named(dump: &Entry, began: Timestamp) -> Option<i64> {
 impl Span {
     /// Both tell whole seconds.
     fn has(self, time: Timestamp) -> bool {
-        (self.from.as_second() - LATE_SECONDS..=self.to.as_second()).contains(&time.as_second())
+        (self.from.as_second()..=self.to.as_second()).contains(&time.as_second())
+    }
+
+    /// The same for one that may have begun earlier than was noted.
+    fn may_have(self, time: Timestamp) -> bool {
+        self.has(time) || self.from.as_second() - LATE_SECONDS == time.as_second()
     }
 
     /// One that ended within the second in which the other began was over.
@@ -196,6 +205,9 @@ mod tests {
         assert_eq!(written(&[], &[early]).as_deref(), Some("115959"));
         let too_early = dump("115958", "11:59:58");
         assert_eq!(written(&[], &[too_early]), None);
+        // One that somebody else wrote in that second.
+        let both = [dump("115959", "11:59:59"), dump("120000", "12:00:00")];
+        assert_eq!(written(&[], &both).as_deref(), Some("120000"));
     }
 
     #[test]
