@@ -4,9 +4,6 @@ mod checks;
 mod files;
 mod output;
 
-use std::panic;
-use std::thread;
-
 use anyhow::ensure;
 
 use crate::process::{self, cargo};
@@ -16,18 +13,8 @@ use output::Skipped;
 pub(crate) fn run() -> anyhow::Result<()> {
     setup::run()?;
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    // Nothing of the checks is needed by the tests, and while these run nobody else needs cargo.
-    let files = files::build()?;
-    let (ran, checked) = thread::scope(|scope| {
-        let checks = scope.spawn(checks::run);
-        let ran = files::run(files);
-        let checked = checks
-            .join()
-            .unwrap_or_else(|panic| panic::resume_unwind(panic));
-        (ran, checked)
-    });
-    checked?;
-    let ran = ran?;
+    // While the tests run, nobody else needs cargo.
+    let ran = files::run(files::build()?, checks::run)?;
     if !ran.unsteady.is_empty() {
         println!("\nfailed, and passed when run once more by itself:");
         for one in &ran.unsteady {

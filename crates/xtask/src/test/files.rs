@@ -1,7 +1,8 @@
-//! Files of tests, two at a time. cargo runs one after the other, and most of them wait for a practice cluster of their
+//! Files of tests, several at a time. cargo runs one after the other, and most of them wait for a practice cluster of their
 //! own more than they work.
 
 use std::mem;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use super::output::{Output, Skipped};
 use crate::process::cargo;
 
+/// Beside the checks.
 const AT_A_TIME: usize = 2;
 
 /// The executable of a file of tests.
@@ -38,25 +40,36 @@ pub(super) struct AllRan {
     pub(super) unsteady: Vec<String>,
 }
 
-/// Runs them. What a file prints is shown when it has ended. One that fails is run once more when the others have ended.
-pub(super) fn run(files: Vec<TestFile>) -> anyhow::Result<AllRan> {
+/// Runs them, and `checks` beside them; whoever has done that takes part. What a file prints is shown when it has ended. One
+/// that fails is run once more when the others have ended.
+pub(super) fn run(
+    files: Vec<TestFile>,
+    checks: impl FnOnce() -> anyhow::Result<()> + Send,
+) -> anyhow::Result<AllRan> {
     let waiting = Mutex::new(files);
     let skipped = Mutex::new(Vec::new());
     let failed = Mutex::new(Vec::new());
     // A function, so that the list is not locked while a file runs.
     let next = || lock(&waiting).pop();
-    thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(file) = next() {
-                    let ran = file.run();
-                    lock(&skipped).extend(ran.skipped);
-                    if let Some(failure) = ran.failure {
-                        lock(&failed).push((file, failure));
-                    }
-                }
-            });
+    let work = || {
+        while let Some(file) = next() {
+            let ran = file.run();
+            lock(&skipped).extend(ran.skipped);
+            if let Some(failure) = ran.failure {
+                lock(&failed).push((file, failure));
+            }
         }
+    };
+    let checked = thread::scope(|scope| {
+        let checks = scope.spawn(|| {
+            let checked = checks();
+            work();
+            checked
+        });
+        for _ in 0..AT_A_TIME {
+            scope.spawn(work);
+        }
+        checks.join()
     });
     let mut all = AllRan {
         skipped: mem::take(&mut lock(&skipped)),
@@ -69,6 +82,9 @@ pub(super) fn run(files: Vec<TestFile>) -> anyhow::Result<AllRan> {
             Some(again) => failures.push(again),
             None => all.unsteady.push(failure),
         }
+    }
+    if let Err(error) = checked.unwrap_or_else(|panic| resume_unwind(panic)) {
+        failures.push(format!("{error:#}"));
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(all)
