@@ -23,6 +23,8 @@ pub(super) struct TestFile {
     executable: PathBuf,
     /// Where cargo runs it: the directory of its package.
     directory: PathBuf,
+    /// Whether it is a file in `tests`, and no module of what it tests.
+    is_of_its_own: bool,
 }
 
 /// What came of a file of tests.
@@ -105,8 +107,8 @@ pub(super) fn build() -> anyhow::Result<Vec<TestFile>> {
         .filter_map(|line| TestFile::from_message(&serde_json::from_str(line).ok()?))
         .collect();
     ensure!(!files.is_empty(), "cargo names no tests");
-    // The last go first. The longest are the end-to-end tests: begun late, one would run alone in the end.
-    files.sort_by_key(|file| file.directory.ends_with("tests"));
+    // The last go first. Those in files of their own take longest: begun late, one would run alone in the end.
+    files.sort_by_key(|file| file.is_of_its_own);
     Ok(files)
 }
 
@@ -118,6 +120,7 @@ impl TestFile {
         (message["profile"]["test"] == true).then_some(Self {
             executable: executable.into(),
             directory: manifest.parent()?.to_owned(),
+            is_of_its_own: message["target"]["kind"][0] == "test",
         })
     }
 
