@@ -37,8 +37,10 @@ impl Node {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .expect("a reaper of this process's own");
         let shell: Vec<String> = pod.shell.iter().chain(arguments).cloned().collect();
-        // A new process is no leader of a group: setsid becomes the shell, with the same number.
-        let child = Command::new("/usr/bin/setsid")
+        // What this process was started to ignore, under `nohup` for instance, a pod does not. A new process is no leader of
+        // a group: env becomes setsid and that the shell, with the same number.
+        let child = Command::new("/usr/bin/env")
+            .args(["--default-signal=HUP,INT,TERM", "/usr/bin/setsid"])
             .args(shell)
             .env("PATH", &pod.path)
             .stdin(Stdio::piped())
