@@ -320,7 +320,12 @@ fn a_long_verification_can_be_interrupted() {
             .success()
     );
     for command in ["verify", "inspect"] {
-        let mut running = Command::new(env!("CARGO_BIN_EXE_kubectl-wa-backup"))
+        // It becomes the plugin, with a Ctrl-C that is not ignored, as this process may have been started to.
+        let mut running = Command::new("env")
+            .args([
+                "--default-signal=INT",
+                env!("CARGO_BIN_EXE_kubectl-wa-backup"),
+            ])
             .arg(command)
             .arg(&endless)
             .stderr(Stdio::piped())
