@@ -148,6 +148,13 @@ fn patches_of_others_that_come_and_go_at_the_same_time_cost_nobody_a_key() {
     world.kubectl(&["delete", PATCHES, "wa-somebody"]);
     assert!(finishing.wait().unwrap().success());
     world.retrain(&["doctor", "--fix", "--yes"]).expect_code(0);
+    // The operator acts on what somebody else has deleted when it looks again.
+    wait_until("the label of the other patch is gone", || {
+        let deployment = ["get", "deployment", "wa-clu-training", "-o"];
+        let label = ["jsonpath={.metadata.labels.a}"];
+        let shown = world.kubectl(&[&deployment[..], &label].concat());
+        shown.is_empty()
+    });
     before.assert_same_as(&Objects::from_world(&world));
 }
 
