@@ -91,9 +91,11 @@ pub fn written_by(end: &JobEnd, beside: &Written, files: &[Entry]) -> Result<Ent
         is_dump && named && span.may_have(modified(dump))
     };
     let mut written: Vec<&Entry> = files.iter().filter(may_be_own).collect();
-    // One from just before the start is the Job's only where there is no other.
-    if written.iter().any(|dump| span.has(modified(dump))) {
-        written.retain(|dump| span.has(modified(dump)));
+    // One that was begun or written just before the start is the Job's only where there is no other.
+    let is_in_time =
+        |dump: &Entry| span.has(modified(dump)) && since_begun(dump).is_none_or(|since| since >= 0);
+    if written.iter().any(|dump| is_in_time(dump)) {
+        written.retain(|dump| is_in_time(dump));
     }
     let others = beside.others.iter().filter(|other| other.overlaps(span));
     let others: Vec<&Span> = others.collect();
@@ -205,9 +207,11 @@ mod tests {
         assert_eq!(written(&[], &[early]).as_deref(), Some("115959"));
         let too_early = dump("115958", "11:59:58");
         assert_eq!(written(&[], &[too_early]), None);
-        // One that somebody else wrote in that second.
-        let both = [dump("115959", "11:59:59"), dump("120000", "12:00:00")];
-        assert_eq!(written(&[], &both).as_deref(), Some("120000"));
+        // Those that somebody else wrote or began in that second.
+        for written_at in ["11:59:59", "12:00:00"] {
+            let both = [dump("115959", written_at), dump("120000", "12:00:00")];
+            assert_eq!(written(&[], &both).as_deref(), Some("120000"));
+        }
     }
 
     #[test]
