@@ -247,6 +247,18 @@ async fn a_silent_command_is_left_at_work_as_long_as_the_client_is_heard_of() {
 
 /// Sends the shell of a running command a signal after a while.
 async fn told_to_end(pod: Pod, command: RemoteCommand, after: Duration, tell: impl Fn(Pid)) {
+    let node = Arc::clone(&pod.node);
+    told_to_end_once(|| !node.shells().is_empty(), pod, command, after, tell).await;
+}
+
+/// The same, so long after `is_ready`.
+async fn told_to_end_once(
+    is_ready: impl Fn() -> bool,
+    pod: Pod,
+    command: RemoteCommand,
+    after: Duration,
+    tell: impl Fn(Pid),
+) {
     let transfer = tokio::spawn({
         let pod = pod.clone();
         async move {
@@ -255,7 +267,7 @@ async fn told_to_end(pod: Pod, command: RemoteCommand, after: Duration, tell: im
                 .map(|_| ())
         }
     });
-    eventually("no shell was started", || !pod.node.shells().is_empty()).await;
+    eventually("no shell was started", is_ready).await;
     sleep(after).await;
     for shell in pod.node.shells() {
         tell(shell);
@@ -288,12 +300,16 @@ async fn nothing_is_left_of_a_shell_that_is_told_to_end_at_any_moment() {
 async fn nothing_is_left_of_a_running_command_whose_whole_group_is_told_to_end() {
     for pod in pods() {
         for _ in 0..10 {
-            let command = RemoteCommand::new("sleep").arg("1000");
-            let after = Duration::from_millis(200);
-            told_to_end(pod.clone(), command, after, |shell| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let running = directory.path().join("running");
+            let script = "touch \"$0\"; exec sleep 1000";
+            let command = RemoteCommand::new("sh").args(["-c", script]);
+            let command = command.arg(running.to_str().expect("UTF-8"));
+            let tell = |shell| {
                 let _ = kill_process_group(shell, Signal::TERM);
-            })
-            .await;
+            };
+            let after = Duration::from_millis(200);
+            told_to_end_once(|| running.exists(), pod.clone(), command, after, tell).await;
         }
     }
 }
