@@ -207,7 +207,7 @@ fn the_ends_of_a_job_are_different() {
 }
 
 #[test]
-fn a_job_that_is_deleted_and_one_that_is_evicted_are_reported_from_one_that_failed() {
+fn a_job_that_is_deleted_and_one_that_is_evicted_are_distinguished_from_one_that_failed() {
     let world = World::shared();
     let _changed = Changed::cron_job(&world, |spec| {
         set_script(spec, "exec sleep 1000");

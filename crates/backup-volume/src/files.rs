@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_reported_by_name_and_never_for_links() {
+    fn kinds_are_known_by_name_and_never_for_links() {
         let kind = |name| FileKind::from_entry(&file(name, 0));
         assert_eq!(kind("store.dump_20261121-230004"), FileKind::Dump);
         assert_eq!(

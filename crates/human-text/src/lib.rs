@@ -89,7 +89,7 @@ pub fn with_short_digests(text: &str) -> String {
 /// A column narrower than this is not worth wrapping in.
 const LEAST_COLUMN: usize = 24;
 
-/// One line of `text` in lines of at most `width` columns, as far as its words are not longer. What stands behind two
+/// One line of `text` in lines of at most `width` columns, as far as its words are not longer. What stands after two
 /// blanks or more is a column: it wraps under its own beginning, and the lines of an indented text are all indented. What
 /// stands in backticks is one word: a command that is to be copied. A column that is a command stays whole for that reason.
 /// Colours take no columns.
@@ -119,7 +119,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Where the text begins that stands behind the last two blanks, or behind the indentation.
+/// Where the text begins that stands after the last two blanks, or after the indentation.
 fn last_column(text: &str) -> usize {
     let mut begins = 0;
     let mut is_quoted = false;

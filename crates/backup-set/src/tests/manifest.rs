@@ -172,7 +172,7 @@ fn what_a_newer_tool_adds_does_no_harm() {
 }
 
 #[test]
-fn a_safety_backup_is_reported_from_one_to_be_kept_and_version_1_knew_none() {
+fn a_safety_backup_is_distinguished_from_one_to_be_kept_and_version_1_knew_none() {
     let mut json = serde_json::to_value(some_manifest()).unwrap();
     let is_safety = |json: &serde_json::Value| {
         let manifest: Manifest = serde_json::from_value(json.clone()).unwrap();

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_front_that_passes_no_websockets_is_reported_from_a_server_that_refuses() {
+    fn a_front_that_passes_no_websockets_is_distinguished_from_a_server_that_refuses() {
         let switch = UpgradeConnectionError::ProtocolSwitch(tungstenite::http::StatusCode::OK);
         let broken = [
             answer(400, "Upgrade request required"),

@@ -392,7 +392,7 @@ async fn files_that_somebody_changed_run_nothing_and_are_never_taken_for_an_end(
 }
 
 #[tokio::test]
-async fn a_start_that_was_killed_halfway_is_reported_from_one_under_way() {
+async fn a_start_that_was_killed_halfway_is_distinguished_from_one_under_way() {
     for container in containers() {
         let place = Place::new(container.pod()).await;
         std::fs::create_dir(place.path()).expect("a directory");

@@ -248,11 +248,11 @@ async fn a_silent_command_is_left_at_work_as_long_as_the_client_is_heard_of() {
 /// Sends the shell of a running command a signal after a while.
 async fn told_to_end(pod: Pod, command: RemoteCommand, after: Duration, tell: impl Fn(Pid)) {
     let node = Arc::clone(&pod.node);
-    told_to_end_once(|| !node.shells().is_empty(), pod, command, after, tell).await;
+    told_to_end_after(|| !node.shells().is_empty(), pod, command, after, tell).await;
 }
 
 /// The same, so long after `is_ready`.
-async fn told_to_end_once(
+async fn told_to_end_after(
     is_ready: impl Fn() -> bool,
     pod: Pod,
     command: RemoteCommand,
@@ -309,7 +309,7 @@ async fn nothing_is_left_of_a_running_command_whose_whole_group_is_told_to_end()
                 let _ = kill_process_group(shell, Signal::TERM);
             };
             let after = Duration::from_millis(200);
-            told_to_end_once(|| running.exists(), pod.clone(), command, after, tell).await;
+            told_to_end_after(|| running.exists(), pod.clone(), command, after, tell).await;
         }
     }
 }

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_a_database_is_reported_by_its_mark_and_by_who_is_at_it() {
+    fn what_became_of_a_database_is_known_by_its_mark_and_by_who_is_at_it() {
         let judge = |database: serde_json::Value, sessions: &[&str]| {
             overview(&json!([database]), sessions).judge("run-copy")
         };

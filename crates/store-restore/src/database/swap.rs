@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn which_is_which_is_reported_by_the_number_and_not_by_the_name() {
+    fn which_is_which_is_known_by_the_number_and_not_by_the_name() {
         let judge = |databases: &[_]| judge(&seen(databases), STORE, &copy(), "run-old");
         assert_eq!(
             judge(&[(5, STORE, false), (9, "run-copy", true)]).unwrap(),

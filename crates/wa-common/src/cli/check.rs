@@ -37,7 +37,7 @@ impl CheckReport {
 
 impl Check {
     /// What was found: all of it, or what a person reads at a glance.
-    fn told(&self, wide: bool) -> Cow<'_, str> {
+    fn shown(&self, wide: bool) -> Cow<'_, str> {
         match (&self.short, self.result) {
             _ if wide => Cow::Borrowed(&self.detail),
             // Into what is wrong goes all that is known.
@@ -62,7 +62,7 @@ impl Render for CheckReport {
             // Names, words and the blanks between.
             let indent = width + 1 + WORD_WIDTH + 1;
             let remarks = check.remarks.iter().flat_map(|remark| remark.lines());
-            let detail = check.told(wide);
+            let detail = check.shown(wide);
             let lines = detail.lines().chain(remarks);
             let mut lines = lines.flat_map(|line| styles.wrapped(&printable(line), indent));
             writeln!(

@@ -138,7 +138,7 @@ impl<'a> Wrapped<'a> {
         }
     }
 
-    /// Writes what stands behind the end of the last line.
+    /// Writes what stands after the end of the last line.
     fn finish(mut self) -> io::Result<()> {
         self.write_line()
     }

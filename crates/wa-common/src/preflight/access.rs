@@ -32,7 +32,7 @@ pub struct Access {
 /// A command and what it may need.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandAccess {
-    /// As it is typed behind the plugin's name, such as `schedule set`.
+    /// As it is typed after the plugin's name, such as `schedule set`.
     pub command: &'static str,
     /// What it needs, of an instance of that name.
     pub access: fn(instance: &str) -> Vec<Access>,

@@ -71,7 +71,7 @@ impl Styles {
         }
     }
 
-    /// The lines of `text`, each wrapped, as they are shown behind `indent` columns that something else takes.
+    /// The lines of `text`, each wrapped, as they are shown after `indent` columns that something else takes.
     pub fn under(&self, text: &str, indent: usize) -> String {
         let lines: Vec<String> = text
             .split('\n')

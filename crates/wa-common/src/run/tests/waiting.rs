@@ -38,7 +38,7 @@ async fn what_stays_names_its_finalizer_and_is_finished_by_a_later_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gives_up_waiting_is_reported_what_was_waited_for() {
+async fn who_gives_up_waiting_is_told_what_was_waited_for() {
     let world = World::new();
     let run = world.begin().await;
     world.make(&run, "free").await;
