@@ -2,51 +2,33 @@
 
 use backup_volume::permissions::{to_clean_up, to_fetch};
 use wa_common::preflight::{
-    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+    Access, CommandAccess, Needed, Place, to_exec, to_find_instance, verbs,
 };
 use wa_common::run::to_record;
 
 /// Each command of `kubectl wa-backup` that is about the CronJob, with what it may need.
 pub const COMMANDS: [CommandAccess; 6] = [
-    CommandAccess {
-        command: "trigger",
-        access: |_| {
-            let mut all = vec![
-                Access::always(Place::Instance, to_trigger(false)),
-                Access::always(Place::Instance, to_follow()).when("with --wait or --pull"),
-            ];
-            all.extend(to_fetch("with --pull"));
-            all
-        },
-    },
-    CommandAccess {
-        command: "schedule show",
-        access: |_| {
-            let pods = "finds a pod that has the volume mounted";
-            let full = "tells how full the volume is";
-            let measure = [verbs(&["list"], "", "pods", pods), to_exec(full)].concat();
-            vec![
-                Access::always(Place::Instance, to_show_schedule(false)),
-                Access::always(Place::Instance, measure).or("that is not told"),
-            ]
-        },
-    },
-    CommandAccess {
-        command: "schedule set",
-        access: to_change,
-    },
-    CommandAccess {
-        command: "schedule suspend",
-        access: to_change,
-    },
-    CommandAccess {
-        command: "schedule resume",
-        access: to_change,
-    },
-    CommandAccess {
-        command: "cleanup",
-        access: |_| to_clean_up(),
-    },
+    CommandAccess::new("trigger", |_| {
+        let mut all = vec![
+            Access::always(Place::Instance, to_trigger(false)),
+            Access::always(Place::Instance, to_follow()).when("with --wait or --pull"),
+        ];
+        all.extend(to_fetch("with --pull"));
+        all
+    }),
+    CommandAccess::new("schedule show", |_| {
+        let pods = "finds a pod that has the volume mounted";
+        let full = "tells how full the volume is";
+        let measure = [verbs(&["list"], "", "pods", pods), to_exec(full)].concat();
+        vec![
+            Access::always(Place::Instance, to_show_schedule(false)),
+            Access::always(Place::Instance, measure).or("that is not told"),
+        ]
+    }),
+    CommandAccess::new("schedule set", to_change),
+    CommandAccess::new("schedule suspend", to_change),
+    CommandAccess::new("schedule resume", to_change),
+    CommandAccess::new("cleanup", |_| to_clean_up()),
 ];
 
 fn to_change(_: &str) -> Vec<Access> {
@@ -71,7 +53,7 @@ pub fn to_trigger(instance_named: bool) -> Vec<Needed> {
         ),
         verbs(&["create", "get", "delete"], "batch", "jobs", why),
         to_record(),
-        to_search(instance_named),
+        to_find_instance(instance_named),
     ]
     .concat()
 }
@@ -100,7 +82,7 @@ pub fn to_show_schedule(instance_named: bool) -> Vec<Needed> {
             "jobs",
             "tells how the last backups ended",
         ),
-        to_search(instance_named),
+        to_find_instance(instance_named),
     ]
     .concat()
 }
@@ -110,15 +92,7 @@ pub fn to_change_schedule(instance_named: bool) -> Vec<Needed> {
     [
         verbs(&["get"], "batch", "cronjobs", "reads the settings"),
         verbs(&["patch"], "batch", "cronjobs", "changes the settings"),
-        to_search(instance_named),
+        to_find_instance(instance_named),
     ]
     .concat()
-}
-
-fn to_search(instance_named: bool) -> Vec<Needed> {
-    if instance_named {
-        Vec::new()
-    } else {
-        to_search_instances()
-    }
 }

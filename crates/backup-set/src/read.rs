@@ -156,6 +156,11 @@ impl Backup {
         Ok(Some((set.location().join(&record.name), plaintext)))
     }
 
+    /// Whether what is stored is not the plaintext, and does not become it with the keys there are.
+    fn is_closed(&self, record: &FileRecord) -> bool {
+        !record.is_stored_plain() && (self.identities.is_none() || !record.is_encrypted())
+    }
+
     fn open_plaintext(
         &self,
         set: &dyn StoredSet,
@@ -166,7 +171,7 @@ impl Backup {
             return Err(failed(&self.path, vec![problem]));
         }
         let keys = self.identities.as_ref();
-        if !record.is_stored_plain() && (keys.is_none() || !record.is_encrypted()) {
+        if self.is_closed(record) {
             return Err(closed(&self.path, record, false).into());
         }
         let stored = set.read(&record.name);
@@ -203,10 +208,7 @@ impl Backup {
                 format!("does not list {DUMP_FILE}"),
             ));
         }
-        let is_closed = |record: &FileRecord| {
-            !record.is_stored_plain() && (keys.is_none() || !record.is_encrypted())
-        };
-        let closed_dump = dump_record.filter(|record| is_closed(record));
+        let closed_dump = dump_record.filter(|record| self.is_closed(record));
         if let (Some((set, _)), Some(record)) = (&self.set, closed_dump) {
             problems.extend(check_file(&**set, record, None)?);
             return Err(if problems.is_empty() {

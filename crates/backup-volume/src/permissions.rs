@@ -1,7 +1,7 @@
 //! What the user must be allowed to do, for each way and for looking at the volume at all.
 
 use wa_common::preflight::{
-    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+    Access, CommandAccess, Needed, Place, to_exec, to_find_instance, verbs,
 };
 pub use wa_common::run::to_record;
 use wa_common::run::to_take_over;
@@ -10,22 +10,10 @@ use crate::driver::SNAPSHOT_GROUP;
 
 /// Each command of `kubectl wa-pvc`, with what it may need.
 pub const COMMANDS: [CommandAccess; 4] = [
-    CommandAccess {
-        command: "info",
-        access: |_| [to_look(), to_measure()].concat(),
-    },
-    CommandAccess {
-        command: "list",
-        access: |_| [to_look(), to_reach()].concat(),
-    },
-    CommandAccess {
-        command: "pull",
-        access: |_| [to_look(), to_reach()].concat(),
-    },
-    CommandAccess {
-        command: "cleanup",
-        access: |_| to_clean_up(),
-    },
+    CommandAccess::new("info", |_| [to_look(), to_measure()].concat()),
+    CommandAccess::new("list", |_| [to_look(), to_reach()].concat()),
+    CommandAccess::new("pull", |_| [to_look(), to_reach()].concat()),
+    CommandAccess::new("cleanup", |_| to_clean_up()),
 ];
 
 /// All that looking at the volume may need.
@@ -150,7 +138,7 @@ pub fn to_clean_up() -> Vec<Access> {
 
 /// To find the volume of an instance, which is searched for unless it was named.
 pub fn to_discover(instance_named: bool) -> Vec<Needed> {
-    let mut needed = [
+    [
         verbs(
             &["get"],
             "",
@@ -169,12 +157,9 @@ pub fn to_discover(instance_named: bool) -> Vec<Needed> {
             "cronjobs",
             "reads the schedule, and what a helper pod is made of",
         ),
+        to_find_instance(instance_named),
     ]
-    .concat();
-    if !instance_named {
-        needed.extend(to_search_instances());
-    }
-    needed
+    .concat()
 }
 
 /// To read files in a pod that has the volume mounted.

@@ -3,27 +3,19 @@
 use wa_common::assistant::{Datastore, Instance};
 use wa_common::cluster::Permission;
 use wa_common::preflight::{
-    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+    Access, CommandAccess, Needed, Place, to_exec, to_find_instance, to_find_primary,
+    to_search_instances, verbs,
 };
 
 /// Each command of `kubectl wa-backup` that reads the database, with what it may need.
 pub const COMMANDS: [CommandAccess; 3] = [
-    CommandAccess {
-        command: "create",
-        access: to_back_up,
-    },
-    CommandAccess {
-        command: "check",
-        access: to_back_up,
-    },
-    CommandAccess {
-        command: "diff",
-        access: |instance| {
-            let all = to_back_up(instance).into_iter();
-            all.map(|access| access.when("with the live database"))
-                .collect()
-        },
-    },
+    CommandAccess::new("create", to_back_up),
+    CommandAccess::new("check", to_back_up),
+    CommandAccess::new("diff", |instance| {
+        let all = to_back_up(instance).into_iter();
+        all.map(|access| access.when("with the live database"))
+            .collect()
+    }),
 ];
 
 /// All that taking a backup of an instance of that name may need.
@@ -38,12 +30,7 @@ pub fn to_back_up(instance: &str) -> Vec<Access> {
 
 /// To be told by PostgreSQL's operator which pod is the primary.
 pub fn to_know_the_primary() -> Access {
-    let (group, why) = (
-        "postgresql.k8s.enterprisedb.io",
-        "tells which pod is the primary",
-    );
-    let needed = verbs(&["get"], group, "clusters", why);
-    Access::always(Place::Instance, needed).or("the labels of the pods tell")
+    Access::always(Place::Instance, to_find_primary()).or("the labels of the pods tell")
 }
 
 /// To find a pod of PostgreSQL.
@@ -87,10 +74,7 @@ pub fn named(instance: &str) -> Instance {
 /// What taking a backup does, as narrow as a role can allow it: secrets by name, as far as the names are known, and no
 /// search for an instance that was `named`.
 pub fn needed_permissions(named: Option<&str>, instance: Option<&Instance>) -> Vec<Needed> {
-    let mut needed = Vec::new();
-    if named.is_none() {
-        needed.extend(to_search_instances());
-    }
+    let mut needed = to_find_instance(named.is_some());
     needed.extend(to_find_postgres());
     needed.extend(to_run_pg_dump());
     needed.extend(instance.map(to_read_secrets).unwrap_or_default());

@@ -22,6 +22,9 @@ pub(crate) fn pg_dump_command(
     with_environment(command, datastore)
 }
 
+/// Asks for the size of the database on the server's disk, in bytes.
+pub(crate) const DATABASE_SIZE: &str = "select pg_database_size(current_database())";
+
 /// The command that prints the version of `pg_dump`.
 pub(crate) fn client_version_command() -> RemoteCommand {
     RemoteCommand::new("pg_dump").arg("--version")
@@ -29,8 +32,7 @@ pub(crate) fn client_version_command() -> RemoteCommand {
 
 /// The command that prints the version of the server and the size of the database, a line each.
 pub(crate) fn server_version_command(datastore: &Datastore) -> anyhow::Result<RemoteCommand> {
-    let size = "select pg_database_size(current_database())";
-    psql_command(datastore, &["show server_version", size])
+    psql_command(datastore, &["show server_version", DATABASE_SIZE])
 }
 
 /// The command that prints the results of `statements`, a line for each row, in one session.

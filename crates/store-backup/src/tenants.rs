@@ -8,7 +8,7 @@ use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
 use wa_common::report::printable;
 
-use crate::pg_dump::psql_command;
+use crate::pg_dump::{DATABASE_SIZE, psql_command};
 use crate::sql;
 
 /// What is read of a column: more than any name has.
@@ -82,8 +82,7 @@ pub async fn database_bytes(
     pod: &PodContainer,
     datastore: &Datastore,
 ) -> anyhow::Result<u64> {
-    const SIZE: &str = "select pg_database_size(current_database())";
-    let size = ask(cluster, pod, datastore, SIZE)
+    let size = ask(cluster, pod, datastore, DATABASE_SIZE)
         .await
         .context("cannot ask for the size of the database")?;
     size.trim()

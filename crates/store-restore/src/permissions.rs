@@ -4,7 +4,8 @@ use store_backup::{named, to_find_postgres, to_know_the_primary, to_read_secrets
 use wa_common::assistant::{BackupCronJob, Instance, OPERATOR};
 use wa_common::cluster::Permission;
 use wa_common::preflight::{
-    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+    Access, CommandAccess, Needed, Place, on_object, to_exec, to_find_instance,
+    to_search_instances, to_search_operator, verbs,
 };
 use wa_common::run::{to_journal, to_lock, to_record, to_see_a_journal, to_take_over};
 
@@ -14,21 +15,17 @@ const GROUP: &str = "assistant.watson.ibm.com";
 
 /// Each command of `kubectl wa-restore`, with what it may need.
 pub const COMMANDS: [CommandAccess; 10] = [
-    of("run", to_restore_all),
-    of("plan", to_restore_all),
-    of("check", to_restore_all),
-    of("config", to_make_configuration),
-    of("mapping", to_map),
-    of("rehearse", to_rehearse_all),
-    of("status", |_| to_see_a_restore()),
-    of("logs", |_| to_read_the_log()),
-    of("resume", to_restore_all),
-    of("rollback", to_restore_all),
+    CommandAccess::new("run", to_restore_all),
+    CommandAccess::new("plan", to_restore_all),
+    CommandAccess::new("check", to_restore_all),
+    CommandAccess::new("config", to_make_configuration),
+    CommandAccess::new("mapping", to_map),
+    CommandAccess::new("rehearse", to_rehearse_all),
+    CommandAccess::new("status", |_| to_see_a_restore()),
+    CommandAccess::new("logs", |_| to_read_the_log()),
+    CommandAccess::new("resume", to_restore_all),
+    CommandAccess::new("rollback", to_restore_all),
 ];
-
-const fn of(command: &'static str, access: fn(&str) -> Vec<Access>) -> CommandAccess {
-    CommandAccess { command, access }
-}
 
 /// What a restore changes beside Deployments, in this installation.
 pub(crate) struct Touched<'a> {
@@ -79,14 +76,12 @@ fn to_suspend(cron_job: &str) -> Vec<Needed> {
         "cronjobs",
         "suspends the nightly backup",
     );
-    let suspend = suspend.into_iter().map(|one| one.named(cron_job));
-    suspend.chain(jobs).collect()
+    [on_object(cron_job, suspend), jobs].concat()
 }
 
 fn to_restart_redis(instance: &Instance) -> Vec<Needed> {
     let patch = verbs(&["patch"], "apps", "statefulsets", "restarts Redis");
-    let redis = instance.redis_server();
-    patch.into_iter().map(|one| one.named(&redis)).collect()
+    on_object(&instance.redis_server(), patch)
 }
 
 fn to_exchange_key(instance: &Instance) -> Vec<Needed> {
@@ -96,20 +91,16 @@ fn to_exchange_key(instance: &Instance) -> Vec<Needed> {
         "secrets",
         "puts the backup's key in its place",
     );
-    let name = instance.auth_encryption_name();
-    let patch = patch.into_iter().map(|one| one.named(&name));
+    let patch = on_object(&instance.auth_encryption_name(), patch);
     // In a secret of the run, whose name nobody knows before.
     let why = "keeps the target's key in a secret of its own";
     let kept = verbs(&["create", "get", "delete"], "", "secrets", why);
-    patch.chain(kept).collect()
+    [patch, kept].concat()
 }
 
 /// What a restore takes in the namespace of the operator.
 pub(crate) fn to_stop_operator() -> Vec<Needed> {
-    let on_operator = |verb, resource, why| {
-        let needed = verbs(verb, "apps", resource, why).into_iter();
-        needed.map(|one| one.named(OPERATOR)).collect::<Vec<_>>()
-    };
+    let on_operator = |verb, resource, why| on_object(OPERATOR, verbs(verb, "apps", resource, why));
     let scale = "stops the operator, and starts it again";
     [
         verbs(
@@ -133,8 +124,6 @@ fn to_check(instance: &Instance) -> Vec<Needed> {
         "statefulsets",
         "tells whether there is a Redis",
     );
-    let redis = redis.into_iter();
-    let of_redis = instance.redis_server();
     let why = "finds the pods of PostgreSQL, of the store and of the user interface";
     let stores = "finds the store, and how many replicas it has";
     [
@@ -143,7 +132,7 @@ fn to_check(instance: &Instance) -> Vec<Needed> {
         to_read_secrets(instance),
         to_read_ca(instance),
         verbs(&["list"], "apps", "deployments", stores),
-        redis.map(|one| one.named(&of_redis)).collect(),
+        on_object(&instance.redis_server(), redis),
         verbs(&["get"], "batch", "cronjobs", "finds the nightly backup"),
     ]
     .concat()
@@ -166,11 +155,11 @@ fn to_find_the_controller() -> Vec<Access> {
         "secrets",
         "reads the token that finds service instances",
     );
-    let secret = secret.into_iter().map(|one| one.named(BROKER_SECRET));
+    let secret = on_object(BROKER_SECRET, secret);
     let why = "reads the address of the resource controller";
     let map = verbs(&["get"], "", "configmaps", why);
     vec![
-        Access::always(Place::Instance, secret.collect()).when("from release 5.2.1 on"),
+        Access::always(Place::Instance, secret).when("from release 5.2.1 on"),
         Access::always(Place::Instance, map).when("where that address is in a ConfigMap"),
     ]
 }
@@ -179,12 +168,12 @@ fn to_find_the_controller() -> Vec<Access> {
 fn to_know_more() -> Vec<Access> {
     let why = "names the instances that the operator also serves";
     let others = verbs(&["list"], GROUP, "watsonassistants", why);
-    let operator = verbs(&["list"], "apps", "deployments", "finds the operator");
     vec![
         to_know_the_primary(),
         to_know_the_owner(),
         Access::always(Place::Everywhere, others).or("they are not named"),
-        Access::always(Place::Everywhere, operator).or("it takes --operators-namespace"),
+        Access::always(Place::Everywhere, to_search_operator())
+            .or("it takes --operators-namespace"),
     ]
 }
 
@@ -277,8 +266,7 @@ fn to_see_a_restore() -> Vec<Access> {
         to_exec("tells where pgmig is"),
     ];
     let counts = |why| verbs(&["get"], "apps", "deployments", why);
-    let counts_of_operator = counts("tells how many operators there are").into_iter();
-    let counts_of_operator = counts_of_operator.map(|one| one.named(OPERATOR));
+    let counts_of_operator = on_object(OPERATOR, counts("tells how many operators there are"));
     let without = "the counts of now are not told";
     let optional = |place, needed, without| Access::always(place, needed).or(without);
     vec![
@@ -293,7 +281,7 @@ fn to_see_a_restore() -> Vec<Access> {
             counts("tells how many stores there are"),
             without,
         ),
-        optional(Place::Operator, counts_of_operator.collect(), without),
+        optional(Place::Operator, counts_of_operator, without),
     ]
 }
 
@@ -312,16 +300,14 @@ fn to_read_the_log() -> Vec<Access> {
 pub(crate) fn to_rehearse(instance_named: bool) -> Vec<Needed> {
     let why =
         "finds the image of PostgreSQL; makes and removes the pod that the backup is restored in";
-    let mut needed = vec![
+    [
         verbs(&["list", "get", "create", "delete"], "", "pods", why),
         to_exec("sends the backup, restores it and counts its rows"),
         to_record(),
         to_take_over(),
-    ];
-    if !instance_named {
-        needed.push(to_search_instances());
-    }
-    needed.concat()
+        to_find_instance(instance_named),
+    ]
+    .concat()
 }
 
 /// To keep the pod of a rehearsal from the network.

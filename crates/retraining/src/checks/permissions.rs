@@ -2,7 +2,8 @@
 
 use wa_common::assistant::OPERATOR;
 use wa_common::preflight::{
-    Access, CommandAccess, Needed, Place, to_exec, to_search_instances, verbs,
+    Access, CommandAccess, Needed, Place, on_object, to_exec, to_find_primary, to_search_instances,
+    to_search_operator, verbs,
 };
 use wa_common::run::{to_journal, to_see_a_journal};
 
@@ -18,58 +19,31 @@ const EVERYTHING: Purpose = Purpose {
 
 /// Each command of `kubectl wa-retrain`, with what it may need.
 pub const COMMANDS: [CommandAccess; 9] = [
-    CommandAccess {
-        command: "estimate",
-        access: |instance| {
-            let all = to_plan(instance).into_iter();
-            let unless_told = |access: Access| access.when("unless --workspaces tells");
-            all.map(unless_told).collect()
-        },
-    },
-    CommandAccess {
-        command: "plan",
-        access: to_plan,
-    },
-    CommandAccess {
-        command: "check",
-        access: |instance| to_change(instance, EVERYTHING),
-    },
-    CommandAccess {
-        command: "scale",
-        access: |instance| {
-            let purpose = Purpose {
-                starts: false,
-                ..EVERYTHING
-            };
-            to_change(instance, purpose)
-        },
-    },
-    CommandAccess {
-        command: "start",
-        access: |instance| {
-            let purpose = Purpose {
-                scales: false,
-                ..EVERYTHING
-            };
-            to_change(instance, purpose)
-        },
-    },
-    CommandAccess {
-        command: "status",
-        access: |_| to_watch(),
-    },
-    CommandAccess {
-        command: "finish",
-        access: |instance| to_change(instance, EVERYTHING),
-    },
-    CommandAccess {
-        command: "run",
-        access: |instance| to_change(instance, EVERYTHING),
-    },
-    CommandAccess {
-        command: "doctor",
-        access: to_diagnose,
-    },
+    CommandAccess::new("estimate", |instance| {
+        let all = to_plan(instance).into_iter();
+        let unless_told = |access: Access| access.when("unless --workspaces tells");
+        all.map(unless_told).collect()
+    }),
+    CommandAccess::new("plan", to_plan),
+    CommandAccess::new("check", |instance| to_change(instance, EVERYTHING)),
+    CommandAccess::new("scale", |instance| {
+        let purpose = Purpose {
+            starts: false,
+            ..EVERYTHING
+        };
+        to_change(instance, purpose)
+    }),
+    CommandAccess::new("start", |instance| {
+        let purpose = Purpose {
+            scales: false,
+            ..EVERYTHING
+        };
+        to_change(instance, purpose)
+    }),
+    CommandAccess::new("status", |_| to_watch()),
+    CommandAccess::new("finish", |instance| to_change(instance, EVERYTHING)),
+    CommandAccess::new("run", |instance| to_change(instance, EVERYTHING)),
+    CommandAccess::new("doctor", to_diagnose),
 ];
 
 /// What a command with this purpose does, and what undoing it takes.
@@ -77,7 +51,7 @@ pub fn needed_permissions(purpose: Purpose, instance: &str) -> Vec<Needed> {
     let why = "makes and removes the patches; patch: only the finalizer, where the operator does not do its part";
     let patches = &["create", "delete", "patch"];
     let mut needed = vec![
-        to_read_patches(),
+        to_find_patches(&["list", "get"]),
         verbs(patches, GROUP, "temporarypatches", why),
         to_read_deployments(),
         to_journal(),
@@ -120,9 +94,9 @@ fn to_mend(kind: &'static str) -> Vec<Needed> {
     [to_read_active(kind), verbs(&["patch"], GROUP, kind, why)].concat()
 }
 
-fn to_read_patches() -> Vec<Needed> {
+fn to_find_patches(by: &[&'static str]) -> Vec<Needed> {
     let why = "finds patches, those of others too";
-    verbs(&["list", "get"], GROUP, "temporarypatches", why)
+    verbs(by, GROUP, "temporarypatches", why)
 }
 
 fn to_read_deployments() -> Vec<Needed> {
@@ -147,12 +121,9 @@ fn to_follow_training() -> Vec<Needed> {
 /// To count workspaces.
 fn to_count(instance: &str) -> Vec<Needed> {
     let secret = verbs(&["get"], "", "secrets", "tells where etcd is reached");
-    let secret = secret.into_iter();
     [
         verbs(&["get"], "", "pods", "finds a pod of etcd"),
-        secret
-            .map(|one| one.named(&Etcd::secret_name(instance)))
-            .collect(),
+        on_object(&Etcd::secret_name(instance), secret),
         to_exec("counts the workspaces in etcd"),
     ]
     .concat()
@@ -169,18 +140,13 @@ fn to_know_the_room() -> Access {
 
 /// To see whether the operator runs.
 fn to_see_the_operator() -> Vec<Access> {
-    let get = |why| verbs(&["get"], "apps", "deployments", why).into_iter();
-    let named = get("tells whether the operator runs").map(|one| one.named(OPERATOR));
+    let why = "tells whether the operator runs";
+    let get = on_object(OPERATOR, verbs(&["get"], "apps", "deployments", why));
     vec![
-        Access::always(Place::Operator, named.collect()),
-        to_search_operator(),
+        Access::always(Place::Operator, get),
+        Access::always(Place::Everywhere, to_search_operator())
+            .or("it takes --operators-namespace"),
     ]
-}
-
-/// To find the operator without its namespace.
-fn to_search_operator() -> Access {
-    let needed = verbs(&["list"], "apps", "deployments", "finds the operator");
-    Access::always(Place::Everywhere, needed).or("it takes --operators-namespace")
 }
 
 /// All that seeing what retraining would change may need.
@@ -188,12 +154,7 @@ fn to_plan(instance: &str) -> Vec<Access> {
     let kinds = SCALED.into_iter().chain([STARTED]);
     let needed = [
         to_search_instances(),
-        verbs(
-            &["list"],
-            GROUP,
-            "temporarypatches",
-            "finds patches, those of others too",
-        ),
+        to_find_patches(&["list"]),
         kinds.flat_map(to_read_active).collect(),
         to_read_deployments(),
         to_read_autoscalers(),
@@ -209,12 +170,7 @@ fn to_plan(instance: &str) -> Vec<Access> {
 fn to_watch() -> Vec<Access> {
     let needed = [
         to_search_instances(),
-        verbs(
-            &["list"],
-            GROUP,
-            "temporarypatches",
-            "finds patches, those of others too",
-        ),
+        to_find_patches(&["list"]),
         to_read_deployments(),
         to_follow_training(),
         to_see_a_journal(),
@@ -256,11 +212,6 @@ fn to_judge_the_environment() -> Vec<Access> {
             "judges the broker that training waits for",
         )
     });
-    let (group, why) = (
-        "postgresql.k8s.enterprisedb.io",
-        "tells which pod is the primary",
-    );
-    let primary = verbs(&["get"], group, "clusters", why);
     let optional = |place, needed, without| Access::always(place, needed).or(without);
     vec![
         optional(
@@ -271,7 +222,7 @@ fn to_judge_the_environment() -> Vec<Access> {
         optional(Place::Instance, events.concat(), "the broker is not judged"),
         optional(
             Place::Instance,
-            primary,
+            to_find_primary(),
             "any ready pod of PostgreSQL will do",
         ),
     ]

@@ -38,6 +38,13 @@ pub struct CommandAccess {
     pub access: fn(instance: &str) -> Vec<Access>,
 }
 
+impl CommandAccess {
+    /// What `command` may need.
+    pub const fn new(command: &'static str, access: fn(instance: &str) -> Vec<Access>) -> Self {
+        Self { command, access }
+    }
+}
+
 impl Access {
     /// Needed whatever is asked of the command.
     pub fn always(place: Place, needed: Vec<Needed>) -> Self {

@@ -34,8 +34,8 @@ use serde::Serialize;
 pub use access::{Access, CommandAccess, Place};
 pub use finding::{Finding, Needs};
 pub use permissions::{
-    Needed, in_short, in_words, missing_permissions, require_permissions, to_exec,
-    to_search_instances, verbs,
+    Needed, in_short, in_words, missing_permissions, on_object, require_permissions, to_exec,
+    to_find_instance, to_find_primary, to_search_instances, to_search_operator, verbs,
 };
 pub use problems::Problems;
 

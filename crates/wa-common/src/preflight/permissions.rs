@@ -24,9 +24,7 @@ impl Needed {
         }
     }
 
-    /// The same for one object, whose name is known.
-    #[must_use]
-    pub fn named(self, name: &str) -> Self {
+    fn named(self, name: &str) -> Self {
         let named = self.any_of.into_iter().map(|one| one.named(name));
         Self::any_of(named, self.why)
     }
@@ -75,6 +73,11 @@ pub fn verbs(
     verbs.iter().map(needed).collect()
 }
 
+/// The same on one object alone, whose name is known.
+pub fn on_object(name: &str, needed: Vec<Needed>) -> Vec<Needed> {
+    needed.into_iter().map(|one| one.named(name)).collect()
+}
+
 /// To run commands in pods. An exec over WebSocket is a GET request: API servers ask for `get` on `pods/exec`, and since
 /// Kubernetes 1.35 for `create` as well.
 pub fn to_exec(why: &'static str) -> Vec<Needed> {
@@ -88,6 +91,31 @@ pub fn to_search_instances() -> Vec<Needed> {
         "assistant.watson.ibm.com",
         "watsonassistants",
         "finds the instance",
+    )
+}
+
+/// To find an instance, which is searched for unless it was named.
+pub fn to_find_instance(is_named: bool) -> Vec<Needed> {
+    if is_named {
+        Vec::new()
+    } else {
+        to_search_instances()
+    }
+}
+
+/// To find the operator without its namespace.
+pub fn to_search_operator() -> Vec<Needed> {
+    verbs(&["list"], "apps", "deployments", "finds the operator")
+}
+
+/// To be told by PostgreSQL's operator which pod is the primary.
+pub fn to_find_primary() -> Vec<Needed> {
+    let group = "postgresql.k8s.enterprisedb.io";
+    verbs(
+        &["get"],
+        group,
+        "clusters",
+        "tells which pod is the primary",
     )
 }
 

@@ -6,13 +6,7 @@ const LEASES: &str = "coordination.k8s.io";
 
 /// To keep the record of a [`Run`](super::Run).
 pub fn to_record() -> Vec<Needed> {
-    let why = "records what is made, before it is made";
-    verbs(
-        &["create", "get", "update", "delete"],
-        LEASES,
-        "leases",
-        why,
-    )
+    to_hold_a_lease("records what is made, before it is made")
 }
 
 /// To take over the records of runs that were interrupted, beside what undoing their changes takes.
@@ -30,13 +24,12 @@ pub fn to_journal() -> Vec<Needed> {
 
 /// To keep a lock of one elsewhere.
 pub fn to_lock() -> Vec<Needed> {
-    let why = "keeps others from changing the same meanwhile";
-    verbs(
-        &["create", "get", "update", "delete"],
-        LEASES,
-        "leases",
-        why,
-    )
+    to_hold_a_lease("keeps others from changing the same meanwhile")
+}
+
+fn to_hold_a_lease(why: &'static str) -> Vec<Needed> {
+    let all = ["create", "get", "update", "delete"];
+    verbs(&all, LEASES, "leases", why)
 }
 
 /// To see a journal and whether anybody works by it.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use wa_common::preflight::{Access, CommandAccess, Place, to_search_instances, verbs};
+use wa_common::preflight::{Access, CommandAccess, Place, to_search_instances, to_search_operator};
 
 /// The plugins, by their short names, and what each command of theirs may need.
 const PLUGINS: [(&str, &[&[CommandAccess]]); 4] = [
@@ -44,11 +44,10 @@ pub(super) fn all() -> Vec<String> {
 
 /// What `rbac` itself may need.
 pub(super) fn to_look() -> Vec<Access> {
-    let why = "finds the operator";
-    let operator = verbs(&["list"], "apps", "deployments", why);
     vec![
         Access::always(Place::Instance, to_search_instances()).when("without -i"),
-        Access::always(Place::Everywhere, operator).when("without --operators-namespace"),
+        Access::always(Place::Everywhere, to_search_operator())
+            .when("without --operators-namespace"),
     ]
 }
 
