@@ -7,21 +7,23 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::process::{cargo, workspace};
 
+const CLIPPY: &[&str] = &[
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--",
+    "--deny",
+    "warnings",
+];
+const DOC: &[&str] = &["doc", "--workspace", "--no-deps"];
+const DOC_TESTS: &[&str] = &["test", "--workspace", "--doc"];
+
 /// Lints, documentation, and the tests in it. All are run, also after one has failed.
 pub(super) fn run() -> anyhow::Result<()> {
-    let clippy = ["clippy", "--workspace", "--all-targets", "--"];
-    let doc = ["doc", "--workspace", "--no-deps"];
-    let doc_tests = ["test", "--workspace", "--doc"];
-    let mut failures = Vec::new();
-    for arguments in [
-        &[&clippy[..], &["--deny", "warnings"]].concat()[..],
-        &doc,
-        &doc_tests,
-    ] {
-        if let Err(error) = check(arguments) {
-            failures.push(format!("{error:#}"));
-        }
-    }
+    let failures: Vec<String> = [CLIPPY, DOC, DOC_TESTS]
+        .into_iter()
+        .filter_map(|arguments| Some(format!("{:#}", check(arguments).err()?)))
+        .collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
@@ -35,7 +37,7 @@ fn check(arguments: &[&str]) -> anyhow::Result<()> {
     let mut nice = Command::new("nice");
     nice.arg("-n19").arg(cargo.get_program()).args(arguments);
     nice.current_dir(workspace());
-    if arguments[0] == "doc" {
+    if arguments == DOC {
         nice.env("RUSTDOCFLAGS", "--deny warnings");
     }
     let output = nice
