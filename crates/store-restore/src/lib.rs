@@ -5,13 +5,13 @@
 //! |---|---|
 //! | [`release`] | which release can be restored onto which |
 //! | [`source`] | the backup: a set or a bare dump, read from end to end |
-//! | [`tenants`] | the service instances of the target |
 //! | [`mapping`] | which instance of the backup becomes which one of the target |
 //! | [`interview`] | the same, asked for one by one |
 //! | [`target`] | what the target's installation is made of |
 //! | [`config`] | the files that pgmig is configured with |
 //! | [`pgmig`] | a copy of pgmig on this machine |
 //! | [`pg_restore`] | which `pg_restore` reads which archive |
+//! | [`permissions`] | what the user must be allowed to do |
 //! | [`checks`] | everything that must hold, with all problems at once |
 //! | [`plan`] | the restore as commands |
 //! | [`database`] | whole databases in the store's server: copied, exchanged, dropped; who is at work there |

@@ -15,7 +15,7 @@ pub struct About {
     pub examples: &'static [&'static str],
     /// What it changes, in the cluster and on this machine.
     pub changes: &'static str,
-    /// What the user must be allowed to do, of an instance called [`INSTANCE`].
+    /// What the user must be allowed to do, of an instance called `INSTANCE`.
     pub permissions: fn() -> Vec<Access>,
 }
 
