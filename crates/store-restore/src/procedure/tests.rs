@@ -121,9 +121,35 @@ fn what_a_person_types_names_the_counts_of_before() {
         Restore::manual_commands(&plan, &step, "cpd", "wa-restore-1"),
         "kubectl scale -n ops deployment/operator --replicas=3"
     );
+    assert_eq!(
+        Restore::describe(&step),
+        "deployment operator scaled from 3 to 0"
+    );
     let staged = Restore::manual_commands(&plan, &Step::Stage, "cpd", "wa-restore-1");
     assert!(
         staged.ends_with("rm -rf /controller/tmp/wa-restore-1"),
         "{staged}"
     );
+}
+
+#[test]
+fn nobody_is_told_to_take_down_what_came_back() {
+    let plan: RestorePlan = serde_json::from_value(plan()).unwrap();
+    let store = Step::StartStore {
+        name: "wa-store".to_owned(),
+        replicas: 2,
+    };
+    let operator = Step::StartOperator {
+        namespace: "ops".to_owned(),
+        name: "operator".to_owned(),
+        replicas: 3,
+    };
+    let backups = Step::ResumeBackups {
+        cron_job: "wa-store-cronjob".to_owned(),
+        suspended: false,
+    };
+    for step in [store, operator, backups] {
+        let commands = Restore::manual_commands(&plan, &step, "cpd", "wa-restore-1");
+        assert_eq!(commands, "", "{step:?}");
+    }
 }

@@ -18,15 +18,16 @@ pub(super) fn describe(step: &Step) -> String {
         Step::Stage => "files staged in a PostgreSQL pod".to_owned(),
         Step::Connections => "connections tested".to_owned(),
         Step::SuspendBackups { cron_job, .. } => format!("cronjob {cron_job} suspended"),
-        Step::StopOperator { name, .. } | Step::StopStore { name, .. } => {
-            format!("deployment {name} scaled to 0")
+        // With both counts, so that "undone: …" is not taken for what it is scaled to now.
+        Step::StopOperator { name, replicas, .. } | Step::StopStore { name, replicas } => {
+            format!("deployment {name} scaled from {replicas} to 0")
         }
         Step::CopyDatabase => "database copied inside its server".to_owned(),
         Step::Migrate => "database erased and restored by pgmig".to_owned(),
         Step::Check => "database held against the backup".to_owned(),
         Step::EncryptionKey { secret } => format!("encryption key in secret {secret} replaced"),
         Step::StartStore { name, replicas } | Step::StartOperator { name, replicas, .. } => {
-            format!("deployment {name} scaled to {replicas}")
+            format!("deployment {name} scaled back to {replicas}")
         }
         Step::ResumeBackups { cron_job, .. } => format!("cronjob {cron_job} as it was"),
         Step::RestartRedis { stateful_set } => format!("statefulset {stateful_set} restarted"),
@@ -112,7 +113,8 @@ fn require_replicas(replicas: i32) -> Result<(), String> {
     })
 }
 
-/// The commands that undo a step.
+/// The commands that undo a step. There are none for what came back into service: nobody is to type, at night, what
+/// takes it down again.
 pub(super) fn manual_commands(
     plan: &RestorePlan,
     step: &Step,
@@ -121,10 +123,6 @@ pub(super) fn manual_commands(
 ) -> String {
     let scale = |namespace: &str, name: &str, replicas: i32| {
         format!("kubectl scale -n {namespace} deployment/{name} --replicas={replicas}")
-    };
-    let suspend = |cron_job: &str, suspended: bool| {
-        let patch = word(&format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#));
-        format!("kubectl patch -n {namespace} cronjob/{cron_job} --type=merge -p {patch}")
     };
     match step {
         Step::Stage => format!(
@@ -135,19 +133,20 @@ pub(super) fn manual_commands(
         Step::SuspendBackups {
             cron_job,
             suspended,
-        } => suspend(cron_job, *suspended),
+        } => {
+            let patch = word(&format!(r#"{{"spec":{{"suspend":{suspended}}}}}"#));
+            format!("kubectl patch -n {namespace} cronjob/{cron_job} --type=merge -p {patch}")
+        }
         Step::StopOperator {
             namespace,
             name,
             replicas,
         } => scale(namespace, name, *replicas),
         Step::StopStore { name, replicas } => scale(namespace, name, *replicas),
-        Step::StartOperator {
-            namespace, name, ..
-        } => scale(namespace, name, 0),
-        Step::StartStore { name, .. } => scale(namespace, name, 0),
-        Step::ResumeBackups { cron_job, .. } => suspend(cron_job, true),
-        Step::CopyDatabase
+        Step::StartOperator { .. }
+        | Step::StartStore { .. }
+        | Step::ResumeBackups { .. }
+        | Step::CopyDatabase
         | Step::Migrate
         | Step::EncryptionKey { .. }
         | Step::Connections
