@@ -36,7 +36,17 @@ impl Restored {
 
     /// The same, with a target that `adjust` changes.
     pub fn prepare_as(profile: Profile, adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::prepare_from(profile, |_| (), adjust)
+    }
+
+    /// The same, with a backup of a source that `change` has changed.
+    pub fn prepare_from(
+        profile: Profile,
+        change: impl FnOnce(&World),
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
         let source = World::start(profile);
+        change(&source);
         let directory = tempfile::tempdir().unwrap();
         source
             .backup(directory.path(), &["create", "--to", "sets"])

@@ -255,3 +255,28 @@ fn instances_of_one_name_are_paired_by_the_user_alone() {
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
 }
+
+#[test]
+fn instances_of_one_name_in_the_backup_are_paired_by_the_user_alone() {
+    let restored = Restored::prepare_from(
+        Profile::V5_2_1,
+        |source| {
+            let renamed = source.lines(
+                "UPDATE tenant SET name = 'Customer Care' WHERE name LIKE 'Hilfe%' RETURNING 1",
+            );
+            assert_eq!(renamed.len(), 1);
+        },
+        |_| (),
+    );
+    let pgmig = pgmig();
+    refused(
+        &restored,
+        &["run", "sets/latest", "--yes=wa", "--pgmig", &pgmig],
+        "service instances",
+        &["Customer Care"],
+    );
+    restored.run(&["--no-safety-backup"]).expect_code(0);
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}
