@@ -17,4 +17,5 @@ mod query;
 mod resume;
 mod support;
 mod upload;
+mod upload_pieces;
 mod upload_resume;

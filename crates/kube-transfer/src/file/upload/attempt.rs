@@ -5,7 +5,7 @@ use std::io;
 use transfer_proof::{Hasher, Measured};
 
 use super::{
-    UploadError, UploadEvent, UploadOptions, UploadSource,
+    UploadError, UploadEvent, UploadSource,
     dialogue::{Answer, Dialogue, unreadable},
 };
 use crate::{Sha256Digest, file::FileHandle};
@@ -15,13 +15,35 @@ const BLOCK_BYTES: u64 = 64 << 10;
 /// What is compared at once: what differs is sent again from the beginning of such a part.
 const COMPARED_BYTES: u64 = 64 << 20;
 /// What must stay free: file systems need some for themselves, and others write too.
-const MARGIN_BYTES: u64 = 16 << 20;
+pub(super) const MARGIN_BYTES: u64 = 16 << 20;
+
+/// What becomes of a file of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// It stays, and is an error unless it is this one.
+    Keep,
+    /// It is replaced.
+    Replace,
+    /// As [`Self::Replace`], for a file that soon becomes part of another: it is not synced.
+    Piece,
+}
+
+impl Existing {
+    /// As the script calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Replace => "replace",
+            Self::Piece => "piece",
+        }
+    }
+}
 
 /// What is known of an upload from one attempt to the next.
 pub(super) struct Upload<'a> {
     pub(super) file: &'a FileHandle,
     pub(super) source: &'a UploadSource,
-    pub(super) options: &'a UploadOptions,
+    pub(super) existing: Existing,
     /// Tells this upload's connections from those of another.
     pub(super) id: String,
     /// Free in the pod before anything was sent.
@@ -43,12 +65,7 @@ impl Upload<'_> {
         let arguments = [
             self.source.bytes().to_string(),
             self.id.clone(),
-            if self.options.replace {
-                "replace"
-            } else {
-                "keep"
-            }
-            .to_owned(),
+            self.existing.word().to_owned(),
             BLOCK_BYTES.to_string(),
         ];
         let mut pod = Dialogue::start(self.file, arguments).await?;
@@ -99,7 +116,7 @@ impl Upload<'_> {
             done(pod.answer(0).await?)?;
             return Ok(Some(whole.measured()));
         }
-        if self.options.replace {
+        if self.existing != Existing::Keep {
             return Ok(None);
         }
         Err(UploadError::Exists {

@@ -1,5 +1,8 @@
 //! A local file, put into a pod whole or not at all, over as many connections as it takes.
 //!
+//! A large one is cut into pieces, which are brought at the same time (`pieces`). What follows is said of each of them, and of
+//! a smaller file.
+//!
 //! What arrives is kept in `<path>.partial/`, a directory that only its owner can enter. A connection that breaks is opened
 //! again: the pod says how much it has, and as far as its SHA-256 is that of the source, it is not sent again. So what is
 //! left of another file is of no use and no danger, and an upload can be continued by another process, even from another
@@ -16,23 +19,28 @@
 mod attempt;
 mod dialogue;
 mod error;
+mod pieces;
 mod source;
 
 use tokio::time::sleep;
-use transfer_proof::{Hasher, Measured, Sha256Digest};
+use transfer_proof::{Measured, Sha256Digest};
 
 use super::{FileError, FileHandle, query};
 use crate::{download::DownloadError, remote_command::RemoteCommand, retry::Retries, script};
-use attempt::Upload;
+use attempt::{Existing, Upload};
 pub use error::UploadError;
+use pieces::Brought;
 pub use source::UploadSource;
 
+/// What tells who writes what has arrived.
+const PARTIAL: &str = concat!(include_str!("../../process.sh"), include_str!("partial.sh"));
 const DISCARD: &str = concat!(
     include_str!("../../process.sh"),
     include_str!("partial.sh"),
     include_str!("discard.sh")
 );
-/// The exit codes of that script.
+/// The exit codes of our scripts.
+const NOT_WRITTEN: i32 = 252;
 const FOREIGN: i32 = 253;
 const BUSY: i32 = 254;
 /// An attempt that brought so much is worth another one.
@@ -46,6 +54,9 @@ pub struct UploadOptions {
     pub replace: bool,
     /// How many attempts in a row may fail and bring less than 1 MiB, before the upload is given up.
     pub retries: Retries,
+    /// How many connections bring a file of more than 32 MiB at the same time, which needs room for one piece of 64 MiB at
+    /// most beside it; 1 for the one after the other.
+    pub connections: usize,
 }
 
 impl Default for UploadOptions {
@@ -53,6 +64,7 @@ impl Default for UploadOptions {
         Self {
             replace: false,
             retries: Retries::new(5),
+            connections: 8,
         }
     }
 }
@@ -151,18 +163,40 @@ async fn upload(
     options: &UploadOptions,
     mut observe: impl FnMut(UploadEvent<'_>),
 ) -> Result<Uploaded, UploadError> {
+    let existing = if options.replace {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    let brought = pieces::bring(file, source, options, &mut observe).await?;
+    over_one_connection(file, source, options, existing, brought, observe).await
+}
+
+/// Brings what is missing over one connection after the other, and puts the file in its place.
+async fn over_one_connection(
+    file: &FileHandle,
+    source: &UploadSource,
+    options: &UploadOptions,
+    existing: Existing,
+    brought: Option<Brought>,
+    mut observe: impl FnMut(UploadEvent<'_>),
+) -> Result<Uploaded, UploadError> {
     let directory = directory_of(file)?;
+    let (equal, sent) = brought
+        .map(|brought| (brought.whole, brought.sent))
+        .unwrap_or_default();
     let mut upload = Upload {
         file,
         source,
-        options,
+        existing,
         id: script::nonce(),
-        available: None,
-        equal: Hasher::default(),
-        sent: 0,
+        // For pieces it was looked at beforehand.
+        available: (existing == Existing::Piece).then_some(u64::MAX),
+        equal,
+        sent,
         confirmed: false,
     };
-    let (mut failures, mut brought) = (0, 0);
+    let (mut failures, mut brought) = (0, upload.equal_bytes());
     loop {
         let result = attempt(&mut upload, directory, &mut observe).await;
         let error = match result {
@@ -206,15 +240,27 @@ async fn attempt(
 
 async fn discard(file: &FileHandle) -> Result<(), UploadError> {
     directory_of(file)?;
-    let path = || file.path.clone();
-    let command = RemoteCommand::script(DISCARD).arg(path());
+    let command = RemoteCommand::script(DISCARD).arg(&file.path);
     match file.pod.run(&command).await {
         Ok(_) => Ok(()),
-        Err(DownloadError::Command { code: FOREIGN, .. }) => {
-            Err(UploadError::ForeignPartial { path: path() })
-        }
-        Err(DownloadError::Command { code: BUSY, .. }) => Err(UploadError::Busy { path: path() }),
-        Err(cause) => Err(FileError::from_program(&file.path, "rm", cause).into()),
+        Err(error) => Err(script_failed(&file.path, error)),
+    }
+}
+
+/// Why one of our scripts that have exit codes failed.
+fn script_failed(path: &str, error: DownloadError) -> UploadError {
+    let path = path.to_owned();
+    match error {
+        DownloadError::Command { code: FOREIGN, .. } => UploadError::ForeignPartial { path },
+        DownloadError::Command { code: BUSY, .. } => UploadError::Busy { path },
+        DownloadError::Command {
+            code: NOT_WRITTEN,
+            stderr,
+        } => UploadError::Failed {
+            action: "write".to_owned(),
+            said: stderr,
+        },
+        cause => FileError::from_program(&path, "sh", cause).into(),
     }
 }
 

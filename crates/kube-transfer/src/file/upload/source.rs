@@ -25,7 +25,11 @@ const CHUNKS_AHEAD: usize = 4;
 /// Content that can be read again from any place: a local file, bytes in memory, or what can be had as a stream any number
 /// of times.
 #[derive(Debug, Clone)]
-pub struct UploadSource(Content);
+pub struct UploadSource {
+    content: Content,
+    /// The part of it that is sent.
+    part: Range<u64>,
+}
 
 #[derive(Debug, Clone)]
 enum Content {
@@ -97,10 +101,13 @@ impl UploadSource {
             ));
         }
         let state = State::now(&file)?;
-        Ok(Self(Content::File {
-            file: Arc::new(file),
-            state,
-        }))
+        Ok(Self::whole(
+            state.bytes,
+            Content::File {
+                file: Arc::new(file),
+                state,
+            },
+        ))
     }
 
     /// Content of `bytes` bytes that `open` reads from its beginning, whenever it is called, and that is kept nowhere. Whether
@@ -109,25 +116,45 @@ impl UploadSource {
         bytes: u64,
         open: impl Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Content::Stream(Arc::new(Stream {
+        let stream = Stream {
             bytes,
             open: Box::new(open),
             opened: Mutex::new(None),
-        })))
+        };
+        Self::whole(bytes, Content::Stream(Arc::new(stream)))
+    }
+
+    fn whole(bytes: u64, content: Content) -> Self {
+        Self {
+            content,
+            part: 0..bytes,
+        }
+    }
+
+    /// A part of this one as a source of its own.
+    pub(super) fn part(&self, part: Range<u64>) -> Self {
+        Self {
+            content: self.content.clone(),
+            part: self.part.start + part.start..self.part.start + part.end,
+        }
     }
 
     /// How many bytes.
     pub fn bytes(&self) -> u64 {
-        match &self.0 {
-            Content::Stream(stream) => stream.bytes,
-            Content::File { state, .. } => state.bytes,
-            Content::Memory(content) => content.len() as u64,
+        self.part.end - self.part.start
+    }
+
+    /// Whether any place of it can be read at any time, without what is before it.
+    pub(super) fn is_read_anywhere(&self) -> bool {
+        match &self.content {
+            Content::File { .. } | Content::Memory(_) => true,
+            Content::Stream(_) => false,
         }
     }
 
     /// Whether nobody has written to it since it was opened.
     pub(super) fn is_unchanged(&self) -> io::Result<bool> {
-        match &self.0 {
+        match &self.content {
             Content::File { file, state } => Ok(State::now(file)? == *state),
             Content::Memory(_) | Content::Stream(_) => Ok(true),
         }
@@ -151,6 +178,19 @@ impl UploadSource {
         })
         .await
         .map_err(io::Error::other)?
+    }
+
+    /// The hash of all of it, computed on a thread.
+    pub(super) fn hash_all(&self) -> JoinHandle<io::Result<Hasher>> {
+        let source = self.clone();
+        spawn_blocking(move || {
+            let mut hasher = Hasher::default();
+            source.read(0..source.bytes(), |chunk| {
+                hasher.update(&chunk);
+                true
+            })?;
+            Ok(hasher)
+        })
     }
 
     /// Reads on from the end of `before` to the end of the source, on a thread, which returns the hash of the whole.
@@ -186,8 +226,9 @@ impl UploadSource {
     }
 
     fn chunk(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let range = self.part.start + range.start..self.part.start + range.end;
         let place = |offset| usize::try_from(offset).map_err(io::Error::other);
-        match &self.0 {
+        match &self.content {
             Content::File { file, .. } => {
                 let mut chunk = vec![0; place(range.end - range.start)?];
                 file.read_exact_at(&mut chunk, range.start)?;
@@ -205,7 +246,8 @@ impl UploadSource {
 
 impl<T: Into<Bytes>> From<T> for UploadSource {
     fn from(content: T) -> Self {
-        Self(Content::Memory(content.into()))
+        let content: Bytes = content.into();
+        Self::whole(content.len() as u64, Content::Memory(content))
     }
 }
 
@@ -230,6 +272,15 @@ mod tests {
         assert_eq!(opened.load(Ordering::Relaxed), 1);
         assert_eq!(source.chunk(2..5).unwrap(), "234");
         assert_eq!(opened.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_part_is_a_source_of_its_own() {
+        let source = UploadSource::from(&b"0123456789"[..]).part(2..8);
+        assert_eq!(source.bytes(), 6);
+        assert_eq!(source.chunk(0..6).unwrap(), "234567");
+        let part = source.part(1..3);
+        assert_eq!((part.bytes(), part.chunk(0..2).unwrap()), (2, "34".into()));
     }
 
     #[test]

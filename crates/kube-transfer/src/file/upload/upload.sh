@@ -1,7 +1,9 @@
 # Takes a file from standard input, over as many connections as it takes, and puts it in place when the client says that
 # it is right.
 #
-#   sh -c SCRIPT kube-transfer-upload PATH BYTES ID replace|keep BLOCK_BYTES
+#   sh -c SCRIPT kube-transfer-upload PATH BYTES ID keep|replace|piece BLOCK_BYTES
+#
+# A file of that name is kept or replaced; a piece replaces one too, and is not synced, since it soon becomes part of another.
 #
 # Standard output, by lines: "<nonce> <what happened>...", after whatever programs had to say. It begins with "have <bytes>",
 # followed by "placed" when the file itself is there as it should be, as far as can be seen without reading it.
@@ -58,6 +60,7 @@ await_digest() {
     [ $result != none ] || leave failed read
 }
 flush() {
+    [ "$existing" != piece ] || return 0
     run sync sync -- "$1" 9>/dev/null &
     await sync
     [ $result -ne 0 ] || return 0
@@ -177,7 +180,7 @@ take() {
 }
 # A link is refused when the name has been taken meanwhile, which a move is not; not every file system has links.
 place() {
-    if [ "$existing" = replace ]; then
+    if [ "$existing" != keep ]; then
         mv -f -- "$partial/data" "$path" 2>&9 || leave failed rename
     elif ! ln -- "$partial/data" "$path"; then
         if exists; then leave exists; fi
