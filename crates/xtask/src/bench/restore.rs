@@ -163,15 +163,25 @@ impl<'a> Restore<'a> {
         ];
         arguments.extend(server);
         let (report, events) = self.plugin("kubectl-wa-restore", &arguments)?;
-        let staged = events
+        let steps: Vec<(String, f64)> = events
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find(|event| event["event"] == "stepFinished" && event["step"] == "stage")
-            .and_then(|event| event["durationSeconds"].as_f64())
-            .context("no step staged anything")?;
+            .filter(|event| event["event"] == "stepFinished")
+            .filter_map(|event| {
+                Some((
+                    event["step"].as_str()?.to_owned(),
+                    event["durationSeconds"].as_f64()?,
+                ))
+            })
+            .collect();
+        for (step, took) in &steps {
+            println!("  {step}: {took:.1} s");
+        }
+        let staged = steps.iter().find(|(step, _)| step == "stage");
+        let (_, staged) = staged.context("no step staged anything")?;
         let down = report["productionDownSeconds"].as_f64();
         Ok((
-            staged,
+            *staged,
             down.context("the report does not say how long production was down")?,
         ))
     }
@@ -196,6 +206,28 @@ impl<'a> Restore<'a> {
             took += measure(&mut copy)?.elapsed;
         }
         Ok(took)
+    }
+
+    /// Waits until no pod is left of a Deployment that was scaled to 0.
+    fn pods_gone(&self, deployment: &[&str]) -> anyhow::Result<()> {
+        let labels =
+            "{{range $name, $value := .spec.selector.matchLabels}}{{$name}}={{$value}},{{end}}";
+        let output = format!("go-template={labels}");
+        let selector = self
+            .cluster
+            .kubectl(&[&["get", "-o", &output], deployment].concat())?;
+        let selector = selector.trim_end_matches(',');
+        let wait = [
+            "wait",
+            "pods",
+            "--for=delete",
+            "--timeout=5m",
+            "-l",
+            selector,
+        ];
+        // What follows the Deployment's name is its namespace.
+        self.cluster.kubectl(&[&wait, &deployment[1..]].concat())?;
+        Ok(())
     }
 
     fn in_pod(&self, script: &str) -> anyhow::Result<String> {
@@ -224,18 +256,12 @@ impl<'a> Restore<'a> {
             let arguments = [&["rollout", "status", "--timeout=10m"], deployment].concat();
             self.cluster.kubectl(&arguments)
         };
+        // A rollout to 0 is over before the pods have gone, and an operator that is ending raises what is at 0.
         scale(&OPERATOR, "0")?;
-        ready(&OPERATOR)?;
+        self.pods_gone(&OPERATOR)?;
         let down = Instant::now();
         scale(&[STORE], "0")?;
-        self.cluster.kubectl(&[
-            "wait",
-            "pods",
-            "-l",
-            "component=store",
-            "--for=delete",
-            "--timeout=5m",
-        ])?;
+        self.pods_gone(&[STORE])?;
         self.in_pod(&format!(
             "cd {BY_HAND} && chmod +x pgmig && PG_CA_FILE={BY_HAND}/ca.crt ENABLE_ICP=true ./pgmig --force --source store.dump \
              --target postgres.yaml --resourceController resourceController.yaml --mapping mapping.yaml"
