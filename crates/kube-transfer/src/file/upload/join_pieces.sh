@@ -6,6 +6,8 @@
 # followed by a move to where an upload looks for what an earlier one has left.
 path=$1 upload=$2 number=$3 offset=$4 last=$5 partial=$1.pieces
 umask 077
+# One whose answer was lost has done it.
+[ -e "$partial" ] || [ -L "$partial" ] || exit 0
 is_ours || exit 253
 if held 2>/dev/null; then exit 254; fi
 set -- $(process $$)
@@ -21,8 +23,10 @@ if [ -e "$partial/$number" ]; then
     rm -f "$partial/$number"
 fi
 if [ "$number" = "$last" ]; then
-    mkdir -m 700 "$path.partial" || exit 252
-    mv -- "$partial/joined" "$path.partial/data" || exit 252
+    if [ -e "$partial/joined" ]; then
+        [ -d "$path.partial" ] || mkdir -m 700 "$path.partial" || exit 252
+        mv -- "$partial/joined" "$path.partial/data" || exit 252
+    fi
     rm -rf "$partial"
 else
     rm -f "$partial/holder"

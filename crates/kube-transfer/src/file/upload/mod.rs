@@ -54,9 +54,11 @@ pub struct UploadOptions {
     pub replace: bool,
     /// How many attempts in a row may fail and bring less than 1 MiB, before the upload is given up.
     pub retries: Retries,
-    /// How many connections bring a file of more than 32 MiB at the same time, which needs room for one piece of 64 MiB at
-    /// most beside it; 1 for the one after the other.
+    /// How many connections bring a file of more than two pieces at the same time, where it can be read from any place on,
+    /// and the volume has room for 64 MiB beside it; 1 for one after the other.
     pub connections: usize,
+    /// The smallest piece, in bytes: each costs a few round trips.
+    pub least_piece_bytes: u64,
 }
 
 impl Default for UploadOptions {
@@ -65,6 +67,7 @@ impl Default for UploadOptions {
             replace: false,
             retries: Retries::new(5),
             connections: 8,
+            least_piece_bytes: 16 << 20,
         }
     }
 }

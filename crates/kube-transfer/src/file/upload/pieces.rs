@@ -3,7 +3,8 @@
 //!
 //! They lie in `<path>.pieces/`: `0`, `1` and so on, and `joined`, to which they are appended in order. The whole is then put
 //! where an upload looks for what an earlier one has left, and is hashed and put in place as any other: what went wrong here is
-//! found there. Beside the file itself, the pod needs room for one piece, and writes everything twice.
+//! found there. The pod writes everything twice, and needs room for one piece beside the file; where it has less, the file is
+//! brought over one connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -26,8 +27,7 @@ use crate::{
 
 const BEGIN: &str = include_str!("begin_pieces.sh");
 const JOIN: &str = include_str!("join_pieces.sh");
-/// The sizes of pieces. Each costs a few round trips; what is smaller than two is not cut.
-const LEAST_BYTES: u64 = 16 << 20;
+/// The largest piece.
 const MOST_BYTES: u64 = 64 << 20;
 /// How many pieces each connection should have: a slow one is then not waited for by all others.
 const PIECES_A_CONNECTION: u64 = 2;
@@ -49,20 +49,21 @@ struct Cut {
 
 impl Cut {
     /// Nothing for a source that is too small, or can only be read from its beginning.
-    fn of(source: &UploadSource, connections: usize) -> Option<Self> {
+    fn of(source: &UploadSource, options: &UploadOptions) -> Option<Self> {
         if source.is_read_anywhere() {
-            Self::of_bytes(source.bytes(), connections)
+            Self::of_bytes(source.bytes(), options)
         } else {
             None
         }
     }
 
-    fn of_bytes(bytes: u64, connections: usize) -> Option<Self> {
-        if connections < 2 || bytes < 2 * LEAST_BYTES {
+    fn of_bytes(bytes: u64, options: &UploadOptions) -> Option<Self> {
+        let least = options.least_piece_bytes.clamp(1, MOST_BYTES);
+        if options.connections < 2 || bytes < 2 * least {
             return None;
         }
-        let pieces = PIECES_A_CONNECTION * connections as u64;
-        let piece = bytes.div_ceil(pieces).clamp(LEAST_BYTES, MOST_BYTES);
+        let pieces = PIECES_A_CONNECTION * options.connections as u64;
+        let piece = bytes.div_ceil(pieces).clamp(least, MOST_BYTES);
         Some(Self { bytes, piece })
     }
 
@@ -88,7 +89,7 @@ pub(super) async fn bring(
     options: &UploadOptions,
     observe: impl FnMut(UploadEvent<'_>),
 ) -> Result<Option<Brought>, UploadError> {
-    let Some(cut) = Cut::of(source, options.connections) else {
+    let Some(cut) = Cut::of(source, options) else {
         return Ok(None);
     };
     let progress = Progress::new(observe);
@@ -146,14 +147,10 @@ impl<O: FnMut(UploadEvent<'_>)> Pieces<'_, O> {
             .await?
             .available;
         let missing = self.cut.bytes.saturating_sub(arrived);
-        let needed = missing + self.cut.piece + MARGIN_BYTES;
-        if missing > 0 && available < needed {
+        if available < missing + self.cut.piece + MARGIN_BYTES {
+            // Over one connection it may fit.
             self.file.discard_upload().await?;
-            return Err(UploadError::NoSpace {
-                path: self.file.path.clone(),
-                needed,
-                available,
-            });
+            return Ok(None);
         }
         let first = self.cut.after(joined);
         self.progress.joined(self.cut.range(first).start);
@@ -328,8 +325,10 @@ mod tests {
 
     #[test]
     fn a_large_source_is_cut_into_pieces_that_cover_it() {
-        let cut =
-            |bytes| Cut::of_bytes(bytes, 8).map(|cut| (cut.count(), cut.range(cut.count() - 1)));
+        let options = UploadOptions::default();
+        let cut = |bytes| {
+            Cut::of_bytes(bytes, &options).map(|cut| (cut.count(), cut.range(cut.count() - 1)))
+        };
         assert_eq!(cut(32 * MIB - 1), None);
         assert_eq!(cut(32 * MIB), Some((2, 16 * MIB..32 * MIB)));
         assert_eq!(cut(1024 * MIB), Some((16, 960 * MIB..1024 * MIB)));
@@ -341,7 +340,7 @@ mod tests {
 
     #[test]
     fn joining_goes_on_with_the_piece_that_was_cut_off() {
-        let cut = Cut::of_bytes(33 * MIB, 2).unwrap();
+        let cut = Cut::of_bytes(33 * MIB, &UploadOptions::default()).unwrap();
         let after = |joined| cut.after(joined);
         assert_eq!(
             [0, 16 * MIB - 1, 16 * MIB, 33 * MIB].map(after),
