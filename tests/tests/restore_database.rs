@@ -15,7 +15,7 @@ use end_to_end::{Silent, World, sweep_random, sweep_rounds, wait_for, wait_until
 use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use store_restore::comparison::compare;
+use store_restore::comparison::{Workspaces, compare};
 use store_restore::database::{DatabaseServer, Made, NamedDatabase, Swapped, pod_processes};
 use store_restore::encryption_key::{KeyValue, Merged, current_key, replace_key};
 use store_restore::mapping::Mapping;
@@ -372,7 +372,8 @@ fn a_set_is_restored_beside_the_database_and_takes_its_place() {
         assert_eq!(restore().await.unwrap(), fresh);
         assert_eq!(like(&world, FRESH), before);
         server.swap_in(&fresh, ASIDE, &Silent).await.unwrap();
-        let read = compare(&server, safety.source(), &own(&safety), true)
+        let held = Workspaces::read(safety.source()).await.unwrap();
+        let read = compare(&server, safety.source(), held.as_ref(), &own(&safety), true)
             .await
             .unwrap();
         assert!(read.agrees() && read.remarks.is_empty(), "{read:?}");
@@ -434,8 +435,14 @@ fn what_differs_from_the_dump_is_reported_and_the_release_decides_what_counts() 
     let set = back_up(&world, scratch.path());
     let safety = wait_for(SafetySet::open(&set, None, None)).unwrap();
     let mapping = own(&safety);
-    let compared =
-        |same_release| wait_for(compare(&server, safety.source(), &mapping, same_release)).unwrap();
+    let compared = |same_release| {
+        wait_for(async {
+            let source = safety.source();
+            let held = Workspaces::read(source).await.unwrap();
+            compare(&server, source, held.as_ref(), &mapping, same_release).await
+        })
+        .unwrap()
+    };
     assert!(compared(true).agrees());
 
     world.sql("create table upgraded (n integer); insert into upgraded values (1)");

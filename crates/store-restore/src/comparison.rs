@@ -73,26 +73,22 @@ impl Comparison {
 
 /// Compares the store database with the dump that pgmig has restored into it.
 ///
-/// The service instances, by the ids that `mapping` gives them, and the ids of the workspaces decide. So do the rows of
+/// The service instances, by the ids that `mapping` gives them, and the ids of the workspaces, which are `held`, decide. So do the rows of
 /// every other table where `same_release`; pgmig upgrades the schema of another one, and then they are remarks.
 pub async fn compare(
     server: &DatabaseServer,
     source: &Source,
+    held: Option<&Workspaces>,
     mapping: &Mapping,
     same_release: bool,
 ) -> anyhow::Result<Comparison> {
-    let open = source.dump_reader();
-    let path = source.dump_path().to_owned();
     let tables = &source.intact.verified.contents.tables;
-    let schema = store_schema(tables).to_owned();
-    // On a thread of its own: a signal must be heard meanwhile.
-    let held = spawn_blocking(move || workspaces_in(open()?, &path, schema)).await??;
     let found = server.instances_in(server.store(), tables).await?;
     let mut comparison = Comparison::default();
     comparison.instances(mapping, &found);
     match held {
         Some(held) => {
-            let found = server.ids_in(server.store(), &held).await?;
+            let found = server.ids_in(server.store(), held).await?;
             comparison.workspaces(&held.ids, &found);
         }
         None => comparison.remarks.push(
@@ -103,6 +99,17 @@ pub async fn compare(
     let rows = server.rows_in(server.store()).await?;
     comparison.rows(tables, &rows, same_release);
     Ok(comparison)
+}
+
+impl Workspaces {
+    /// Those of a dump, which is read once more; none where they are not all known.
+    pub async fn read(source: &Source) -> anyhow::Result<Option<Self>> {
+        let open = source.dump_reader();
+        let path = source.dump_path().to_owned();
+        let schema = store_schema(&source.intact.verified.contents.tables).to_owned();
+        // On a thread of its own: a signal must be heard meanwhile.
+        spawn_blocking(move || workspaces_in(open()?, &path, schema)).await?
+    }
 }
 
 impl Comparison {
@@ -224,7 +231,7 @@ fn named(ids: &[&String]) -> String {
 
 /// The workspaces of a dump, by their ids, and where these stand.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Workspaces {
+pub struct Workspaces {
     schema: String,
     column: String,
     ids: BTreeSet<String>,

@@ -7,6 +7,7 @@ use backup_set::{DEFAULT_DIRECTORY, Identities};
 use kube_transfer::Secret;
 use store_restore::config::RcForm;
 use store_restore::procedure::Inputs;
+use tokio::sync::OnceCell;
 use wa_common::cli::TimeLimit;
 
 use super::config;
@@ -62,6 +63,7 @@ impl InputArgs {
             tokens,
             log_to: self.log_to,
             timeout: timeout.unwrap_or(FOR_EVER),
+            read: OnceCell::new(),
         }
     }
 }

@@ -192,6 +192,11 @@ impl Plan<'_> {
 
     pub(super) fn resume_service(&self) -> Step {
         let mut commands = Vec::new();
+        let instance = self.facts.instance.as_ref().filter(|_| self.facts.redis);
+        let redis = instance.map(|instance| word(&instance.redis_server()));
+        if let Some(redis) = &redis {
+            commands.push(self.oc(&format!("rollout restart statefulset/{redis}")));
+        }
         for store in self.stores() {
             let name = word(&store.name);
             commands.push(self.oc(&format!(
@@ -216,9 +221,7 @@ impl Plan<'_> {
                 word(&cron_job.name())
             )));
         }
-        if let Some(instance) = self.facts.instance.as_ref().filter(|_| self.facts.redis) {
-            let redis = word(&instance.redis_server());
-            commands.push(self.oc(&format!("rollout restart statefulset/{redis}")));
+        if let Some(redis) = &redis {
             commands.push(self.oc(&format!("rollout status statefulset/{redis} {WAIT}")));
         }
         // A table of its resources has neither in many releases.

@@ -195,6 +195,12 @@ fn steps(begin: &Begin<'_>) -> anyhow::Result<Vec<Step>> {
             secret: instance.auth_encryption_name(),
         });
     }
+    // First: the store must not come back to what it kept there of the database of before, and it takes as long.
+    if facts.redis {
+        steps.push(Step::RestartRedis {
+            stateful_set: instance.redis_server(),
+        });
+    }
     let start = |store: &Scaled| Step::StartStore {
         name: store.name.clone(),
         replicas: store.replicas,
@@ -209,11 +215,6 @@ fn steps(begin: &Begin<'_>) -> anyhow::Result<Vec<Step>> {
         steps.push(Step::ResumeBackups {
             cron_job,
             suspended,
-        });
-    }
-    if facts.redis {
-        steps.push(Step::RestartRedis {
-            stateful_set: instance.redis_server(),
         });
     }
     steps.extend([Step::Settle, Step::CleanUp]);

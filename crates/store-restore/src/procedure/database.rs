@@ -5,14 +5,13 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta};
-use tokio::task::spawn_blocking;
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, bytes, printable};
 use wa_common::run::Undoing;
 use wa_common::run::journal::StartedStep;
 
-use super::work::Work;
+use super::work::{ReadBackup, Work};
 use super::{Outcome, Restore, RestorePlan};
 use crate::comparison::compare;
 use crate::database::{DatabaseServer, Made};
@@ -119,12 +118,18 @@ pub(super) async fn check(
     started: &StartedStep<'_, Restore>,
 ) -> anyhow::Result<Outcome> {
     let plan = started.run().plan();
-    let source = started.guard(source(work, &plan)).await??;
-    let mapping = mapping(&plan, &source)?;
+    let ReadBackup { source, workspaces } = started.guard(work.read_backup(&plan)).await??;
+    let mapping = mapping(&plan, source)?;
     let server = server(work.cluster, &plan).await?;
     let same_release = plan.release.is_some() && plan.release == plan.backup.release;
     let compared = started
-        .guard(compare(&server, &source, &mapping, same_release))
+        .guard(compare(
+            &server,
+            source,
+            workspaces.as_ref(),
+            &mapping,
+            same_release,
+        ))
         .await??;
     for remark in &compared.remarks {
         work.warn(remark.clone());
@@ -139,26 +144,6 @@ pub(super) async fn check(
         detail: format!("as in the backup: {}", compared.in_words()),
     });
     Ok(Outcome::Done)
-}
-
-/// The backup on this machine, which must be the one that the restore began with.
-async fn source(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<Source> {
-    let path = work.backup(plan);
-    let (read, keys) = (path.clone(), work.inputs.identities.clone());
-    let source = spawn_blocking(move || Source::read(&read, keys.as_ref()))
-        .await?
-        .with_context(|| {
-            format!(
-                "the restored database cannot be held against {}: give the backup on this machine with --backup",
-                path.display()
-            )
-        })?;
-    ensure!(
-        source.intact.sha256 == plan.backup.dump_sha256,
-        "{} is not the backup that this restore began with",
-        path.display()
-    );
-    Ok(source)
 }
 
 /// The mapping of the plan, with the instances of the backup.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use kube_transfer::file::{UploadEvent, UploadOptions, UploadSource, Uploaded};
 use kube_transfer::{RemoteCommand, Retries};
+use tokio::try_join;
 use wa_common::assistant::Datastore;
 use wa_common::report::{Event, TransferProgress, bytes, causes_text};
 use wa_common::run::journal::StartedStep;
@@ -45,7 +46,9 @@ pub(super) async fn stage(
         plan: &plan,
         place: &place,
     };
-    started.guard(stager.everything()).await??;
+    // What the database is held against afterwards is read meanwhile, so that production does not wait for it.
+    let both = async { try_join!(stager.everything(), work.read_backup(&plan)) };
+    started.guard(both).await??;
     let steps = started.run().steps();
     if steps
         .iter()

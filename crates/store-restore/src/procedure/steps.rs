@@ -100,6 +100,10 @@ impl Work<'_> {
                 why: "the database is restored already".to_owned(),
             });
         }
+        if started.step().stops() {
+            let plan = started.run().plan();
+            started.guard(self.read_backup(&plan)).await??;
+        }
         match started.step() {
             Step::Stage => stage::stage(self, started).await,
             Step::Connections => connections::connections(self, started).await,

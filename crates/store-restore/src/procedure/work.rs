@@ -4,15 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
 use backup_set::Identities;
 use jiff::Timestamp;
 use kube_transfer::Secret;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
 use super::{Outcome, Restore, RestorePlan, Step};
+use crate::comparison::Workspaces;
 use crate::config::RcForm;
+use crate::source::Source;
 
 /// What this machine gives to a restore.
 #[derive(Debug)]
@@ -29,6 +34,15 @@ pub struct Inputs {
     pub log_to: PathBuf,
     /// How long is waited until everything is ready again.
     pub timeout: Duration,
+    /// What was read of the backup, once that was done.
+    pub read: OnceCell<ReadBackup>,
+}
+
+/// What the restored database is held against.
+#[derive(Debug)]
+pub struct ReadBackup {
+    pub(super) source: Source,
+    pub(super) workspaces: Option<Workspaces>,
 }
 
 /// What the steps work with.
@@ -47,6 +61,32 @@ impl Work<'_> {
     pub(super) fn backup(&self, plan: &RestorePlan) -> PathBuf {
         let given = self.inputs.backup.clone();
         given.unwrap_or_else(|| PathBuf::from(&plan.backup.path))
+    }
+
+    /// The backup, which must be the one that the restore began with, read from end to end. That is done once, before
+    /// production stops: a large one takes long.
+    pub(super) async fn read_backup(&self, plan: &RestorePlan) -> anyhow::Result<&ReadBackup> {
+        let path = self.backup(plan);
+        let cannot = || {
+            format!(
+                "the restored database cannot be held against {}: give the backup on this machine with --backup",
+                path.display()
+            )
+        };
+        let read = || async {
+            let (read, keys) = (path.clone(), self.inputs.identities.clone());
+            let source = spawn_blocking(move || Source::read(&read, keys.as_ref()))
+                .await?
+                .with_context(cannot)?;
+            ensure!(
+                source.intact.sha256 == plan.backup.dump_sha256,
+                "{} is not the backup that this restore began with",
+                path.display()
+            );
+            let workspaces = Workspaces::read(&source).await.with_context(cannot)?;
+            Ok(ReadBackup { source, workspaces })
+        };
+        self.inputs.read.get_or_try_init(read).await
     }
 
     /// Tells of something that does not stop the work.
