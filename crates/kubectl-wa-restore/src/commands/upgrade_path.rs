@@ -67,7 +67,7 @@ impl Render for Table {
         writeln!(
             out,
             "{}",
-            report::table(&["BACKED UP ON", "RESTORE ONTO", "REMARK"], rows)
+            styles.table(&["BACKED UP ON", "RESTORE ONTO", "REMARK"], rows)
         )?;
         writeln!(
             out,

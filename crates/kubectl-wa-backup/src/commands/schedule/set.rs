@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{About, Context, DryRun, Exit, Render, TimeLimit, access_of};
-use wa_common::report::{Styles, age, printable, table};
+use wa_common::report::{Styles, age, printable};
 
 const CHANGES: &str =
     "the settings in the CronJob, by server-side apply as the field manager kubectl-wa-backup";
@@ -218,7 +218,7 @@ impl Render for Report {
                 change.place.clone(),
             ]
         });
-        writeln!(out, "{}", table(&["SETTING", "OLD", "NEW", "WHERE"], rows))?;
+        writeln!(out, "{}", styles.table(&["SETTING", "OLD", "NEW", "WHERE"], rows))?;
         let cron_job = printable(&self.cron_job);
         if self.dry_run {
             writeln!(out, "\nCronJob {cron_job} would be changed (dry run)")?;
