@@ -107,7 +107,8 @@ impl Shapes {
                 None => problems.push(format!("{at} has no {}", field.path)),
                 Some(value) => {
                     let at = format!("{at}: {}", field.path);
-                    let fields_below = |between| below(&fields, &format!("{}{between}", field.path));
+                    let fields_below =
+                        |between| below(&fields, &format!("{}{between}", field.path));
                     let below = (&fields_below(".")[..], &fields_below("[].")[..]);
                     self.value(&field.kind, below, value, &at, problems);
                 }
@@ -141,7 +142,10 @@ impl Shapes {
     }
 
     fn shape(&self, name: &str) -> &[Field] {
-        self.sections.get(name).map(Vec::as_slice).unwrap_or_default()
+        self.sections
+            .get(name)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// `below` are the fields of an object, and of the objects of a list.

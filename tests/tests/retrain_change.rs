@@ -115,10 +115,14 @@ fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finis
 
     let json = ["-o", "json"];
     let scaled = world.retrain(&with(&[&["scale", "--replicas", "3"], &json[..]].concat()));
-    scaled.expect_code(0).expect_shape("kubectl wa-retrain scale");
+    scaled
+        .expect_code(0)
+        .expect_shape("kubectl wa-retrain scale");
     let start = ["start", "--in", "10s", "--yes"];
     let started = world.retrain(&with(&[&start[..], &json].concat()));
-    started.expect_code(0).expect_shape("kubectl wa-retrain start");
+    started
+        .expect_code(0)
+        .expect_shape("kubectl wa-retrain start");
     world
         .retrain(&with(&["start", "--in", "40m", "--yes"]))
         .expect_code(1)
@@ -133,7 +137,9 @@ fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finis
     // Scaling goes first, and the job's patch stays.
     let revert = [&["scale", "--revert"], &json[..]].concat();
     let planned = world.retrain(&with(&[&revert[..], &["--dry-run"]].concat()));
-    planned.expect_code(0).expect_shape("kubectl wa-retrain finish");
+    planned
+        .expect_code(0)
+        .expect_shape("kubectl wa-retrain finish");
     let reverted = world.retrain(&with(&revert)).expect_code(0);
     reverted.expect_shape("kubectl wa-retrain scale");
     assert_eq!(world.replicas(), [1; 5]);

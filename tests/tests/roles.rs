@@ -321,14 +321,19 @@ fn expect_every_shape_held(users: &[&User<'_>]) {
         held.extend(user.held.borrow().iter().cloned());
     }
     for (heading, file) in HELD_ELSEWHERE {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(file);
         let test = fs::read_to_string(path).unwrap();
         let call = format!("expect_shape(\"{heading}\")");
         assert!(test.contains(&call), "no {call} in {file}");
         held.insert(heading.to_owned());
     }
     let shapes = Shapes::documented();
-    let not_held: Vec<&str> = shapes.commands().filter(|one| !held.contains(*one)).collect();
+    let not_held: Vec<&str> = shapes
+        .commands()
+        .filter(|one| !held.contains(*one))
+        .collect();
     assert_eq!(not_held, [""; 0], "documented, and held to by no test");
 }
 
@@ -619,7 +624,10 @@ fn every_command_has_a_section_in_the_documentation_of_output() {
         ["Tool has no version"]
     );
     assert_eq!(
-        shapes.problems("kubectl wa-backup inspect --rows", &json!([{"a": "1", "b": 2}])),
+        shapes.problems(
+            "kubectl wa-backup inspect --rows",
+            &json!([{"a": "1", "b": 2}])
+        ),
         ["kubectl wa-backup inspect --rows: b is no string: 2"]
     );
 }

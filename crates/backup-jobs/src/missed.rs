@@ -57,7 +57,11 @@ fn unmet(cron_job: &BackupCronJob, schedule: &Schedule, now: Timestamp) -> Optio
     let started = status.and_then(|status| status.last_schedule_time.as_ref());
     let since = match started {
         // A controller whose clock is another than was taken for it starts Jobs at other times.
-        Some(started) if schedule.zone_name().is_some() || schedule.last(started.0) == Some(started.0) => started,
+        Some(started)
+            if schedule.zone_name().is_some() || schedule.last(started.0) == Some(started.0) =>
+        {
+            started
+        }
         None if schedule.zone_name().is_some() => object.metadata.creation_timestamp.as_ref()?,
         _ => return None,
     };
@@ -153,7 +157,11 @@ mod tests {
         assert_eq!(found(&usual, &[], noon), Some((due.clone(), String::new())));
         let (_, why) = found(&usual, &["nightly"], noon).unwrap();
         assert!(why.contains("job nightly still runs"), "{why}");
-        let late = cron_job(&json!({"startingDeadlineSeconds": 600}), TWO_NIGHTS_AGO, LONG_AGO);
+        let late = cron_job(
+            &json!({"startingDeadlineSeconds": 600}),
+            TWO_NIGHTS_AGO,
+            LONG_AGO,
+        );
         let (_, why) = found(&late, &["nightly"], noon).unwrap();
         assert!(why.contains("startingDeadlineSeconds, 600"), "{why}");
         // It never ran, and has been there for long.
@@ -173,7 +181,12 @@ mod tests {
             // The schedule was another one at the time.
             (json!({}), TWO_NIGHTS_AGO, "2026-11-27T08:00:00Z", noon),
             // The controller's clock shows another time than UTC, or may.
-            (json!({"timeZone": null}), Some("2026-11-25T21:00:00Z"), LONG_AGO, noon),
+            (
+                json!({"timeZone": null}),
+                Some("2026-11-25T21:00:00Z"),
+                LONG_AGO,
+                noon,
+            ),
             (json!({"timeZone": null}), None, LONG_AGO, noon),
         ] {
             let cron_job = cron_job(&spec, started, changed);
@@ -190,8 +203,14 @@ mod tests {
             let cron_job = cron_job(&spec, TWO_NIGHTS_AGO, "2026-11-26T08:00:00Z");
             due_on_resume(&cron_job, now).map(|due| due.to_string())
         };
-        assert_eq!(due(json!({"suspend": true})).as_deref(), Some("2026-11-26T23:00:00Z"));
+        assert_eq!(
+            due(json!({"suspend": true})).as_deref(),
+            Some("2026-11-26T23:00:00Z")
+        );
         assert_eq!(due(json!({"suspend": false})), None);
-        assert_eq!(due(json!({"suspend": true, "startingDeadlineSeconds": 600})), None);
+        assert_eq!(
+            due(json!({"suspend": true, "startingDeadlineSeconds": 600})),
+            None
+        );
     }
 }

@@ -79,7 +79,12 @@ pub async fn snapshot_classes(cluster: &Cluster) -> Result<Vec<Class>, ClusterEr
 
 /// The classes by which volumes can be made.
 pub async fn storage_classes(cluster: &Cluster) -> Result<Vec<Class>, ClusterError> {
-    classes(cluster, &ApiResource::erase::<StorageClass>(&()), "provisioner").await
+    classes(
+        cluster,
+        &ApiResource::erase::<StorageClass>(&()),
+        "provisioner",
+    )
+    .await
 }
 
 async fn classes(

@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::DynamicObject;
 use kube_transfer::PodContainer;
 use serde_json::json;
 use wa_common::cluster::{Cluster, ClusterError, Lasting, Probe, Wait, WaitError};

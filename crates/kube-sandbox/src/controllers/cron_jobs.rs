@@ -143,8 +143,7 @@ fn run(
     let mut active = jobs.iter().filter(|job| is_active(job));
     match cron_job["spec"]["concurrencyPolicy"].as_str() {
         Some("Forbid") if active.next().is_some() => {
-            let message =
-                "Not starting job because prior execution is running and concurrency policy is Forbid";
+            let message = "Not starting job because prior execution is running and concurrency policy is Forbid";
             recorder.normal(cron_job, "JobAlreadyActive", message);
             return Ok(());
         }
@@ -153,11 +152,7 @@ fn run(
     }
     let name = format!("{}-{}", object::name(cron_job), time.as_second() / 60);
     match store.create(&resources::JOBS, job(cron_job, &name, time)) {
-        Ok(_) => recorder.normal(
-            cron_job,
-            "SuccessfulCreate",
-            &format!("Created job {name}"),
-        ),
+        Ok(_) => recorder.normal(cron_job, "SuccessfulCreate", &format!("Created job {name}")),
         Err(error) if error.reason == "AlreadyExists" => {}
         Err(error) => {
             let message = format!("Error creating job: {}", error.message);
@@ -195,8 +190,7 @@ fn job(cron_job: &Value, name: &str, time: Timestamp) -> Value {
 /// Deletes the oldest finished Jobs beyond the history limits, those made by hand among them.
 fn prune(recorder: Recorder<'_>, cron_job: &Value, jobs: &[Object]) -> Result<(), Status> {
     let finished = jobs.iter().filter(|job| jobs::has_finished(job));
-    let (mut good, mut bad): (Vec<_>, Vec<_>) =
-        finished.partition(|job| jobs::has_succeeded(job));
+    let (mut good, mut bad): (Vec<_>, Vec<_>) = finished.partition(|job| jobs::has_succeeded(job));
     for (jobs, field, default) in [
         (&mut good, "successfulJobsHistoryLimit", 3),
         (&mut bad, "failedJobsHistoryLimit", 1),
@@ -215,7 +209,10 @@ fn prune(recorder: Recorder<'_>, cron_job: &Value, jobs: &[Object]) -> Result<()
 
 /// States which of its Jobs run, and says which have ended.
 fn report(recorder: Recorder<'_>, cron_job: &Value, jobs: &[Object]) -> Result<(), Status> {
-    let before = cron_job["status"]["active"].as_array().into_iter().flatten();
+    let before = cron_job["status"]["active"]
+        .as_array()
+        .into_iter()
+        .flatten();
     for (job, ended) in before.filter_map(|reference| {
         let mut jobs = jobs.iter();
         let job = jobs.find(|job| reference["uid"] == object::uid(job))?;

@@ -162,7 +162,11 @@ impl Render for BackupDifference {
         let tables = &self.difference.tables;
         if !tables.is_empty() {
             let rows = tables.iter().map(table_row);
-            writeln!(out, "\n{}", styles.table(&["TABLE", "OLD", "NEW", "CHANGE"], rows))?;
+            writeln!(
+                out,
+                "\n{}",
+                styles.table(&["TABLE", "OLD", "NEW", "CHANGE"], rows)
+            )?;
         }
         Ok(())
     }

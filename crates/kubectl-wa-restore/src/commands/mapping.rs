@@ -138,7 +138,13 @@ impl Render for MappingReport {
                 text.unwrap_or("-").to_owned()
             };
             let (name, region) = (instance.name.as_deref(), instance.region.as_deref());
-            [side.to_owned(), instance.id.clone(), text(name), text(region), why]
+            [
+                side.to_owned(),
+                instance.id.clone(),
+                text(name),
+                text(region),
+                why,
+            ]
         };
         let paired = pairs.iter().flat_map(|pair| {
             [

@@ -234,7 +234,11 @@ impl Render for Report {
                 text(&one.region).unwrap_or_else(dash),
             ]
         });
-        writeln!(out, "\n{}", styles.table(&["INSTANCE", "NAME", "REGION"], rows))
+        writeln!(
+            out,
+            "\n{}",
+            styles.table(&["INSTANCE", "NAME", "REGION"], rows)
+        )
     }
 
     fn names(&self) -> Vec<String> {

@@ -88,7 +88,11 @@ impl Render for Changed {
                 one.now.to_string(),
             ]
         });
-        writeln!(out, "{}", styles.table(&["DEPLOYMENT", "BEFORE", "NOW"], rows))?;
+        writeln!(
+            out,
+            "{}",
+            styles.table(&["DEPLOYMENT", "BEFORE", "NOW"], rows)
+        )?;
         if let Some(start) = self.start {
             writeln!(out, "\nTraining begins at {}.", both_zones(start))?;
         }

@@ -201,10 +201,7 @@ impl Report {
             let [cpu, memory] = request;
             [pods(row), cpu, memory, room.to_owned()]
         });
-        Some(styles.table(
-            &["PODS", "CPUS", "MEMORY", "ROOM ON THE NODES"],
-            rows,
-        ))
+        Some(styles.table(&["PODS", "CPUS", "MEMORY", "ROOM ON THE NODES"], rows))
     }
 }
 

@@ -447,7 +447,11 @@ mod tests {
             ("30 2 * * *", "2026-03-29T12:00:00Z", "2026-03-28T01:30:00Z"),
             ("0 1 29 2 *", "2026-11-27T12:00:00Z", "2024-02-29T00:00:00Z"),
         ] {
-            assert_eq!(last(schedule, now).as_deref(), Some(expected), "{schedule} {now}");
+            assert_eq!(
+                last(schedule, now).as_deref(),
+                Some(expected),
+                "{schedule} {now}"
+            );
         }
         assert_eq!(last("0 0 30 2 *", "2026-11-27T12:00:00Z"), None);
     }

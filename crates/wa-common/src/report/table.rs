@@ -50,7 +50,9 @@ impl Cells {
         let rows = rows.into_iter();
         Self {
             header: header.iter().copied().map(str::to_owned).collect(),
-            rows: rows.map(|row| row.into_iter().map(cell).collect()).collect(),
+            rows: rows
+                .map(|row| row.into_iter().map(cell).collect())
+                .collect(),
         }
     }
 
@@ -75,8 +77,11 @@ impl Cells {
     fn widths(&self, measure: fn(&str) -> usize) -> Vec<usize> {
         let rows = || std::iter::once(&self.header).chain(&self.rows);
         let widest = |at| {
-            let cells = rows().filter_map(|row| row.get(at));
-            cells.map(|cell| measure(cell)).max().unwrap_or_default()
+            let cells = rows().filter_map(|row: &Vec<String>| row.get(at));
+            cells
+                .map(|cell: &String| measure(cell))
+                .max()
+                .unwrap_or_default()
         };
         (0..self.header.len()).map(widest).collect()
     }
@@ -142,7 +147,12 @@ mod tests {
     use super::*;
 
     const HEADER: [&str; 4] = ["NAME", "SIZE", "STATE", "AGE"];
-    const ROW: [&str; 4] = ["a-set-of-20-columns", "512.0 KiB", "complete, and restored as a trial", "3h"];
+    const ROW: [&str; 4] = [
+        "a-set-of-20-columns",
+        "512.0 KiB",
+        "complete, and restored as a trial",
+        "3h",
+    ];
 
     fn within(width: usize) -> String {
         let styles = Styles {
@@ -191,7 +201,10 @@ AGE     3h";
             width: Some(40),
             ..Styles::default()
         };
-        assert_eq!(styles.table(&HEADER, [ROW; 2]), format!("{lines}\n\n{lines}"));
+        assert_eq!(
+            styles.table(&HEADER, [ROW; 2]),
+            format!("{lines}\n\n{lines}")
+        );
     }
 
     #[test]

@@ -146,7 +146,9 @@ fn yearly(name: &str, specification: Value) -> Value {
 
 /// That day, and the name of the Job of it.
 fn new_year(cron_job: &str) -> (String, String) {
-    let year = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).year();
+    let year = jiff::Zoned::now()
+        .with_time_zone(jiff::tz::TimeZone::UTC)
+        .year();
     let day = format!("{year:04}-01-01T00:00:00Z");
     let time: jiff::Timestamp = day.parse().expect("a time");
     (day, format!("{cron_job}-{}", time.as_second() / 60))
@@ -154,13 +156,19 @@ fn new_year(cron_job: &str) -> (String, String) {
 
 fn names(cluster: &Cluster, resource: &Resource) -> Vec<String> {
     let items = cluster.store.list(resource, Some("cpd")).items;
-    items.iter().map(|one| object::name(one).to_owned()).collect()
+    items
+        .iter()
+        .map(|one| object::name(one).to_owned())
+        .collect()
 }
 
 #[tokio::test]
 async fn of_the_times_that_were_missed_the_last_alone_gets_a_job_once_the_cron_job_is_resumed() {
     let cluster = cluster();
-    cluster.create(&resources::CRON_JOBS, yearly("paused", json!({ "suspend": true })));
+    cluster.create(
+        &resources::CRON_JOBS,
+        yearly("paused", json!({ "suspend": true })),
+    );
     let late = json!({ "startingDeadlineSeconds": 3600 });
     cluster.create(&resources::CRON_JOBS, yearly("late", late));
     cluster.create(&resources::CRON_JOBS, yearly("other", json!({})));
@@ -170,7 +178,9 @@ async fn of_the_times_that_were_missed_the_last_alone_gets_a_job_once_the_cron_j
     assert_eq!(names(&cluster, &resources::JOBS), [of_other]);
 
     let resume = |one: &mut Value| one["spec"]["suspend"] = false.into();
-    let resumed = cluster.store.modify(&resources::CRON_JOBS, "cpd", "paused", resume);
+    let resumed = cluster
+        .store
+        .modify(&resources::CRON_JOBS, "cpd", "paused", resume);
     resumed.expect("the CronJob is there");
     let (_, of_paused) = new_year("paused");
     let created = in_time(cluster.reported("paused", "SuccessfulCreate")).await;
@@ -181,7 +191,11 @@ async fn of_the_times_that_were_missed_the_last_alone_gets_a_job_once_the_cron_j
     assert_eq!(resumed.await["status"]["lastScheduleTime"], day);
     // Few times were missed.
     let events = cluster.store.list(&resources::EVENTS, Some("cpd")).items;
-    assert!(events.iter().all(|event| event["reason"] != "TooManyMissedTimes"));
+    assert!(
+        events
+            .iter()
+            .all(|event| event["reason"] != "TooManyMissedTimes")
+    );
     let late = cluster.get(&resources::CRON_JOBS, "late");
     assert_eq!(late["status"]["lastScheduleTime"], "2020-01-01T00:00:00Z");
 }
@@ -208,7 +222,9 @@ async fn a_job_of_the_schedule_holds_up_or_gives_way_to_the_next_as_the_policy_s
             cluster.create(&resources::JOBS, job);
         }
         let resume = |one: &mut Value| one["spec"]["suspend"] = false.into();
-        let resumed = cluster.store.modify(&resources::CRON_JOBS, "cpd", &name, resume);
+        let resumed = cluster
+            .store
+            .modify(&resources::CRON_JOBS, "cpd", &name, resume);
         resumed.expect("the CronJob is there");
     }
     in_time(cluster.gone(&resources::JOBS, "cpd", "replace-nightly")).await;
@@ -218,7 +234,12 @@ async fn a_job_of_the_schedule_holds_up_or_gives_way_to_the_next_as_the_policy_s
     let (_, of_replace) = new_year("replace");
     let mut running = names(&cluster, &resources::JOBS);
     running.sort();
-    let mut expected = ["forbid-by-hand", "forbid-nightly", &of_replace, "replace-by-hand"];
+    let mut expected = [
+        "forbid-by-hand",
+        "forbid-nightly",
+        &of_replace,
+        "replace-by-hand",
+    ];
     expected.sort_unstable();
     assert_eq!(running, expected);
 
@@ -226,10 +247,15 @@ async fn a_job_of_the_schedule_holds_up_or_gives_way_to_the_next_as_the_policy_s
     let ended = |job: &mut Value| {
         job["status"]["conditions"] = json!([{ "type": "Failed", "status": "True" }]);
     };
-    let ended = cluster.store.modify(&resources::JOBS, "cpd", "forbid-nightly", ended);
+    let ended = cluster
+        .store
+        .modify(&resources::JOBS, "cpd", "forbid-nightly", ended);
     ended.expect("the Job is there");
     let created = in_time(cluster.reported("forbid", "SuccessfulCreate")).await;
     assert_eq!(created, format!("Created job {of_forbid}"));
     let completed = in_time(cluster.reported("forbid", "SawCompletedJob")).await;
-    assert_eq!(completed, "Saw completed job: forbid-nightly, condition: Failed");
+    assert_eq!(
+        completed,
+        "Saw completed job: forbid-nightly, condition: Failed"
+    );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use backup_jobs::permissions::COMMANDS;
-use backup_jobs::{Reverted, ScheduleChange, SettingChange, SettingName, Wish, due_on_resume};
+use backup_jobs::{Reverted, ScheduleChange, SettingChange, SettingName, Wish};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -192,7 +192,11 @@ impl Report {
             return Ok(());
         };
         let ago = age(due, Timestamp::now());
-        let verb = if self.dry_run { "would start" } else { "starts" };
+        let verb = if self.dry_run {
+            "would start"
+        } else {
+            "starts"
+        };
         writeln!(
             out,
             "The backup that was due {ago} ago, while it was suspended, {verb} at once"
@@ -218,7 +222,11 @@ impl Render for Report {
                 change.place.clone(),
             ]
         });
-        writeln!(out, "{}", styles.table(&["SETTING", "OLD", "NEW", "WHERE"], rows))?;
+        writeln!(
+            out,
+            "{}",
+            styles.table(&["SETTING", "OLD", "NEW", "WHERE"], rows)
+        )?;
         let cron_job = printable(&self.cron_job);
         if self.dry_run {
             writeln!(out, "\nCronJob {cron_job} would be changed (dry run)")?;
