@@ -5,9 +5,11 @@ filled=${PGDATA%/*}/filled
 if [ ! -e "$filled" ]; then
   rm -rf "$PGDATA"
   initdb --username=postgres --auth-local=peer --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >/dev/null
-  mkdir -p "$PGHOST"
-  pg_ctl --silent --wait -o "-c listen_addresses= -c unix_socket_directories=$PGHOST" start
-  psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username=postgres --dbname=postgres --file=/etc/practice/store.sql
+  # Where no probe looks: the pod is not ready before it is filled.
+  socket=/controller/filling
+  mkdir -p $socket
+  pg_ctl --silent --wait -o "-c listen_addresses= -c unix_socket_directories=$socket" start
+  psql --host=$socket --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username=postgres --dbname=postgres --file=/etc/practice/store.sql
   pg_ctl --silent --wait stop
   : >"$filled"
 fi
