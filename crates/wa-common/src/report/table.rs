@@ -116,12 +116,13 @@ impl Cells {
         table.trim_fmt()
     }
 
-    /// A line for each cell, and an empty one between two rows.
+    /// A line for each cell that says something, and an empty one between two rows.
     fn in_lines(&self) -> String {
         let label = self.header.iter().map(|name| columns(name)).max();
         let label = label.unwrap_or_default() + usize::from(GAP);
         let rows = self.rows.iter().map(|row| {
-            let lines = self.header.iter().zip(row);
+            let cells = self.header.iter().zip(row);
+            let lines = cells.filter(|(_, cell)| !cell.is_empty());
             let lines = lines.map(|(name, cell)| format!("{name:<label$}{cell}"));
             lines.collect::<Vec<_>>().join("\n")
         });
@@ -201,6 +202,12 @@ AGE     3h";
             width: Some(40),
             ..Styles::default()
         };
+        let [name, ..] = ROW;
+        let short = styles.table(
+            &HEADER,
+            [[name, "", "complete, and restored as a trial", ""]],
+        );
+        assert_eq!(short.lines().count(), 2);
         assert_eq!(
             styles.table(&HEADER, [ROW; 2]),
             format!("{lines}\n\n{lines}")
