@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::Outcome;
+
 /// The documentation, read: tables of fields by their headings.
-pub struct Shapes(BTreeMap<String, Vec<Field>>);
+pub struct Shapes {
+    sections: BTreeMap<String, Vec<Field>>,
+    /// Commands whose section says no more than that they print what another one does.
+    aliases: BTreeMap<String, String>,
+}
 
 /// A row of a table.
 #[derive(Debug, Clone)]
 struct Field {
-    /// Such as `files[].name`; `…` at the end stands for all fields of the shape that is its type.
+    /// Such as `files[].name`; `…` at the end stands for all fields of the shape that is its type, and `*` for a field of any
+    /// name. What begins with `[].` is of the items of a list that is the whole document.
     path: String,
     /// Such as `list of Table or null`.
     kind: String,
@@ -22,11 +29,19 @@ impl Shapes {
     pub fn documented() -> Self {
         let text = include_str!("../../docs/output.md");
         let mut sections: BTreeMap<String, Vec<Field>> = BTreeMap::new();
+        let mut aliases = BTreeMap::new();
         let mut heading = String::new();
         for line in text.lines() {
             if let Some(title) = line.strip_prefix("## ").or(line.strip_prefix("### ")) {
                 title.clone_into(&mut heading);
                 sections.entry(heading.clone()).or_default();
+            }
+            // Such as `run`, of the same plugin.
+            let other = line
+                .strip_prefix("As `")
+                .and_then(|rest| rest.strip_suffix("`."));
+            if let (Some(other), Some(plugin)) = (other, heading.split(' ').nth(1)) {
+                aliases.insert(heading.clone(), format!("kubectl {plugin} {other}"));
             }
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             if let ["", path, kind, ..] = cells.as_slice()
@@ -43,20 +58,38 @@ impl Shapes {
                 sections.entry(heading.clone()).or_default().push(field);
             }
         }
-        Self(sections)
+        Self { sections, aliases }
+    }
+
+    /// The commands whose output is documented, as their headings call them.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
+        let documented = |heading: &&String| {
+            heading.starts_with("kubectl ")
+                && (self.aliases.contains_key(*heading) || !self.sections[*heading].is_empty())
+        };
+        self.sections.keys().filter(documented).map(String::as_str)
     }
 
     /// Whether there is a section of that name.
     pub fn has(&self, heading: &str) -> bool {
-        self.0.contains_key(heading)
+        self.sections.contains_key(heading)
     }
 
     /// What is otherwise than the section says: one line for each field.
     pub fn problems(&self, heading: &str, output: &Value) -> Vec<String> {
         let mut problems = Vec::new();
-        match self.0.get(heading) {
-            None => problems.push(format!("there is no section {heading:?}")),
-            Some(fields) => self.object(fields, output, heading, &mut problems),
+        let heading = self.aliases.get(heading).map_or(heading, String::as_str);
+        match self.sections.get(heading).map(Vec::as_slice) {
+            None | Some([]) => problems.push(format!("there is no shape in a section {heading:?}")),
+            Some(fields) => {
+                let items = below(fields, "[].");
+                if items.is_empty() {
+                    self.object(fields, output, heading, &mut problems);
+                } else {
+                    let below = (&[][..], &items[..]);
+                    self.value("list of object", below, output, heading, &mut problems);
+                }
+            }
         }
         problems
     }
@@ -67,37 +100,31 @@ impl Shapes {
             return;
         };
         let fields = self.flat(fields);
-        let own = |path: &str| !path.contains('.');
+        let own = |path: &str| !path.contains('.') && path != "*";
         for field in fields.iter().filter(|field| own(&field.path)) {
             match object.get(&field.path) {
                 None if field.optional => {}
                 None => problems.push(format!("{at} has no {}", field.path)),
                 Some(value) => {
                     let at = format!("{at}: {}", field.path);
-                    let below = |prefix: &str| -> Vec<Field> {
-                        let prefix = format!("{}{prefix}.", field.path);
-                        let below = fields.iter().filter_map(|one| {
-                            let path = one.path.strip_prefix(&prefix)?.to_owned();
-                            Some(Field {
-                                path,
-                                ..one.clone()
-                            })
-                        });
-                        below.collect()
-                    };
-                    self.value(
-                        &field.kind,
-                        (&below(""), &below("[]")),
-                        value,
-                        &at,
-                        problems,
-                    );
+                    let fields_below =
+                        |between| below(&fields, &format!("{}{between}", field.path));
+                    let below = (&fields_below(".")[..], &fields_below("[].")[..]);
+                    self.value(&field.kind, below, value, &at, problems);
                 }
             }
         }
-        for name in object.keys() {
-            if !fields.iter().any(|field| field.path == *name) {
-                problems.push(format!("{at} has {name}, which is not documented"));
+        let any = fields.iter().find(|field| field.path == "*");
+        for (name, value) in object {
+            if fields.iter().any(|field| field.path == *name) {
+                continue;
+            }
+            match any {
+                Some(any) => {
+                    let at = format!("{at}: {name}");
+                    self.value(&any.kind, (&[], &[]), value, &at, problems);
+                }
+                None => problems.push(format!("{at} has {name}, which is not documented")),
             }
         }
     }
@@ -115,7 +142,10 @@ impl Shapes {
     }
 
     fn shape(&self, name: &str) -> &[Field] {
-        self.0.get(name).map(Vec::as_slice).unwrap_or_default()
+        self.sections
+            .get(name)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// `below` are the fields of an object, and of the objects of a list.
@@ -166,6 +196,28 @@ impl Shapes {
         if !fits {
             problems.push(format!("{at} is no {kind}: {value}"));
         }
+    }
+}
+
+/// The fields whose path begins so, with the rest of it.
+fn below(fields: &[Field], prefix: &str) -> Vec<Field> {
+    let below = fields.iter().filter_map(|field| {
+        let path = field.path.strip_prefix(prefix)?.to_owned();
+        Some(Field {
+            path,
+            ..field.clone()
+        })
+    });
+    below.collect()
+}
+
+impl Outcome {
+    /// The same, if standard output is JSON as the section of the documentation says.
+    #[track_caller]
+    pub fn expect_shape(self, heading: &str) -> Self {
+        let problems = Shapes::documented().problems(heading, &self.json());
+        assert_eq!(problems, [""; 0], "{}", self.stdout);
+        self
     }
 }
 

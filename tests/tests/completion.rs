@@ -149,6 +149,16 @@ fn kubectl_completes_what_the_cluster_and_this_machine_tell_and_changes_nothing(
         "{claims:?}"
     );
 
+    for (flag, kind) in [
+        ("--snapshot-class", "volumesnapshotclasses"),
+        ("--storage-class", "storageclasses"),
+    ] {
+        let classes = world.kubectl(&["get", kind, "-o", "jsonpath={.items[*].metadata.name}"]);
+        let classes: Vec<&str> = classes.split(' ').collect();
+        let found = values(&world, here, &["wa-pvc", "pull", flag, ""]);
+        assert_eq!(found, classes, "{flag}");
+    }
+
     // No pod has the volume mounted, and none is made.
     assert_eq!(values(&world, here, &["wa-pvc", "pull", ""]), [""; 0]);
     assert_eq!(objects(&world), before);

@@ -184,7 +184,11 @@ fn ctrl_c_while_pgmig_is_at_work_leaves_it_at_work_and_says_how_to_go_on() {
     restored.assert_counts(&[0], 0);
     let log = restored.restore(&["logs", "-f"]).expect_code(0);
     assert!(log.stdout.contains("The restore is complete"), "{log:?}");
-    restored.restore(&["resume"]).expect_code(0);
+    // pgmig's text is no JSON, whatever is asked for.
+    let again = restored.restore(&["logs", "-o", "json"]).expect_code(0);
+    assert_eq!(again.stdout, log.stdout);
+    let resumed = restored.restore(&["resume", "-o", "json"]).expect_code(0);
+    resumed.expect_shape("kubectl wa-restore resume");
     restored.assert_new();
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
@@ -229,7 +233,9 @@ fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safet
                 if arguments.ends_with(&["--safety"]) {
                     arguments.push(safety);
                 }
-                restored.restore(&arguments).expect_code(0);
+                arguments.extend(["-o", "json"]);
+                let back = restored.restore(&arguments).expect_code(0);
+                back.expect_shape("kubectl wa-restore rollback");
                 restored.assert_old();
             }
         }

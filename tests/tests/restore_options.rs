@@ -290,7 +290,8 @@ fn a_dry_run_by_the_server_tells_everything_that_would_be_refused_and_why() {
     world.fault(patch("cronjobs", "wa-store-cronjob"), None, denied("no"));
     let before = objects(&restored);
     let refused = restored.run(&["--dry-run=server", "-o", "json"]);
-    let report = refused.expect_code(4).json();
+    let refused = refused.expect_code(4);
+    let report = refused.expect_shape("kubectl wa-restore plan").json();
     assert_eq!(report["ok"], false);
     assert_eq!(
         report["checks"]

@@ -158,6 +158,8 @@ fn whoever_may_not_scale_the_store_is_reported_before_anything_stops() {
             refused.stdout
         );
     }
+    let refused = restored.run(&["-o", "json"]).expect_code(4);
+    refused.expect_shape("CheckReport");
     restored.world().sandbox().faults().clear();
     restored.assert_nothing_changed(before);
     restored.assert_counts(&[2], 1);

@@ -113,11 +113,16 @@ fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finis
     quiet.expect_code(4).expect_error(&["--yes"]);
     before.assert_same_as(&Objects::from_world(&world));
 
-    world
-        .retrain(&with(&["scale", "--replicas", "3"]))
-        .expect_code(0);
-    let started = world.retrain(&with(&["start", "--in", "10s", "--yes"]));
-    started.expect_code(0);
+    let json = ["-o", "json"];
+    let scaled = world.retrain(&with(&[&["scale", "--replicas", "3"], &json[..]].concat()));
+    scaled
+        .expect_code(0)
+        .expect_shape("kubectl wa-retrain scale");
+    let start = ["start", "--in", "10s", "--yes"];
+    let started = world.retrain(&with(&[&start[..], &json].concat()));
+    started
+        .expect_code(0)
+        .expect_shape("kubectl wa-retrain start");
     world
         .retrain(&with(&["start", "--in", "40m", "--yes"]))
         .expect_code(1)
@@ -130,7 +135,13 @@ fn commands_one_by_one_share_a_journal_and_the_first_originals_stand_until_finis
         watched.everything()
     );
     // Scaling goes first, and the job's patch stays.
-    world.retrain(&with(&["scale", "--revert"])).expect_code(0);
+    let revert = [&["scale", "--revert"], &json[..]].concat();
+    let planned = world.retrain(&with(&[&revert[..], &["--dry-run"]].concat()));
+    planned
+        .expect_code(0)
+        .expect_shape("kubectl wa-retrain finish");
+    let reverted = world.retrain(&with(&revert)).expect_code(0);
+    reverted.expect_shape("kubectl wa-retrain scale");
     assert_eq!(world.replicas(), [1; 5]);
     world.kubectl(&["get", PATCHES, "wa-store-admin-env-vars"]);
     world.retrain(&with(&["finish"])).expect_code(0);

@@ -7,6 +7,7 @@
     reason = "a test that cannot set itself up has failed, and shows what it did"
 )]
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,8 @@ struct User<'a> {
     plugin: &'static str,
     name: String,
     shapes: Shapes,
+    /// The sections whose shape some output had.
+    held: RefCell<BTreeSet<String>>,
     /// The Roles and ClusterRoles that are bound to the user.
     roles: Vec<Value>,
 }
@@ -76,6 +79,7 @@ impl<'a> User<'a> {
             roles: roles.cloned().collect(),
             name,
             shapes: Shapes::documented(),
+            held: RefCell::default(),
         }
     }
 
@@ -103,6 +107,7 @@ impl<'a> User<'a> {
             let heading = documented(self.plugin, arguments);
             let problems = self.shapes.problems(&heading, &outcome.json());
             assert_eq!(problems, [""; 0], "{}", outcome.stdout);
+            self.held.borrow_mut().insert(heading);
             println!("{} {arguments:?}: {:?}", self.plugin, started.elapsed());
         }
     }
@@ -202,6 +207,10 @@ impl<'a> User<'a> {
 fn documented(plugin: &str, arguments: &[&str]) -> String {
     let command = match arguments {
         ["schedule", second, ..] => format!("schedule {second}"),
+        ["inspect", .., "--rows", _] => "inspect --rows".to_owned(),
+        // What is not done is planned.
+        ["scale" | "start" | "run", .., "--dry-run"] if plugin == "wa-retrain" => "plan".to_owned(),
+        ["plan", .., "--manifests"] => "plan --manifests".to_owned(),
         ["upgrade-path", _, ..] => "upgrade-path FROM TO".to_owned(),
         ["rehearse", "--clean-up"] => "rehearse --clean-up".to_owned(),
         [command @ ("create" | "pull" | "rehearse"), .., "--dry-run"] => {
@@ -209,12 +218,6 @@ fn documented(plugin: &str, arguments: &[&str]) -> String {
         }
         [command, ..] => (*command).to_owned(),
         [] => "create".to_owned(),
-    };
-    // What prints the same.
-    let command = match command.as_str() {
-        "schedule suspend" | "schedule resume" => "schedule set",
-        "run" if plugin == "wa-retrain" => "status",
-        other => other,
     };
     format!("kubectl {plugin} {command}")
 }
@@ -302,6 +305,38 @@ fn back_up(backup: &User<'_>) {
     ]);
 }
 
+/// What is documented of the output for programs, and held to by other tests: the section, and the test's file.
+const HELD_ELSEWHERE: [(&str, &str); 4] = [
+    ("kubectl wa-restore resume", "restore_interrupted.rs"),
+    ("kubectl wa-restore rollback", "restore_interrupted.rs"),
+    ("kubectl wa-retrain scale", "retrain_change.rs"),
+    ("kubectl wa-retrain start", "retrain_change.rs"),
+];
+
+/// Every shape that is documented was that of some output, here or in another test.
+#[track_caller]
+fn expect_every_shape_held(users: &[&User<'_>]) {
+    let mut held: BTreeSet<String> = BTreeSet::new();
+    for user in users {
+        held.extend(user.held.borrow().iter().cloned());
+    }
+    for (heading, file) in HELD_ELSEWHERE {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(file);
+        let test = fs::read_to_string(path).unwrap();
+        let call = format!("expect_shape(\"{heading}\")");
+        assert!(test.contains(&call), "no {call} in {file}");
+        held.insert(heading.to_owned());
+    }
+    let shapes = Shapes::documented();
+    let not_held: Vec<&str> = shapes
+        .commands()
+        .filter(|one| !held.contains(*one))
+        .collect();
+    assert_eq!(not_held, [""; 0], "documented, and held to by no test");
+}
+
 /// Interrupts runs, and has each user remove what they left.
 fn clean_up(world: &World, directory: &Path, users: [&User<'_>; 2]) {
     for user in users {
@@ -357,6 +392,7 @@ fn print_more(pvc: &User<'_>, backup: &User<'_>, restore: &User<'_>) {
     backup.all(&[
         (&["verify", "sets/latest"], 0),
         (&["inspect", "sets/latest"], 0),
+        (&["inspect", "sets/latest", "--rows", "tenant"], 0),
         (&["list", "sets"], 0),
         (&["copy", "sets/latest", "copies"], 0),
         (&["protect", "sets/latest"], 0),
@@ -383,6 +419,8 @@ fn retrain_all(retrain: &User<'_>) {
     retrain.all(&[
         (&["estimate"], 0),
         (&["plan", "--replicas", "4"], 0),
+        (&["plan", "--replicas", "4", "--manifests"], 0),
+        (&["scale", "--replicas", "2", "--dry-run"], 0),
         (&[&["check"], &OPERATORS[..]].concat(), 0),
         (
             &[
@@ -456,6 +494,7 @@ fn every_command_works_under_the_printed_roles_of_which_every_rule_is_used_and_n
     let retrain = user("wa-retrain");
     retrain_all(&retrain);
     retrain.expect_least();
+    expect_every_shape_held(&[&pvc, &backup, &restore, &retrain]);
     need_every_rule(&pvc, &backup, &retrain);
 }
 
@@ -537,25 +576,38 @@ fn what_cannot_be_known_without_a_cluster_is_asked_for_by_name() {
         .expect_error(&["NAMESPACE:NAME"]);
 }
 
+/// The commands below one, or of a plugin, that print a result.
+fn commands_of(plugin: &str, above: &[&str]) -> Vec<String> {
+    let none = ["help", "completion", "options"];
+    let mut help = std::process::Command::new(binary(&format!("kubectl-{plugin}")));
+    let help = run(help.args(above).arg("-h")).expect_code(0).stdout;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    // A description may go on in a second line.
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names
+        .filter(|command| !command.is_empty() && !none.contains(command))
+        .map(str::to_owned)
+        .collect()
+}
+
 #[test]
 fn every_command_has_a_section_in_the_documentation_of_output() {
     let shapes = Shapes::documented();
-    let none = ["help", "completion", "options", "schedule"];
     for plugin in ["wa-backup", "wa-pvc", "wa-restore", "wa-retrain"] {
-        let mut help = std::process::Command::new(binary(&format!("kubectl-{plugin}")));
-        let help = run(help.arg("-h")).expect_code(0).stdout;
-        let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-        let commands: Vec<&str> = commands
-            .take_while(|line| !line.is_empty())
-            // A description may go on in a second line.
-            .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
-            .filter(|command| !command.is_empty())
-            .filter(|command| !none.contains(command))
-            .collect();
-        assert!(commands.len() > 3, "{help}");
+        let commands = commands_of(plugin, &[]);
+        assert!(commands.len() > 3, "{commands:?}");
         for command in commands {
-            let heading = format!("kubectl {plugin} {command}");
-            assert!(shapes.has(&heading), "no {heading} in docs/output.md");
+            let below = commands_of(plugin, &[&command]);
+            let below: Vec<String> = below
+                .iter()
+                .map(|below| format!("{command} {below}"))
+                .collect();
+            let group = !below.is_empty();
+            for command in if group { below } else { vec![command] } {
+                let heading = format!("kubectl {plugin} {command}");
+                assert!(shapes.has(&heading), "no {heading} in docs/output.md");
+            }
         }
     }
     // What is not as documented is found.
@@ -570,5 +622,12 @@ fn every_command_has_a_section_in_the_documentation_of_output() {
     assert_eq!(
         shapes.problems("Tool", &json!({"name": "a"})),
         ["Tool has no version"]
+    );
+    assert_eq!(
+        shapes.problems(
+            "kubectl wa-backup inspect --rows",
+            &json!([{"a": "1", "b": 2}])
+        ),
+        ["kubectl wa-backup inspect --rows: b is no string: 2"]
     );
 }

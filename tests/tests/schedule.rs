@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use end_to_end::{Outcome, World};
+use end_to_end::{Outcome, World, wait_until};
 use serde_json::{Value, json};
 use wa_sandbox::world::Profile;
 
@@ -301,4 +301,51 @@ fn a_running_pod_with_the_volume_tells_how_full_it_is() {
         shown["volume"]["usedBytes"].as_u64().unwrap() > 0,
         "{shown}"
     );
+}
+
+#[test]
+fn the_run_that_was_missed_while_suspended_is_announced_and_started_on_resume() {
+    let world = World::shared();
+    let name = world.sandbox().names().cron_job();
+    let started_at = |time: &str| {
+        let status = json!({"status": {"lastScheduleTime": time}}).to_string();
+        let patch = ["patch", "cronjob", &name, "--type=merge", "-p", &status];
+        world.kubectl(&[&patch[..], &["--subresource=status"]].concat());
+    };
+    let before = world.kubectl(&["get", "jobs", "-o", "name"]);
+    started_at("2020-01-01T00:00:00Z");
+    patch(
+        &world,
+        &json!([
+            {"op": "add", "path": "/spec/suspend", "value": true},
+            {"op": "add", "path": "/spec/timeZone", "value": "Etc/UTC"},
+            {"op": "replace", "path": "/spec/schedule", "value": "0 0 1 1 *"},
+        ]),
+    );
+    let shown = schedule(&world, &["show"]).expect_code(0).stdout;
+    let resumed = schedule(&world, &["resume", "--watch", "0", "-o", "json"]);
+    let new_jobs = || {
+        let jobs = world.kubectl(&["get", "jobs", "-o", "name"]);
+        let mut jobs = jobs.lines().map(str::to_owned).collect::<Vec<_>>();
+        jobs.retain(|job| !before.contains(job.as_str()));
+        jobs
+    };
+    wait_until("its Job is there", || !new_jobs().is_empty());
+    let jobs = new_jobs();
+    world.kubectl(&["wait", &jobs[0], "--for=condition=Complete"]);
+    // What was due in the meantime is not to be made up for.
+    started_at(&jiff::Timestamp::now().to_string());
+    patch(
+        &world,
+        &json!([
+            {"op": "remove", "path": "/spec/timeZone"},
+            {"op": "replace", "path": "/spec/schedule", "value": quiet(&world)},
+        ]),
+    );
+    world.kubectl(&["delete", &jobs[0], "--wait"]);
+    assert!(shown.contains("-01-01 00:00 +00:00 at once"), "{shown}");
+    let resumed = resumed.expect_code(0).json();
+    let starts = resumed["starts"].as_str().unwrap();
+    assert!(starts.ends_with("-01-01T00:00:00Z"), "{resumed}");
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
 }

@@ -1,18 +1,32 @@
 //! What a person sees on a terminal, and what a program reads through a pipe.
 
+use std::path::Path;
 use std::time::Instant;
 
 use end_to_end::{World, binary, dump_requests, run};
 use kube_sandbox::faults::Effect;
+use unicode_width::UnicodeWidthStr as _;
 
 /// What clears the line of the progress.
 const CLEARED: &str = "\u{1b}[2K";
 
 /// What `plugin` with these words as its arguments shows on a terminal of so many columns, without colours.
 fn on_terminal(world: &World, columns: usize, plugin: &str, words: &str) -> String {
+    on_terminal_in(Path::new("."), world, columns, plugin, words)
+}
+
+/// The same in a directory.
+fn on_terminal_in(
+    directory: &Path,
+    world: &World,
+    columns: usize,
+    plugin: &str,
+    words: &str,
+) -> String {
     let program = binary(plugin);
     let command = format!(
-        "sh -c 'stty cols {columns}; exec {} {words} --color never'",
+        "sh -c 'stty cols {columns}; cd {}; exec {} {words} --color never'",
+        directory.display(),
         program.display()
     );
     let shown = run(&mut world.on_terminal(&command)).expect_code(0).stdout;
@@ -48,6 +62,40 @@ fn lines_are_broken_between_words_on_a_terminal_and_not_at_all_in_a_pipe() {
                 text.split_whitespace().map(str::to_owned).collect()
             };
             assert_eq!(read(&shown), read(&piped));
+        }
+    }
+}
+
+#[test]
+fn tables_fit_terminals_of_80_and_of_120_columns_with_no_word_broken() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let here = scratch.path();
+    world.backup(here, &["create"]).expect_code(0);
+    for (plugin, words) in [
+        ("kubectl-wa-backup", "status wa-backups"),
+        ("kubectl-wa-backup", "list -o wide"),
+        ("kubectl-wa-backup", "prune --keep-last 1 --dry-run"),
+        ("kubectl-wa-backup", "inspect latest"),
+        ("kubectl-wa-backup", "schedule show -o wide"),
+        ("kubectl-wa-restore", "mapping latest"),
+        ("kubectl-wa-retrain", "plan --replicas 4"),
+        ("kubectl-wa-retrain", "estimate -o wide"),
+    ] {
+        let mut command = world.command(binary(plugin));
+        command.args(words.split(' ')).current_dir(here);
+        let piped = run(&mut command).expect_code(0).stdout;
+        for columns in [80, 120] {
+            let shown = on_terminal_in(here, &world, columns, plugin, words);
+            for line in shown.lines() {
+                let has_blanks = line.trim().contains(' ');
+                assert!(line.width() <= columns || !has_blanks, "{line}\n{shown}");
+            }
+            // Ages and times pass.
+            let lasting = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+            for word in piped.split_whitespace().filter(lasting) {
+                assert!(shown.contains(word), "{word}: {shown}");
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde::Serialize;
@@ -15,6 +16,7 @@ use wa_common::cluster::{Cluster, ClusterError, Probe, Wait, WaitError};
 use wa_common::preflight::Preflight;
 use wa_common::report::Reporter;
 
+use crate::missed::due_on_resume;
 use crate::permissions::to_change_schedule;
 use crate::settings::{Setting, SettingName};
 use crate::trigger::cron_job_of;
@@ -129,6 +131,17 @@ impl ScheduleChange {
     /// What is different then.
     pub fn changes(&self) -> &[SettingChange] {
         &self.changes
+    }
+
+    /// The run that was missed while the CronJob was suspended, and that starts at once when this resumes it.
+    pub fn starts(&self) -> Option<Timestamp> {
+        let resumes = self
+            .changes
+            .iter()
+            .any(|change| change.name == SettingName::Suspend.name() && change.new == "false");
+        resumes
+            .then(|| due_on_resume(&self.cron_job, Timestamp::now()))
+            .flatten()
     }
 
     /// Makes the change, or has the API server say whether it would.

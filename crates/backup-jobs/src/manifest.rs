@@ -26,7 +26,7 @@ pub(crate) fn job(cron_job: &CronJob, name: &str, removed_after: Option<i32>) ->
             name: Some(name.to_owned()),
             labels,
             annotations: Some(annotations),
-            // As the CronJob's own: with its concurrencyPolicy Forbid, no other is started beside it.
+            // As the CronJob's own: its history limits count it, and it goes when the CronJob goes.
             owner_references: Some(vec![OwnerReference {
                 api_version: "batch/v1".to_owned(),
                 kind: "CronJob".to_owned(),

@@ -1,5 +1,6 @@
 //! How the nightly backup stands: its settings, when it runs next, how it ended last, and what a user should see to.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
@@ -9,6 +10,7 @@ use wa_common::cluster::{Cluster, ClusterError};
 use wa_common::report::elapsed;
 
 use crate::manifest::INSTANTIATED;
+use crate::missed::{MissedRun, due_on_resume};
 use crate::settings::Setting;
 
 /// How many runs are shown.
@@ -32,6 +34,8 @@ pub struct Overview {
     pub last_success: Option<PastRun>,
     /// The newest Job that failed.
     pub last_failure: Option<PastRun>,
+    /// The last run that was due, where none was started.
+    pub missed: Option<MissedRun>,
     /// The Jobs that run now.
     pub active: Vec<String>,
     /// How much of the volume is used; `None` where no running pod has it mounted.
@@ -116,6 +120,10 @@ impl Overview {
             job: None,
             time: time.0,
         });
+        let running = runs.iter().filter(|run| run.succeeded.is_none());
+        let scheduled = running.clone().filter(|run| run.scheduled);
+        let scheduled: Vec<&str> = scheduled.map(|run| &*run.name).collect();
+        let missed = |schedule| MissedRun::find(cron_job, schedule, &scheduled, now);
         let mut overview = Self {
             cron_job: cron_job.name(),
             settings: Setting::all(cron_job),
@@ -129,11 +137,8 @@ impl Overview {
             },
             last_success: newest(true).or(noted),
             last_failure: newest(false),
-            active: runs
-                .iter()
-                .filter(|run| run.succeeded.is_none())
-                .map(|run| run.name.clone())
-                .collect(),
+            missed: schedule.as_ref().ok().and_then(missed),
+            active: running.map(|run| run.name.clone()).collect(),
             volume,
             warnings: Vec::new(),
             schedule: schedule.as_ref().ok().cloned(),
@@ -142,11 +147,15 @@ impl Overview {
             overview.warn(error.to_string());
         }
         if cron_job.is_suspended() {
-            overview.warn(
-                "it is suspended: no backup is taken until `kubectl wa-backup schedule resume`"
-                    .to_owned(),
-            );
+            let at_once = due_on_resume(cron_job, now).map_or_else(String::new, |due| {
+                let due = overview.in_zone(due);
+                format!(", which starts the one that was due at {due} at once")
+            });
+            overview.warn(format!(
+                "it is suspended: no backup is taken until `kubectl wa-backup schedule resume`{at_once}"
+            ));
         }
+        overview.look_at_missed();
         overview.look_at_age(now);
         overview.look_at_overlaps(&runs, now);
         overview.look_at_volume();
@@ -160,6 +169,27 @@ impl Overview {
 
     fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
+    }
+
+    /// A time in the zone of the schedule.
+    fn in_zone(&self, time: Timestamp) -> String {
+        let zone = self.schedule.as_ref().map(Schedule::zone);
+        let time = time.to_zoned(zone.cloned().unwrap_or(TimeZone::UTC));
+        time.strftime("%Y-%m-%d %H:%M %:z").to_string()
+    }
+
+    fn look_at_missed(&mut self) {
+        let Some(missed) = &self.missed else { return };
+        let why = missed.why.clone().unwrap_or_else(|| {
+            format!(
+                "its events may tell why: `kubectl describe cronjob {}`",
+                self.cron_job
+            )
+        });
+        let due = self.in_zone(missed.due);
+        self.warn(format!(
+            "the last run was due at {due}, and none was started; {why}"
+        ));
     }
 
     fn look_at_age(&mut self, now: Timestamp) {
@@ -269,7 +299,7 @@ mod tests {
     use super::*;
 
     fn warnings(spec: &Value, jobs: &[(&str, &str, Option<&str>)], used: Option<u64>) -> String {
-        let mut object = json!({"metadata": {"name": "wa-store-cronjob"}, "spec": {
+        let mut object = json!({"metadata": {"name": "wa-store-cronjob", "creationTimestamp": "2026-11-01T00:00:00Z"}, "spec": {
             "schedule": "0 23 * * *", "jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}},
         }});
         let fields = spec.as_object().unwrap().clone();
@@ -338,6 +368,18 @@ mod tests {
             ),
             (json!({}), vec![GOOD, running], None, "has been running"),
             (json!({}), vec![GOOD], Some(85), "85 % full"),
+            (
+                json!({"timeZone": "Europe/Berlin"}),
+                vec![GOOD],
+                None,
+                "was due at 2026-11-26 23:00 +01:00, and none was started",
+            ),
+            (
+                json!({"timeZone": "Etc/UTC", "suspend": true}),
+                vec![GOOD],
+                None,
+                "starts the one that was due at 2026-11-26 23:00 +00:00 at once",
+            ),
             (
                 json!({"schedule": "nightly"}),
                 vec![GOOD],

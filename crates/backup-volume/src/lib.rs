@@ -51,7 +51,7 @@ pub use fetch::{FetchOptions, FetchOutcome, FetchedSet};
 pub use files::{FileKind, KeptAs, modified};
 pub use kube_transfer::file::Entry;
 pub use portworx::PortworxMount;
-pub use reach::{claims, dumps_in_reach, space_in_reach};
+pub use reach::{Class, claims, dumps_in_reach, snapshot_classes, space_in_reach, storage_classes};
 pub use remedy::{Obstacle, Remediable, Remedy};
 pub use selection::{Selection, dumps};
 pub use volume::{ClosedVolume, OpenVolume, warn_of_leftovers};

@@ -2,13 +2,16 @@
 //! line, whose user waits.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
+use kube::api::ApiResource;
 use kube_transfer::PodContainer;
 use kube_transfer::file::{Entry, Space};
 use wa_common::assistant::{Instance, backup_claim};
 use wa_common::cluster::{Cluster, ClusterError};
 
 use crate::discovery::mounts_of;
+use crate::driver::volume_snapshot_classes;
 use crate::selection::dumps;
 
 /// The dumps on the volume, newest first; none where no running pod has it mounted. One that is about to end will do.
@@ -58,4 +61,41 @@ async fn place_in_reach(
 pub async fn claims(cluster: &Cluster) -> Result<Vec<String>, ClusterError> {
     let claims: Vec<PersistentVolumeClaim> = cluster.list("").await?;
     Ok(claims.iter().map(PersistentVolumeClaim::name_any).collect())
+}
+
+/// A class of snapshots or of storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    /// Its name.
+    pub name: String,
+    /// The driver that does it.
+    pub driver: String,
+}
+
+/// The classes by which snapshots of volumes can be taken.
+pub async fn snapshot_classes(cluster: &Cluster) -> Result<Vec<Class>, ClusterError> {
+    classes(cluster, &volume_snapshot_classes(), "driver").await
+}
+
+/// The classes by which volumes can be made.
+pub async fn storage_classes(cluster: &Cluster) -> Result<Vec<Class>, ClusterError> {
+    classes(
+        cluster,
+        &ApiResource::erase::<StorageClass>(&()),
+        "provisioner",
+    )
+    .await
+}
+
+async fn classes(
+    cluster: &Cluster,
+    kind: &ApiResource,
+    driver: &str,
+) -> Result<Vec<Class>, ClusterError> {
+    let classes = cluster.list_custom(kind, true).await?;
+    let class = |one: &kube::api::DynamicObject| Class {
+        name: one.name_any(),
+        driver: one.data[driver].as_str().unwrap_or_default().to_owned(),
+    };
+    Ok(classes.iter().map(class).collect())
 }

@@ -87,7 +87,7 @@ pub fn with_short_digests(text: &str) -> String {
 }
 
 /// A column narrower than this is not worth wrapping in.
-const LEAST_COLUMN: usize = 24;
+pub const LEAST_COLUMN: usize = 24;
 
 /// One line of `text` in lines of at most `width` columns, as far as its words are not longer. What stands after two
 /// blanks or more is a column: it wraps under its own beginning, and the lines of an indented text are all indented. What
@@ -149,7 +149,7 @@ fn last_column(text: &str) -> usize {
 const CODE: &str = "\u{1b}[";
 
 /// How many columns a text takes on a terminal, the codes of its colours aside.
-fn columns(text: &str) -> usize {
+pub fn columns(text: &str) -> usize {
     let mut parts = text.split(CODE);
     let first = parts.next().map_or(0, UnicodeWidthStr::width);
     let rest = parts.map(|part| {

@@ -64,7 +64,7 @@ const CRATES: [(&str, Layers); 11] = [
             &["follow", "written", "change"],
             &["trigger", "overview"],
             &["end", "manifest", "permissions", "settings"],
-            &["pod", "error"],
+            &["pod", "error", "missed"],
         ],
     ),
     (

@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::DynamicObject;
 use kube_transfer::PodContainer;
 use serde_json::json;
 use wa_common::cluster::{Cluster, ClusterError, Lasting, Probe, Wait, WaitError};
@@ -20,7 +20,7 @@ use super::options::AccessOptions;
 use super::restored::RestoredClaim;
 use crate::change::VolumeChange;
 use crate::discovery::{Discovery, if_allowed};
-use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshots};
+use crate::driver::{SNAPSHOT_GROUP, is_lasting, volume_snapshot_classes, volume_snapshots};
 use crate::helper::Helper;
 use crate::permissions::to_use_snapshot;
 use crate::remedy::{Obstacle, Remediable, Remedy};
@@ -31,11 +31,6 @@ const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 const RETAIN: &str = "Retain";
 /// An error that a snapshot shows for this long is not one that passes.
 const ERROR_GRACE: Duration = Duration::from_secs(15);
-
-fn volume_snapshot_classes() -> ApiResource {
-    let kind = GroupVersionKind::gvk(SNAPSHOT_GROUP, "v1", "VolumeSnapshotClass");
-    ApiResource::from_gvk_with_plural(&kind, "volumesnapshotclasses")
-}
 
 /// The snapshot, the claim and the pod to make.
 #[derive(Debug)]

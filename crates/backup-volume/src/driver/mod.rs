@@ -15,7 +15,9 @@ use wa_common::report::Reporter;
 pub(crate) use claim::{
     PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER, claim_at_rest, provisioning_failure,
 };
-pub(crate) use snapshot::{SNAPSHOT_GROUP, is_lasting, snapshot_at_rest, volume_snapshots};
+pub(crate) use snapshot::{
+    SNAPSHOT_GROUP, is_lasting, snapshot_at_rest, volume_snapshot_classes, volume_snapshots,
+};
 
 /// How long a driver is waited for before what it works on is deleted all the same.
 pub(crate) const WORKS_AT_MOST: Duration = Duration::from_mins(5);

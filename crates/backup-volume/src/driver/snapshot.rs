@@ -25,6 +25,12 @@ pub(crate) fn volume_snapshots() -> ApiResource {
     ApiResource::from_gvk_with_plural(&kind, "volumesnapshots")
 }
 
+/// The classes of snapshots, which belong to no namespace.
+pub(crate) fn volume_snapshot_classes() -> ApiResource {
+    let kind = GroupVersionKind::gvk(SNAPSHOT_GROUP, "v1", "VolumeSnapshotClass");
+    ApiResource::from_gvk_with_plural(&kind, "volumesnapshotclasses")
+}
+
 /// Waits until the driver does not work on the run's snapshot any more, or there is none.
 pub(crate) async fn snapshot_at_rest(undoing: Undoing<'_>, name: &str) -> Result<(), ClusterError> {
     let kind = volume_snapshots();

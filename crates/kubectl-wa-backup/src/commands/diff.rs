@@ -11,7 +11,7 @@ use serde::Serialize;
 use store_backup::{COMMANDS, live_holding, prepare};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, access_of};
-use wa_common::report::{Steps, Styles, printable, table};
+use wa_common::report::{Steps, Styles, printable};
 
 use super::bucket::{Bucket, BucketArgs};
 
@@ -156,13 +156,17 @@ impl Render for BackupDifference {
             writeln!(
                 out,
                 "\n{}",
-                table(&["SERVICE INSTANCE", "ID", "CHANGE"], rows)
+                styles.table(&["SERVICE INSTANCE", "ID", "CHANGE"], rows)
             )?;
         }
         let tables = &self.difference.tables;
         if !tables.is_empty() {
             let rows = tables.iter().map(table_row);
-            writeln!(out, "\n{}", table(&["TABLE", "OLD", "NEW", "CHANGE"], rows))?;
+            writeln!(
+                out,
+                "\n{}",
+                styles.table(&["TABLE", "OLD", "NEW", "CHANGE"], rows)
+            )?;
         }
         Ok(())
     }

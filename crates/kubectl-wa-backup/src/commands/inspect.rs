@@ -11,7 +11,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
-use wa_common::report::{Styles, bytes, count, printable, short_digest, table};
+use wa_common::report::{Styles, bytes, count, printable, short_digest};
 
 use super::bucket::{Bucket, BucketArgs};
 use super::rows::{self, RowsArgs};
@@ -247,13 +247,13 @@ impl Render for Inspection {
                 bytes(table.bytes),
             ]
         });
-        writeln!(out, "\n{}", table(&["TABLE", "ROWS", "SIZE"], rows))?;
+        writeln!(out, "\n{}", styles.table(&["TABLE", "ROWS", "SIZE"], rows))?;
         let (live, others): (Vec<_>, Vec<_>) = self
             .instances
             .iter()
             .partition(|instance| instance.is_live());
         writeln!(out, "\n{}", self.instances_text.style(styles.heading))?;
-        write_instances(out, &live)?;
+        write_instances(out, styles, &live)?;
         let (system, deleted): (Vec<_>, Vec<_>) = others
             .into_iter()
             .partition(|instance| instance.is_system());
@@ -266,7 +266,7 @@ impl Render for Inspection {
         ] {
             if !instances.is_empty() {
                 writeln!(out, "\n{} {title}", instances.len())?;
-                write_instances(out, &instances)?;
+                write_instances(out, styles, &instances)?;
             }
         }
         writeln!(out)?;
@@ -309,7 +309,11 @@ impl Render for Item {
     }
 }
 
-fn write_instances(out: &mut dyn Write, instances: &[&ServiceInstance]) -> io::Result<()> {
+fn write_instances(
+    out: &mut dyn Write,
+    styles: &Styles,
+    instances: &[&ServiceInstance],
+) -> io::Result<()> {
     if instances.is_empty() {
         return Ok(());
     }
@@ -320,7 +324,7 @@ fn write_instances(out: &mut dyn Write, instances: &[&ServiceInstance]) -> io::R
             or_dash(instance.region.as_deref()),
         ]
     });
-    writeln!(out, "{}", table(&["ID", "NAME", "REGION"], rows))
+    writeln!(out, "{}", styles.table(&["ID", "NAME", "REGION"], rows))
 }
 
 fn or_dash(text: Option<&str>) -> &str {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
-use wa_common::report::{Styles, age, bytes, table};
+use wa_common::report::{Styles, age, bytes};
 
 use super::bucket::BucketArgs;
 
@@ -138,7 +138,7 @@ fn file_name(path: &Path) -> String {
 }
 
 impl Render for ListReport {
-    fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
         if self.backups.is_empty() {
             return writeln!(out, "No backups in {}.", self.directory.display());
         }
@@ -164,7 +164,7 @@ impl Render for ListReport {
         });
         let mut header = vec!["NAME", "AGE", "SIZE", "RELEASE", "INSTANCES", "STATE"];
         header.extend(wide.then_some("PATH OR REASON"));
-        writeln!(out, "{}", table(&header, rows))?;
+        writeln!(out, "{}", styles.table(&header, rows))?;
         if wide {
             writeln!(out, "\nOf each of them: {NOT_IN_A_DUMP}")?;
         }

@@ -7,7 +7,7 @@ use backup_set::{Installation, Protected, Purpose, Rehearsal, Surveyed};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use wa_common::cli::Render;
-use wa_common::report::{Styles, age, bytes, table};
+use wa_common::report::{Styles, age, bytes};
 
 #[derive(Serialize)]
 pub(super) struct StatusReport {
@@ -138,7 +138,7 @@ impl Newest {
 }
 
 impl Render for StatusReport {
-    fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
         if self.installations.is_empty() {
             return Ok(());
         }
@@ -172,7 +172,7 @@ impl Render for StatusReport {
             "BACKUPS",
         ];
         header.extend(wide.then_some("SERVER"));
-        writeln!(out, "{}", table(&header, rows))
+        writeln!(out, "{}", styles.table(&header, rows))
     }
 
     fn names(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, DryRun, Exit, Render, confirm, no_permissions};
-use wa_common::report::{Event, Styles, age, bytes, causes_text, count, table};
+use wa_common::report::{Event, Styles, age, bytes, causes_text, count};
 
 use super::bucket::BucketArgs;
 use super::span::Age;
@@ -357,7 +357,7 @@ impl Render for PruneReport {
                 ]
             });
             let header = ["NAME", "AGE", "SIZE", "VERIFIED", "FATE", "WHY"];
-            writeln!(out, "{}\n", table(&header, rows))?;
+            writeln!(out, "{}\n", styles.table(&header, rows))?;
             let stay = self.backups.len() - self.going();
             let dry = if self.dry_run { " (dry run)" } else { "" };
             writeln!(

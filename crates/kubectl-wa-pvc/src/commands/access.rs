@@ -28,11 +28,11 @@ pub(super) struct AccessArgs {
     pub(super) pvc: Option<String>,
 
     /// VolumeSnapshotClass for --via snapshot [default: the one of the volume's driver]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "SNAPSHOT-CLASS")]
     snapshot_class: Option<String>,
 
     /// StorageClass of the volume made from the snapshot [default: the claim's own]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "STORAGE-CLASS")]
     storage_class: Option<String>,
 
     /// Image of the helper pod [default: the CronJob's own]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use wa_common::assistant::{BackupCronJob, Retention};
 use wa_common::cli::{About, Context, Exit, Render, access_of};
-use wa_common::report::{Styles, age, bytes, table};
+use wa_common::report::{Styles, age, bytes};
 
 use super::access::{self, AccessArgs, find};
 
@@ -87,7 +87,7 @@ impl File {
 }
 
 impl Render for ListReport {
-    fn human(&self, out: &mut dyn Write, _styles: &Styles, wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
         if self.files.is_empty() {
             return writeln!(out, "No files on the volume of claim {}.", self.claim);
         }
@@ -111,7 +111,7 @@ impl Render for ListReport {
                 .into_iter()
                 .flatten(),
         );
-        writeln!(out, "{}", table(&header, rows))
+        writeln!(out, "{}", styles.table(&header, rows))
     }
 
     fn names(&self) -> Vec<String> {

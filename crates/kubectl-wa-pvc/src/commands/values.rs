@@ -1,6 +1,6 @@
-//! Values that a shell completes: the files on the volume, and the claims.
+//! Values that a shell completes: the files on the volume, the claims, and classes of snapshots and storage.
 
-use backup_volume::{dumps_in_reach, modified};
+use backup_volume::{Class, dumps_in_reach, modified, snapshot_classes, storage_classes};
 use jiff::Timestamp;
 use wa_common::cli::{Asked, Candidate};
 use wa_common::report::{age, bytes};
@@ -10,6 +10,8 @@ pub(super) async fn named(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candi
     match name {
         "DUMP" => dumps(asked).await,
         "CLAIM" => claims(asked).await,
+        "SNAPSHOT-CLASS" => Ok(of_classes(snapshot_classes(&asked.connect()?).await?)),
+        "STORAGE-CLASS" => Ok(of_classes(storage_classes(&asked.connect()?).await?)),
         _ => Ok(Vec::new()),
     }
 }
@@ -32,4 +34,9 @@ async fn dumps(asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
 async fn claims(asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
     let claims = backup_volume::claims(&asked.connect()?).await?;
     Ok(claims.into_iter().map(Candidate::new).collect())
+}
+
+fn of_classes(classes: Vec<Class>) -> Vec<Candidate> {
+    let candidate = |class: Class| Candidate::new(class.name).help(class.driver);
+    classes.into_iter().map(candidate).collect()
 }

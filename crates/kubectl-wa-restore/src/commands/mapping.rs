@@ -14,7 +14,7 @@ use store_restore::source::Source;
 use tokio::task::spawn_blocking;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::cli::{Context, Exit, KeyArgs, Render};
-use wa_common::report::{Event, Styles, table};
+use wa_common::report::{Event, Styles};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -131,41 +131,36 @@ impl Render for MappingReport {
                 "There are no service instances, neither in the backup nor in the target."
             );
         }
-        let cells = |instance: Option<&ServiceInstance>| {
+        // One below the other: the ids of two take a line that hardly a terminal has.
+        let row = |side: &str, instance: &ServiceInstance, why: String| {
             let text = |text: Option<&str>| {
                 let text = text.filter(|text| !text.is_empty());
                 text.unwrap_or("-").to_owned()
             };
+            let (name, region) = (instance.name.as_deref(), instance.region.as_deref());
             [
-                text(instance.map(|one| one.id.as_str())),
-                text(instance.and_then(|one| one.name.as_deref())),
-                text(instance.and_then(|one| one.region.as_deref())),
+                side.to_owned(),
+                instance.id.clone(),
+                text(name),
+                text(region),
+                why,
             ]
         };
-        let row =
-            |source: Option<&ServiceInstance>, target: Option<&ServiceInstance>, by: String| {
-                let sides = cells(source).into_iter().chain(cells(target));
-                sides.chain([by]).collect::<Vec<_>>()
-            };
-        let paired = pairs
-            .iter()
-            .map(|pair| row(Some(&pair.source), Some(&pair.target), pair.by.to_string()));
+        let paired = pairs.iter().flat_map(|pair| {
+            [
+                row("backup", &pair.source, pair.by.to_string()),
+                row("target", &pair.target, String::new()),
+            ]
+        });
         let open = sources_left
             .iter()
-            .map(|source| row(Some(source), None, "NO TARGET".to_owned()));
+            .map(|source| row("backup", source, "NO TARGET".to_owned()));
         let unused = targets_left
             .iter()
-            .map(|target| row(None, Some(target), "erased, gets nothing".to_owned()));
-        let header = [
-            "IN THE BACKUP",
-            "NAME",
-            "REGION",
-            "BECOMES",
-            "NAME",
-            "REGION",
-            "WHY",
-        ];
-        writeln!(out, "{}", table(&header, paired.chain(open).chain(unused)))?;
+            .map(|target| row("target", target, "erased, gets nothing".to_owned()));
+        let header = ["IN THE", "ID", "NAME", "REGION", "WHY"];
+        let rows = paired.chain(open).chain(unused);
+        writeln!(out, "{}", styles.table(&header, rows))?;
         if self.complete {
             writeln!(
                 out,

@@ -12,7 +12,7 @@ use store_restore::rehearsal::{self, InPod};
 use store_restore::source::Source;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, DryRun, Exit, KeyArgs, Render, TimeLimit};
-use wa_common::report::{Event, Styles, count, printable, table};
+use wa_common::report::{Event, Styles, count, printable};
 
 use super::refused::Refused;
 
@@ -234,7 +234,11 @@ impl Render for Report {
                 text(&one.region).unwrap_or_else(dash),
             ]
         });
-        writeln!(out, "\n{}", table(&["INSTANCE", "NAME", "REGION"], rows))
+        writeln!(
+            out,
+            "\n{}",
+            styles.table(&["INSTANCE", "NAME", "REGION"], rows)
+        )
     }
 
     fn names(&self) -> Vec<String> {

@@ -11,7 +11,7 @@ use store_restore::procedure::{
     ReplicasNow, Restore, Standing, database_is_touched, down_since, standing,
 };
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::{Styles, age, printable, table};
+use wa_common::report::{Styles, age, printable};
 use wa_common::run::journal::{
     FoundRun, FoundState, JournaledRun, Procedure as _, StepRecord, StepState,
 };
@@ -244,7 +244,7 @@ impl Render for Report {
         writeln!(
             out,
             "\n{}",
-            table(&["DEPLOYMENT", "BEFORE", "NOW", "READY"], replicas)
+            styles.table(&["DEPLOYMENT", "BEFORE", "NOW", "READY"], replicas)
         )?;
         let steps = run.steps.iter().map(|step| {
             [
@@ -258,7 +258,7 @@ impl Render for Report {
         writeln!(
             out,
             "\n{}",
-            table(
+            styles.table(
                 &["STATE", if wide { "SINCE" } else { "AGE" }, "STEP"],
                 steps
             )

@@ -6,7 +6,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::release::{Release, Row, UpgradePath, table};
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::{self, Styles, count};
+use wa_common::report::{Styles, count};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -49,7 +49,7 @@ struct Table {
 }
 
 impl Render for Table {
-    fn human(&self, out: &mut dyn Write, _styles: &Styles, _wide: bool) -> io::Result<()> {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, _wide: bool) -> io::Result<()> {
         if let (Some(from), []) = (self.from, &self.rows[..]) {
             return writeln!(
                 out,
@@ -67,7 +67,7 @@ impl Render for Table {
         writeln!(
             out,
             "{}",
-            report::table(&["BACKED UP ON", "RESTORE ONTO", "REMARK"], rows)
+            styles.table(&["BACKED UP ON", "RESTORE ONTO", "REMARK"], rows)
         )?;
         writeln!(
             out,

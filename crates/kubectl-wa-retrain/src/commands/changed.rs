@@ -7,7 +7,7 @@ use owo_colors::OwoColorize as _;
 use retraining::procedure::{Outcome, Session, Step};
 use serde::Serialize;
 use wa_common::cli::Render;
-use wa_common::report::{Styles, printable, table};
+use wa_common::report::{Styles, printable};
 
 use super::shared::both_zones;
 
@@ -88,7 +88,11 @@ impl Render for Changed {
                 one.now.to_string(),
             ]
         });
-        writeln!(out, "{}", table(&["DEPLOYMENT", "BEFORE", "NOW"], rows))?;
+        writeln!(
+            out,
+            "{}",
+            styles.table(&["DEPLOYMENT", "BEFORE", "NOW"], rows)
+        )?;
         if let Some(start) = self.start {
             writeln!(out, "\nTraining begins at {}.", both_zones(start))?;
         }

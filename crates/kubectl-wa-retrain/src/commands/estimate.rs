@@ -12,7 +12,7 @@ use retraining::formula::MOST_WORKSPACES;
 use serde::Serialize;
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::{Styles, bytes, elapsed, printable, table};
+use wa_common::report::{Styles, bytes, elapsed, printable};
 
 /// The most training pods that are reckoned with.
 pub(super) const MOST_PODS: i64 = 1000;
@@ -128,8 +128,8 @@ impl Render for Report {
             }
             return Ok(());
         }
-        writeln!(out, "\n{}", self.rows(wide))?;
-        if let Some(room) = self.room() {
+        writeln!(out, "\n{}", self.rows(styles, wide))?;
+        if let Some(room) = self.room(styles) {
             writeln!(out, "\n{room}")?;
         }
         for note in &self.estimate.notes {
@@ -151,7 +151,7 @@ impl Render for Report {
 
 impl Report {
     /// With `wide`, the seconds too, as IBM's script prints them.
-    fn rows(&self, wide: bool) -> String {
+    fn rows(&self, styles: &Styles, wide: bool) -> String {
         let mut header = vec![
             "PODS",
             "TAKES",
@@ -183,11 +183,11 @@ impl Report {
             }
             cells
         });
-        table(&header, rows)
+        styles.table(&header, rows)
     }
 
     /// What the training pods ask for, where a cluster says so.
-    fn room(&self) -> Option<String> {
+    fn room(&self, styles: &Styles) -> Option<String> {
         self.estimate.training_pod?;
         let rows = self.estimate.rows.iter().map(|row| {
             let request = row
@@ -201,10 +201,7 @@ impl Report {
             let [cpu, memory] = request;
             [pods(row), cpu, memory, room.to_owned()]
         });
-        Some(table(
-            &["PODS", "CPUS", "MEMORY", "ROOM ON THE NODES"],
-            rows,
-        ))
+        Some(styles.table(&["PODS", "CPUS", "MEMORY", "ROOM ON THE NODES"], rows))
     }
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit, Render};
-use wa_common::report::{Event, Styles, printable, table};
+use wa_common::report::{Event, Styles, printable};
 
 use super::estimate::MOST_PODS;
 use super::shared::{Work, both_zones};
@@ -143,7 +143,7 @@ impl Render for Report {
             let label = format!("{label:<14}");
             writeln!(out, "{}{}", label.style(styles.faint), printable(&value))?;
         }
-        writeln!(out, "\n{}", self.replicas())?;
+        writeln!(out, "\n{}", self.replicas(styles))?;
         let patch = "store-admin-env-vars";
         let heading = format!(
             "Variables of {0}-store-admin, by {0}-{patch}",
@@ -172,7 +172,7 @@ impl Render for Report {
 }
 
 impl Report {
-    fn replicas(&self) -> String {
+    fn replicas(&self, styles: &Styles) -> String {
         let rows = self.plan.replicas.iter().map(|change| {
             let room = match change.without_room {
                 Some(0) => "yes".to_owned(),
@@ -187,7 +187,7 @@ impl Report {
                 room,
             ]
         });
-        table(&["DEPLOYMENT", "OLD", "NEW", "PATCH", "ROOM"], rows)
+        styles.table(&["DEPLOYMENT", "OLD", "NEW", "PATCH", "ROOM"], rows)
     }
 }
 

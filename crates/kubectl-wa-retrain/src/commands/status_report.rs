@@ -8,7 +8,7 @@ use retraining::procedure::{Found, Outcome, Step, is_open};
 use retraining::training::{Phase, Status};
 use serde::Serialize;
 use wa_common::cli::Render;
-use wa_common::report::{Styles, elapsed, printable, table};
+use wa_common::report::{Styles, elapsed, printable};
 use wa_common::run::journal::FoundState;
 
 use super::shared::both_zones;
@@ -223,9 +223,9 @@ impl Render for StatusReport {
         });
         let shown = if self.recorded.is_empty() {
             let rows = rows.map(|[deployment, replicas, ready, _]| [deployment, replicas, ready]);
-            table(&["DEPLOYMENT", "REPLICAS", "READY"], rows)
+            styles.table(&["DEPLOYMENT", "REPLICAS", "READY"], rows)
         } else {
-            table(&["DEPLOYMENT", "REPLICAS", "READY", "BEFORE"], rows)
+            styles.table(&["DEPLOYMENT", "REPLICAS", "READY", "BEFORE"], rows)
         };
         writeln!(out, "\n{shown}")?;
         if !status.lines.is_empty() {

@@ -145,6 +145,24 @@ impl Schedule {
         runs
     }
 
+    /// The last run not after `now`; `None` where there was none for five years.
+    pub fn last(&self, now: Timestamp) -> Option<Timestamp> {
+        // A clock that is set back at midnight shows times of the day before again.
+        let today = self.zone.to_datetime(now).date().tomorrow().ok()?;
+        let first = today.saturating_sub(YEARS.years());
+        let days = std::iter::successors(Some(today), |day| day.yesterday().ok());
+        let mut days = days.take_while(|day| *day >= first);
+        let on = |day: Date| {
+            let times = self.times_from(day.to_datetime(Time::midnight()));
+            let times = times.take_while(move |time| time.date() == day);
+            let runs = times.flat_map(|time| self.instants(time)).flatten();
+            runs.filter(|run| *run <= now).max()
+        };
+        let newest = days.by_ref().find_map(on)?;
+        let before = days.next().and_then(on);
+        Some(before.map_or(newest, |before| before.max(newest)))
+    }
+
     /// The longest time between two runs from `now` on, as far as they are looked at.
     pub fn longest_pause(&self, now: Timestamp) -> Option<SignedDuration> {
         let runs = self.next(now, LOOKED_AT);
@@ -410,6 +428,32 @@ mod tests {
             assert!(Schedule::parse(wrong, None).is_err(), "{wrong}");
         }
         assert!(Schedule::parse("5/15 */2 1-15,20 ? 0-6", None).is_ok());
+    }
+
+    #[test]
+    fn the_last_run_is_the_one_before_though_clocks_were_set() {
+        let last = |schedule, now: &str| {
+            let schedule = Schedule::parse(schedule, BERLIN).unwrap();
+            let run = schedule.last(now.parse().unwrap());
+            run.map(|run| run.to_string())
+        };
+        for (schedule, now, expected) in [
+            ("0 23 * * *", "2026-11-27T12:00:00Z", "2026-11-26T22:00:00Z"),
+            ("0 23 * * *", "2026-11-27T22:00:00Z", "2026-11-27T22:00:00Z"),
+            ("0 23 * * *", "2026-11-27T21:59:59Z", "2026-11-26T22:00:00Z"),
+            // Half past two came twice that day, and not at all in spring.
+            ("30 2 * * *", "2026-10-25T01:29:00Z", "2026-10-25T00:30:00Z"),
+            ("30 2 * * *", "2026-10-25T12:00:00Z", "2026-10-25T01:30:00Z"),
+            ("30 2 * * *", "2026-03-29T12:00:00Z", "2026-03-28T01:30:00Z"),
+            ("0 1 29 2 *", "2026-11-27T12:00:00Z", "2024-02-29T00:00:00Z"),
+        ] {
+            assert_eq!(
+                last(schedule, now).as_deref(),
+                Some(expected),
+                "{schedule} {now}"
+            );
+        }
+        assert_eq!(last("0 0 30 2 *", "2026-11-27T12:00:00Z"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod human;
 mod json;
 mod steps;
 mod style;
+mod table;
 mod text;
 mod transfer;
 
@@ -28,7 +29,8 @@ pub use human_text::{
 pub use json::JsonReporter;
 pub use steps::{RunningStep, Steps};
 pub use style::{ColorChoice, Styles};
-pub use text::{age, causes_text, elapsed, error_text, table};
+pub use table::table;
+pub use text::{age, causes_text, elapsed, error_text};
 pub use transfer::TransferProgress;
 
 use std::sync::Arc;

@@ -1,10 +1,7 @@
-//! Errors, times and tables as a person reads them.
+//! Errors and times as a person reads them.
 
-use std::fmt::Display;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use human_text::printable;
 use jiff::Timestamp;
 
 /// An error with its causes, outermost first, none of them reported twice: typed errors tell their cause in their own
@@ -48,30 +45,6 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A table as kubectl prints one: column names in capitals, columns parted by spaces, no lines, cells never cut.
-pub fn table<Row, Cell>(header: &[&str], rows: impl IntoIterator<Item = Row>) -> String
-where
-    Row: IntoIterator<Item = Cell>,
-    Cell: Display,
-{
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.iter().copied());
-    for row in rows {
-        table.add_row(
-            row.into_iter()
-                .map(|cell| printable(&cell.to_string()).into_owned()),
-        );
-    }
-    let last = header.len().saturating_sub(1);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if index == last { 0 } else { 3 }));
-    }
-    table.trim_fmt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,11 +63,5 @@ mod tests {
             [ago(-5), ago(45), ago(7199), ago(7200), ago(172_800)],
             ["0s", "45s", "119m", "2h", "2d"]
         );
-    }
-
-    #[test]
-    fn tables_have_no_trailing_blanks_and_no_lines() {
-        let text = table(&["NAME", "SIZE"], [["a", "1 B"], ["longer", "2 B"]]);
-        assert_eq!(text, "NAME     SIZE\na        1 B\nlonger   2 B");
     }
 }

@@ -4,6 +4,7 @@ mod client;
 mod down;
 mod fault;
 mod home;
+mod manifests;
 mod status;
 mod up;
 mod variant;
@@ -34,6 +35,7 @@ enum Command {
     Status(status::Status),
     Down(down::Down),
     Fault(fault::Fault),
+    Manifests(manifests::Manifests),
 }
 
 /// Where the cluster keeps its files; one cluster a directory.
@@ -67,6 +69,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Down(down) => down.run(),
         Command::Fault(fault) => fault.run(),
+        Command::Manifests(manifests) => manifests.run(),
     };
     done.unwrap_or_else(|error| {
         // A standard error that cannot be written to leaves only the exit code.

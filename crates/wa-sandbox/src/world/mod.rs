@@ -8,6 +8,7 @@
 mod addresses;
 mod assistant_operator;
 mod backups;
+mod elsewhere;
 pub mod kinds;
 mod manifests;
 mod operator;
@@ -35,6 +36,7 @@ use kube_sandbox::store::Store;
 use local_postgres::Server;
 use serde_json::Value;
 
+pub use elsewhere::{definitions, manifests};
 pub use other_patch::{OtherPatch, UnknownPatch};
 pub(crate) use portworx::Daemons;
 pub use portworx::{InUse, Operation, Portworx, Refusal};
@@ -46,8 +48,8 @@ pub use store_admin::{RetrainFault, RetrainPractice, SummaryForm, UnknownRetrain
 pub use tenants::{Instances, UnknownInstances};
 pub use variant::{OperatorPace, Variant};
 
+use self::manifests::{assistant, autoscalers, backup, cluster, etcd, neighbours, postgres, redis};
 use assistant_operator::{Annotations, AssistantOperator, Duty};
-use manifests::{assistant, autoscalers, backup, cluster, etcd, neighbours, postgres, redis};
 use operator::Operator;
 use rendering::Rendering;
 use resource_controller::ResourceController;

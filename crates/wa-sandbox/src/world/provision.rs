@@ -8,8 +8,9 @@ use kube_sandbox::store::Store;
 
 use super::manifests::{etcd, postgres};
 use super::pods::{self, Shell};
+use super::secrets::Credentials;
 use super::seed::{self, Seed, Snapshots, WORKSPACES};
-use super::{Installed, World, WorldError, backups, tenants};
+use super::{Installed, Instances, Names, World, WorldError, backups, tenants};
 
 const SCHEMA: &str = include_str!("scripts/schema.sql");
 
@@ -42,34 +43,9 @@ impl Installed {
 
     async fn create_database(&self, store: &Store, node: &Node) -> Result<(), WorldError> {
         pods::ready(store, &self.names.namespace, &self.names.primary_pod()).await?;
-        let (user, database) = (postgres::USER, self.names.database());
-        let password = self.credentials.database_password.replace('\'', "''");
-        let script = format!(
-            "CREATE ROLE {user} LOGIN PASSWORD '{password}';\n\
-             CREATE DATABASE \"{database}\" OWNER {user};\n\
-             \\connect \"{database}\"\n\
-             SET ROLE {user};\n\
-             \\set workspaces {WORKSPACES}\n\
-             \\set first_workspace {}\n\
-             \\set schema_version {}\n\
-             {}",
-            self.instances.first_workspace(),
-            self.names.schema_version,
-            self.schema()
-        );
+        let script = store_script(&self.names, &self.credentials, self.instances);
         self.psql(node, &["--dbname=postgres"], [Bytes::from(script)])
             .await
-    }
-
-    /// The schema with the instances of this installation. The workspaces belong to them and to one row after them.
-    fn schema(&self) -> String {
-        let rows = self.instances.tenants();
-        let instances = rows.iter().filter(|one| one.is_instance()).count();
-        let owners = rows.iter().take(instances + 1);
-        let owners: Vec<_> = owners.map(|one| format!("'{}'", one.id)).collect();
-        SCHEMA
-            .replace("-- rows of tenant\n", &tenants::insert(&rows))
-            .replace(":owners", &format!("ARRAY[{}]::uuid[]", owners.join(",")))
     }
 
     async fn load_snapshots(&self, node: &Node, seed: Seed) -> Result<(), WorldError> {
@@ -117,7 +93,10 @@ impl Installed {
         let etcdctl = ["etcdctl", patience, &endpoint, &cert, &key, &ca];
         let password = Bytes::from(self.credentials.etcd_password.clone());
         for (arguments, stdin) in [
-            (&["txn"][..], Bytes::from(self.workspace_transaction())),
+            (
+                &["txn"][..],
+                Bytes::from(workspace_transaction(&self.names, self.instances)),
+            ),
             (
                 &["user", "add", "root", "--interactive=false"][..],
                 password,
@@ -131,27 +110,6 @@ impl Installed {
         Ok(())
     }
 
-    /// Puts every workspace, and a key that is none, as one transaction without conditions.
-    fn workspace_transaction(&self) -> String {
-        let prefix = self.names.workspaces_prefix();
-        let mut transaction = String::from("\n");
-        let first = self.instances.first_workspace();
-        for number in 0..WORKSPACES {
-            // Writing to a String does not fail.
-            let _ = writeln!(
-                transaction,
-                "put {prefix}{} trained",
-                seed::workspace_id(first + number)
-            );
-        }
-        let _ = writeln!(
-            transaction,
-            "put {}version 1\n\n",
-            prefix.trim_end_matches("workspaces/")
-        );
-        transaction
-    }
-
     fn shell<'a>(&self, node: &'a Node, pod: String, container: &str) -> Shell<'a> {
         let target = Target {
             namespace: self.names.namespace.clone(),
@@ -161,4 +119,59 @@ impl Installed {
         };
         Shell { node, target }
     }
+}
+
+/// What psql, as the superuser, makes the store's database and its user of.
+pub(super) fn store_script(
+    names: &Names,
+    credentials: &Credentials,
+    instances: Instances,
+) -> String {
+    let (user, database) = (postgres::USER, names.database());
+    let password = credentials.database_password.replace('\'', "''");
+    format!(
+        "CREATE ROLE {user} LOGIN PASSWORD '{password}';\n\
+         CREATE DATABASE \"{database}\" OWNER {user};\n\
+         \\connect \"{database}\"\n\
+         SET ROLE {user};\n\
+         \\set workspaces {WORKSPACES}\n\
+         \\set first_workspace {}\n\
+         \\set schema_version {}\n\
+         {}",
+        instances.first_workspace(),
+        names.schema_version,
+        schema(instances)
+    )
+}
+
+/// The schema with the instances of an installation. The workspaces belong to them and to one row after them.
+fn schema(instances: Instances) -> String {
+    let rows = instances.tenants();
+    let instances = rows.iter().filter(|one| one.is_instance()).count();
+    let owners = rows.iter().take(instances + 1);
+    let owners: Vec<_> = owners.map(|one| format!("'{}'", one.id)).collect();
+    SCHEMA
+        .replace("-- rows of tenant\n", &tenants::insert(&rows))
+        .replace(":owners", &format!("ARRAY[{}]::uuid[]", owners.join(",")))
+}
+
+/// What etcdctl puts every workspace by, and a key that is none: one transaction without conditions.
+pub(super) fn workspace_transaction(names: &Names, instances: Instances) -> String {
+    let prefix = names.workspaces_prefix();
+    let mut transaction = String::from("\n");
+    let first = instances.first_workspace();
+    for number in 0..WORKSPACES {
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            transaction,
+            "put {prefix}{} trained",
+            seed::workspace_id(first + number)
+        );
+    }
+    let _ = writeln!(
+        transaction,
+        "put {}version 1\n\n",
+        prefix.trim_end_matches("workspaces/")
+    );
+    transaction
 }

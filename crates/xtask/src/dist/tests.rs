@@ -268,3 +268,16 @@ fn the_commands_by_which_the_readme_installs_find_what_is_released() -> anyhow::
     }
     Ok(())
 }
+
+#[test]
+fn a_plugin_that_has_grown_too_large_is_refused() {
+    for plugin in PLUGINS {
+        let mib = if plugin == "kubectl-wa-retrain" {
+            15
+        } else {
+            20
+        };
+        assert!(check_size(plugin, mib << 20).is_ok(), "{plugin}");
+        assert!(check_size(plugin, (mib << 20) + 1).is_err(), "{plugin}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The controllers over a store of their own, with these tests in the part of the kubelet.
 
 mod autoscalers;
+mod cron_jobs;
 mod daemon_sets;
 mod deployments;
 mod jobs;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::bail;
 use backup_jobs::permissions::COMMANDS;
 use backup_jobs::{Reverted, ScheduleChange, SettingChange, SettingName, Wish};
+use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{About, Context, DryRun, Exit, Render, TimeLimit, access_of};
-use wa_common::report::{Styles, printable, table};
+use wa_common::report::{Styles, age, printable};
 
 const CHANGES: &str =
     "the settings in the CronJob, by server-side apply as the field manager kubectl-wa-backup";
@@ -129,6 +130,7 @@ pub(super) async fn run(
         cron_job: change.cron_job().name(),
         namespace: cluster.namespace().to_owned(),
         dry_run: how.dry_run.is_some_and(DryRun::is_on),
+        starts: change.starts(),
         changes: change.changes().to_vec(),
         reverted: Vec::new(),
         watched_seconds: 0,
@@ -178,8 +180,28 @@ struct Report {
     namespace: String,
     dry_run: bool,
     changes: Vec<SettingChange>,
+    /// The run that was missed while it was suspended, and is started once it is not.
+    starts: Option<Timestamp>,
     reverted: Vec<Reverted>,
     watched_seconds: u64,
+}
+
+impl Report {
+    fn tell_start(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(due) = self.starts else {
+            return Ok(());
+        };
+        let ago = age(due, Timestamp::now());
+        let verb = if self.dry_run {
+            "would start"
+        } else {
+            "starts"
+        };
+        writeln!(
+            out,
+            "The backup that was due {ago} ago, while it was suspended, {verb} at once"
+        )
+    }
 }
 
 impl Render for Report {
@@ -200,10 +222,15 @@ impl Render for Report {
                 change.place.clone(),
             ]
         });
-        writeln!(out, "{}", table(&["SETTING", "OLD", "NEW", "WHERE"], rows))?;
+        writeln!(
+            out,
+            "{}",
+            styles.table(&["SETTING", "OLD", "NEW", "WHERE"], rows)
+        )?;
         let cron_job = printable(&self.cron_job);
         if self.dry_run {
-            return writeln!(out, "\nCronJob {cron_job} would be changed (dry run)");
+            writeln!(out, "\nCronJob {cron_job} would be changed (dry run)")?;
+            return self.tell_start(out);
         }
         let watched = Duration::from_secs(self.watched_seconds);
         let stayed = match (self.reverted.is_empty(), watched.is_zero()) {
@@ -215,7 +242,8 @@ impl Render for Report {
             out,
             "\nCronJob {cron_job} {}{stayed}",
             "changed".style(styles.good)
-        )
+        )?;
+        self.tell_start(out)
     }
 
     fn names(&self) -> Vec<String> {

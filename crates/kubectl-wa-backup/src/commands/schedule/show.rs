@@ -11,7 +11,7 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, access_of};
 use wa_common::preflight::require_permissions;
-use wa_common::report::{Styles, age, elapsed, printable, table};
+use wa_common::report::{Styles, age, elapsed, printable};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -89,7 +89,7 @@ impl Render for Report {
             overview.cron_job, self.instance, self.namespace
         );
         writeln!(out, "{}\n", head.style(styles.heading))?;
-        writeln!(out, "{}", table(&header, rows))?;
+        writeln!(out, "{}", styles.table(&header, rows))?;
         if let Some(schedule) = overview.schedule()
             && !overview.next.is_empty()
         {
@@ -106,7 +106,7 @@ impl Render for Report {
             let zone = overview.time_zone.as_deref().unwrap_or("UTC");
             let zone = format!("NEXT RUNS ({})", printable(zone));
             let header = ["IN", &zone, "HERE"];
-            writeln!(out, "\n{}", table(&header, rows))?;
+            writeln!(out, "\n{}", styles.table(&header, rows))?;
             if overview.time_zone.is_none() {
                 writeln!(
                     out,

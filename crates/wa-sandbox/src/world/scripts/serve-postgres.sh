@@ -12,7 +12,7 @@ mkdir -p /controller/run
 # Without fsync: what is committed outlives the server's processes, as on a real node, but not the machine.
 server=(
   postgres
-  -c listen_addresses="$CLUSTER_NAME-rw"
+  -c listen_addresses="${LISTEN_ON:-$CLUSTER_NAME-rw}"
   -c unix_socket_directories=/controller/run
   -c ssl=on
   -c ssl_cert_file=/etc/server-certificate/tls.crt
