@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use backup_places::BucketArgs;
 use backup_set::{Copied, CopyError, DirectoryStore, copy_set};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, bytes, printable};
-
-use super::bucket::BucketArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use backup_places::{Bucket, BucketArgs};
 use backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, DirectoryStore, EncryptedStore, FileRecord, Manifest,
     NOT_IN_A_DUMP, Recipients, Store, ToolRecord, VerificationFailed,
@@ -20,8 +21,6 @@ use store_backup::{
 use wa_common::assistant::auth_encryption_yaml;
 use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, access_of};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
-
-use super::bucket::{Bucket, BucketArgs};
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";

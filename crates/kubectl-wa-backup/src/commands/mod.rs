@@ -1,6 +1,5 @@
 //! The command line: one file a command.
 
-mod bucket;
 mod check;
 mod cleanup;
 mod copy;

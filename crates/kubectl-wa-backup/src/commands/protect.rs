@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use backup_places::BucketArgs;
 use backup_set::{Protected, Protection, ToolRecord};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -11,8 +12,6 @@ use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, printable};
-
-use super::bucket::BucketArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use backup_places::BucketArgs;
 use backup_set::{DirectorySet, DirectoryStore, Installation, survey};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, no_permissions};
 use wa_common::report::Event;
 
-use super::bucket::BucketArgs;
 use super::metrics;
 use super::newest::StatusReport;
 use super::span::Age;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_places::{Bucket, BucketArgs};
 use backup_set::{Backup, BackupError, Identities, counted_rows, rows_text};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -10,7 +11,6 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
-use super::bucket::{Bucket, BucketArgs};
 use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {
