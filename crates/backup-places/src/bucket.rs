@@ -1,12 +1,15 @@
 //! Backups in a bucket, wherever a directory is taken.
 
+use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use backup_set::{
-    Backup, BackupError, DirectorySet, Identities, StoredSet, resolve_backup, resolve_in, scheme_of,
+    Backup, BackupError, DirectorySet, Identities, Places, StoredSet, resolve_backup, resolve_in,
+    scheme_of,
 };
 use object_sets::{Location, ObjectSet, ObjectStore, Options, Teller, is_location};
 use wa_common::cli::Context;
@@ -28,6 +31,8 @@ pub struct BucketArgs {
 pub struct Bucket {
     ca_pem: Option<Vec<u8>>,
     allow_http: bool,
+    /// Whether an outage is waited for also at the first look.
+    is_patient: bool,
     reporter: Arc<dyn Reporter>,
 }
 
@@ -46,6 +51,7 @@ impl BucketArgs {
         let mut bucket = Bucket {
             ca_pem: None,
             allow_http: false,
+            is_patient: false,
             reporter: Arc::clone(&context.reporter),
         };
         let mut is_asked = false;
@@ -146,39 +152,66 @@ impl Bucket {
     }
 
     /// The set at `path`; none where that is no place in a bucket.
-    fn object_set(&self, path: &Path) -> anyhow::Result<Option<ObjectSet>> {
+    fn object_set(&self, path: &Path) -> Result<Option<ObjectSet>, BackupError> {
         if !is_location(path) {
             return Ok(None);
         }
-        let (store, name) = self.split(path)?;
-        let cannot = || format!("cannot read {}", path.display());
-        let set = store.set(&name).with_context(cannot)?;
-        ensure!(
-            !set.is_empty(),
-            "there is no backup set {}; list what is there with `kubectl wa-backup list`",
-            path.display()
-        );
+        let unread = |source| BackupError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let (store, name) = self
+            .split(path)
+            .map_err(|error| unread(io::Error::other(error)))?;
+        let set = if self.is_patient {
+            store.set_patiently(&name)
+        } else {
+            store.set(&name)
+        };
+        let set = set.map_err(unread)?;
+        if set.is_empty() {
+            return Err(BackupError::NoSet {
+                path: path.to_owned(),
+            });
+        }
         Ok(Some(set))
     }
 
     /// The set at `path`, wherever that is.
-    pub fn set(&self, path: &Path) -> anyhow::Result<Box<dyn StoredSet + Send + Sync>> {
+    pub fn set(&self, path: &Path) -> Result<Box<dyn StoredSet + Send + Sync>, BackupError> {
         Ok(match self.object_set(path)? {
             Some(set) => Box::new(set),
             None => Box::new(DirectorySet::new(path)),
         })
     }
 
-    /// Opens the backup at `path`, wherever that is. The inner error is about the backup.
-    pub fn open(
-        &self,
-        path: &Path,
-        keys: Option<&Identities>,
-    ) -> anyhow::Result<Result<Backup, BackupError>> {
-        Ok(match self.object_set(path)? {
+    /// Opens the backup at `path`, wherever that is.
+    pub fn open(&self, path: &Path, keys: Option<&Identities>) -> Result<Backup, BackupError> {
+        match self.object_set(path)? {
             Some(set) => Backup::open_set(Box::new(set), keys),
             None => Backup::open_with(path, keys),
-        })
+        }
+    }
+
+    /// The same, for what is under way and should not fail of a store that is away for a while.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self {
+            is_patient: true,
+            ..self
+        }
+    }
+}
+
+impl Places for Bucket {
+    fn open(&self, path: &Path, identities: Option<&Identities>) -> Result<Backup, BackupError> {
+        self.open(path, identities)
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bucket")
     }
 }
 

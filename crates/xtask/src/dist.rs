@@ -32,11 +32,11 @@ use archive::Archive;
 use target::Target;
 
 /// So many bytes a stripped plugin may have: it is copied to machines behind slow lines. The client of object stores is in
-/// one of them.
+/// all but one of them.
 fn limit_bytes(plugin: &str) -> u64 {
     match plugin {
-        "kubectl-wa-backup" => 20 << 20,
-        _ => 15 << 20,
+        "kubectl-wa-retrain" => 15 << 20,
+        _ => 20 << 20,
     }
 }
 

@@ -83,6 +83,10 @@ pub(super) struct Args {
     #[arg(long)]
     no_verify: bool,
 
+    /// Read what was stored back from there and compare, before the backup counts
+    #[arg(long, conflicts_with = "stdout")]
+    read_back: bool,
+
     /// Leave what was written when the backup fails, for a look at it
     #[arg(long)]
     keep_partial: bool,
@@ -104,6 +108,7 @@ impl Default for Args {
             compress: DEFAULT_COMPRESSION.to_owned(),
             dry_run: None,
             no_verify: false,
+            read_back: false,
             keep_partial: false,
             retries: DEFAULT_RETRIES,
         }
@@ -119,6 +124,7 @@ impl Args {
         BackupOptions {
             compress: self.compress.clone(),
             verify: !self.no_verify,
+            read_back: self.read_back,
             keep_partial: self.keep_partial,
             retries: self.retries,
             silent_after: silent_after(),

@@ -103,7 +103,7 @@ async fn of_backup(
     let path = bucket.resolve(given)?;
     // On a thread of its own: a signal must be heard meanwhile.
     let read = spawn_blocking(move || {
-        let verified = bucket.open(&path, keys.as_ref())??.verify()?.verified;
+        let verified = bucket.open(&path, keys.as_ref())?.verify()?.verified;
         let side = Side {
             shown: path.display().to_string(),
             path: Some(path),

@@ -130,10 +130,11 @@ async fn read(
     let (path, keys, bucket) = (path.to_owned(), keys.cloned(), bucket.clone());
     // On a thread of its own: a signal must be heard meanwhile.
     spawn_blocking(move || {
-        let opened = bucket.open(&path, keys.as_ref())?;
-        Ok(opened.and_then(|backup| Inspection::from_path(path, &backup)))
+        let backup = bucket.open(&path, keys.as_ref())?;
+        Inspection::from_path(path, &backup)
     })
-    .await?
+    .await
+    .map_err(Into::into)
 }
 
 impl Inspection {

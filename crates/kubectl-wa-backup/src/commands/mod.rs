@@ -9,6 +9,7 @@ mod inspect;
 mod list;
 mod metrics;
 mod newest;
+mod on_volume;
 mod protect;
 mod prune;
 mod rbac;

@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Protection::remove(&*set)
             .with_context(|| format!("cannot end the protection of {}", path.display()))?;
     } else {
-        if bucket.open(&path, None)??.manifest().is_none() {
+        if bucket.open(&path, None)?.manifest().is_none() {
             bail!(
                 "{} is a dump that stands alone: only a backup set can be protected, and `prune` deletes nothing else",
                 path.display()

@@ -106,7 +106,7 @@ fn print(
     conditions: &[Condition],
     mut writer: RowWriter,
 ) -> anyhow::Result<()> {
-    let backup = bucket.open(path, keys)??;
+    let backup = bucket.open(path, keys)?;
     let intact = backup.verify()?;
     let rows = backup
         .rows(&intact, table)

@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             }
             Err(error) => {
                 // What could not be read has no verdict.
-                if !matches!(error, BackupError::Io { .. }) {
+                if !matches!(error, BackupError::Io { .. } | BackupError::NoSet { .. }) {
                     context.print(&Verdict::Other(OtherVerdict::from_error(path, &error)))?;
                 }
                 Err(error.into())
@@ -111,10 +111,11 @@ async fn read(
     let (path, keys, bucket) = (path.to_owned(), keys.cloned(), bucket.clone());
     // On a thread of its own: a signal must be heard meanwhile.
     spawn_blocking(move || {
-        let opened = bucket.open(&path, keys.as_ref())?;
-        Ok(opened.and_then(|backup| IntactVerdict::from_path(&path, &backup)))
+        let backup = bucket.open(&path, keys.as_ref())?;
+        IntactVerdict::from_path(&path, &backup)
     })
-    .await?
+    .await
+    .map_err(Into::into)
 }
 
 impl IntactVerdict {

@@ -141,15 +141,15 @@ pub(super) async fn check(
     Ok(Outcome::Done)
 }
 
-/// The backup on this machine, which must be the one that the restore began with.
+/// The backup, which must be the one that the restore began with.
 async fn source(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<Source> {
     let path = work.backup(plan);
-    let (read, keys) = (path.clone(), work.inputs.identities.clone());
-    let source = spawn_blocking(move || Source::read(&read, keys.as_ref()))
+    let (read, opener) = (path.clone(), work.inputs.opener.clone());
+    let source = spawn_blocking(move || Source::read(&opener, &read))
         .await?
         .with_context(|| {
             format!(
-                "the restored database cannot be held against {}: give the backup on this machine with --backup",
+                "the restored database cannot be held against {}: name the backup with --backup",
                 path.display()
             )
         })?;
@@ -193,7 +193,7 @@ pub(super) async fn keep_keys(
     started: &StartedStep<'_, Restore>,
 ) -> anyhow::Result<()> {
     let plan = started.run().plan();
-    let backup = OpenedBackup::open(&work.backup(&plan), work.inputs.identities.as_ref())?;
+    let backup = OpenedBackup::open(&work.inputs.opener, &work.backup(&plan))?;
     let new = backup.key()?.context("the backup has no key")?;
     let old = current_key(work.cluster, &plan.instance()).await?;
     let values = [(OLD_KEY, old), (NEW_KEY, Some(new))];

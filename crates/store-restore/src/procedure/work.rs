@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_set::Identities;
 use jiff::Timestamp;
 use kube_transfer::Secret;
 use wa_common::cluster::Cluster;
@@ -13,14 +12,15 @@ use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
 use super::{Outcome, Restore, RestorePlan, Step};
 use crate::config::RcForm;
+use crate::source::Opener;
 
 /// What this machine gives to a restore.
 #[derive(Debug)]
 pub struct Inputs {
     /// The backup, where it is not where the journal says.
     pub backup: Option<PathBuf>,
-    /// The keys to read it with, where it is encrypted.
-    pub identities: Option<Identities>,
+    /// How it is opened.
+    pub opener: Opener,
     /// pgmig, likewise.
     pub pgmig: Option<PathBuf>,
     /// The bearer tokens of users, for the older form of `resourceController.yaml`.
@@ -43,7 +43,7 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The backup on this machine.
+    /// Where the backup is.
     pub(super) fn backup(&self, plan: &RestorePlan) -> PathBuf {
         let given = self.inputs.backup.clone();
         given.unwrap_or_else(|| PathBuf::from(&plan.backup.path))
