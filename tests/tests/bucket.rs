@@ -137,9 +137,12 @@ fn the_dumps_of_the_nightly_backup_go_from_their_volume_into_a_bucket() {
         ..Matcher::default()
     };
     world.fault(read, Some(1), Effect::CutAfter { bytes: 10_000 });
-    let pulled = pull(&["--read-back"])
-        .expect_code(0)
-        .expect_error(&["read back", "as they were written"]);
+    let pulled = pull(&["--read-back"]).expect_code(0).expect_error(&[
+        "fetch failed",
+        "retry 1",
+        "read back",
+        "as they were written",
+    ]);
     let set = pulled.stdout.split_whitespace().nth(1).unwrap().to_owned();
     let name = set.rsplit('/').next().unwrap();
     let stored = |file: &str| fs::read(server.object(&format!("{name}/{file}"))).unwrap();

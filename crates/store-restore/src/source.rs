@@ -124,8 +124,8 @@ impl OpenedBackup {
 
 impl Source {
     /// Opens and reads it, from the first byte to the last.
-    pub fn read(opener: &Opener, path: &Path) -> Result<Self, BackupError> {
-        let opened = OpenedBackup::open(opener, path)?;
+    pub fn read(how: &Opener, path: &Path) -> Result<Self, BackupError> {
+        let opened = OpenedBackup::open(how, path)?;
         Ok(Self {
             path: path.to_owned(),
             intact: opened.0.verify()?,
@@ -204,8 +204,8 @@ impl Source {
 
 impl Candidate {
     /// Opens it, and reads as much of it as it must be.
-    pub fn read(opener: &Opener, path: &Path) -> Result<Self, BackupError> {
-        let opened = OpenedBackup::open(opener, path)?;
+    pub fn read(how: &Opener, path: &Path) -> Result<Self, BackupError> {
+        let opened = OpenedBackup::open(how, path)?;
         if !opened.0.is_here()
             && let Some(recorded) = opened.0.recorded()?
         {

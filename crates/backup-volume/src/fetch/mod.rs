@@ -27,6 +27,10 @@ use transfer::arrived;
 
 /// How dumps are fetched.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct FetchOptions {
     /// What the manifests name as the tool.
     pub tool: ToolRecord,

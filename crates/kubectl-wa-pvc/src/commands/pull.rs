@@ -63,6 +63,10 @@ pub(super) struct Args {
 
 /// How to fetch.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 struct FetchArgs {
     /// Go on where an earlier pull was broken off, as far as the file on the volume is still the same
     #[arg(long)]
