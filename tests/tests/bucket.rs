@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use end_to_end::{Outcome, World, binary, run, wait_until};
+use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::{Pid, Signal, kill_process};
 use server::{BUCKET, Fault, Kind, Server};
 
@@ -22,6 +23,17 @@ const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3auj
 
 /// A place, what is different in the environment, and what is said then.
 type Case<'a> = (&'a String, &'a [(&'a str, Option<&'a str>)], &'a str);
+
+/// The program with the bucket's keys in its environment.
+fn with_keys<'a>(command: &'a mut Command, server: &Server) -> &'a mut Command {
+    command.envs([
+        ("AWS_ENDPOINT_URL", server.endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+    ])
+}
 
 /// A plugin with the bucket's keys in its environment; `changed` variables are different, or not set.
 fn command(
@@ -32,14 +44,7 @@ fn command(
     changed: &[(&str, Option<&str>)],
 ) -> Command {
     let mut command = world.backup_command(directory, arguments);
-    let keys = [
-        ("AWS_ENDPOINT_URL", server.endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_REGION", "us-east-1"),
-    ];
-    command.envs(keys);
+    with_keys(&mut command, server);
     for (name, value) in changed {
         match value {
             Some(value) => command.env(name, value),
@@ -103,19 +108,83 @@ fn a_backup_in_a_bucket_is_taken_read_copied_protected_and_pruned_as_one_in_a_di
     with(&prune).expect_code(0);
     assert_eq!(count(), 1);
     assert_eq!(server.unfinished(), 0);
-
-    let restore = ["check", &latest];
-    world
-        .restore(directory, &restore)
-        .expect_code(1)
-        .expect_error(&["kubectl wa-backup copy s3://backups/wa/latest wa-backups"]);
-    let mut pull = world.command(binary("kubectl-wa-pvc"));
-    run(pull
-        .args(["pull", "--latest", "--to", &url])
-        .current_dir(directory))
-    .expect_code(1)
-    .expect_error(&["is no directory"]);
     assert!(!directory.join("s3:").exists());
+}
+
+#[test]
+fn the_dumps_of_the_nightly_backup_go_from_their_volume_into_a_bucket() {
+    let (world, server) = (World::shared(), Server::start());
+    let scratch = world.scratch();
+    let directory = scratch.path();
+    fs::write(directory.join("key.txt"), KEY).unwrap();
+    let url = format!("s3://{BUCKET}/wa");
+    let with = |program: &str, arguments: &[&str]| {
+        let mut command = world.command(binary(program));
+        command.args(arguments).current_dir(directory);
+        run(with_keys(&mut command, &server))
+    };
+    let pull = |arguments: &[&str]| {
+        with(
+            "kubectl-wa-pvc",
+            &[&["pull", "--latest", "--to", &url], arguments].concat(),
+        )
+    };
+    pull(&["--resume"])
+        .expect_code(1)
+        .expect_error(&["--resume goes on with what is in a directory here"]);
+    let read = Matcher {
+        path: Some("command=cat".to_owned()),
+        ..Matcher::default()
+    };
+    world.fault(read, Some(1), Effect::CutAfter { bytes: 10_000 });
+    let pulled = pull(&["--read-back"]).expect_code(0).expect_error(&[
+        "fetch failed",
+        "retry 1",
+        "read back",
+        "as they were written",
+    ]);
+    let set = pulled.stdout.split_whitespace().nth(1).unwrap().to_owned();
+    let name = set.rsplit('/').next().unwrap();
+    let stored = |file: &str| fs::read(server.object(&format!("{name}/{file}"))).unwrap();
+    assert!(stored("store.dump") == world.newest_dump());
+    assert!(stored("auth-encryption.yaml").starts_with(b"apiVersion"));
+    let again = pull(&[]).expect_code(0);
+    assert!(
+        again.stdout.contains("is there already"),
+        "{}",
+        again.stdout
+    );
+
+    let trigger = ["trigger", "--pull", "--to", &url, "--encrypt-to", RECIPIENT];
+    with("kubectl-wa-backup", &trigger).expect_code(0);
+    let verify = ["verify", &format!("{url}/latest"), "--identity", "key.txt"];
+    with("kubectl-wa-backup", &verify).expect_code(0);
+    assert_eq!(server.unfinished(), 0);
+    world.expect_nothing_left();
+
+    let status = ["status", &url, "--volume", "--metrics", "wa.prom"];
+    let status = |arguments: &[&str]| with("kubectl-wa-backup", &[&status[..], arguments].concat());
+    let json = status(&["--max-age", "1h", "-o", "json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        json["volume"]["newest"]["name"],
+        world.dumps()[0],
+        "{json:#}"
+    );
+    assert_eq!(json["volume"]["newest"]["verified"], true);
+    assert_eq!(
+        json["volume"]["newest"]["fetchedAs"],
+        json["installations"][0]["newest"]["name"]
+    );
+    let metrics = fs::read_to_string(directory.join("wa.prom")).unwrap();
+    assert!(
+        metrics.contains("wa_backup_volume_age_seconds{instance_name=\"wa\","),
+        "{metrics}"
+    );
+    let old = status(&["--max-age", "1s"]).expect_code(3);
+    old.expect_error(&["the newest dump on the volume of wa in cpd is"]);
+    world.expect_nothing_left();
 }
 
 #[test]

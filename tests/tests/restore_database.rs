@@ -20,6 +20,7 @@ use store_restore::database::{DatabaseServer, Made, NamedDatabase, Swapped, pod_
 use store_restore::encryption_key::{KeyValue, Merged, current_key, replace_key};
 use store_restore::mapping::Mapping;
 use store_restore::safety_set::{SafetySet, restore_set};
+use store_restore::source::Opener;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_sandbox::world::ProcessOne;
 
@@ -359,14 +360,15 @@ fn a_set_is_restored_beside_the_database_and_takes_its_place() {
     let (before, content) = (like(&world, &name), world.sql(CONTENT));
     world.sql("delete from public.workspace; insert into public.log_event select n, '00000000-0000-4000-8000-000000000001', null, null, now() from generate_series(1, 9) n");
     let mut far_side = world.far_side_of_server();
+    let here = Opener::local();
     wait_for(async {
-        let error = SafetySet::open(&set, Some(&"0".repeat(64)), None)
+        let error = SafetySet::open(&here, &set, Some(&"0".repeat(64)))
             .await
             .unwrap_err();
         assert!(error.to_string().contains("is not the backup"), "{error}");
-        let safety = SafetySet::open(&set, None, None).await.unwrap();
+        let safety = SafetySet::open(&here, &set, None).await.unwrap();
         let recorded = safety.source().intact.sha256.clone();
-        let safety = SafetySet::open(&set, Some(&recorded), None).await.unwrap();
+        let safety = SafetySet::open(&here, &set, Some(&recorded)).await.unwrap();
         let restore = || restore_set(&server, &safety, FRESH, DIRECTORY, &Silent);
         let fresh = restore().await.unwrap();
         assert_eq!(restore().await.unwrap(), fresh);
@@ -401,7 +403,7 @@ fn a_restore_of_a_set_goes_on_wherever_it_was_cut() {
     let mut far_side = world.far_side_of_server();
     let content = world.sql(CONTENT);
     let mut random = sweep_random();
-    let safety = wait_for(SafetySet::open(&set, None, None)).unwrap();
+    let safety = wait_for(SafetySet::open(&Opener::local(), &set, None)).unwrap();
     for round in 0..sweep_rounds(4, 60) {
         let (others, effect) = (random.random_range(0..12), some_cut(&mut random));
         let killed = Duration::from_millis(random.random_range(0..3000));
@@ -433,7 +435,7 @@ fn what_differs_from_the_dump_is_reported_and_the_release_decides_what_counts() 
     let server = server(&world);
     let scratch = world.scratch();
     let set = back_up(&world, scratch.path());
-    let safety = wait_for(SafetySet::open(&set, None, None)).unwrap();
+    let safety = wait_for(SafetySet::open(&Opener::local(), &set, None)).unwrap();
     let mapping = own(&safety);
     let compared = |same_release| {
         wait_for(async {

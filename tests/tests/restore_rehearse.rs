@@ -5,6 +5,10 @@
     reason = "what cannot be unwrapped here fails the test"
 )]
 
+#[path = "../../crates/object-sets/tests/store/server.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod server;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +18,7 @@ use end_to_end::{Outcome, Restored, World, binary, run, start, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use server::{BUCKET, Server};
 use wa_sandbox::world::Profile;
 
 const REHEARSE: [&str; 2] = ["rehearse", "sets/latest"];
@@ -371,6 +376,25 @@ fn on_this_machine_it_needs_no_cluster_and_leaves_nothing() {
     let record: Value =
         serde_json::from_slice(&fs::read(set.join("rehearsal.json")).unwrap()).unwrap();
     assert_eq!(record["place"], "local");
+
+    // From a bucket, of which nothing is put on a disk here but what PostgreSQL makes of it.
+    let bucket = Server::start();
+    let name = set.file_name().unwrap().to_str().unwrap();
+    fs::create_dir_all(bucket.object(name)).unwrap();
+    for file in files(&set).iter().filter(|file| *file != "rehearsal.json") {
+        fs::copy(set.join(file), bucket.object(name).join(file)).unwrap();
+    }
+    let url = format!("s3://{BUCKET}/wa/{name}");
+    let mut command = as_user(scratch.path(), &["rehearse", &url, &local]);
+    command.envs([
+        ("AWS_ENDPOINT_URL", bucket.endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ]);
+    let done = run(&mut command).expect_code(0);
+    assert!(done.stdout.contains("7 tables with"), "{done:?}");
+    assert!(bucket.object(name).join("rehearsal.json").is_file());
 
     // Killed in the middle, it takes the server and its files with it.
     let mut child = start(&mut as_user(scratch.path(), &arguments));

@@ -37,8 +37,16 @@ pub enum SetError {
         /// What it is instead.
         what: &'static str,
     },
+    /// What is stored is not what was written.
+    #[error("{} was read back, and is not what was written: {why}", path.display())]
+    ReadBack {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        why: String,
+    },
     /// It is a URL, where a directory is meant.
-    #[error("{} is no directory: only `create` and `copy` of kubectl wa-backup write to object storage, to s3://", path.display())]
+    #[error("{} is no directory, and nothing else is taken here: `kubectl wa-backup create` and `copy` write to object storage", path.display())]
     Url {
         /// What was given.
         path: PathBuf,
@@ -68,6 +76,12 @@ pub enum BackupError {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// There is nothing of that name where sets are kept.
+    #[error("there is no backup set {}; list what is there with `kubectl wa-backup list`", path.display())]
+    NoSet {
+        /// What was named.
+        path: PathBuf,
     },
     /// It is encrypted to others.
     #[error("none of the given keys opens {}", path.display())]

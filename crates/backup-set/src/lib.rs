@@ -60,9 +60,11 @@ mod listed;
 mod manifest;
 mod manifest_file;
 mod names;
+mod places;
 mod protection;
 mod pruning;
 mod read;
+mod recorded;
 mod rehearsal;
 mod remarks;
 mod removal;
@@ -76,7 +78,7 @@ mod verifier;
 mod writer;
 
 pub use catalog::{CatalogEntry, catalog};
-pub use copy::{Copied, CopyError, copy_set};
+pub use copy::{Copied, CopyError, CopyEvent, CopyOptions, copy_set};
 pub use difference::{Change, Difference, Holding, InstanceChange, TableChange};
 pub use directory::{BegunDirectory, DirectoryFile, DirectorySet, DirectoryStore, Place};
 pub use encryption::{
@@ -90,15 +92,17 @@ pub use manifest::{
     PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,
 };
 pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
+pub use places::{Places, ThisMachine};
 pub use protection::{PROTECTION_FILE, Protected, Protection};
 pub use pruning::{PlanError, Pruning, Selection};
 pub use read::{Backup, Intact, OpenedFile, SetState};
+pub use recorded::Recorded;
 pub use rehearsal::{REHEARSAL_FILE, Rehearsal, RehearsalPlace};
 pub use remarks::{NOT_IN_A_DUMP, Remark, counted_rows, rows_text};
 pub use removal::{RemovalError, remove_set};
 pub use rows::RowsError;
 pub use store::{
-    BegunFile, BegunSet, Encoded, FileState, Keep, LocalSet, Store, StoredFile, StoredSet,
+    BegunFile, BegunSet, Encoded, FileState, Keep, Left, LocalSet, Store, StoredFile, StoredSet,
 };
 pub use survey::{Installation, Surveyed, survey};
 pub use target::Target;

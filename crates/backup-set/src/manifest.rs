@@ -314,6 +314,12 @@ impl FileRecord {
         plaintext.map_or(&self.sha256, |plaintext| &plaintext.sha256)
     }
 
+    /// The size of its plaintext in bytes.
+    pub fn plaintext_bytes(&self) -> u64 {
+        let plaintext = self.plaintext.as_ref();
+        plaintext.map_or(self.bytes, |plaintext| plaintext.bytes)
+    }
+
     /// Whether the file is its own plaintext, which this tool can read.
     pub(crate) fn is_stored_plain(&self) -> bool {
         self.plaintext.as_ref().is_none_or(|plaintext| {

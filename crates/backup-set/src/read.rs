@@ -1,7 +1,7 @@
 //! Reading a backup back, and finding out whether it is intact.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use human_text::printable;
@@ -23,13 +23,13 @@ use crate::{
 
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
-/// A backup on this machine: a set, or a dump that stands alone.
+/// A backup: a set, wherever it is kept, or a dump on this machine that stands alone.
 #[derive(Debug)]
 pub struct Backup {
-    path: PathBuf,
-    dump: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) dump: PathBuf,
     /// None where it is a dump that stands alone.
-    set: Option<(Box<dyn StoredSet + Send + Sync>, Manifest)>,
+    pub(crate) set: Option<(Box<dyn StoredSet + Send + Sync>, Manifest)>,
     /// The keys to read it with, where it is encrypted.
     identities: Option<Identities>,
 }
@@ -131,6 +131,44 @@ impl Backup {
     pub fn is_encrypted(&self) -> bool {
         let record = self.manifest().and_then(dump_of);
         record.is_some_and(FileRecord::is_encrypted)
+    }
+
+    /// Whether it is on this machine, so that reading it is cheap.
+    pub fn is_here(&self) -> bool {
+        let set = self.set.as_ref();
+        set.is_none_or(|(set, _)| set.local_path(MANIFEST_FILE).is_some())
+    }
+
+    /// The dump's path on this machine, for what must have one; none where it is not here, or is not its plaintext.
+    pub fn local_dump(&self) -> Option<PathBuf> {
+        let Some((set, manifest)) = &self.set else {
+            return Some(self.dump.clone());
+        };
+        let record = dump_of(manifest).filter(|record| record.is_stored_plain())?;
+        set.local_path(&record.name)
+    }
+
+    /// The plaintext of the dump from byte `offset` on, of which nothing before is read; none where that is not possible,
+    /// since it is encrypted or alone.
+    pub fn open_dump_from(&self, offset: u64) -> Result<Option<Box<dyn Read + Send>>, BackupError> {
+        let (Some((set, _)), Some(record)) = (&self.set, self.manifest().and_then(dump_of)) else {
+            return Ok(None);
+        };
+        if !record.is_stored_plain() {
+            return Ok(None);
+        }
+        let read = set.read_range(&record.name, offset..record.bytes);
+        read.map(Some)
+            .map_err(|source| io_error(&set.location().join(&record.name), source))
+    }
+
+    /// Puts what came of a trial beside the manifest, where it is a set; whether it is one.
+    pub fn keep_rehearsal(&self, rehearsal: &Rehearsal) -> io::Result<bool> {
+        let Some((set, _)) = &self.set else {
+            return Ok(false);
+        };
+        rehearsal.put(&**set)?;
+        Ok(true)
     }
 
     /// The plaintext of the dump. Whether it is what was dumped, [`verify`](Self::verify) tells.
@@ -305,7 +343,7 @@ fn closed(path: &Path, record: &FileRecord, as_recorded: bool) -> NotJudged {
 }
 
 /// The dump that a manifest lists.
-fn dump_of(manifest: &Manifest) -> Option<&FileRecord> {
+pub(crate) fn dump_of(manifest: &Manifest) -> Option<&FileRecord> {
     let mut files = manifest.files.iter();
     files.find(|record| record.role == FileRole::StoreDump)
 }
@@ -382,22 +420,32 @@ pub(crate) fn glance(set: &dyn StoredSet) -> Result<SetState, BackupError> {
         Err(Unusable::Bad(problem)) => return Ok(corrupt(problem)),
     };
     for record in &manifest.files {
-        let bytes = match size_of_listed(set, record)? {
-            Ok(bytes) => bytes,
-            Err(problem) => return Ok(corrupt(problem)),
-        };
-        if bytes != record.bytes {
-            let what = size_mismatch(bytes, record.bytes);
-            return Ok(corrupt(Problem::new(&record.name, what)));
+        if let Some(problem) = odd_size(set, record)? {
+            return Ok(corrupt(problem));
         }
     }
     Ok(SetState::Complete(Box::new(manifest)))
 }
 
-fn failed(path: &Path, problems: Vec<Problem>) -> BackupError {
+/// What is wrong with a file, as far as its size tells.
+pub(crate) fn odd_size(
+    set: &dyn StoredSet,
+    record: &FileRecord,
+) -> Result<Option<Problem>, BackupError> {
+    Ok(match size_of_listed(set, record)? {
+        Err(problem) => Some(problem),
+        Ok(bytes) if bytes == record.bytes => None,
+        Ok(bytes) => {
+            let what = size_mismatch(bytes, record.bytes);
+            Some(Problem::new(&record.name, what))
+        }
+    })
+}
+
+pub(crate) fn failed(path: &Path, problems: Vec<Problem>) -> BackupError {
     VerificationFailed::new(path, problems).into()
 }
 
-fn not_judged(path: &Path, why: String) -> BackupError {
+pub(crate) fn not_judged(path: &Path, why: String) -> BackupError {
     NotJudged::new(path, why, false).into()
 }

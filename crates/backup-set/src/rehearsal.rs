@@ -1,7 +1,7 @@
 //! The record that a set was restored, as a trial: a file beside `backup.json`, which stays as it was sealed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use human_text::printable;
 use jiff::Timestamp;
@@ -137,9 +137,8 @@ impl Rehearsal {
     }
 
     /// Puts the record into the set, in place of an earlier one.
-    pub fn write(&self, directory: &Path) -> io::Result<PathBuf> {
-        beside::write(&DirectorySet::new(directory), REHEARSAL_FILE, self)?;
-        Ok(directory.join(REHEARSAL_FILE))
+    pub fn put(&self, set: &dyn StoredSet) -> io::Result<()> {
+        beside::write(set, REHEARSAL_FILE, self)
     }
 }
 
@@ -179,9 +178,10 @@ mod tests {
         failed
             .problems
             .push("the table a\u{1b}[2J is missing".to_owned());
-        failed.write(directory.path()).unwrap();
-        let path = failed.write(directory.path()).unwrap();
         let set = DirectorySet::new(directory.path());
+        failed.put(&set).unwrap();
+        failed.put(&set).unwrap();
+        let path = directory.path().join(REHEARSAL_FILE);
         let read = Rehearsal::read(&set).unwrap();
         assert!(!read.succeeded() && read.in_words().starts_with("did NOT restore on 20"));
         assert!(!read.problems[0].contains('\u{1b}'), "{:?}", read.problems);

@@ -47,6 +47,11 @@ pub trait StoredSet: Debug {
     /// What there is under this name; an error of the kind `NotFound` where there is nothing.
     fn look(&self, file: &str) -> io::Result<FileState>;
 
+    /// The file's path on this machine, for programs that take one; none where it is not here.
+    fn local_path(&self, _file: &str) -> Option<PathBuf> {
+        None
+    }
+
     /// The size of everything in it in bytes, finished or not.
     fn bytes(&self) -> u64;
 
@@ -106,6 +111,14 @@ pub trait BegunSet: Debug {
     /// Begins a file; what an earlier attempt wrote of it is discarded.
     fn begin_file(&self, name: &str) -> Result<Self::File, SetError>;
 
+    /// Reads a file that is complete, from where it is stored.
+    fn read_back(&self, name: &str) -> io::Result<Box<dyn Read + Send>>;
+
+    /// What an earlier attempt has left of a file.
+    fn left(&self, _name: &str) -> Result<Left<Self::File>, SetError> {
+        Ok(Left::Nothing)
+    }
+
     /// Whether only who has a key can read the files: then the manifest tells in plain text no more than it has to.
     fn hides_content(&self) -> bool {
         false
@@ -123,6 +136,16 @@ pub trait BegunFile: Write + Debug + Send + 'static {
     /// Makes sure that the file is there for good, with this size of what was written to it. Returns what it is stored as,
     /// where that is not what was written.
     fn complete(self, bytes: u64) -> Result<Option<Encoded>, SetError>;
+}
+
+/// What an earlier attempt has left of a file. Whether it is of the same file, only its content tells.
+pub enum Left<F> {
+    /// Nothing that can be gone on with.
+    Nothing,
+    /// Its beginning, to be gone on with, and what that is.
+    Part(F, Box<dyn Read + Send>),
+    /// All of it, and what that is.
+    Whole(Box<dyn Read + Send>),
 }
 
 /// What a file is stored as.

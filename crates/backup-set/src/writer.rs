@@ -1,15 +1,17 @@
 //! Writing a set so that it is either whole or not there, whatever store it is in.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use transfer_proof::Proof;
+use transfer_proof::{Hasher, Proof, Sha256Digest};
 
 use crate::error::OnPath as _;
 use crate::store::{BegunFile as _, BegunSet, Encoded, Keep, LocalSet, Store};
 use crate::{
     BegunDirectory, FileRecord, FileRole, MANIFEST_FILE, Manifest, PlaintextRecord, SetError,
 };
+
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A set that is being written. Dropped before [`SetWriter::seal`], it removes itself.
 #[derive(Debug)]
@@ -44,6 +46,14 @@ impl CompletedFile {
     /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.proof.bytes()
+    }
+
+    /// The name that it is stored under, and its size and hash there.
+    fn stored(&self) -> (&str, u64, Sha256Digest) {
+        match &self.encoded {
+            Some(Encoded { name, measured }) => (name, measured.bytes(), measured.sha256()),
+            None => (self.name, self.proof.bytes(), self.proof.sha256()),
+        }
     }
 
     /// What the manifest says of it.
@@ -138,6 +148,34 @@ impl<B: BegunSet> SetWriter<B> {
         file.complete(Proof::of_own(content))
     }
 
+    /// Reads files of the set back from where they are stored, and compares: for who does not take a store's word for it.
+    /// `progress` is told how much was read.
+    pub fn read_back<'a>(
+        &self,
+        files: impl IntoIterator<Item = &'a CompletedFile>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), SetError> {
+        let mut before = 0;
+        for file in files {
+            let (name, bytes, sha256) = file.stored();
+            let path = self.location().join(name);
+            let mut stored = self.set.read_back(name).on("read back", &path)?;
+            let mut hasher = Hasher::default();
+            measure(&mut stored, &mut hasher, |bytes| progress(before + bytes))
+                .on("read back", &path)?;
+            let found = hasher.measured();
+            before += found.bytes();
+            if (found.bytes(), found.sha256()) != (bytes, sha256) {
+                let (found_bytes, found) = (found.bytes(), found.sha256());
+                let why = format!(
+                    "it has {found_bytes} bytes and the SHA-256 {found}, and not {bytes} and {sha256}"
+                );
+                return Err(SetError::ReadBack { path, why });
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the manifest, with these files and no others: from here on the set is complete.
     pub fn seal(
         mut self,
@@ -176,6 +214,24 @@ impl<B: BegunSet> SetWriter<B> {
             file: file.name.to_owned(),
             what,
         }
+    }
+}
+
+/// Has `hasher` take all that is read.
+pub(crate) fn measure(
+    reader: &mut impl Read,
+    hasher: &mut Hasher,
+    mut progress: impl FnMut(u64),
+) -> io::Result<()> {
+    let (mut bytes, mut buffer) = (0, vec![0; BUFFER_BYTES]);
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+        progress(bytes);
     }
 }
 

@@ -118,14 +118,24 @@ impl Client {
         })
     }
 
-    /// Puts a small object, which is there as a whole or not at all.
-    pub(crate) fn put_whole(&self, path: &Path, content: Bytes) -> io::Result<()> {
+    /// Puts a small object, which is there as a whole or not at all. Returns the ETag that was answered.
+    pub(crate) fn put_whole(&self, path: &Path, content: Bytes) -> io::Result<Option<String>> {
         let (client, path) = (self.clone(), path.clone());
         let put = self.bridge.run(async move {
             let put = || async { client.objects.put(&path, content.clone().into()).await };
             client.patience.run(&client.outage, put).await
         })?;
-        put.map(drop).map_err(to_io)
+        put.map(|put| put.e_tag).map_err(to_io)
+    }
+
+    /// What the store tells of an object.
+    pub(crate) fn head(&self, path: &Path) -> io::Result<ObjectMeta> {
+        let (client, path) = (self.clone(), path.clone());
+        let found = self.bridge.run(async move {
+            let head = || client.objects.head(&path);
+            client.patience.run(&client.outage, head).await
+        })?;
+        found.map_err(to_io)
     }
 
     /// What is there now. For a first look, nobody waits out a long outage.

@@ -6,12 +6,13 @@
 //!
 //! What object stores do when something goes wrong decides the rest. A part is sent again for as long as an outage may last.
 //! An error of the request that completes an upload says nothing: the object may be whole. So the object is looked at, and
-//! its size and ETag compared, after every such request, whatever its answer. An upload that fails is aborted on every path.
+//! its size and ETag compared, after every such request, whatever its answer: with the MD5s of what was sent, where ETags are such. An upload that fails is aborted on every path.
 //! No conditional write is relied on, nor any right to delete: NooBaa has none, and a backup should not need it.
 
 mod bridge;
 mod client;
 mod error;
+mod etag;
 mod location;
 mod open;
 mod retry;

@@ -47,7 +47,18 @@ impl ObjectSet {
 
     /// The set as it is now.
     pub(crate) fn look_at(client: Client, location: PathBuf, prefix: Path) -> io::Result<Self> {
-        let files = client.list(&prefix)?.into_iter().filter_map(|meta| {
+        let listed = client.list(&prefix)?;
+        Ok(Self::of_listed(client, location, prefix, listed))
+    }
+
+    /// The set of which that is there.
+    pub(crate) fn of_listed(
+        client: Client,
+        location: PathBuf,
+        prefix: Path,
+        listed: Vec<ObjectMeta>,
+    ) -> Self {
+        let files = listed.into_iter().filter_map(|meta| {
             let mut parts = meta.location.prefix_match(&prefix)?;
             let file = parts.next()?.as_ref().to_owned();
             let is_in_it = parts.next().is_none();
@@ -55,7 +66,7 @@ impl ObjectSet {
             is_in_it.then_some((file, meta))
         });
         let files = files.collect();
-        Ok(Self::new(client, location, prefix, files))
+        Self::new(client, location, prefix, files)
     }
 
     /// Whether nothing of it is there.
@@ -92,16 +103,25 @@ impl ObjectSet {
                 content.slice(at(range.start)..at(end)),
             )));
         }
-        let mut reader = Pieces {
-            client: self.client.clone(),
-            meta: meta.clone(),
-            next: range.start..end,
-            current: Cursor::new(Bytes::new()),
-            coming: None,
-        };
-        reader.ask();
-        Ok(Box::new(reader))
+        Ok(read_object(&self.client, meta, range.start..end))
     }
+}
+
+/// Reads a part of an object.
+pub(crate) fn read_object(
+    client: &Client,
+    meta: &ObjectMeta,
+    range: Range<u64>,
+) -> Box<dyn Read + Send> {
+    let mut reader = Pieces {
+        client: client.clone(),
+        meta: meta.clone(),
+        next: range,
+        current: Cursor::new(Bytes::new()),
+        coming: None,
+    };
+    reader.ask();
+    Box::new(reader)
 }
 
 impl StoredSet for ObjectSet {
@@ -145,10 +165,11 @@ impl StoredSet for ObjectSet {
     }
 
     fn put(&self, file: &str, content: &[u8]) -> io::Result<()> {
-        self.client.put_whole(
-            &self.prefix.clone().join(file),
-            Bytes::copy_from_slice(content),
-        )
+        let path = self.prefix.clone().join(file);
+        let put = self
+            .client
+            .put_whole(&path, Bytes::copy_from_slice(content));
+        put.map(drop)
     }
 
     fn remove_file(&self, file: &str) -> io::Result<()> {

@@ -1,12 +1,14 @@
 //! A bucket with sets, and a set that is being written to it.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use backup_set::numbered_names;
-use backup_set::{BegunSet, Keep, MANIFEST_FILE, PROTECTION_FILE, REHEARSAL_FILE, SetError, Store};
+use backup_set::{
+    BegunSet, Keep, Left, MANIFEST_FILE, PROTECTION_FILE, REHEARSAL_FILE, SetError, Store,
+};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use object_store::ObjectMeta;
@@ -14,8 +16,8 @@ use object_store::path::Path;
 
 use crate::client::{Client, Options};
 use crate::location::Location;
-use crate::set::ObjectSet;
-use crate::upload::{Finished, ObjectFile, is_as_uploaded};
+use crate::set::{ObjectSet, read_object};
+use crate::upload::{Finished, ObjectFile, Uploaded, finished, is_as_uploaded};
 
 /// How many small files are read at a time when sets are listed.
 const READS_AT_A_TIME: usize = 64;
@@ -67,6 +69,14 @@ impl ObjectStore {
             self.shown.join(name),
             self.prefix(name),
         )
+    }
+
+    /// The same; an outage is waited for.
+    pub fn set_patiently(&self, name: &str) -> io::Result<ObjectSet> {
+        let prefix = self.prefix(name);
+        let listed = self.client.list_patiently(&prefix)?;
+        let (client, shown) = (self.client.clone(), self.shown.join(name));
+        Ok(ObjectSet::of_listed(client, shown, prefix, listed))
     }
 
     fn prefix(&self, name: &str) -> Path {
@@ -185,18 +195,49 @@ impl BegunSet for BegunObjects {
         ))
     }
 
+    fn read_back(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        let meta = self.client.head(&self.prefix.clone().join(name))?;
+        Ok(read_object(&self.client, &meta, 0..meta.size))
+    }
+
+    /// A file is there as a whole or not at all: of an upload that was broken off, nothing is kept.
+    fn left(&self, name: &str) -> Result<Left<ObjectFile>, SetError> {
+        let location = self.prefix.clone().join(name);
+        let meta = match self.client.head(&location) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Nothing),
+            Err(source) => {
+                return Err(SetError::Io {
+                    action: "look at",
+                    path: self.shown.join(name),
+                    source,
+                });
+            }
+        };
+        let content = read_object(&self.client, &meta, 0..meta.size);
+        finished(
+            &self.finished,
+            location,
+            Uploaded {
+                bytes: meta.size,
+                e_tag: meta.e_tag,
+            },
+        );
+        Ok(Left::Whole(content))
+    }
+
     /// Looks at the files once more: another command that writes a set of this name would have replaced them.
     fn seal(&self, manifest: &[u8]) -> Result<(), SetError> {
         let path = self.shown.join(MANIFEST_FILE);
         let failed = |source| SetError::writing(&path, source);
         let listed = self.client.list_patiently(&self.prefix);
         let listed = listed.map_err(failed)?;
-        let finished = self
+        let uploads = self
             .finished
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        for (location, uploaded) in &finished {
+        for (location, uploaded) in &uploads {
             let found = listed.iter().find(|meta| meta.location == *location);
             if !found.is_some_and(|found| is_as_uploaded(found, uploaded)) {
                 return Err(SetError::Changed {
@@ -207,7 +248,8 @@ impl BegunSet for BegunObjects {
         }
         let location = self.prefix.clone().join(MANIFEST_FILE);
         let content = Bytes::copy_from_slice(manifest);
-        self.client.put_whole(&location, content).map_err(failed)
+        let put = self.client.put_whole(&location, content);
+        put.map(drop).map_err(failed)
     }
 
     /// As far as deleting is allowed; what is left has no manifest.

@@ -14,6 +14,7 @@ use object_store::{Error, ObjectMeta, ObjectStoreExt as _, Result};
 use crate::bridge::Pending;
 use crate::client::{Client, MOST_PARTS};
 use crate::error::{is_transient, to_io};
+use crate::etag::{Hash, can_be_parts, can_be_whole, md5};
 
 /// How many parts are on their way while the next one is filled.
 const PARTS_AT_A_TIME: usize = 3;
@@ -53,9 +54,16 @@ pub struct ObjectFile {
 #[derive(Debug)]
 struct Upload {
     id: String,
-    done: Vec<PartId>,
+    done: Vec<Part>,
     sent: usize,
-    on_the_way: VecDeque<Pending<Result<PartId>>>,
+    on_the_way: VecDeque<Pending<Result<Part>>>,
+}
+
+/// A part that was uploaded.
+#[derive(Debug, Clone)]
+struct Part {
+    id: PartId,
+    md5: Hash,
 }
 
 impl ObjectFile {
@@ -96,12 +104,14 @@ impl ObjectFile {
         upload
             .on_the_way
             .push_back(self.client.bridge.begin(async move {
+                let md5 = md5(&content);
                 let put = || {
                     client
                         .objects
                         .put_part(&location, &id, number, content.clone().into())
                 };
-                client.patience.run(&client.outage, put).await
+                let id = client.patience.run(&client.outage, put).await?;
+                Ok(Part { id, md5 })
             }));
         Ok(())
     }
@@ -153,21 +163,19 @@ impl ObjectFile {
 
     /// A file that fits into one request.
     fn put(&self, content: Bytes) -> io::Result<Uploaded> {
-        let bytes = content.len() as u64;
-        self.client.put_whole(&self.location, content)?;
-        let (client, location) = (self.client.clone(), self.location.clone());
-        let found = self.client.bridge.run(async move {
-            client
-                .patience
-                .run(&client.outage, || client.objects.head(&location))
-                .await
-        })?;
-        let found = found.map_err(to_io)?;
+        let (bytes, md5) = (content.len() as u64, md5(&content));
+        let answered = self.client.put_whole(&self.location, content)?;
+        let found = self.client.head(&self.location)?;
         if found.size != bytes {
             return Err(io::Error::other(format!(
                 "the store has {} of {bytes} bytes",
                 found.size
             )));
+        }
+        if !can_be_whole(answered.as_deref(), found.e_tag.as_deref(), md5) {
+            return Err(io::Error::other(
+                "the store has something else, by its ETag: is another command writing there?",
+            ));
         }
         Ok(Uploaded {
             bytes,
@@ -200,14 +208,15 @@ async fn complete(
     client: &Client,
     location: &Path,
     id: &String,
-    parts: &[PartId],
+    parts: &[Part],
     bytes: u64,
 ) -> Result<Uploaded> {
+    let ids: Vec<PartId> = parts.iter().map(|part| part.id.clone()).collect();
     let mut pauses = client.patience.pauses(&client.outage);
     loop {
         let answer = client
             .objects
-            .complete_multipart(location, id, parts.to_vec())
+            .complete_multipart(location, id, ids.clone())
             .await;
         let found = client
             .patience
@@ -237,13 +246,17 @@ async fn complete(
     }
 }
 
-/// Whether an object has as many parts as were sent, where its ETag tells that: `HASH-3`.
-fn of_parts(found: &ObjectMeta, parts: &[PartId]) -> bool {
-    let told = found.e_tag.as_deref().map(|e_tag| e_tag.trim_matches('"'));
-    let number = told.and_then(|e_tag| e_tag.rsplit_once('-'));
-    number
-        .and_then(|(_, number)| number.parse::<usize>().ok())
-        .is_none_or(|number| number == parts.len())
+/// Whether an object can be of the parts that were sent, as far as its ETag tells that.
+fn of_parts(found: &ObjectMeta, parts: &[Part]) -> bool {
+    let parts = parts.iter().map(|part| (&*part.id.content_id, part.md5));
+    can_be_parts(parts, found.e_tag.as_deref())
+}
+
+/// Notes that a file of a set is there as a whole.
+pub(crate) fn finished(files: &Finished, location: Path, uploaded: Uploaded) {
+    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    files.retain(|(other, _)| *other != location);
+    files.push((location, uploaded));
 }
 
 impl Write for ObjectFile {
@@ -272,10 +285,7 @@ impl BegunFile for ObjectFile {
         let uploaded = self
             .finish()
             .map_err(|source| SetError::writing(&path, source))?;
-        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
-        finished.retain(|(location, _)| *location != self.location);
-        finished.push((self.location.clone(), uploaded));
-        drop(finished);
+        finished(&self.finished, self.location.clone(), uploaded);
         Ok(None)
     }
 }

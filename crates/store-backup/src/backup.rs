@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use kube_transfer::{Delivered, DownloadError, RemoteCommand};
 use serde_json::json;
 use tokio::time::Instant;
-use wa_common::assistant::{PostgresPod, auth_encryption_yaml, store_auth_encryption};
+use wa_common::assistant::{PostgresPod, auth_encryption_yaml, read_back, store_auth_encryption};
 use wa_common::cluster::{Cluster, RetryPolicy};
 use wa_common::report::{
     Event, Reporter, RunningStep, Steps, TransferProgress, bytes, causes_text, count,
@@ -41,6 +41,8 @@ pub struct BackupOptions {
     pub compress: String,
     /// Whether the dump's data blocks are read while it arrives; its size and SHA-256 are compared in any case.
     pub verify: bool,
+    /// Whether what was stored is read back from there and compared, before the set is sealed.
+    pub read_back: bool,
     /// Whether what was written stays when the backup fails, for a look at it.
     pub keep_partial: bool,
     /// How often a dump that the connection broke is begun again.
@@ -57,6 +59,7 @@ impl BackupOptions {
             purpose: Purpose::Backup,
             compress: DEFAULT_COMPRESSION.to_owned(),
             verify: true,
+            read_back: false,
             keep_partial: false,
             retries: DEFAULT_RETRIES,
             silent_after: Some(DEFAULT_SILENT_AFTER),
@@ -140,6 +143,10 @@ impl<'a> Backup<'a> {
         self.report_verdict(verifying, &judged);
         let dump = file.complete(proof)?;
         let key = self.store_auth_encryption(&set)?;
+        if self.options.read_back {
+            let files = std::iter::once(&dump).chain(&key);
+            read_back(&set, files, self.steps, self.reporter)?;
+        }
         let mut manifest = self.manifest(pod.name, &judged);
         // Nothing depends on it that a backup should fail for.
         manifest.instance_uid = self.ready.instance.uid(self.cluster).await.ok().flatten();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use backup_set::{DUMP_FILE, Identities};
+use backup_set::DUMP_FILE;
 use kube_transfer::file::UploadError;
 use kube_transfer::job::{EndedJob, JobDirectory, JobError, JobState, LogPart};
 use kube_transfer::{DownloadError, PodHandle, RemoteCommand, Secret};
@@ -19,7 +19,7 @@ use wa_common::report::{Reporter, causes_text, printable_lines};
 
 use crate::comparison::Comparison;
 use crate::database::{DatabaseServer, Made, NamedDatabase, ServerError};
-use crate::source::Source;
+use crate::source::{Opener, Source};
 
 /// How long a server, or an API server, may be away.
 const PATIENCE: Duration = Duration::from_mins(12);
@@ -41,15 +41,15 @@ pub struct SafetySet {
 
 impl SafetySet {
     /// Reads the set or dump at `path`. `recorded` is the SHA-256 that the dump must have, in hexadecimal digits; without
-    /// one the set is taken by its name. `identities` are the keys to read it with, where it is encrypted.
+    /// one the set is taken by its name.
     pub async fn open(
+        opener: &Opener,
         path: &Path,
         recorded: Option<&str>,
-        identities: Option<&Identities>,
     ) -> anyhow::Result<Self> {
-        let (read, keys) = (path.to_owned(), identities.cloned());
+        let (read, opener) = (path.to_owned(), opener.clone());
         // On a thread of its own: a signal must be heard meanwhile.
-        let source = spawn_blocking(move || Source::read(&read, keys.as_ref())).await??;
+        let source = spawn_blocking(move || Source::read(&opener, &read)).await??;
         if let Some(recorded) = recorded {
             ensure!(
                 source.intact.sha256.eq_ignore_ascii_case(recorded),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::io::{self, BufWriter, IntoInnerError, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::parents;
 use crate::error::OnPath as _;
 use crate::names::PARTIAL_SUFFIX;
-use crate::store::{BegunFile, BegunSet, Encoded, Keep, LocalSet};
+use crate::store::{BegunFile, BegunSet, Encoded, Keep, Left, LocalSet};
 use crate::{MANIFEST_FILE, SetError};
 
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
@@ -68,6 +68,31 @@ impl BegunSet for BegunDirectory {
             partial,
             path: self.path(name),
         })
+    }
+
+    fn read_back(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(File::open(self.path(name))?))
+    }
+
+    fn left(&self, name: &str) -> Result<Left<DirectoryFile>, SetError> {
+        let (path, partial) = (self.path(name), self.partial_path(name));
+        let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        if is_file(&path) {
+            let content = File::open(&path).on("read", &path)?;
+            return Ok(Left::Whole(Box::new(content)));
+        }
+        if !is_file(&partial) {
+            return Ok(Left::Nothing);
+        }
+        let file = OpenOptions::new().append(true).open(&partial);
+        let file = file.on("go on with", &partial)?;
+        let content = File::open(&partial).on("read", &partial)?;
+        let file = DirectoryFile {
+            file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            partial,
+            path,
+        };
+        Ok(Left::Part(file, Box::new(content)))
     }
 
     fn seal(&self, manifest: &[u8]) -> Result<(), SetError> {

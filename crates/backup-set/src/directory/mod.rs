@@ -108,6 +108,10 @@ impl StoredSet for DirectorySet {
         Ok(state_of(&fs::symlink_metadata(self.path.join(file))?))
     }
 
+    fn local_path(&self, file: &str) -> Option<PathBuf> {
+        Some(self.path.join(file))
+    }
+
     fn bytes(&self) -> u64 {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         entries

@@ -1,7 +1,7 @@
 //! A store whose sets are encrypted on their way into it.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use age::stream::StreamWriter;
@@ -98,6 +98,10 @@ impl<B: BegunSet> BegunSet for EncryptedSet<B> {
             path,
             bytes: 0,
         })
+    }
+
+    fn read_back(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        self.set.read_back(name)
     }
 
     fn hides_content(&self) -> bool {

@@ -158,6 +158,10 @@ impl BegunSet for MemorySet {
         })
     }
 
+    fn read_back(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        self.read(name)
+    }
+
     fn seal(&self, manifest: &[u8]) -> Result<(), SetError> {
         let mut content = self.content.lock().unwrap();
         let set = content.entry(self.location.clone()).or_default();

@@ -1,6 +1,7 @@
 //! Dumps on the volume become backup sets here.
 
 mod key;
+mod stream;
 mod transfer;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -8,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, DirectoryStore, FileRole, Manifest, Method,
-    Origin, Place, SetWriter, Target, ToolRecord, Verdict, VerificationFailed, VolumeRecord,
-    numbered_names, set_name,
+    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, DirectoryStore, Fault, FileRole, Manifest,
+    Method, Origin, Place, SetWriter, Target, ToolRecord, Verdict, VerificationFailed,
+    VolumeRecord, numbered_names, set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::file::Entry;
 use serde::Serialize;
 use serde_json::json;
-use wa_common::assistant::store_auth_encryption;
+use wa_common::assistant::{read_back, store_auth_encryption};
 use wa_common::report::{Event, Reporter, RunningStep, Share, Steps, bytes, count, printable};
 
 use crate::files;
@@ -26,6 +27,10 @@ use transfer::arrived;
 
 /// How dumps are fetched.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct FetchOptions {
     /// What the manifests name as the tool.
     pub tool: ToolRecord,
@@ -37,6 +42,8 @@ pub struct FetchOptions {
     pub retries: u32,
     /// Whether the dump's data blocks are read while it arrives; its size and SHA-256 are compared in any case.
     pub verify: bool,
+    /// Whether what was stored is read back from there and compared, before the set is sealed.
+    pub read_back: bool,
     /// Whether a dump is fetched also where its auth-encryption file cannot be read.
     pub without_key: bool,
 }
@@ -55,6 +62,7 @@ impl FetchOptions {
             streams: Self::DEFAULT_STREAMS,
             retries: Self::DEFAULT_RETRIES,
             verify: true,
+            read_back: false,
             without_key: false,
         }
     }
@@ -231,21 +239,11 @@ impl Fetch<'_> {
                 return Err(self.volume.explain(error, self.dump).await);
             }
         };
-        let (size, sha256) = (fetched.bytes(), fetched.sha256().to_string());
-        fetching.done_with(
-            format!(
-                "{}, {}, SHA-256 {sha256}, as computed in the pod",
-                self.shown,
-                bytes(size)
-            ),
-            json!({"file": self.dump.name, "bytes": size, "sha256": sha256}),
-        );
+        self.report_fetched(fetching, fetched.bytes(), &fetched.sha256().to_string());
         if let Some(Verdict::Failed(fault)) = fetched.output() {
-            let error = VerificationFailed::of_dump(&path, fault);
+            let error = Self::broken(&path, fault);
             fetched.discard()?;
-            let what = "it arrived as it is on the volume, and is broken there; no backup was made";
-            let remedy = Remediable::new(what, Remedy::WithoutVerification);
-            return Err(anyhow::Error::new(error).context(remedy));
+            return Err(error);
         }
         let (_, verdict, proof) = fetched.save()?;
         self.report_verdict(verifying, verdict.as_ref());
@@ -254,6 +252,10 @@ impl Fetch<'_> {
         if let Some(yaml) = key {
             others.push(store_auth_encryption(&set, &yaml, self.steps)?);
         }
+        if self.options.read_back {
+            let files = std::iter::once(&dump).chain(&others);
+            read_back(&set, files, self.steps, self.reporter())?;
+        }
         let manifest = self.manifest(started_at, verdict.as_ref());
         let (path, manifest) = set.seal(dump, others, manifest)?.into_parts();
         Ok(FetchedSet {
@@ -261,6 +263,25 @@ impl Fetch<'_> {
             fetched: true,
             manifest,
         })
+    }
+
+    fn report_fetched(&self, fetching: RunningStep<'_>, size: u64, sha256: &str) {
+        fetching.done_with(
+            format!(
+                "{}, {}, SHA-256 {sha256}, as computed in the pod",
+                self.shown,
+                bytes(size)
+            ),
+            json!({"file": self.dump.name, "bytes": size, "sha256": sha256}),
+        );
+    }
+
+    /// The dump that would be `path`, and was found broken.
+    fn broken(path: &Path, fault: &Fault) -> anyhow::Error {
+        let error = VerificationFailed::of_dump(path, fault);
+        let what = "it arrived as it is on the volume, and is broken there; no backup was made";
+        let remedy = Remediable::new(what, Remedy::WithoutVerification);
+        anyhow::Error::new(error).context(remedy)
     }
 
     /// What it takes of the disk, beside what earlier pulls have left there.
@@ -311,15 +332,18 @@ impl Fetch<'_> {
     /// Whether the set holds this dump, from an earlier pull, and as verified as this one is to be.
     fn is_held_by(&self, directory: &Path, manifest: &Manifest, with_key: bool) -> bool {
         let bytes = self.dump.version.bytes;
-        let file = manifest.volume.as_ref().map(|volume| &volume.file);
         let here = directory.join(DUMP_FILE).metadata();
-        let judged = manifest.verified_at.is_some() || manifest.not_judged.is_some();
-        let verified = judged || !self.options.verify;
         let has_key = || directory.join(AUTH_ENCRYPTION_FILE).exists();
-        verified
-            && file == Some(&self.dump.name)
+        self.is_same_file(manifest)
             && here.is_ok_and(|found| found.len() == bytes)
             && (!with_key || has_key())
+    }
+
+    /// Whether the set was made of this file, and is as verified as this one is to be.
+    fn is_same_file(&self, manifest: &Manifest) -> bool {
+        let file = manifest.volume.as_ref().map(|volume| &volume.file);
+        let judged = manifest.verified_at.is_some() || manifest.not_judged.is_some();
+        (judged || !self.options.verify) && file == Some(&self.dump.name)
     }
 
     fn manifest(&self, started_at: Timestamp, verdict: Option<&Verdict>) -> Manifest {

@@ -141,13 +141,13 @@ pub(super) fn arrived(set: &Path) -> io::Result<Metadata> {
 }
 
 /// The verdict on the dump; `None` where that was declined.
-type Verification = Option<Verdict>;
+pub(super) type Verification = Option<Verdict>;
 
 /// Verifies a dump while it arrives; what it is written to is not its business.
-struct VerifyingSink(Option<Verifier>);
+pub(super) struct VerifyingSink(Option<Verifier>);
 
 impl VerifyingSink {
-    fn new(verify: bool) -> io::Result<Self> {
+    pub(super) fn new(verify: bool) -> io::Result<Self> {
         verify.then(Verifier::start).transpose().map(Self)
     }
 }

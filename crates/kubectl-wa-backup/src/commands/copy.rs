@@ -2,15 +2,15 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use backup_set::{Copied, CopyError, DirectoryStore, copy_set};
+use backup_places::BucketArgs;
+use backup_set::{Copied, CopyError, CopyEvent, CopyOptions, DirectoryStore, copy_set};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
-use wa_common::report::{Styles, bytes, printable};
-
-use super::bucket::BucketArgs;
+use wa_common::report::{Reporter, Styles, TransferProgress, bytes, printable};
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -25,7 +25,8 @@ pub(super) const ABOUT: About = About {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Works without a cluster. What is stored is copied as it is, encrypted or not, and compared with the SHA-256 of the \
-manifest on the way; the manifest comes last. A set that is there already is not copied again."
+manifest on the way; the manifest comes last. A set that is there already is not copied again. What an interrupted copy has \
+brought is compared, and not brought again: of a directory also the beginning of a file, of a bucket whole files."
 )]
 pub(super) struct Args {
     /// Directory or URL of a backup set, `latest`, `latest~N`, a day, or the beginning of a set's name
@@ -35,6 +36,10 @@ pub(super) struct Args {
     /// Directory, or s3://BUCKET/PREFIX, that the set is made in
     #[arg(value_name = "DIR")]
     to: PathBuf,
+
+    /// Read what was stored back from there and compare, before the copy counts
+    #[arg(long)]
+    read_back: bool,
 
     #[command(flatten)]
     bucket: BucketArgs,
@@ -47,6 +52,9 @@ struct CopyReport {
     path: PathBuf,
     bytes: u64,
     was_there: bool,
+    /// How much an interrupted copy had brought.
+    kept_bytes: u64,
+    read_back: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -56,10 +64,16 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let target = bucket.store_to_write(&args.to, set.bytes(), context)?;
     let directory = DirectoryStore::new(&args.to);
     // On a thread of its own: a signal must be heard meanwhile.
+    let reporter = Arc::clone(&context.reporter);
+    let options = CopyOptions {
+        read_back: args.read_back,
+    };
     let copied = spawn_blocking(move || -> Result<Copied, CopyError> {
+        let mut shown = Shown::new(&*reporter);
+        let mut observe = |event: CopyEvent<'_>| shown.observe(event);
         match target {
-            Some(store) => copy_set(&*set, &store),
-            None => copy_set(&*set, &directory),
+            Some(store) => copy_set(&*set, &store, options, &mut observe),
+            None => copy_set(&*set, &directory, options, &mut observe),
         }
     })
     .await??;
@@ -68,8 +82,45 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         bytes: copied.manifest.files().iter().map(|file| file.bytes).sum(),
         path: copied.path,
         was_there: copied.was_there,
+        kept_bytes: copied.kept_bytes,
+        read_back: args.read_back && !copied.was_there,
     })?;
     Ok(Exit::Done)
+}
+
+/// How far each file is.
+struct Shown<'a> {
+    reporter: &'a dyn Reporter,
+    /// What is shown of it, and how far that is.
+    current: Option<(String, TransferProgress<'a>)>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(reporter: &'a dyn Reporter) -> Self {
+        Self {
+            reporter,
+            current: None,
+        }
+    }
+
+    fn observe(&mut self, event: CopyEvent<'_>) {
+        let (name, bytes, of) = match event {
+            CopyEvent::Copying { file, bytes, of } => (file.to_owned(), bytes, of),
+            CopyEvent::Comparing { file, bytes, of } => (format!("{file}, compared"), bytes, of),
+            _ => return,
+        };
+        if self
+            .current
+            .as_ref()
+            .is_none_or(|(shown, _)| *shown != name)
+        {
+            let progress = TransferProgress::begin(self.reporter, name.clone(), Some(of), None);
+            self.current = Some((name, progress));
+        }
+        if let Some((_, progress)) = &self.current {
+            progress.received(bytes);
+        }
+    }
 }
 
 impl Render for CopyReport {
@@ -78,7 +129,15 @@ impl Render for CopyReport {
         let what = if self.was_there {
             "was there already, the same".to_owned()
         } else {
-            format!("copied, {}, as its manifest says", bytes(self.bytes))
+            let kept = match self.kept_bytes {
+                0 => String::new(),
+                kept => format!(", of which {} were there", bytes(kept)),
+            };
+            let read = if self.read_back { ", read back" } else { "" };
+            format!(
+                "copied, {}{kept}, as its manifest says{read}",
+                bytes(self.bytes)
+            )
         };
         writeln!(out, "{}: {}", printable(&path), what.style(styles.good))
     }

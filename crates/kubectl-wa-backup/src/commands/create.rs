@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use backup_places::{Bucket, BucketArgs};
 use backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, DirectoryStore, EncryptedStore, FileRecord, Manifest,
     NOT_IN_A_DUMP, Recipients, Store, ToolRecord, VerificationFailed,
@@ -20,8 +21,6 @@ use store_backup::{
 use wa_common::assistant::auth_encryption_yaml;
 use wa_common::cli::{About, Candidate, Context, DryRun, Exit, Render, TimeLimit, access_of};
 use wa_common::report::{Event, Steps, Styles, bytes, elapsed};
-
-use super::bucket::{Bucket, BucketArgs};
 
 /// Where backups go unless told otherwise.
 pub(super) const DEFAULT_DIRECTORY: &str = "./wa-backups";
@@ -84,6 +83,10 @@ pub(super) struct Args {
     #[arg(long)]
     no_verify: bool,
 
+    /// Read what was stored back from there and compare, before the backup counts
+    #[arg(long, conflicts_with = "stdout")]
+    read_back: bool,
+
     /// Leave what was written when the backup fails, for a look at it
     #[arg(long)]
     keep_partial: bool,
@@ -105,6 +108,7 @@ impl Default for Args {
             compress: DEFAULT_COMPRESSION.to_owned(),
             dry_run: None,
             no_verify: false,
+            read_back: false,
             keep_partial: false,
             retries: DEFAULT_RETRIES,
         }
@@ -120,6 +124,7 @@ impl Args {
         BackupOptions {
             compress: self.compress.clone(),
             verify: !self.no_verify,
+            read_back: self.read_back,
             keep_partial: self.keep_partial,
             retries: self.retries,
             silent_after: silent_after(),

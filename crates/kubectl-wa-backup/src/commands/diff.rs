@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use backup_places::{Bucket, BucketArgs};
 use backup_set::{Change, Difference, Holding, Identities, InstanceChange, TableChange};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
@@ -12,8 +13,6 @@ use store_backup::{COMMANDS, live_holding, prepare};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, access_of};
 use wa_common::report::{Steps, Styles, printable};
-
-use super::bucket::{Bucket, BucketArgs};
 
 /// The word for the live database.
 const LIVE: &str = "live";
@@ -104,7 +103,7 @@ async fn of_backup(
     let path = bucket.resolve(given)?;
     // On a thread of its own: a signal must be heard meanwhile.
     let read = spawn_blocking(move || {
-        let verified = bucket.open(&path, keys.as_ref())??.verify()?.verified;
+        let verified = bucket.open(&path, keys.as_ref())?.verify()?.verified;
         let side = Side {
             shown: path.display().to_string(),
             path: Some(path),

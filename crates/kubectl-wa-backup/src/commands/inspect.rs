@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_places::{Bucket, BucketArgs};
 use backup_set::{
     Backup, BackupError, Identities, Manifest, NOT_IN_A_DUMP, Rehearsal, ServiceInstance,
     TableRecord,
@@ -13,7 +14,6 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable, short_digest};
 
-use super::bucket::{Bucket, BucketArgs};
 use super::rows::{self, RowsArgs};
 use super::several::{OtherVerdict, Several, resolved};
 
@@ -130,10 +130,11 @@ async fn read(
     let (path, keys, bucket) = (path.to_owned(), keys.cloned(), bucket.clone());
     // On a thread of its own: a signal must be heard meanwhile.
     spawn_blocking(move || {
-        let opened = bucket.open(&path, keys.as_ref())?;
-        Ok(opened.and_then(|backup| Inspection::from_path(path, &backup)))
+        let backup = bucket.open(&path, keys.as_ref())?;
+        Inspection::from_path(path, &backup)
     })
-    .await?
+    .await
+    .map_err(Into::into)
 }
 
 impl Inspection {

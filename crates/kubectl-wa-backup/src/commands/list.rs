@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_places::BucketArgs;
 use backup_set::{DirectoryStore, NOT_IN_A_DUMP, Rehearsal, SetState, Store, Surveyed, survey};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, age, bytes};
-
-use super::bucket::BucketArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[

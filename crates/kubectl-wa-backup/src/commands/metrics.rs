@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::newest::{Newest, Row, StatusReport};
+use super::on_volume::{OnVolume, VolumeDump};
 
 /// A figure of a newest backup.
 type Figure = (&'static str, &'static str, fn(&Newest) -> i64);
@@ -38,6 +39,30 @@ const FIGURES: [Figure; 6] = [
     ("protected", "Whether it is protected.", |newest| {
         i64::from(newest.protected)
     }),
+];
+
+/// A figure of the newest dump on a volume.
+type VolumeFigure = (&'static str, &'static str, fn(&VolumeDump) -> i64);
+
+const VOLUME_FIGURES: [VolumeFigure; 4] = [
+    (
+        "volume_last_success_timestamp_seconds",
+        "When the newest dump on the volume of the nightly backup was written.",
+        |newest| newest.time.as_second(),
+    ),
+    (
+        "volume_age_seconds",
+        "How old that dump was when this file was written.",
+        |newest| newest.age_seconds,
+    ),
+    ("volume_size_bytes", "The size of that dump.", |newest| {
+        i64::try_from(newest.bytes).unwrap_or(i64::MAX)
+    }),
+    (
+        "volume_verified",
+        "Whether a verified backup was made of that dump.",
+        |newest| i64::from(newest.verified),
+    ),
 ];
 
 /// Writes the file whole: what reads it must not see a part. Anyone may read it; node_exporter runs as another user.
@@ -74,6 +99,13 @@ fn text(report: &StatusReport) -> String {
         "How many complete backups there are.",
         sets,
     );
+    for (name, help, figure) in VOLUME_FIGURES {
+        let values = report.volume.iter().filter_map(|volume| {
+            let newest = volume.newest.as_ref()?;
+            Some((volume_labels(volume), figure(newest)))
+        });
+        gauge(&mut text, name, help, values);
+    }
     let directory = format!(
         "directory=\"{}\"",
         escaped(&report.directory.display().to_string())
@@ -114,6 +146,16 @@ fn labels(report: &StatusReport, row: &Row) -> String {
         ("namespace", &row.namespace),
         ("server", &row.server),
         ("directory", &report.directory.display().to_string()),
+    ];
+    let labels = labels.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+    labels.join(",")
+}
+
+fn volume_labels(volume: &OnVolume) -> String {
+    let labels = [
+        ("instance_name", &volume.instance),
+        ("namespace", &volume.namespace),
+        ("claim", &volume.claim),
     ];
     let labels = labels.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
     labels.join(",")

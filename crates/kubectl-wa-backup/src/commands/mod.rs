@@ -1,6 +1,5 @@
 //! The command line: one file a command.
 
-mod bucket;
 mod check;
 mod cleanup;
 mod copy;
@@ -10,6 +9,7 @@ mod inspect;
 mod list;
 mod metrics;
 mod newest;
+mod on_volume;
 mod protect;
 mod prune;
 mod rbac;

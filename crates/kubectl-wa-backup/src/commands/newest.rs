@@ -6,13 +6,18 @@ use std::path::PathBuf;
 use backup_set::{Installation, Protected, Purpose, Rehearsal, Surveyed};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use wa_common::cli::Render;
+use wa_common::cli::{Context, Render};
 use wa_common::report::{Styles, age, bytes};
+
+use super::on_volume::OnVolume;
 
 #[derive(Serialize)]
 pub(super) struct StatusReport {
     pub(super) directory: PathBuf,
     pub(super) installations: Vec<Row>,
+    /// What the nightly backup has left, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) volume: Option<OnVolume>,
     #[serde(skip)]
     pub(super) now: Timestamp,
 }
@@ -90,15 +95,33 @@ impl StatusReport {
         Self {
             directory,
             installations: found.into_iter().map(row).collect(),
+            volume: None,
             now,
         }
+    }
+
+    /// The same, with what is on the volume where that `is_asked` for.
+    pub(super) async fn with_volume<S>(
+        mut self,
+        is_asked: bool,
+        context: &Context,
+        sets: &[Surveyed<S>],
+        max_age: Option<SignedDuration>,
+    ) -> anyhow::Result<Self> {
+        if is_asked {
+            self.volume = Some(OnVolume::look(context, sets, max_age, self.now).await?);
+        }
+        Ok(self)
     }
 
     /// What is not as it should be, a sentence each.
     pub(super) fn complaints(&self, max_age: Option<SignedDuration>) -> Vec<String> {
         let directory = self.directory.display();
+        let of_volume = self.volume.iter();
+        let of_volume = of_volume.filter_map(|volume| volume.complaint(max_age, self.now));
         if self.installations.is_empty() {
-            return vec![format!("there is no backup in {directory}")];
+            let none = format!("there is no backup in {directory}");
+            return std::iter::once(none).chain(of_volume).collect();
         }
         let bad = self.installations.iter().filter(|row| row.too_old);
         bad.map(|row| {
@@ -112,6 +135,7 @@ impl StatusReport {
                 _ => format!("there is no good backup of {of} in {directory}"),
             }
         })
+        .chain(of_volume)
         .collect()
     }
 }
@@ -139,6 +163,43 @@ impl Newest {
 
 impl Render for StatusReport {
     fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
+        self.write_installations(out, styles, wide)?;
+        let Some(volume) = &self.volume else {
+            return Ok(());
+        };
+        let header = [
+            "INSTANCE",
+            "NAMESPACE",
+            "ON THE VOLUME",
+            "AGE",
+            "SIZE",
+            "FETCHED AS",
+            "DUMPS",
+        ];
+        if !self.installations.is_empty() {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", styles.table(&header, [volume.cells(self.now)]))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let newest = self
+            .installations
+            .iter()
+            .filter_map(|row| row.newest.as_ref());
+        newest
+            .map(|newest| newest.path.display().to_string())
+            .collect()
+    }
+}
+
+impl StatusReport {
+    fn write_installations(
+        &self,
+        out: &mut dyn Write,
+        styles: &Styles,
+        wide: bool,
+    ) -> io::Result<()> {
         if self.installations.is_empty() {
             return Ok(());
         }
@@ -173,15 +234,5 @@ impl Render for StatusReport {
         ];
         header.extend(wide.then_some("SERVER"));
         writeln!(out, "{}", styles.table(&header, rows))
-    }
-
-    fn names(&self) -> Vec<String> {
-        let newest = self
-            .installations
-            .iter()
-            .filter_map(|row| row.newest.as_ref());
-        newest
-            .map(|newest| newest.path.display().to_string())
-            .collect()
     }
 }

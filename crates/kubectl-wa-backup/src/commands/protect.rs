@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use backup_places::BucketArgs;
 use backup_set::{Protected, Protection, ToolRecord};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -11,8 +12,6 @@ use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 use wa_common::cli::{About, Context, Exit, Render, no_permissions};
 use wa_common::report::{Styles, printable};
-
-use super::bucket::BucketArgs;
 
 pub(super) const ABOUT: About = About {
     examples: &[
@@ -75,7 +74,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Protection::remove(&*set)
             .with_context(|| format!("cannot end the protection of {}", path.display()))?;
     } else {
-        if bucket.open(&path, None)??.manifest().is_none() {
+        if bucket.open(&path, None)?.manifest().is_none() {
             bail!(
                 "{} is a dump that stands alone: only a backup set can be protected, and `prune` deletes nothing else",
                 path.display()

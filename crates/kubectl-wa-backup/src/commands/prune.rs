@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use backup_places::BucketArgs;
 use backup_set::retention::{Fate, Policy};
 use backup_set::{
     DirectoryStore, PlanError, Protected, Pruning, RemovalError, Selection, Store, StoredSet,
@@ -17,7 +18,6 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, DryRun, Exit, Render, confirm, no_permissions};
 use wa_common::report::{Event, Styles, age, bytes, causes_text, count};
 
-use super::bucket::BucketArgs;
 use super::span::Age;
 
 pub(super) const ABOUT: About = About {

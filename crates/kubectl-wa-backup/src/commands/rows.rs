@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use backup_places::Bucket;
 use backup_set::{Identities, RowsError};
 use pg_archive::{Field, Row};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, Exit, OutputFormat, is_broken_pipe};
 use wa_common::report::printable;
-
-use super::bucket::Bucket;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RowsArgs {
@@ -107,7 +106,7 @@ fn print(
     conditions: &[Condition],
     mut writer: RowWriter,
 ) -> anyhow::Result<()> {
-    let backup = bucket.open(path, keys)??;
+    let backup = bucket.open(path, keys)?;
     let intact = backup.verify()?;
     let rows = backup
         .rows(&intact, table)

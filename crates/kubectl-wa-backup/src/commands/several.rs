@@ -4,12 +4,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_places::Bucket;
 use backup_set::BackupError;
 use serde::Serialize;
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Event, Styles, causes_text, count};
-
-use super::bucket::Bucket;
 
 /// The verdict on a backup that was not found intact, for programs; a person reads the error.
 #[derive(Serialize)]

@@ -1,14 +1,17 @@
 //! `trigger`: a backup by a Job of the CronJob, now.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use backup_jobs::permissions::COMMANDS;
 use backup_jobs::{Afterwards, JobEnd, JobError, Outcome, Trigger, Written, written_by};
-use backup_set::{Target, ToolRecord};
-use backup_volume::{AccessOptions, Caller, ClosedVolume, FetchOptions, FetchedSet};
+use backup_places::{Bucket, BucketArgs, EncryptArgs};
+use backup_set::{DirectoryStore, EncryptedStore, Recipients, Target, ToolRecord};
+use backup_volume::{
+    AccessOptions, Caller, ClosedVolume, Entry, FetchOptions, FetchOutcome, FetchedSet, OpenVolume,
+};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -21,6 +24,7 @@ pub(super) const ABOUT: About = About {
     examples: &[
         "kubectl wa-backup trigger --wait",
         "kubectl wa-backup trigger --pull --to /mnt/backups",
+        "kubectl wa-backup trigger --pull --to s3://backups/wa",
         "kubectl wa-backup trigger --keep-job -n cpd -i wa",
         "kubectl wa-backup trigger --dry-run",
     ],
@@ -47,9 +51,15 @@ pub(super) struct Args {
     #[arg(long)]
     pull: bool,
 
-    /// With --pull, directory that the backup set is made in
+    /// With --pull, directory that the backup set is made in, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY, requires = "pull")]
     to: PathBuf,
+
+    #[command(flatten)]
+    encrypt: EncryptArgs,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 
     /// Leave the Job when it has ended, for a look at it
     #[arg(long)]
@@ -85,7 +95,13 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         reporter: context.reporter.clone(),
         exit_hooks: context.exit_hooks.clone(),
     };
-    if args.pull {
+    let recipients = args.encrypt.recipients()?;
+    ensure!(
+        args.pull || recipients.is_none(),
+        "without --pull nothing comes here that could be encrypted"
+    );
+    let bucket = args.bucket.bucket([&args.to], context)?;
+    if args.pull && !bucket.look(&args.to)? {
         Target::look(&args.to)?;
     }
     let trigger = Trigger::prepare(caller.clone(), instance, args.waits()).await?;
@@ -143,12 +159,55 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let beside = Written::look(&caller.cluster, &end, &claims).await?;
     let volume = find(&caller, &instance).await;
-    pull(args, context, report, volume, (&end, &beside)).await
+    let to = Destination {
+        path: &args.to,
+        bucket,
+        recipients,
+        context,
+    };
+    pull(&to, report, volume, (&end, &beside)).await
+}
+
+/// Where the set is made.
+struct Destination<'a> {
+    path: &'a Path,
+    bucket: Bucket,
+    recipients: Option<Recipients>,
+    context: &'a Context,
+}
+
+impl Destination<'_> {
+    async fn fetch(
+        &self,
+        volume: &OpenVolume,
+        files: &[Entry],
+        dump: Entry,
+    ) -> anyhow::Result<FetchOutcome> {
+        let options = FetchOptions::new(ToolRecord {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+        let options = &options;
+        let bytes = dump.version.bytes;
+        let dumps = &[dump];
+        let store = self.bucket.store_to_write(self.path, bytes, self.context)?;
+        match (store, self.recipients.clone()) {
+            (None, None) => volume.fetch(files, dumps, self.path, options).await,
+            (Some(store), None) => volume.fetch_into(files, dumps, &store, options).await,
+            (Some(store), Some(recipients)) => {
+                let store = EncryptedStore::new(store, recipients);
+                volume.fetch_into(files, dumps, &store, options).await
+            }
+            (None, Some(recipients)) => {
+                let store = EncryptedStore::new(DirectoryStore::new(self.path), recipients);
+                volume.fetch_into(files, dumps, &store, options).await
+            }
+        }
+    }
 }
 
 async fn pull(
-    args: &Args,
-    context: &Context,
+    to: &Destination<'_>,
     mut report: Report,
     volume: anyhow::Result<ClosedVolume>,
     (end, beside): (&JobEnd, &Written),
@@ -157,19 +216,15 @@ async fn pull(
         let volume = volume?.open().await?;
         let files = volume.files().await?;
         let dump = written_by(end, beside, &files)?;
-        let options = FetchOptions::new(ToolRecord {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        });
-        volume.fetch(&files, &[dump], &args.to, &options).await
+        to.fetch(&volume, &files, dump).await
     };
     let outcome = fetched
         .await
         .with_context(|| format!("job {} is complete, but its dump was not fetched", end.job))?;
     let not_judged = outcome.sets.iter().any(FetchedSet::is_not_judged);
     report.sets = outcome.sets;
-    context.print(&report)?;
-    context.conclude(outcome.failures)?;
+    to.context.print(&report)?;
+    to.context.conclude(outcome.failures)?;
     Ok(if not_judged {
         Exit::NotJudged
     } else {

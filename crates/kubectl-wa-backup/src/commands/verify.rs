@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use backup_places::{Bucket, BucketArgs};
 use backup_set::{Backup, BackupError, Identities, counted_rows, rows_text};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -10,7 +11,6 @@ use tokio::task::spawn_blocking;
 use wa_common::cli::{About, Context, Exit, KeyArgs, Render, no_permissions};
 use wa_common::report::{Styles, bytes, count, printable};
 
-use super::bucket::{Bucket, BucketArgs};
 use super::several::{OtherVerdict, Several, resolved};
 
 pub(super) const ABOUT: About = About {
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             }
             Err(error) => {
                 // What could not be read has no verdict.
-                if !matches!(error, BackupError::Io { .. }) {
+                if !matches!(error, BackupError::Io { .. } | BackupError::NoSet { .. }) {
                     context.print(&Verdict::Other(OtherVerdict::from_error(path, &error)))?;
                 }
                 Err(error.into())
@@ -111,10 +111,11 @@ async fn read(
     let (path, keys, bucket) = (path.to_owned(), keys.cloned(), bucket.clone());
     // On a thread of its own: a signal must be heard meanwhile.
     spawn_blocking(move || {
-        let opened = bucket.open(&path, keys.as_ref())?;
-        Ok(opened.and_then(|backup| IntactVerdict::from_path(&path, &backup)))
+        let backup = bucket.open(&path, keys.as_ref())?;
+        IntactVerdict::from_path(&path, &backup)
     })
-    .await?
+    .await
+    .map_err(Into::into)
 }
 
 impl IntactVerdict {

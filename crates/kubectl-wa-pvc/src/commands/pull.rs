@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::bail;
-use backup_set::{Target, ToolRecord, VerificationFailed};
+use anyhow::{bail, ensure};
+use backup_places::{BucketArgs, EncryptArgs};
+use backup_set::{DirectoryStore, EncryptedStore, Target, ToolRecord, VerificationFailed};
 use backup_volume::permissions::COMMANDS;
 use backup_volume::{
     AccessMethod, Entry, FetchOptions, FetchedSet, FileKind, OpenVolume, Selection, dumps, modified,
@@ -23,6 +24,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-pvc pull --latest --to /mnt/backups",
         "kubectl wa-pvc pull store.dump_20261121-230004 --resume",
         "kubectl wa-pvc pull --since 3d --via snapshot",
+        "kubectl wa-pvc pull --latest --to s3://backups/wa --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
         "kubectl wa-pvc pull --all --dry-run",
     ],
     changes: "as `list`; here, a new directory for each dump in that of --to",
@@ -30,13 +32,23 @@ pub(super) const ABOUT: About = About {
 };
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "What goes into a bucket, or is encrypted, is read as one stream, which is not gone on with when it breaks: it is begun \
+again, as --retries says. In a directory here, several streams read at the same time, and --resume goes on."
+)]
 pub(super) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
 
-    /// Directory that the backup sets are made in
+    /// Directory that the backup sets are made in, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR", default_value = "./wa-backups")]
     to: PathBuf,
+
+    #[command(flatten)]
+    encrypt: EncryptArgs,
+
+    #[command(flatten)]
+    bucket: BucketArgs,
 
     #[command(flatten)]
     fetch: FetchArgs,
@@ -51,6 +63,10 @@ pub(super) struct Args {
 
 /// How to fetch.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 struct FetchArgs {
     /// Go on where an earlier pull was broken off, as far as the file on the volume is still the same
     #[arg(long)]
@@ -68,6 +84,10 @@ struct FetchArgs {
     #[arg(long)]
     no_verify: bool,
 
+    /// Read what was stored back from there and compare, before the set counts
+    #[arg(long)]
+    read_back: bool,
+
     /// Fetch a dump also where its auth-encryption file cannot be read; restored data cannot be read without that key
     #[arg(long)]
     without_key: bool,
@@ -84,13 +104,23 @@ impl FetchArgs {
             streams: self.streams,
             retries: self.retries,
             verify: !self.no_verify,
+            read_back: self.read_back,
             without_key: self.without_key,
         }
     }
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    Target::look(&args.to)?;
+    let recipients = args.encrypt.recipients()?;
+    let bucket = args.bucket.bucket([&args.to], context)?;
+    let is_here = !bucket.look(&args.to)?;
+    if is_here {
+        Target::look(&args.to)?;
+    }
+    ensure!(
+        !args.fetch.resume || is_here && recipients.is_none(),
+        "--resume goes on with what is in a directory here: of what goes into a bucket, or is encrypted, nothing is kept when it breaks"
+    );
     let volume = find(&args.access, context).await?;
     if args.dry_run.is_some_and(DryRun::is_on) {
         context.print(&Intention {
@@ -110,7 +140,21 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let all = dumps(candidates.clone());
     let chosen = selection.choose(candidates)?;
     let options = args.fetch.options();
-    let outcome = volume.fetch(&files, &chosen, &args.to, &options).await?;
+    let largest = chosen.iter().map(|dump| dump.version.bytes).max();
+    let store = bucket.store_to_write(&args.to, largest.unwrap_or_default(), context)?;
+    let (files, chosen, options) = (&files, &chosen, &options);
+    let outcome = match (store, recipients) {
+        (None, None) => volume.fetch(files, chosen, &args.to, options).await,
+        (Some(store), None) => volume.fetch_into(files, chosen, &store, options).await,
+        (Some(store), Some(recipients)) => {
+            let store = EncryptedStore::new(store, recipients);
+            volume.fetch_into(files, chosen, &store, options).await
+        }
+        (None, Some(recipients)) => {
+            let store = EncryptedStore::new(DirectoryStore::new(&args.to), recipients);
+            volume.fetch_into(files, chosen, &store, options).await
+        }
+    }?;
     if selection == Selection::Latest && outcome.failures.iter().any(is_of_a_broken_dump) {
         // The first is the one that is broken.
         let older = all.get(1..).unwrap_or_default();

@@ -22,6 +22,7 @@ pub(super) const RUN: About = About {
         "kubectl wa-restore latest --mapping restore/mapping.yaml --pgmig pgmig",
         "kubectl wa-restore run latest --pgmig pgmig --yes=wa --safety-to /mnt/sets",
         "kubectl wa-restore run latest --pgmig pgmig --interactive",
+        "kubectl wa-restore run s3://backups/wa/latest --identity key.txt --pgmig pgmig",
         "kubectl wa-restore run latest --pgmig pgmig --dry-run",
     ],
     changes: "the store database, which is erased and restored; the encryption key, where the backup's differs; meanwhile the \
@@ -84,6 +85,7 @@ pub(super) const REHEARSE: About = About {
     examples: &[
         "kubectl wa-restore rehearse latest",
         "kubectl wa-restore rehearse latest --local",
+        "kubectl wa-restore rehearse s3://backups/wa/latest --identity key.txt",
         "kubectl wa-restore rehearse --clean-up",
     ],
     changes: "a helper pod, recorded in a Lease and removed at the end, and where you may a NetworkPolicy for it; here, rehearsal.json in the set",

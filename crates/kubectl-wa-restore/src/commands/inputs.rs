@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backup_set::{DEFAULT_DIRECTORY, Identities};
+use backup_set::DEFAULT_DIRECTORY;
 use kube_transfer::Secret;
 use store_restore::config::RcForm;
 use store_restore::procedure::Inputs;
+use store_restore::source::Opener;
 use tokio::sync::OnceCell;
 use wa_common::cli::TimeLimit;
 
@@ -36,29 +37,25 @@ impl InputArgs {
     }
 
     /// With the tokens, where a file of this form needs them; on a terminal they are asked for.
-    pub(super) async fn for_form(
-        self,
-        form: RcForm,
-        identities: Option<Identities>,
-    ) -> anyhow::Result<Inputs> {
+    pub(super) async fn for_form(self, form: RcForm, opener: Opener) -> anyhow::Result<Inputs> {
         let tokens = match form {
             RcForm::UserTokens => config::user_tokens(&self.token_file).await?,
             RcForm::ServiceToken => config::tokens_in(&self.token_file)?,
         };
-        Ok(self.inputs(tokens, identities))
+        Ok(self.inputs(tokens, opener))
     }
 
     /// With the tokens that were given, if any.
-    pub(super) fn given(self, identities: Option<Identities>) -> anyhow::Result<Inputs> {
+    pub(super) fn given(self, opener: Opener) -> anyhow::Result<Inputs> {
         let tokens = config::tokens_in(&self.token_file)?;
-        Ok(self.inputs(tokens, identities))
+        Ok(self.inputs(tokens, opener))
     }
 
-    fn inputs(self, tokens: Vec<Secret>, identities: Option<Identities>) -> Inputs {
+    fn inputs(self, tokens: Vec<Secret>, opener: Opener) -> Inputs {
         let TimeLimit(timeout) = self.timeout;
         Inputs {
             backup: None,
-            identities,
+            opener,
             pgmig: None,
             tokens,
             log_to: self.log_to,

@@ -3,14 +3,16 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use backup_set::{ServiceInstance, resolve_backup};
+use backup_places::BucketArgs;
+use backup_set::ServiceInstance;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_backup::tenants;
 use store_restore::mapping::{FILE_LIMIT_BYTES, Mapping};
-use store_restore::source::Source;
+use store_restore::source::{Candidate, Opener};
 use tokio::task::spawn_blocking;
 use wa_common::assistant::{Datastore, Instance, PostgresPod};
 use wa_common::cli::{Context, Exit, KeyArgs, Render};
@@ -26,11 +28,13 @@ comments; complete it, and validate it with --mapping.
 Exit code 0: every instance of the backup has a target; 4: not every one, or the given mapping cannot be used."
 )]
 pub(super) struct Args {
-    /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or s3:// URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Write the proposed mapping to this file, which must not be there yet
     #[arg(long, value_name = "FILE", conflicts_with = "mapping")]
     to: Option<PathBuf>,
@@ -49,10 +53,14 @@ struct MappingReport {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let path = resolve_backup(&args.backup)?;
+    let bucket = args.bucket.bucket([&args.backup], context)?;
+    let path = bucket.resolve(&args.backup)?;
     // Before the dump is read, which may take long.
     let given = args.mapping.as_deref().map(read_file).transpose()?;
-    let keys = args.keys.identities()?;
+    let opener = Opener {
+        places: Arc::new(bucket.patient()),
+        identities: args.keys.identities()?,
+    };
     let cluster = context.connect()?;
     let instance = Instance::find(&cluster, context.global.instance.as_deref()).await?;
     let datastore = Datastore::read(&cluster, &instance).await?;
@@ -61,7 +69,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let source = {
         let path = path.clone();
         // On a thread of its own: a signal must be heard meanwhile.
-        spawn_blocking(move || Source::read(&path, keys.as_ref())).await??
+        spawn_blocking(move || Candidate::read(&opener, &path)).await??
     };
     let sources = source.instances()?;
     let mapping = match given {

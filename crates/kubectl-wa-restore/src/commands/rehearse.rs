@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_set::{REHEARSAL_FILE, Rehearsal, ServiceInstance, ToolRecord, resolve_backup};
+use backup_places::BucketArgs;
+use backup_set::{REHEARSAL_FILE, Rehearsal, ServiceInstance, ToolRecord};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::rehearsal::{self, InPod};
-use store_restore::source::Source;
+use store_restore::source::{Opener, Source};
 use tokio::task::spawn_blocking;
 use wa_common::cli::{Context, DryRun, Exit, KeyArgs, Render, TimeLimit};
 use wa_common::report::{Event, Styles, count, printable};
@@ -25,11 +26,13 @@ it is made and removed at the end, also after an error and after Ctrl-C; what a 
 Exit code 3: the backup does not restore."
 )]
 pub(super) struct Args {
-    /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or s3:// URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP", required_unless_present = "clean_up")]
     backup: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Use the PostgreSQL programs of this machine, or of DIR, instead of a pod; works without a cluster
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with = "clean_up")]
     #[expect(
@@ -54,10 +57,14 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         context.print(&Removed { removed })?;
         return Ok(Exit::Done);
     };
-    let path = resolve_backup(backup)?;
-    let keys = args.keys.identities()?;
+    let bucket = args.bucket.bucket([backup], context)?;
+    let path = bucket.resolve(backup)?;
+    let opener = Opener {
+        places: Arc::new(bucket.patient()),
+        identities: args.keys.identities()?,
+    };
     // On a thread of its own: a signal must be heard meanwhile.
-    let source = spawn_blocking(move || Source::read(&path, keys.as_ref())).await??;
+    let source = spawn_blocking(move || Source::read(&opener, &path)).await??;
     let dry_run = args.dry_run.is_some_and(DryRun::is_on);
     let rehearsal = if let Some(given) = &args.local {
         require_plain(&source)?;
@@ -123,10 +130,7 @@ fn tool() -> ToolRecord {
 
 /// Beside the manifest, where there is one. A set that cannot be written to was rehearsed all the same.
 fn keep(rehearsal: &Rehearsal, source: &Source, context: &Context) {
-    if source.manifest().is_none() {
-        return;
-    }
-    if let Err(error) = rehearsal.write(&source.path) {
+    if let Err(error) = source.keep_rehearsal(rehearsal) {
         context.reporter.report(&Event::Warning {
             message: format!(
                 "{REHEARSAL_FILE} cannot be written into {}: {error}; `kubectl wa-backup list` will not show this rehearsal",

@@ -1,23 +1,28 @@
 //! The options that say what is to be restored, and how.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use backup_set::{DEFAULT_DIRECTORY, resolve_backup};
+use backup_places::BucketArgs;
+use backup_set::DEFAULT_DIRECTORY;
 use store_restore::checks::{MappingChoice, MappingFile, Options};
 use store_restore::plan::require_stage_dir;
 use store_restore::release::Release;
-use wa_common::cli::KeyArgs;
+use store_restore::source::Opener;
+use wa_common::cli::{Context, KeyArgs};
 
 use super::config::RcFormArg;
 use super::mapping;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
-    /// Directory of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or s3:// URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Mapping of service instances; without it the pairs that are clear
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
@@ -51,7 +56,7 @@ impl RestoreArgs {
     }
 
     /// What they ask for, with the files that they name read.
-    pub(super) fn options(&self) -> anyhow::Result<Options> {
+    pub(super) fn options(&self, context: &Context) -> anyhow::Result<Options> {
         require_stage_dir(&self.stage_dir)?;
         let mapping = match &self.mapping {
             Some(path) => MappingChoice::File(MappingFile {
@@ -60,9 +65,14 @@ impl RestoreArgs {
             }),
             None => MappingChoice::Clear,
         };
+        let identities = self.keys.identities()?;
+        let bucket = self.bucket.bucket([&self.backup], context)?;
         Ok(Options {
-            backup: resolve_backup(&self.backup)?,
-            identities: self.keys.identities()?,
+            backup: bucket.resolve(&self.backup)?,
+            opener: Opener {
+                places: Arc::new(bucket.patient()),
+                identities,
+            },
             mapping,
             pgmig: self.pgmig.clone(),
             from_release: self.from_release,

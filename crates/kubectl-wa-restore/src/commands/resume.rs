@@ -1,10 +1,12 @@
 //! `resume`: goes on with a restore that stopped.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use backup_set::resolve_backup;
+use backup_places::BucketArgs;
 use store_restore::procedure::Restore;
+use store_restore::source::Opener;
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit, KeyArgs};
 use wa_common::cluster::Cluster;
@@ -17,7 +19,8 @@ use super::inputs::InputArgs;
 #[command(
     after_help = "Works from any machine and directory, and for any user who may do what `run` does. What was done is not done again. Where \
 pgmig has failed, it is run once more, with tokens that are read anew. The backup and pgmig are only needed here as long as \
-they are not in the pod, and the backup, with its key where it is encrypted, to hold the database against it."
+they are not in the pod, and the backup, with its key where it is encrypted, to hold the database against it. One in a bucket is \
+read there again, with the keys of the bucket in the environment."
 )]
 pub(super) struct Args {
     /// The backup, where it is not on this machine where it was on the one that began
@@ -28,6 +31,8 @@ pub(super) struct Args {
     pgmig: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
     #[command(flatten)]
     inputs: InputArgs,
 }
@@ -53,8 +58,21 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let cluster = context.connect()?;
     let instance = instance(context, &cluster).await?;
     let found = found(&cluster, &instance).await?;
-    let mut inputs = args.inputs.given(args.keys.identities()?)?;
-    inputs.backup = args.backup.as_deref().map(resolve_backup).transpose()?;
+    let recorded = PathBuf::from(&found.plan().backup.path);
+    let bucket = args
+        .bucket
+        .bucket([args.backup.as_ref().unwrap_or(&recorded)], context)?;
+    let backup = args
+        .backup
+        .as_deref()
+        .map(|path| bucket.resolve(path))
+        .transpose()?;
+    let opener = Opener {
+        places: Arc::new(bucket.patient()),
+        identities: args.keys.identities()?,
+    };
+    let mut inputs = args.inputs.given(opener)?;
+    inputs.backup = backup;
     inputs.pgmig = args.pgmig;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,

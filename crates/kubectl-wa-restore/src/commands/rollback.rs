@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use backup_set::resolve_backup;
+use backup_places::BucketArgs;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::plan::word;
 use store_restore::procedure::{Restore, Work, database_is_touched, roll_back};
+use store_restore::source::Opener;
 use wa_common::cli::{Context, Exit, KeyArgs, Render};
 use wa_common::report::{Styles, printable};
 use wa_common::run::journal::{FoundRun, FoundState, RunContext};
@@ -21,14 +23,16 @@ use super::resume::{found, instance};
 #[command(
     after_help = "Puts the replica counts and the nightly backup back as they were, and removes what was staged. Where pgmig has touched the \
 database, the copy inside the server takes its place again; without one the safety backup is restored, which then must be on this \
-machine: --safety names it where it is not where it was taken."
+machine, or in a bucket: --safety names it where it is not where it was taken."
 )]
 pub(super) struct Args {
-    /// The safety backup, instead of the copy inside the server
+    /// The safety backup, or its s3:// URL, instead of the copy inside the server
     #[arg(long, value_name = "SET")]
     safety: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    bucket: BucketArgs,
     #[command(flatten)]
     consent: Consent,
     #[command(flatten)]
@@ -54,8 +58,17 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         let question = "The database that pgmig has touched is dropped, and the one of before takes its place.";
         args.consent.ask(context, &instance, question).await?;
     }
-    let safety = args.safety.as_deref().map(resolve_backup).transpose()?;
-    let inputs = args.inputs.given(args.keys.identities()?)?;
+    let bucket = args.bucket.bucket(&args.safety, context)?;
+    let safety = args
+        .safety
+        .as_deref()
+        .map(|path| bucket.resolve(path))
+        .transpose()?;
+    let opener = Opener {
+        places: Arc::new(bucket.patient()),
+        identities: args.keys.identities()?,
+    };
+    let inputs = args.inputs.given(opener)?;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,
         reporter: &context.reporter,

@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return plan::show(&args.restore, trial, context).await;
     }
     let command = format!("kubectl wa-restore run {}", args.restore.backup_as_given());
-    let mut options = args.restore.options()?;
+    let mut options = args.restore.options(context)?;
     let terminal = if args.interactive {
         options.mapping = MappingChoice::Asked;
         Some(interactive::terminal(context)?)
@@ -117,10 +117,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         .rc_form
         .context("no form of resourceController.yaml")?;
     let log_to = args.inputs.log_to().to_owned();
-    let inputs = args
-        .inputs
-        .for_form(form, options.identities.clone())
-        .await?;
+    let inputs = args.inputs.for_form(form, options.opener.clone()).await?;
 
     let safety = if args.no_safety_backup {
         begin_phase(reporter, Phase::SafetyBackup).skipped("as asked for");
@@ -200,7 +197,7 @@ impl Changes {
         if let Some(source) = &facts.source {
             lines.push((
                 "restored",
-                format!("{}, {}", source.path.display(), source.intact.verified),
+                format!("{}, {}", source.path.display(), source.counts),
             ));
         }
         if let Some(mapping) = &facts.mapping {
@@ -255,13 +252,13 @@ impl Changes {
             },
         ));
         if let Some(source) = &facts.source {
-            let minutes = LEAST_MINUTES + source.intact.bytes / BYTES_A_MINUTE;
+            let minutes = LEAST_MINUTES + source.bytes / BYTES_A_MINUTE;
             lines.push((
                 "production down",
                 format!(
                     "about {} for {}, if nothing goes wrong",
                     count(minutes, "minute"),
-                    bytes(source.intact.bytes)
+                    bytes(source.bytes)
                 ),
             ));
         }

@@ -12,8 +12,9 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, Backup, DUMP_FILE, FileRole, Manifest, PartialFile, SetError, SetState,
-    SetWriter, Store as _, catalog, remove_set,
+    AUTH_ENCRYPTION_FILE, Backup, CatalogEntry, Copied, CopyError, CopyOptions, DUMP_FILE,
+    DirectorySet, DirectoryStore, FileRole, Manifest, PartialFile, SetError, SetState, SetWriter,
+    Store as _, TableRecord, catalog, copy_set, remove_set,
 };
 use object_sets::{BegunObjects, ObjectStore, Teller};
 use server::{BUCKET, Fault, Kind, PART_BYTES, Server};
@@ -140,6 +141,134 @@ fn after_a_complete_only_a_look_at_the_object_tells_what_came_of_it() {
         let completes = if fault == Fault::ErrorIn200 { 2 } else { 1 };
         assert_eq!(server.seen(Kind::Complete), completes, "{fault:?}");
     }
+}
+
+#[test]
+fn an_object_whose_etag_is_of_something_else_is_no_part_of_a_set() {
+    // Of the small file, and of the one in parts.
+    for before in 0..2 {
+        let server = Server::start();
+        let store = server.store();
+        server.fail(&vec![(Kind::Head, Fault::Pass); before]);
+        server.fail(&[(Kind::Head, Fault::OtherTag)]);
+        write(&store, NAME).unwrap_err();
+        let sets = catalog(&store).unwrap();
+        let is_sealed = |entry: &CatalogEntry| !matches!(entry.state, SetState::Incomplete);
+        assert!(!sets.iter().any(is_sealed), "{before}: {sets:?}");
+        assert_eq!(server.unfinished(), 0, "{before}");
+    }
+}
+
+#[test]
+fn what_is_recorded_of_a_dump_is_told_without_reading_all_of_it() {
+    let server = Server::start();
+    let store = server.store();
+    // So large that it is read in several requests.
+    let mut dump = DUMP.to_vec();
+    dump.resize(20 << 20, 0);
+    let write = |name: &str, dump: &[u8], manifest: Manifest| {
+        let set: SetWriter<BegunObjects> = SetWriter::create(&store, name).unwrap();
+        let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+        file.write_all(dump).unwrap();
+        let file = file.complete(Proof::of_own(dump)).unwrap();
+        set.seal(file, Vec::new(), manifest).unwrap();
+        Backup::open_set(Box::new(store.set(name).unwrap()), None).unwrap()
+    };
+    // Nothing is told of the tables: all of it must be read.
+    let backup = write(NAME, &dump, manifest());
+    assert!(backup.recorded().unwrap().is_none());
+    let contents = backup.verify().unwrap().verified.contents;
+    let mut told = manifest();
+    told.tables = TableRecord::from_contents(&contents);
+    let backup = write("wa-cpd-20261122T205501Z", &dump, told.clone());
+    let before = server.seen(Kind::Dump);
+    let recorded = backup.recorded().unwrap().unwrap();
+    assert_eq!(recorded.bytes, dump.len() as u64);
+    assert_eq!(recorded.header, contents.header);
+    assert!(server.seen(Kind::Dump) - before <= 2, "of three pieces");
+    // A dump that the manifest is not of.
+    told.tables[0].name = "elsewhere".to_owned();
+    let other = write("wa-cpd-20261122T205502Z", &dump, told);
+    let said = other.recorded().unwrap_err().to_string();
+    assert!(said.contains("elsewhere"), "{said}");
+    // From the middle on.
+    let from = backup.open_dump_from(19 << 20).unwrap().unwrap();
+    assert_eq!(std::io::Read::bytes(from).count(), 1 << 20);
+}
+
+#[test]
+fn what_is_read_back_is_compared_with_what_was_written() {
+    let server = Server::start();
+    let store = server.store();
+    let set: SetWriter<BegunObjects> = SetWriter::create(&store, NAME).unwrap();
+    let mut file = set.file(DUMP_FILE, FileRole::StoreDump).unwrap();
+    file.write_all(DUMP).unwrap();
+    let dump = file.complete(Proof::of_own(DUMP)).unwrap();
+    let mut read = 0;
+    set.read_back([&dump], |bytes| read = bytes).unwrap();
+    assert_eq!(read, DUMP.len() as u64);
+    let mut rotten = DUMP.to_vec();
+    rotten[1000] ^= 1;
+    std::fs::write(server.object(&format!("{NAME}/{DUMP_FILE}")), rotten).unwrap();
+    let error = set.read_back([&dump], |_| {}).unwrap_err();
+    assert!(matches!(error, SetError::ReadBack { .. }), "{error}");
+}
+
+/// What a copy from the store into a directory came to.
+fn copy_here(store: &ObjectStore, directory: &std::path::Path) -> Result<Copied, CopyError> {
+    let set = store.set(NAME).unwrap();
+    copy_set(
+        &set,
+        &DirectoryStore::new(directory),
+        CopyOptions { read_back: true },
+        &mut |_| {},
+    )
+}
+
+#[test]
+fn a_copy_that_was_interrupted_goes_on_where_it_was() {
+    let server = Server::start();
+    let store = server.store();
+    write(&store, NAME).unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let partial = here
+        .path()
+        .join(NAME)
+        .join(format!("{AUTH_ENCRYPTION_FILE}.partial"));
+
+    // The manifest, and the key, of which the beginning has arrived.
+    server.fail(&[(Kind::Get, Fault::Pass), (Kind::Get, Fault::Denied)]);
+    copy_here(&store, here.path()).unwrap_err();
+    std::fs::write(&partial, &in_two_parts()[..1 << 20]).unwrap();
+    let copied = copy_here(&store, here.path()).unwrap();
+    assert_eq!(copied.kept_bytes, DUMP.len() as u64 + (1 << 20));
+    Backup::open(&copied.path).unwrap().verify().unwrap();
+
+    // What is of something else is of no use and no harm.
+    std::fs::remove_file(copied.path.join("backup.json")).unwrap();
+    std::fs::remove_file(copied.path.join(AUTH_ENCRYPTION_FILE)).unwrap();
+    std::fs::write(&partial, "something else").unwrap();
+    let copied = copy_here(&store, here.path()).unwrap();
+    assert_eq!(copied.kept_bytes, DUMP.len() as u64);
+    Backup::open(&copied.path).unwrap().verify().unwrap();
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 1);
+
+    // Into the bucket: a file that is there is not sent again, and compared.
+    let from = DirectorySet::new(&copied.path);
+    let there = server.store_with(|options| options.least_part_bytes *= 2);
+    let copy = || copy_set(&from, &there, CopyOptions { read_back: true }, &mut |_| {});
+    std::fs::remove_dir_all(server.object(NAME)).unwrap();
+    server.fail(&[(Kind::Manifest, Fault::Denied)]);
+    copy().unwrap_err();
+    assert!(
+        catalog(&there)
+            .unwrap()
+            .iter()
+            .all(|entry| matches!(entry.state, SetState::Incomplete))
+    );
+    let kept = copy().unwrap().kept_bytes;
+    assert_eq!(kept, (DUMP.len() + in_two_parts().len()) as u64);
+    verify(&there, NAME);
 }
 
 #[test]

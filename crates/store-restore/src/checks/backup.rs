@@ -10,7 +10,7 @@ use wa_common::report::{bytes, count, error_text};
 use super::{Options, Run};
 use crate::encryption_key::KeyValue;
 use crate::release::{Release, UpgradePath};
-use crate::source::Source;
+use crate::source::Candidate;
 
 /// Whether there is a way from the backup's release onto the target's.
 enum UpgradeCheck {
@@ -33,29 +33,30 @@ pub(super) struct Key {
 }
 
 impl Run<'_> {
-    pub(super) async fn backup(&mut self) -> Finding<Source> {
-        let (path, keys) = (self.options.backup.clone(), self.options.identities.clone());
+    pub(super) async fn backup(&mut self) -> Finding<Candidate> {
+        let (path, opener) = (self.options.backup.clone(), self.options.opener.clone());
         // On a thread of its own: a signal must be heard meanwhile.
         let read =
-            spawn_blocking(move || Source::read(&path, keys.as_ref()).map_err(anyhow::Error::from))
+            spawn_blocking(move || Candidate::read(&opener, &path).map_err(anyhow::Error::from))
                 .await;
         let read = read.map_err(anyhow::Error::from).flatten();
         let found = self.conditions.record("backup", read, |source| {
             format!(
-                "{}: intact, {}{}, {}",
+                "{}: {}, {}{}, {}",
                 source.path.display(),
+                state_of(source),
                 if source.is_encrypted() {
                     "encrypted, "
                 } else {
                     ""
                 },
-                bytes(source.intact.bytes),
-                source.intact.verified
+                bytes(source.bytes),
+                source.counts
             )
         });
         if let Some(source) = found.value() {
-            for remark in &source.intact.verified.remarks {
-                self.conditions.remark(&found, remark.to_string());
+            for remark in &source.remarks {
+                self.conditions.remark(&found, remark);
             }
         }
         found
@@ -63,7 +64,7 @@ impl Run<'_> {
 
     pub(super) async fn upgrade_path(
         &mut self,
-        source: &Finding<Source>,
+        source: &Finding<Candidate>,
         instance: &Finding<Instance>,
     ) {
         let Options {
@@ -71,7 +72,7 @@ impl Run<'_> {
             force_path,
             ..
         } = *self.options;
-        let look = async |(source, instance): (&Source, &Instance)| {
+        let look = async |(source, instance): (&Candidate, &Instance)| {
             let path = releases(from_release, source, instance).and_then(|(from, to)| {
                 match problem_of(from, to) {
                     None => Ok(format!("{from} onto {to}")),
@@ -100,11 +101,11 @@ impl Run<'_> {
     /// The key that the restored data is read with.
     pub(super) async fn encryption_key(
         &mut self,
-        source: &Finding<Source>,
+        source: &Finding<Candidate>,
         instance: &Finding<Instance>,
     ) -> Finding<Key> {
         let cluster = self.cluster;
-        let look = async |(source, instance): (&Source, &Instance)| {
+        let look = async |(source, instance): (&Candidate, &Instance)| {
             let target = instance.auth_encryption(cluster).await?;
             let own = source.key()?;
             let differs = match (&own, &target) {
@@ -137,6 +138,14 @@ impl Run<'_> {
     }
 }
 
+/// Whether it was read just now, or is to be compared when it is in the pod.
+fn state_of(source: &Candidate) -> String {
+    source.verified_at.map_or_else(
+        || "intact".to_owned(),
+        |at| format!("as verified on {}", at.strftime("%Y-%m-%d")),
+    )
+}
+
 impl Key {
     fn remark(&self) -> Option<String> {
         let name = &self.name;
@@ -158,7 +167,7 @@ impl Key {
 /// The releases of the backup and of the target.
 fn releases(
     given: Option<Release>,
-    source: &Source,
+    source: &Candidate,
     instance: &Instance,
 ) -> anyhow::Result<(Release, Release)> {
     let from = match (given, source.release()) {

@@ -17,7 +17,7 @@ use super::{MappingChoice, Run};
 use crate::config::{self, RcForm};
 use crate::mapping::{Mapping, named};
 use crate::release::Release;
-use crate::source::Source;
+use crate::source::Candidate;
 use crate::target::{self, Address, PostgresCluster, Scaled};
 
 /// With more instances than this, some builds of pgmig fail.
@@ -118,13 +118,13 @@ impl Run<'_> {
     /// Which instance becomes which, by the mapping given or else by what is clear.
     pub(super) async fn service_instances(
         &mut self,
-        source: &Finding<Source>,
+        source: &Finding<Candidate>,
         datastore: &Finding<Datastore>,
         pods: &Finding<Pods>,
     ) -> Finding<Mapping> {
         let (cluster, choice) = (self.cluster, &self.options.mapping);
         let is_asked = matches!(choice, MappingChoice::Asked);
-        let look = async |(source, (datastore, pods)): (&Source, (&Datastore, &Pods))| {
+        let look = async |(source, (datastore, pods)): (&Candidate, (&Datastore, &Pods))| {
             let container = pods.primary.container();
             let targets = tenants::read(cluster, &container, datastore).await?;
             let sources = source.instances()?;

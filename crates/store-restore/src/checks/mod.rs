@@ -7,7 +7,6 @@ mod pod;
 
 use std::path::PathBuf;
 
-use backup_set::Identities;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use wa_common::assistant::{BackupCronJob, Datastore, Instance, PostgresPod};
 use wa_common::cluster::Cluster;
@@ -18,7 +17,7 @@ use crate::mapping::Mapping;
 use crate::permissions::Touched;
 use crate::pgmig::Pgmig;
 use crate::release::Release;
-use crate::source::Source;
+use crate::source::{Candidate, Opener};
 use crate::target::{PostgresCluster, Scaled};
 
 /// What is to be restored, and how.
@@ -26,8 +25,8 @@ use crate::target::{PostgresCluster, Scaled};
 pub struct Options {
     /// The backup: a set or a dump.
     pub backup: PathBuf,
-    /// The keys to read it with, where it is encrypted.
-    pub identities: Option<Identities>,
+    /// How it is opened.
+    pub opener: Opener,
     /// Who says which service instance becomes which.
     pub mapping: MappingChoice,
     /// IBM's pgmig on this machine.
@@ -72,7 +71,7 @@ pub struct Facts {
     /// The target.
     pub instance: Option<Instance>,
     /// The backup.
-    pub source: Option<Source>,
+    pub source: Option<Candidate>,
     /// The target's database.
     pub datastore: Option<Datastore>,
     /// The pod that everything is staged in.

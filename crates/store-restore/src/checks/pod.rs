@@ -13,7 +13,7 @@ use wa_common::report::bytes;
 use super::Run;
 use crate::pg_restore::{major, require_reads, version_in};
 use crate::pgmig::{Pgmig, download_url};
-use crate::source::Source;
+use crate::source::Candidate;
 
 /// The operator's scratch space, which is there in every pod.
 const SCRATCH: &str = "/controller";
@@ -66,7 +66,7 @@ impl Run<'_> {
             .await
     }
 
-    pub(super) async fn pg_restore(&mut self, pods: &Finding<Pods>, source: &Finding<Source>) {
+    pub(super) async fn pg_restore(&mut self, pods: &Finding<Pods>, source: &Finding<Candidate>) {
         let (cluster, source) = (self.cluster, source.value());
         let look = async |pods: &Pods| {
             let command = RemoteCommand::new("pg_restore").arg("--version");
@@ -143,7 +143,7 @@ impl Run<'_> {
     pub(super) async fn space(
         &mut self,
         pods: &Finding<Pods>,
-        source: &Finding<Source>,
+        source: &Finding<Candidate>,
         pgmig: &Finding<Pgmig>,
     ) {
         let cluster = self.cluster;
@@ -152,9 +152,9 @@ impl Run<'_> {
         let own_scratch = stage == SCRATCH || stage.starts_with("/controller/");
         // What is staged there is made later; what it lies in is there.
         let looked_at = if own_scratch { SCRATCH } else { stage };
-        let look = async |(pods, source): (&Pods, &Source)| {
+        let look = async |(pods, source): (&Pods, &Candidate)| {
             let pod = &pods.staged;
-            let needed = source.intact.bytes + pgmig + SMALL_FILES_BYTES;
+            let needed = source.bytes + pgmig + SMALL_FILES_BYTES;
             let df = RemoteCommand::new("df").args(["-Pk", looked_at]);
             let free = free_in(&in_pod(cluster, pod, df).await?)
                 .with_context(|| format!("cannot read what df tells of {looked_at}"))?;
@@ -200,7 +200,7 @@ async fn in_pod(
 }
 
 /// Whether a `pg_restore` of this version reads the dump, where that could be read itself.
-fn judge(version: String, source: Option<&Source>) -> anyhow::Result<PgRestore> {
+fn judge(version: String, source: Option<&Candidate>) -> anyhow::Result<PgRestore> {
     let Some(source) = source else {
         return Ok(PgRestore {
             version,
@@ -208,7 +208,7 @@ fn judge(version: String, source: Option<&Source>) -> anyhow::Result<PgRestore> 
             remark: None,
         });
     };
-    let header = &source.intact.verified.contents.header;
+    let header = &source.header;
     let instead = "restore onto a release with a newer PostgreSQL";
     require_reads(&version, "the pod", header, instead)?;
     let pg_dump = header.pg_dump_version.as_deref();

@@ -18,13 +18,19 @@ impl Plan<'_> {
             commands[0].push_str(" --token-file <TOKEN_FILE>");
         }
         let backup = word(&self.options.backup.display().to_string());
+        commands.extend(self.copy_here());
         commands.push(if let MappingChoice::File(file) = &self.options.mapping {
             format!(
                 "cp {} {LOCAL}/{MAPPING_FILE}",
                 word(&file.path.display().to_string())
             )
         } else {
-            let keys = self.options.identities.iter().flat_map(Identities::files);
+            let keys = self
+                .options
+                .opener
+                .identities
+                .iter()
+                .flat_map(Identities::files);
             let keys: Vec<String> = keys
                 .map(|file| format!(" --identity {}", word(&file.display().to_string())))
                 .collect();
@@ -110,7 +116,7 @@ impl Plan<'_> {
             "Into {staged} of pod {pod}, where only PostgreSQL's user reads it. Compare the hashes before you go on: a file that was cut off restores a part of the data."
         );
         if let Some(source) = &self.facts.source {
-            let _ = write!(about, " store.dump: {}.", source.intact.sha256);
+            let _ = write!(about, " store.dump: {}.", source.sha256);
         }
         if let Some(pgmig) = &self.facts.pgmig
             && pgmig.packing == Packing::Plain

@@ -131,12 +131,8 @@ impl Plan<'_> {
                 ids.join(", ")
             );
         }
-        let workspaces = self.facts.source.as_ref().and_then(|source| {
-            let tables = source.intact.verified.contents.tables.iter();
-            let table = tables.into_iter().find(|table| table.name == "workspace")?;
-            table.rows
-        });
-        if let Some(rows) = workspaces {
+        let source = self.facts.source.as_ref();
+        if let Some(rows) = source.and_then(|source| source.rows("workspace")) {
             let _ = write!(about, " The backup has {}.", count(rows, "workspace"));
         }
         Step {
@@ -171,7 +167,7 @@ impl Plan<'_> {
                 ),
                 format!(
                     "(umask 077; {{ echo data:; {}; }} > {patch})",
-                    self.key_line(&word(&file.display().to_string()))
+                    self.key_line(&word(&self.here(&file)))
                 ),
                 self.oc(&format!(
                     "patch secret {} --type=merge --patch-file {patch}",

@@ -8,6 +8,8 @@ mod change;
 
 use std::path::Path;
 
+use backup_set::scheme_of;
+
 use crate::checks::{Facts, Options};
 use crate::target::Scaled;
 use serde::Serialize;
@@ -117,18 +119,35 @@ impl<'a> Plan<'a> {
         ))
     }
 
+    /// The dump on this machine.
     fn dump(&self) -> String {
         let source = self.facts.source.as_ref();
-        source.map_or_else(
-            || self.options.backup.display().to_string(),
-            |source| source.dump_path().display().to_string(),
-        )
+        self.here(source.map_or(&*self.options.backup, |source| source.dump_path()))
+    }
+
+    /// Where a path in the backup is on this machine: in the copy, where the backup is elsewhere.
+    fn here(&self, path: &Path) -> String {
+        let backup = &self.options.backup;
+        let set = backup.file_name().filter(|_| scheme_of(backup).is_some());
+        let inside = path.strip_prefix(backup).ok();
+        let copy = set
+            .zip(inside)
+            .map(|(set, inside)| Path::new(LOCAL).join(set).join(inside));
+        copy.as_deref().unwrap_or(path).display().to_string()
+    }
+
+    /// What brings the backup here, where it is elsewhere.
+    fn copy_here(&self) -> Option<String> {
+        let backup = &self.options.backup;
+        scheme_of(backup)?;
+        let backup = word(&backup.display().to_string());
+        Some(format!("kubectl wa-backup copy {backup} {LOCAL}"))
     }
 
     /// `-i FILE` for each key that the backup is read with, where it is encrypted.
     fn age_keys(&self) -> Option<String> {
         let source = self.facts.source.as_ref()?;
-        let keys = self.options.identities.as_ref()?;
+        let keys = self.options.opener.identities.as_ref()?;
         let keys = keys.files().iter().map(|file| {
             let file = file.display().to_string();
             format!(" -i {}", word(&file))
@@ -184,6 +203,7 @@ pub fn require_stage_dir(directory: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use crate::source::Opener;
     use std::path::PathBuf;
 
     use wa_common::assistant::{Instance, OPERATOR};
@@ -193,7 +213,7 @@ mod tests {
     fn options() -> Options {
         Options {
             backup: PathBuf::from("my sets/wa-cpd"),
-            identities: None,
+            opener: Opener::local(),
             mapping: crate::checks::MappingChoice::Clear,
             pgmig: None,
             from_release: None,

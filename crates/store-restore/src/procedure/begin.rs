@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use backup_set::{DUMP_FILE, ToolRecord};
+use backup_set::{DUMP_FILE, ToolRecord, scheme_of};
 use store_backup::take_safety_backup;
 use wa_common::cluster::Cluster;
 use wa_common::report::Reporter;
@@ -96,10 +96,15 @@ pub async fn begin(
 /// What is said where something was not found out though nothing stood in the way.
 const MISSING: &str = "not everything was found out that a restore needs; this is a bug";
 
-/// An absolute path as text, as the journal keeps it.
+/// An absolute path as text, or a URL, as the journal keeps it.
 fn absolute(path: &Path) -> anyhow::Result<String> {
-    let absolute = std::path::absolute(path)
-        .with_context(|| format!("cannot tell the absolute path of {}", path.display()))?;
+    let absolute = if scheme_of(path).is_some() && !path.exists() {
+        Ok(path.to_owned())
+    } else {
+        std::path::absolute(path)
+    };
+    let absolute =
+        absolute.with_context(|| format!("cannot tell the absolute path of {}", path.display()))?;
     let text = absolute
         .to_str()
         .filter(|path| !path.chars().any(char::is_control));
@@ -137,8 +142,8 @@ fn plan(begin: &Begin<'_>) -> anyhow::Result<RestorePlan> {
         release: instance.release.clone(),
         backup: BackupRecord {
             path: absolute(&source.path)?,
-            dump_sha256: source.intact.sha256.clone(),
-            dump_bytes: source.intact.bytes,
+            dump_sha256: source.sha256.clone(),
+            dump_bytes: source.bytes,
             release,
         },
         safety: begin.safety.clone(),

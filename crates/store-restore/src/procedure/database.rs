@@ -178,7 +178,7 @@ pub(super) async fn keep_keys(
     started: &StartedStep<'_, Restore>,
 ) -> anyhow::Result<()> {
     let plan = started.run().plan();
-    let backup = OpenedBackup::open(&work.backup(&plan), work.inputs.identities.as_ref())?;
+    let backup = OpenedBackup::open(&work.inputs.opener, &work.backup(&plan))?;
     let new = backup.key()?.context("the backup has no key")?;
     let old = current_key(work.cluster, &plan.instance()).await?;
     let values = [(OLD_KEY, old), (NEW_KEY, Some(new))];

@@ -26,7 +26,7 @@ pub struct RolledBack {
     pub database: bool,
 }
 
-/// Goes back to what was before the run. `safety` is the safety backup on this machine, which is used where there is no
+/// Goes back to what was before the run. `safety` is the safety backup, which is used where there is no
 /// copy inside the server.
 pub async fn roll_back(
     work: &Work<'_>,
@@ -108,7 +108,7 @@ async fn prepare_database(
         "there is no copy of the database inside its server, and no safety backup was taken: name a backup to go back to with --safety SET",
     )?;
     let digest = recorded.map(|safety| safety.dump_sha256.as_str());
-    let set = SafetySet::open(&path, digest, work.inputs.identities.as_ref()).await.with_context(|| {
+    let set = SafetySet::open(&work.inputs.opener, &path, digest).await.with_context(|| {
         let host = recorded.map_or_else(String::new, |safety| {
             format!(" (it was taken on {} as {})", safety.host, safety.path)
         });

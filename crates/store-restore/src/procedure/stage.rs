@@ -87,13 +87,13 @@ impl Stager<'_> {
 
     async fn dump(&self) -> anyhow::Result<()> {
         let backup = self.work.backup(self.plan);
-        let opened = OpenedBackup::open(&backup, self.work.inputs.identities.as_ref());
+        let opened = OpenedBackup::open(&self.work.inputs.opener, &backup);
         let opened = opened
             .map_err(anyhow::Error::from)
             .and_then(|opened| Ok((opened.upload_source(self.plan.backup.dump_bytes)?, opened)));
         let (source, opened) = opened.with_context(|| {
             format!(
-                "cannot read {}: give the backup on this machine with --backup",
+                "cannot read {}: name the backup with --backup",
                 backup.display()
             )
         })?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use backup_set::scheme_of;
 use wa_common::run::journal::StepRecord;
 
 use super::{Outcome, Restore, RestorePlan, Step};
@@ -43,11 +44,13 @@ pub(super) fn validate(plan: &RestorePlan, steps: &[StepRecord<Restore>]) -> Res
         require_name(name)?;
     }
     require_stage_dir(&plan.stage_dir).map_err(|error| error.to_string())?;
+    let backup = Path::new(&plan.backup.path);
+    let is_url = scheme_of(backup).is_some();
     for path in [&plan.backup.path, &plan.pgmig.path, &plan.log.directory] {
-        require(
-            Path::new(path).is_absolute() && !path.chars().any(char::is_control),
-            || format!("{path:?} is no absolute path"),
-        )?;
+        let is_place = Path::new(path).is_absolute() || is_url && *path == plan.backup.path;
+        require(is_place && !path.chars().any(char::is_control), || {
+            format!("{path:?} is no absolute path")
+        })?;
     }
     for StepRecord { step, state } in steps {
         match step {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use backup_set::Identities;
 use jiff::Timestamp;
 use kube_transfer::Secret;
 use tokio::sync::OnceCell;
@@ -17,15 +16,15 @@ use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 use super::{Outcome, Restore, RestorePlan, Step};
 use crate::comparison::Workspaces;
 use crate::config::RcForm;
-use crate::source::Source;
+use crate::source::{Opener, Source};
 
 /// What this machine gives to a restore.
 #[derive(Debug)]
 pub struct Inputs {
     /// The backup, where it is not where the journal says.
     pub backup: Option<PathBuf>,
-    /// The keys to read it with, where it is encrypted.
-    pub identities: Option<Identities>,
+    /// How it is opened.
+    pub opener: Opener,
     /// pgmig, likewise.
     pub pgmig: Option<PathBuf>,
     /// The bearer tokens of users, for the older form of `resourceController.yaml`.
@@ -57,7 +56,7 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The backup on this machine.
+    /// Where the backup is.
     pub(super) fn backup(&self, plan: &RestorePlan) -> PathBuf {
         let given = self.inputs.backup.clone();
         given.unwrap_or_else(|| PathBuf::from(&plan.backup.path))
@@ -69,13 +68,13 @@ impl Work<'_> {
         let path = self.backup(plan);
         let cannot = || {
             format!(
-                "the restored database cannot be held against {}: give the backup on this machine with --backup",
+                "the restored database cannot be held against {}: name the backup with --backup",
                 path.display()
             )
         };
         let read = || async {
-            let (read, keys) = (path.clone(), self.inputs.identities.clone());
-            let source = spawn_blocking(move || Source::read(&read, keys.as_ref()))
+            let (read, opener) = (path.clone(), self.inputs.opener.clone());
+            let source = spawn_blocking(move || Source::read(&opener, &read))
                 .await?
                 .with_context(cannot)?;
             ensure!(

@@ -1,5 +1,7 @@
 //! A rehearsal with the PostgreSQL programs of this machine.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -8,11 +10,12 @@ use anyhow::{Context as _, bail, ensure};
 use backup_set::{Rehearsal, RehearsalPlace, ToolRecord};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::spawn_blocking;
 use wa_common::report::{Event, Reporter, printable_lines};
 
 use super::{INITDB, PG_RESTORE, Restored, SETTINGS, Server, keep_end, rehearse, require_version};
-use crate::source::Source;
+use crate::source::{OpenedBackup, Source};
 
 /// Serves until the end of its standard input, and then removes everything: so also when this process is killed. A signal
 /// of the terminal is for this process, which closes the input when it ends.
@@ -32,6 +35,8 @@ rm -rf -- "$directory""#;
 /// How long a server without data takes to start on a slow machine.
 const START_LIMIT: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How much of a dump pg_restore is fed at once.
+const FED_BYTES: usize = 256 << 10;
 /// psql's exit code when no server is there yet.
 const NOT_CONNECTED: i32 = 2;
 /// What must be there.
@@ -110,7 +115,9 @@ struct LocalServer {
     keeper: Child,
     directory: PathBuf,
     programs: PathBuf,
-    dump: PathBuf,
+    /// Where pg_restore reads the dump itself; else it is fed.
+    dump: Option<PathBuf>,
+    opened: OpenedBackup,
 }
 
 impl LocalServer {
@@ -132,7 +139,8 @@ impl LocalServer {
             // The shell's to remove from here on.
             directory: directory.keep(),
             programs: programs.to_owned(),
-            dump: std::path::absolute(source.dump_path())?,
+            dump: source.local_dump().map(std::path::absolute).transpose()?,
+            opened: source.opened(),
         };
         let begun = Instant::now();
         loop {
@@ -245,12 +253,24 @@ impl Server for LocalServer {
         let mut child = self
             .command("pg_restore")
             .args(PG_RESTORE)
-            .arg(&self.dump)
-            .stdin(Stdio::null())
+            .args(&self.dump)
+            .stdin(if self.dump.is_some() {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            })
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run pg_restore")?;
+        let stdin = child
+            .stdin
+            .take()
+            .map(ChildStdin::into_owned_fd)
+            .transpose();
+        let stdin = stdin.context("cannot write to pg_restore")?;
+        let opened = self.opened.clone();
+        let feeding = stdin.map(|stdin| spawn_blocking(move || feed(&opened, stdin.into())));
         let mut said = Vec::new();
         if let Some(mut stderr) = child.stderr.take() {
             let mut buffer = [0; 4096];
@@ -266,12 +286,28 @@ impl Server for LocalServer {
             }
         }
         let status = child.wait().await.context("cannot wait for pg_restore")?;
+        if let Some(feeding) = feeding {
+            feeding.await??;
+        }
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Restored {
             code: status.code().unwrap_or(-1),
             said,
             milliseconds,
         })
+    }
+}
+
+/// Writes the dump to pg_restore, which ends before where it fails, and then says why itself.
+fn feed(opened: &OpenedBackup, mut stdin: File) -> anyhow::Result<()> {
+    let mut dump = opened.open_dump()?;
+    let mut buffer = vec![0; FED_BYTES];
+    loop {
+        let read = dump.read(&mut buffer);
+        let read = read.with_context(|| format!("cannot read {}", opened.dump_path().display()))?;
+        if read == 0 || stdin.write_all(&buffer[..read]).is_err() {
+            return Ok(());
+        }
     }
 }
 

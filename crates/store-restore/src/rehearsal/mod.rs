@@ -166,6 +166,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::source::Opener;
 
     /// A server that answers as it is told to.
     struct Told {
@@ -209,7 +210,7 @@ mod tests {
             env!("CARGO_MANIFEST_DIR"),
             "/../pg-archive/tests/fixtures/pg17-zstd.dump"
         );
-        let source = Source::read(std::path::Path::new(dump), None).unwrap();
+        let source = Source::read(&Opener::local(), std::path::Path::new(dump)).unwrap();
         let told = Told {
             code,
             said,

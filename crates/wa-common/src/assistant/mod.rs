@@ -11,6 +11,7 @@ mod instance;
 mod names;
 mod operator;
 mod postgres;
+mod read_back;
 mod schedule;
 
 pub use auth_encryption::{auth_encryption_yaml, read_auth_encryption, store_auth_encryption};
@@ -20,4 +21,5 @@ pub use error::AssistantError;
 pub use instance::{Instance, InstanceState};
 pub use operator::{OPERATOR, OperatorError, find_operator};
 pub use postgres::{POSTGRES_CONTAINER, PostgresPod};
+pub use read_back::read_back;
 pub use schedule::{Schedule, ScheduleError};

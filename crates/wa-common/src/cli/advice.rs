@@ -53,7 +53,9 @@ pub fn advice_on_latest(error: &anyhow::Error) -> Option<String> {
 
 fn on_reading(error: &BackupError) -> Option<&'static str> {
     match error {
-        BackupError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+        BackupError::Io { path, source }
+            if source.kind() == ErrorKind::NotFound && scheme_of(path).is_none() =>
+        {
             Some("give the directory of a backup set, or a dump file")
         }
         _ => None,

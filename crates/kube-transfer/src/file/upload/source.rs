@@ -38,15 +38,17 @@ enum Content {
     Stream(Arc<Stream>),
 }
 
-/// Content of which there is only a way to read it from its beginning.
+/// Content that is kept nowhere, of which there is only a way to read it.
 struct Stream {
     bytes: u64,
     open: Box<Open>,
     /// One that is read already, with how far, so that what is read in order is read once.
-    opened: Mutex<Option<(u64, Box<dyn Read + Send>)>>,
+    opened: Mutex<Option<Opened>>,
 }
 
-type Open = dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync;
+/// Where it begins to read, of an offset that is wanted and not passed over, and what it reads.
+type Opened = (u64, Box<dyn Read + Send>);
+type Open = dyn Fn(u64) -> io::Result<Opened> + Send + Sync;
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +61,7 @@ impl Stream {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, mut reader) = match opened.take().filter(|(at, _)| *at <= offset) {
             Some(opened) => opened,
-            None => (0, (self.open)()?),
+            None => (self.open)(offset)?,
         };
         let skipped = io::copy(&mut (&mut reader).take(offset - at), &mut io::sink())?;
         if at + skipped < offset {
@@ -115,6 +117,21 @@ impl UploadSource {
     pub fn reopened(
         bytes: u64,
         open: impl Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::stream(bytes, move |_| Ok((0, open()?)))
+    }
+
+    /// As [`Self::reopened`], of what can be read from any place on: `open` takes the offset.
+    pub fn reopened_at(
+        bytes: u64,
+        open: impl Fn(u64) -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::stream(bytes, move |offset| Ok((offset, open(offset)?)))
+    }
+
+    fn stream(
+        bytes: u64,
+        open: impl Fn(u64) -> io::Result<Opened> + Send + Sync + 'static,
     ) -> Self {
         let stream = Stream {
             bytes,
@@ -281,6 +298,22 @@ mod tests {
         assert_eq!(source.chunk(0..6).unwrap(), "234567");
         let part = source.part(1..3);
         assert_eq!((part.bytes(), part.chunk(0..2).unwrap()), (2, "34".into()));
+    }
+
+    #[test]
+    fn what_can_be_read_from_any_place_is_opened_there() {
+        let opened = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&opened);
+        let source = UploadSource::reopened_at(10, move |offset| {
+            log.lock().unwrap().push(offset);
+            let mut content = io::Cursor::new(*b"0123456789");
+            content.set_position(offset);
+            Ok(Box::new(content))
+        });
+        for (range, expected) in [(6..8, "67"), (8..10, "89"), (2..5, "234")] {
+            assert_eq!(source.chunk(range).unwrap(), expected);
+        }
+        assert_eq!(*opened.lock().unwrap(), [6, 2]);
     }
 
     #[test]

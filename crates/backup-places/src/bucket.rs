@@ -1,22 +1,26 @@
 //! Backups in a bucket, wherever a directory is taken.
 
-use std::env::var_os;
+use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use backup_set::{
-    Backup, BackupError, DirectorySet, Identities, StoredSet, resolve_backup, resolve_in, scheme_of,
+    Backup, BackupError, DirectorySet, Identities, Places, StoredSet, resolve_backup, resolve_in,
+    scheme_of,
 };
 use object_sets::{Location, ObjectSet, ObjectStore, Options, Teller, is_location};
 use wa_common::cli::Context;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::{ExitHook, ExitHookEnd};
 
+use crate::environment::{allow_http, require_keys, variable};
+
 /// How a bucket is reached, beside what the environment says.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct BucketArgs {
+pub struct BucketArgs {
     /// Trust the certificates in this file too, for s3:// (also AWS_CA_BUNDLE)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -24,25 +28,22 @@ pub(super) struct BucketArgs {
 
 /// Where one backup or many are: a bucket, as far as that is asked.
 #[derive(Clone)]
-pub(super) struct Bucket {
+pub struct Bucket {
     ca_pem: Option<Vec<u8>>,
     allow_http: bool,
+    /// Whether an outage is waited for also at the first look.
+    is_patient: bool,
     reporter: Arc<dyn Reporter>,
 }
 
-/// A variable of the environment that says something.
-fn variable(name: &str) -> Option<String> {
-    let value = var_os(name)?.to_string_lossy().into_owned();
-    (!value.is_empty()).then_some(value)
-}
-
 impl BucketArgs {
-    pub(super) fn new(ca_file: Option<PathBuf>) -> Self {
+    /// With this value of `--ca-file`, for a command that cannot flatten these options into its own.
+    pub fn new(ca_file: Option<PathBuf>) -> Self {
         Self { ca_file }
     }
 
     /// What the flags and the environment say, where one of `paths` is in a bucket; refused where that cannot work.
-    pub(super) fn bucket<'a>(
+    pub fn bucket<'a>(
         &self,
         paths: impl IntoIterator<Item = &'a PathBuf>,
         context: &Context,
@@ -50,6 +51,7 @@ impl BucketArgs {
         let mut bucket = Bucket {
             ca_pem: None,
             allow_http: false,
+            is_patient: false,
             reporter: Arc::clone(&context.reporter),
         };
         let mut is_asked = false;
@@ -79,49 +81,9 @@ impl BucketArgs {
     }
 }
 
-/// Without keys the library would ask an address that only machines of Amazon have, and wait for it.
-fn require_keys() -> anyhow::Result<()> {
-    let has = |name: &str| variable(name).is_some();
-    let has_keys = has("AWS_ACCESS_KEY_ID") && has("AWS_SECRET_ACCESS_KEY");
-    let has_role = has("AWS_WEB_IDENTITY_TOKEN_FILE")
-        || has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
-        || has("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-    let profile = if has("AWS_PROFILE") {
-        "; AWS_PROFILE is set, but profiles are not read"
-    } else {
-        ""
-    };
-    ensure!(
-        has_keys || has_role,
-        "there are no keys for the object storage: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY{profile}"
-    );
-    Ok(())
-}
-
-/// Whether http:// is asked for; refused where the endpoint is one and it is not.
-fn allow_http() -> anyhow::Result<bool> {
-    let asked = variable("AWS_ALLOW_HTTP");
-    let asked = asked.is_some_and(|value| ["true", "1"].contains(&&*value.to_ascii_lowercase()));
-    let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
-    for name in names {
-        let Some(endpoint) = variable(name) else {
-            continue;
-        };
-        ensure!(
-            !endpoint.contains('@'),
-            "{name} has a user or password in it: keys are given by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        );
-        ensure!(
-            asked || !endpoint.starts_with("http://"),
-            "{name} is http://, over which everybody on the way can read the backup: use https://, or set AWS_ALLOW_HTTP=true"
-        );
-    }
-    Ok(asked)
-}
-
 impl Bucket {
     /// The sets at `path`; none where that is no place in a bucket. Files are expected to have `bytes` at most.
-    pub(super) fn store(&self, path: &Path, bytes: u64) -> anyhow::Result<Option<ObjectStore>> {
+    pub fn store(&self, path: &Path, bytes: u64) -> anyhow::Result<Option<ObjectStore>> {
         if !is_location(path) {
             return Ok(None);
         }
@@ -130,7 +92,7 @@ impl Bucket {
     }
 
     /// Whether `path` is in a bucket; an error where that cannot be looked into.
-    pub(super) fn look(&self, path: &Path) -> anyhow::Result<bool> {
+    pub fn look(&self, path: &Path) -> anyhow::Result<bool> {
         let Some(store) = self.store(path, 0)? else {
             return Ok(false);
         };
@@ -140,7 +102,7 @@ impl Bucket {
     }
 
     /// As [`Self::store`], to be written to: however the command ends, what is under way is aborted.
-    pub(super) fn store_to_write(
+    pub fn store_to_write(
         &self,
         path: &Path,
         bytes: u64,
@@ -153,6 +115,7 @@ impl Bucket {
         Ok(store)
     }
 
+    /// The one place where a URL becomes a store.
     fn at(&self, location: Location, bytes: u64) -> anyhow::Result<ObjectStore> {
         let shown = location.to_string();
         let reporter = Arc::clone(&self.reporter);
@@ -167,7 +130,7 @@ impl Bucket {
     }
 
     /// The set that is meant: itself, or by `latest`, a day or the beginning of its name, here or in a bucket.
-    pub(super) fn resolve(&self, given: &Path) -> anyhow::Result<PathBuf> {
+    pub fn resolve(&self, given: &Path) -> anyhow::Result<PathBuf> {
         if !is_location(given) {
             return Ok(resolve_backup(given)?);
         }
@@ -189,39 +152,66 @@ impl Bucket {
     }
 
     /// The set at `path`; none where that is no place in a bucket.
-    fn object_set(&self, path: &Path) -> anyhow::Result<Option<ObjectSet>> {
+    fn object_set(&self, path: &Path) -> Result<Option<ObjectSet>, BackupError> {
         if !is_location(path) {
             return Ok(None);
         }
-        let (store, name) = self.split(path)?;
-        let cannot = || format!("cannot read {}", path.display());
-        let set = store.set(&name).with_context(cannot)?;
-        ensure!(
-            !set.is_empty(),
-            "there is no backup set {}; list what is there with `kubectl wa-backup list`",
-            path.display()
-        );
+        let unread = |source| BackupError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let (store, name) = self
+            .split(path)
+            .map_err(|error| unread(io::Error::other(error)))?;
+        let set = if self.is_patient {
+            store.set_patiently(&name)
+        } else {
+            store.set(&name)
+        };
+        let set = set.map_err(unread)?;
+        if set.is_empty() {
+            return Err(BackupError::NoSet {
+                path: path.to_owned(),
+            });
+        }
         Ok(Some(set))
     }
 
     /// The set at `path`, wherever that is.
-    pub(super) fn set(&self, path: &Path) -> anyhow::Result<Box<dyn StoredSet + Send + Sync>> {
+    pub fn set(&self, path: &Path) -> Result<Box<dyn StoredSet + Send + Sync>, BackupError> {
         Ok(match self.object_set(path)? {
             Some(set) => Box::new(set),
             None => Box::new(DirectorySet::new(path)),
         })
     }
 
-    /// Opens the backup at `path`, wherever that is. The inner error is about the backup.
-    pub(super) fn open(
-        &self,
-        path: &Path,
-        keys: Option<&Identities>,
-    ) -> anyhow::Result<Result<Backup, BackupError>> {
-        Ok(match self.object_set(path)? {
+    /// Opens the backup at `path`, wherever that is.
+    pub fn open(&self, path: &Path, keys: Option<&Identities>) -> Result<Backup, BackupError> {
+        match self.object_set(path)? {
             Some(set) => Backup::open_set(Box::new(set), keys),
             None => Backup::open_with(path, keys),
-        })
+        }
+    }
+
+    /// The same, for what is under way and should not fail of a store that is away for a while.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self {
+            is_patient: true,
+            ..self
+        }
+    }
+}
+
+impl Places for Bucket {
+    fn open(&self, path: &Path, identities: Option<&Identities>) -> Result<Backup, BackupError> {
+        self.open(path, identities)
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bucket")
     }
 }
 
