@@ -1,5 +1,6 @@
 //! Backups in a bucket, wherever a directory is taken.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -11,19 +12,24 @@ use backup_set::{
     Backup, BackupError, DirectorySet, Identities, Places, StoredSet, resolve_backup, resolve_in,
     scheme_of,
 };
-use object_sets::{Location, ObjectSet, ObjectStore, Options, Teller, is_location};
+use bucket_claims::{Asked, ReachedBucket, Way};
+use object_sets::{Location, ObjectSet, ObjectStore, Options, Scheme, Teller, is_location};
 use wa_common::cli::Context;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::{ExitHook, ExitHookEnd};
 
-use crate::environment::{allow_http, require_keys, variable};
+use crate::environment::{asks_for_http, refuse_http, require_keys, variable};
 
 /// How a bucket is reached, beside what the environment says.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct BucketArgs {
-    /// Trust the certificates in this file too, for s3:// (also AWS_CA_BUNDLE)
+    /// Trust the certificates in this file too, for s3:// and obc:// (also AWS_CA_BUNDLE)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+
+    /// Reach the bucket of obc:// this way alone: direct, route or port-forward
+    #[arg(long, value_name = "WAY", hide_possible_values = true)]
+    bucket_via: Option<Way>,
 }
 
 /// Where one backup or many are: a bucket, as far as that is asked.
@@ -33,13 +39,24 @@ pub struct Bucket {
     allow_http: bool,
     /// Whether an outage is waited for also at the first look.
     is_patient: bool,
+    /// The buckets of ObjectBucketClaims, by the claims' names.
+    claimed: HashMap<String, ReachedBucket>,
     reporter: Arc<dyn Reporter>,
 }
 
 impl BucketArgs {
     /// With this value of `--ca-file`, for a command that cannot flatten these options into its own.
     pub fn new(ca_file: Option<PathBuf>) -> Self {
-        Self { ca_file }
+        Self {
+            ca_file,
+            bucket_via: None,
+        }
+    }
+
+    /// The same, with this value of `--bucket-via`.
+    #[must_use]
+    pub fn via(self, bucket_via: Option<Way>) -> Self {
+        Self { bucket_via, ..self }
     }
 
     /// What the flags and the environment say, where one of `paths` is in a bucket; refused where that cannot work.
@@ -52,23 +69,32 @@ impl BucketArgs {
             ca_pem: None,
             allow_http: false,
             is_patient: false,
+            claimed: HashMap::new(),
             reporter: Arc::clone(&context.reporter),
         };
-        let mut is_asked = false;
+        let mut is_by_name = false;
+        let mut claims = BTreeSet::new();
         for path in paths {
             match scheme_of(path).filter(|_| !path.exists()) {
                 None => {}
-                Some("s3") => is_asked = true,
+                Some("s3") => is_by_name = true,
+                Some("obc") => {
+                    let location: Location = path.to_string_lossy().parse()?;
+                    claims.insert(location.bucket);
+                }
                 Some(scheme) => bail!(
-                    "{scheme}:// is not supported: backups are kept in directories and in s3://BUCKET/PREFIX"
+                    "{scheme}:// is not supported: backups are kept in directories, in s3://BUCKET/PREFIX and in obc://CLAIM/PREFIX"
                 ),
             }
         }
-        if !is_asked {
+        if !is_by_name && claims.is_empty() {
             return Ok(bucket);
         }
-        require_keys()?;
-        bucket.allow_http = allow_http()?;
+        bucket.allow_http = asks_for_http();
+        if is_by_name {
+            require_keys()?;
+            refuse_http(bucket.allow_http)?;
+        }
         let file = self.ca_file.clone();
         if let Some(path) = file.or_else(|| variable("AWS_CA_BUNDLE").map(PathBuf::from)) {
             let read = fs::read(&path);
@@ -76,6 +102,15 @@ impl BucketArgs {
                 Some(read.with_context(|| {
                     format!("cannot read the certificates in {}", path.display())
                 })?);
+        }
+        let asked = Asked {
+            way: self.bucket_via,
+            ca_pem: bucket.ca_pem.clone(),
+            allow_http: bucket.allow_http,
+        };
+        for claim in claims {
+            let reached = ReachedBucket::reach(&claim, &asked, context)?;
+            bucket.claimed.insert(claim, reached);
         }
         Ok(bucket)
     }
@@ -111,8 +146,25 @@ impl Bucket {
         let store = self.store(path, bytes)?;
         if let Some(store) = &store {
             context.exit_hooks.add(Arc::new(Stop(store.clone())));
+            self.warn_of_risk(path)?;
         }
         Ok(store)
+    }
+
+    /// A bucket of the cluster goes with it.
+    fn warn_of_risk(&self, path: &Path) -> anyhow::Result<()> {
+        let location: Location = path.to_string_lossy().parse()?;
+        if location.scheme == Scheme::Obc {
+            let message = self.claimed(&location)?.risk().to_owned();
+            self.reporter.report(&Event::Warning { message });
+        }
+        Ok(())
+    }
+
+    /// The bucket of a claim that was named when this was made.
+    fn claimed(&self, location: &Location) -> anyhow::Result<&ReachedBucket> {
+        let claimed = self.claimed.get(&location.bucket);
+        claimed.with_context(|| format!("the bucket of {location} was not looked for"))
     }
 
     /// The one place where a URL becomes a store.
@@ -125,6 +177,10 @@ impl Bucket {
             expected_bytes: bytes,
             teller: Teller::new(move |message| reporter.report(&Event::Warning { message })),
             ..Options::default()
+        };
+        let options = match location.scheme {
+            Scheme::S3 => options,
+            Scheme::Obc => self.claimed(&location)?.options(options),
         };
         ObjectStore::new(location, &options).with_context(|| format!("cannot reach {shown}"))
     }

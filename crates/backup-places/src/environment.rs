@@ -29,10 +29,14 @@ pub(crate) fn require_keys() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether http:// is asked for; refused where the endpoint is one and it is not.
-pub(crate) fn allow_http() -> anyhow::Result<bool> {
+/// Whether http:// is asked for.
+pub(crate) fn asks_for_http() -> bool {
     let asked = variable("AWS_ALLOW_HTTP");
-    let asked = asked.is_some_and(|value| ["true", "1"].contains(&&*value.to_ascii_lowercase()));
+    asked.is_some_and(|value| ["true", "1"].contains(&&*value.to_ascii_lowercase()))
+}
+
+/// An error where the endpoint is http:// and that was not `asked` for.
+pub(crate) fn refuse_http(asked: bool) -> anyhow::Result<()> {
     let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
     for name in names {
         let Some(endpoint) = variable(name) else {
@@ -47,5 +51,5 @@ pub(crate) fn allow_http() -> anyhow::Result<bool> {
             "{name} is http://, over which everybody on the way can read the backup: use https://, or set AWS_ALLOW_HTTP=true"
         );
     }
-    Ok(asked)
+    Ok(())
 }

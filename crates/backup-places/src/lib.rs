@@ -8,4 +8,5 @@ mod encrypt;
 mod environment;
 
 pub use bucket::{Bucket, BucketArgs};
+pub use bucket_claims::Way;
 pub use encrypt::EncryptArgs;

@@ -10,6 +10,7 @@
 //!   the same for a short command whose output fits in memory.
 //! - [`file`](mod@file) looks at files in pods, fetches them over parallel streams, and puts them in place; both go on
 //!   where they were interrupted.
+//! - [`forward`](mod@forward) connects with a port of a pod.
 //! - [`job`] starts a program that outlives the connection, and finds it again: its state, its log, its exit code.
 //!
 //! Secrets travel on standard input, never in arguments or URLs: see [`Secret`] and [`RemoteCommand`].
@@ -63,6 +64,7 @@ mod batch;
 pub mod download;
 pub mod exec;
 pub mod file;
+pub mod forward;
 pub mod job;
 mod limit;
 mod pod;

@@ -1,6 +1,9 @@
 //! The connection to a bucket.
 
+use std::any::Any;
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use object_store::{
 
 use crate::bridge::Bridge;
 use crate::error::to_io;
+use crate::http::Http;
 use crate::location::Location;
 use crate::open::OpenUploads;
 use crate::retry::{Outage, Patience};
@@ -22,8 +26,8 @@ use crate::teller::Teller;
 /// S3's most.
 pub(crate) const MOST_PARTS: u64 = 10_000;
 /// How long a request may say nothing. There is no limit for all of it.
-const SILENCE: Duration = Duration::from_mins(5);
-const CONNECT: Duration = Duration::from_secs(15);
+pub(crate) const SILENCE: Duration = Duration::from_mins(5);
+pub(crate) const CONNECT: Duration = Duration::from_secs(15);
 /// How long an outage may last before anything is written or read.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
@@ -42,8 +46,55 @@ pub struct Options {
     pub allow_http: bool,
     /// Who is told of what could not be tidied up.
     pub teller: Teller,
+    /// Whether the environment says how the bucket is reached, as far as `settings` do not.
+    pub environment: bool,
     /// Settings as environment variables have them, in place of those: `AWS_ENDPOINT_URL`.
-    pub settings: Vec<(String, String)>,
+    pub settings: Settings,
+    /// Another way to the endpoint than the network's.
+    pub through: Option<Through>,
+}
+
+/// Settings, keys among them: their values are not shown.
+#[derive(Clone, Default)]
+pub struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    /// Adds one, which counts before those of the same name.
+    pub fn add(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+impl From<Vec<(String, String)>> for Settings {
+    fn from(settings: Vec<(String, String)>) -> Self {
+        Self(settings)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+/// A way to an endpoint by an address of this machine. What the endpoint is called stays: its certificate is for that name,
+/// and so are signatures.
+#[derive(Clone)]
+pub struct Through {
+    /// What the endpoint is called.
+    pub host: String,
+    /// Where it is reached, whatever that name and a proxy of the environment say.
+    pub address: SocketAddr,
+    /// What keeps the way open, for as long as there is a store that goes there.
+    pub keeper: Arc<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.host, self.address)
+    }
 }
 
 impl Default for Options {
@@ -56,7 +107,9 @@ impl Default for Options {
             least_part_bytes: 8 << 20,
             allow_http: false,
             teller: Teller::default(),
-            settings: Vec::new(),
+            environment: true,
+            settings: Settings::default(),
+            through: None,
         }
     }
 }
@@ -71,6 +124,7 @@ pub(crate) struct Client {
     pub(crate) open: OpenUploads,
     /// Of the parts of a file.
     pub(crate) part_bytes: usize,
+    _through: Option<Through>,
 }
 
 /// The size of a part: twice as much as is expected fits into as many as there may be.
@@ -98,11 +152,19 @@ impl Client {
             max_retries: 0,
             ..RetryConfig::default()
         };
-        let mut builder = AmazonS3Builder::from_env()
+        let mut builder = if options.environment {
+            AmazonS3Builder::from_env()
+        } else {
+            AmazonS3Builder::new()
+        };
+        if options.through.is_some() {
+            builder = builder.with_http_connector(Http(options.clone()));
+        }
+        builder = builder
             .with_client_options(client)
             .with_retry(no_retries)
             .with_bucket_name(&location.bucket);
-        for (name, value) in &options.settings {
+        for (name, value) in &options.settings.0 {
             let key = name.to_ascii_lowercase().parse().map_err(to_io)?;
             builder = builder.with_config(key, value);
         }
@@ -115,6 +177,7 @@ impl Client {
             bridge,
             patience: options.patience,
             part_bytes: part_bytes(options),
+            _through: options.through.clone(),
         })
     }
 

@@ -111,21 +111,27 @@ pub(crate) fn in_words(error: &Error) -> String {
 
 /// Of an error that is no answer of the store.
 fn of_the_line(error: &Error, text: &str) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| {
-        error.source()
-    });
-    let deepest = causes.last().map(ToString::to_string).unwrap_or_default();
+    let deepest = deepest(error);
     if text.contains("certificate") || text.contains("UnknownIssuer") {
-        let deepest = told(&deepest);
-        return format!(
-            "the store's certificate is not trusted: {deepest}; give its CA with --ca-file"
-        );
+        return untrusted(&deepest);
     }
-    let deepest = told(&deepest);
     if !text.contains("Error performing") {
         return deepest;
     }
-    format!("no answer from the store: {deepest}; look at AWS_ENDPOINT_URL")
+    format!(
+        "no answer from the store: {deepest}; look at its address (AWS_ENDPOINT_URL, for s3://)"
+    )
+}
+
+/// Of a store whose certificate is not trusted.
+pub(crate) fn untrusted(why: &str) -> String {
+    format!("the store's certificate is not trusted: {why}; give its CA with --ca-file")
+}
+
+/// The cause of all others, in its own words.
+pub(crate) fn deepest(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    told(&causes.last().map(ToString::to_string).unwrap_or_default())
 }
 
 fn told(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! `s3://bucket/prefix`: where sets are, and how that is reached.
+//! `s3://bucket/prefix`, `obc://claim/prefix`: where sets are.
 
 use std::fmt;
 use std::path::Path as FilePath;
@@ -7,10 +7,38 @@ use std::str::FromStr;
 use object_store::path::Path;
 use thiserror::Error;
 
+/// What stands before `://`: how the bucket is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// A bucket by its name; keys and endpoint are the environment's.
+    S3,
+    /// The bucket of an ObjectBucketClaim of the cluster, by the claim's name; keys and endpoint are the claim's.
+    Obc,
+}
+
+impl Scheme {
+    const ALL: [Self; 2] = [Self::S3, Self::Obc];
+
+    /// What a location begins with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::S3 => "s3://",
+            Self::Obc => "obc://",
+        }
+    }
+
+    fn of(text: &str) -> Option<(Self, &str)> {
+        let of = |scheme: Self| Some((scheme, text.strip_prefix(scheme.prefix())?));
+        Self::ALL.into_iter().find_map(of)
+    }
+}
+
 /// A prefix in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The bucket.
+    /// How the bucket is known.
+    pub scheme: Scheme,
+    /// The bucket, or the claim that stands for one.
     pub bucket: String,
     /// What the names of the objects begin with; may be empty.
     pub(crate) prefix: Path,
@@ -24,11 +52,11 @@ pub struct LocationError {
     why: &'static str,
 }
 
-const SCHEME: &str = "s3://";
-
 /// Whether it is meant to be a place in object storage, and no path of this machine.
 pub fn is_location(given: &FilePath) -> bool {
-    given.to_str().is_some_and(|text| text.starts_with(SCHEME))
+    given
+        .to_str()
+        .is_some_and(|text| Scheme::of(text).is_some())
 }
 
 impl FromStr for Location {
@@ -37,25 +65,29 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let refused = |why| LocationError {
             // What may be a key is not shown.
-            given: if text.contains('@') {
-                format!("{SCHEME}…")
-            } else {
-                text.to_owned()
+            given: match text.split_once("://") {
+                Some((scheme, rest)) if rest.contains('@') => format!("{scheme}://…"),
+                _ => text.to_owned(),
             },
             why,
         };
-        let rest = text
-            .strip_prefix(SCHEME)
-            .ok_or_else(|| refused("write s3://BUCKET/PREFIX"))?;
+        let (scheme, rest) = Scheme::of(text)
+            .ok_or_else(|| refused("write s3://BUCKET/PREFIX or obc://CLAIM/PREFIX"))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(refused("the bucket's name is missing"));
+            return Err(refused(match scheme {
+                Scheme::S3 => "the bucket's name is missing",
+                Scheme::Obc => "the name of the ObjectBucketClaim is missing",
+            }));
         }
         // Keys and passwords do not belong into what is shown and stored.
         if bucket.contains(['@', ':', '?', '#', '%']) || prefix.contains(['?', '#']) {
-            return Err(refused(
-                "it is s3://BUCKET/PREFIX alone; keys and endpoint come from the environment",
-            ));
+            return Err(refused(match scheme {
+                Scheme::S3 => {
+                    "it is s3://BUCKET/PREFIX alone; keys and endpoint come from the environment"
+                }
+                Scheme::Obc => "it is obc://CLAIM/PREFIX alone; keys and endpoint are the claim's",
+            }));
         }
         if prefix.starts_with('/') {
             return Err(refused("the prefix has an empty part"));
@@ -63,6 +95,7 @@ impl FromStr for Location {
         let prefix =
             Path::parse(prefix).map_err(|_| refused("the prefix has an empty or odd part"))?;
         Ok(Self {
+            scheme,
             bucket: bucket.to_owned(),
             prefix,
         })
@@ -71,7 +104,7 @@ impl FromStr for Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", self.bucket)?;
+        write!(f, "{}{}", self.scheme.prefix(), self.bucket)?;
         if self.prefix.as_ref().is_empty() {
             return Ok(());
         }
@@ -85,6 +118,7 @@ impl Location {
         let mut parts: Vec<_> = self.prefix.parts().collect();
         let name = parts.pop()?.as_ref().to_owned();
         let parent = Self {
+            scheme: self.scheme,
             bucket: self.bucket.clone(),
             prefix: parts.into_iter().collect(),
         };
@@ -105,11 +139,15 @@ mod tests {
         assert_eq!(shown("s3://b"), Ok("s3://b".to_owned()));
         assert_eq!(shown("s3://b/"), Ok("s3://b".to_owned()));
         assert_eq!(shown("s3://b/p/q/"), Ok("s3://b/p/q".to_owned()));
+        assert_eq!(shown("obc://c/p/"), Ok("obc://c/p".to_owned()));
+        assert_ne!("s3://b".parse::<Location>(), "obc://b".parse());
         for bad in [
             "s3://",
             "s3:///p",
             "b/p",
             "s3://key:secret@b/p",
+            "obc://",
+            "obc://key:secret@b/p",
             "s3://b/p?x=y",
             "s3://b//p",
         ] {

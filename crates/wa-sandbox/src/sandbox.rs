@@ -1,6 +1,7 @@
 //! A whole cluster with a Watson Assistant in it, from one call.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use kube_sandbox::{Cluster, StartError as ClusterError};
 
 use crate::preflight;
 use crate::world::{
-    Daemons, Names, OperatorPace, Portworx, ProcessOne, Profile, RetrainFault, RetrainPractice,
-    Seed, Setting, Storage, Variant, World, WorldError, kinds,
+    Daemons, Names, ObjectStorage, OperatorPace, Portworx, ProcessOne, Profile, RetrainFault,
+    RetrainPractice, Seed, Setting, Storage, Variant, World, WorldError, kinds,
 };
 
 /// Name of cluster, user and context in the kubeconfig.
@@ -79,6 +80,7 @@ pub struct Sandbox {
     world: World,
     portworx: Portworx,
     daemons: Option<Daemons>,
+    object_storage: ObjectStorage,
     /// Last: its files are removed when everything that writes to them has ended.
     cluster: Cluster,
 }
@@ -90,7 +92,7 @@ impl Sandbox {
         let postgres = preflight::check(names.postgres_version)?;
         let store = Store::with_kinds(Kinds::with(kinds::ALL.iter().copied()));
         let portworx = Portworx::new(store.clone());
-        let cluster = Cluster::start(kube_sandbox::Config {
+        let mut cluster = Cluster::start(kube_sandbox::Config {
             name: NAME.to_owned(),
             namespace: names.namespace.clone(),
             directory: config.directory,
@@ -106,6 +108,7 @@ impl Sandbox {
             .map_err(WorldError::Practice)?;
         node.add_images(World::images(&names, &postgres, &practice));
         node.add_images(Portworx::images(node.disks()));
+        node.add_images([ObjectStorage::image()]);
         let setting = Setting {
             postgres_version: postgres.major,
             storage: config.storage,
@@ -125,12 +128,16 @@ impl Sandbox {
             Storage::Portworx => Some(portworx.install(node)?),
             _ => None,
         };
+        let object_storage = ObjectStorage::install(cluster.store(), &names, cluster.directory())?;
+        cluster.run_controller(object_storage.provisioner());
+        cluster.run_controller(object_storage.certificates());
         let sandbox = Self {
             names,
             postgres_version: postgres.major,
             world,
             portworx,
             daemons,
+            object_storage,
             cluster,
         };
         let Self { world, cluster, .. } = &sandbox;
@@ -197,6 +204,16 @@ impl Sandbox {
         &self.portworx
     }
 
+    /// Where the router listens that takes requests for the host of the object storage's Route.
+    pub fn router(&self) -> SocketAddr {
+        self.object_storage.router()
+    }
+
+    /// The directory that has one for each bucket of the object storage, with a file for each object.
+    pub fn buckets(&self) -> &Path {
+        self.object_storage.buckets()
+    }
+
     /// What its volumes are on, where claims and snapshots can be made to take time.
     pub fn disks(&self) -> &Disks {
         self.cluster.node().disks()
@@ -249,9 +266,10 @@ impl Sandbox {
             cluster,
             world,
             daemons,
+            object_storage,
             ..
         } = self;
-        drop((daemons, world));
+        drop((daemons, world, object_storage));
         cluster.stop().await;
     }
 }

@@ -1,7 +1,7 @@
 //! The Kubernetes API over HTTPS.
 //!
 //! A request passes through here in the order a real API server keeps: it is logged, its caller is found out
-//! ([`users`]), allowed or refused, and then answered by `discovery`, by `streams` (exec, attach, log), or by
+//! ([`users`]), allowed or refused, and then answered by `discovery`, by `streams` (exec, attach, log, portforward), or by
 //! `objects`.
 //!
 //! Left out: admission webhooks (but for faults that act like some), priority and fairness, CBOR, answers in protobuf, aggregation.
@@ -47,7 +47,7 @@ pub struct Api {
     pub users: Users,
     /// Where requests are noted.
     pub requests: RequestLog,
-    /// Answers `pods/{exec,attach,log}`. Its requests carry [`RequestInfo`], [`Caller`] and [`RequestFaults`].
+    /// Answers `pods/{exec,attach,log,portforward}`. Its requests carry [`RequestInfo`], [`Caller`] and [`RequestFaults`].
     pub streams: Router,
 }
 
@@ -127,7 +127,10 @@ impl Api {
         request.extensions_mut().insert(RequestFaults(effects));
         if info.resource == "pods"
             && info.group.is_empty()
-            && matches!(info.subresource.as_str(), "exec" | "attach" | "log")
+            && matches!(
+                info.subresource.as_str(),
+                "exec" | "attach" | "log" | "portforward"
+            )
         {
             request.extensions_mut().insert(info);
             request.extensions_mut().insert(caller);

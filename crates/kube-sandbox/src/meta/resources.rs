@@ -263,6 +263,7 @@ resources! {
         stream("attach", "PodAttachOptions"),
         stream("exec", "PodExecOptions"),
         Subresource { name: "log", kind: None, verbs: &["get"] },
+        stream("portforward", "PodPortForwardOptions"),
         STATUS,
     ]);
     /// core/v1 Secret.

@@ -1,11 +1,12 @@
-//! The endpoints that are more than one answer to one request: `pods/exec` and `pods/log`.
+//! The endpoints that are more than one answer to one request: `pods/exec`, `pods/log` and `pods/portforward`.
 //!
 //! `session` connects a process in a container with a client, whatever they speak: `websocket` is what today's
 //! kubectl and the plugins use, `spdy` what kubectl before 1.31 and oc use. `faults` makes streams fail on
-//! purpose. Left out: `attach` (nothing here needs it) and `portforward`.
+//! purpose. `forward` connects a client with a port of a pod. Left out: `attach` (nothing here needs it).
 
 mod exec;
 mod faults;
+mod forward;
 mod log;
 mod options;
 mod session;
@@ -33,6 +34,10 @@ pub fn routes(node: Node) -> Router {
         .route(
             "/api/v1/namespaces/{namespace}/pods/{pod}/log",
             get(log::answer),
+        )
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
+            get(forward::answer).post(forward::answer),
         )
         .with_state(node)
 }

@@ -1,4 +1,4 @@
-//! Query parameters of exec and log, read as the API server reads them.
+//! Query parameters of exec, log and portforward, read as the API server reads them.
 
 use std::time::Duration;
 
@@ -56,6 +56,26 @@ impl Query {
     /// The container asked for, if one is.
     pub(super) fn container(&self) -> Option<&str> {
         self.first("container").filter(|name| !name.is_empty())
+    }
+
+    /// The ports to connect with (`v1.PodPortForwardOptions`).
+    pub(super) fn ports(&self) -> Result<Vec<u16>, Status> {
+        let given = self.all("ports").flat_map(|ports| ports.split(','));
+        let ports = given.map(|port| match port.parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(Status::bad_request(format!(
+                "unable to parse {port:?} as a port"
+            ))),
+        });
+        let ports = ports.collect::<Result<Vec<u16>, _>>()?;
+        if ports.is_empty() {
+            return Err(Status::bad_request("query parameter \"port\" is required"));
+        }
+        // Two channels each, whose numbers are bytes.
+        if ports.len() > 128 {
+            return Err(Status::bad_request("there are too many ports"));
+        }
+        Ok(ports)
     }
 
     /// What to run (`v1.PodExecOptions`).

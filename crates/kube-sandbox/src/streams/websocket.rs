@@ -29,7 +29,10 @@ use super::{
     status::{Outcome, Version, not_running},
 };
 
-const SUBPROTOCOL: &str = "sec-websocket-protocol";
+pub(super) const SUBPROTOCOL: &str = "sec-websocket-protocol";
+const V5: &str = "v5.channel.k8s.io";
+/// The version that forwarded ports have too.
+pub(super) const V4: &str = "v4.channel.k8s.io";
 /// The largest message taken from a client; clients send what they read at once, 32 KiB and thereabouts.
 const LARGEST_MESSAGE_BYTES: usize = 4 << 20;
 /// Messages of a client waiting for the process to read them.
@@ -39,14 +42,14 @@ const STDIN: u8 = 0;
 const RESIZE: u8 = 4;
 const CLOSE: u8 = 255;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Answers the handshake and leaves the session running, or refuses it.
 pub(super) fn open(session: Session, mut request: Request, knows_v5: bool) -> Response {
     let headers = request.headers();
     let version = offered(headers, SUBPROTOCOL).find_map(|offer| match offer {
-        "v5.channel.k8s.io" if knows_v5 => Some(Version::V5),
-        "v4.channel.k8s.io" => Some(Version::V4),
+        V5 if knows_v5 => Some(Version::V5),
+        V4 => Some(Version::V4),
         _ => None,
     });
     let key = headers.get(header::SEC_WEBSOCKET_KEY);
@@ -64,14 +67,15 @@ pub(super) fn open(session: Session, mut request: Request, knows_v5: bool) -> Re
             Err(error) => tracing::debug!(%error, "an exec's connection was not upgraded"),
         }
     });
-    switching(version, &accept)
+    let subprotocol = match version {
+        Version::V5 => V5,
+        Version::V4 => V4,
+    };
+    switching(subprotocol, &accept)
 }
 
-fn switching(version: Version, accept: &str) -> Response {
-    let subprotocol = match version {
-        Version::V5 => "v5.channel.k8s.io",
-        Version::V4 => "v4.channel.k8s.io",
-    };
+/// Agrees to go on as a WebSocket with that subprotocol.
+pub(super) fn switching(subprotocol: &'static str, accept: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -85,7 +89,7 @@ fn switching(version: Version, accept: &str) -> Response {
 }
 
 /// A handshake without a subprotocol both sides know: 403, no body, nothing else.
-fn refusal() -> Response {
+pub(super) fn refusal() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::FORBIDDEN;
     response
@@ -103,14 +107,16 @@ pub(super) fn from_kubelet(message: &str) -> Response {
     response
 }
 
-async fn serve(session: Session, connection: Upgraded, version: Version) {
+/// The server's side of an upgraded connection.
+pub(super) async fn socket(connection: Upgraded) -> Socket {
     let config = WebSocketConfig::default()
         .max_message_size(Some(LARGEST_MESSAGE_BYTES))
         .max_frame_size(Some(LARGEST_MESSAGE_BYTES));
-    let socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config))
-            .await;
-    let (sink, stream) = socket.split();
+    WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(config)).await
+}
+
+async fn serve(session: Session, connection: Upgraded, version: Version) {
+    let (sink, stream) = socket(connection).await.split();
     let mut client = WebSocketClient { sink, version };
     let (sender, inputs) = mpsc::channel(INPUTS_AHEAD);
     let reader = tokio::spawn(read(stream, version, sender));

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod failures;
+mod forward;
 mod handshakes;
 mod kubectl;
 mod left_alone;

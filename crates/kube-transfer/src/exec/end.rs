@@ -86,7 +86,7 @@ pub enum Lost {
 }
 
 impl Lost {
-    pub(super) fn from_websocket(error: tungstenite::Error) -> Self {
+    pub(crate) fn from_websocket(error: tungstenite::Error) -> Self {
         use tungstenite::error::{CapacityError, ProtocolError};
         match error {
             tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

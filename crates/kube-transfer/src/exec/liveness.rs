@@ -22,27 +22,27 @@ use crate::limit::deadline;
 ///
 /// Moved on by every byte received, also those of an incomplete message, and by [`hear`](Self::hear) when this side
 /// begins to wait: while nobody reads here, the peer cannot be blamed for silence.
-pub(super) struct Liveness {
+pub(crate) struct Liveness {
     epoch: Instant,
     /// Milliseconds since `epoch`; an atomic, as the reading half of a split stream cannot reach the socket inside it.
     heard_millis: AtomicU64,
 }
 
 impl Liveness {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             epoch: Instant::now(),
             heard_millis: AtomicU64::new(0),
         })
     }
 
-    pub(super) fn hear(&self) {
+    pub(crate) fn hear(&self) {
         let millis = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.heard_millis.store(millis, Ordering::Relaxed);
     }
 
     /// Returns when the peer has been silent for `limit`.
-    pub(super) async fn silence(&self, limit: Duration) {
+    pub(crate) async fn silence(&self, limit: Duration) {
         loop {
             let heard =
                 self.epoch + Duration::from_millis(self.heard_millis.load(Ordering::Relaxed));
@@ -55,13 +55,13 @@ impl Liveness {
 }
 
 /// A socket that records every byte received in a [`Liveness`].
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     io: T,
     liveness: Arc<Liveness>,
 }
 
 impl<T> Watched<T> {
-    pub(super) fn new(io: T, liveness: Arc<Liveness>) -> Self {
+    pub(crate) fn new(io: T, liveness: Arc<Liveness>) -> Self {
         Self { io, liveness }
     }
 }

@@ -12,7 +12,7 @@
 //! eight frames of 32 KiB of unsent standard input.
 
 mod end;
-mod liveness;
+pub(crate) mod liveness;
 mod refusal;
 mod stream_error;
 mod writer;
@@ -40,6 +40,7 @@ pub use end::{End, Failure, Lost};
 use liveness::{Liveness, Watched};
 #[cfg(any(feature = "rustls", test))]
 pub use refusal::certificate_error;
+pub(crate) use refusal::told;
 pub use refusal::{CredentialsError, OpenError, front_problem};
 pub use stream_error::StreamError;
 use writer::Outgoing;
@@ -48,7 +49,7 @@ use writer::Outgoing;
 pub const MESSAGE_LIMIT_BYTES: usize = 1 << 20;
 
 /// One TLS record and a half: larger buffers cost more to clear before each read than they save in reads.
-const READ_BUFFER_BYTES: usize = 32 << 10;
+pub(crate) const READ_BUFFER_BYTES: usize = 32 << 10;
 const STDIN_FRAME_BYTES: usize = 32 << 10;
 /// How many times the limit a peer may be silent before the first output: until the command reads its input, which on a
 /// busy node takes a while, servers without v5 answer no pings either.
@@ -168,7 +169,7 @@ pub enum Output {
 }
 
 /// Whether `name` can be that of a Kubernetes object (RFC 1123), and so stand in a URL as it is.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let labels_are_plain = name.split('.').all(|label| {
         let ends_well = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         ends_well(label.as_bytes().first()) && ends_well(label.as_bytes().last())

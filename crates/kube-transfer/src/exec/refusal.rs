@@ -181,7 +181,8 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-fn told(error: &kube::Error) -> String {
+/// Why a request was refused, in words.
+pub(crate) fn told(error: &kube::Error) -> String {
     if let Some(problem) = websocket_problem(error) {
         return problem;
     }

@@ -9,6 +9,7 @@ mod download;
 mod exec;
 mod faults;
 mod fetch;
+mod forward;
 mod job;
 mod job_faults;
 mod limits;

@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(value_name = "SET")]
     set: PathBuf,
 
-    /// Directory, or s3://BUCKET/PREFIX, that the set is made in
+    /// Directory, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX, that the set is made in
     #[arg(value_name = "DIR")]
     to: PathBuf,
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
-use backup_places::{Bucket, BucketArgs};
+use backup_places::{Bucket, BucketArgs, Way};
 use backup_set::{
     AUTH_ENCRYPTION_FILE, DUMP_FILE, DirectoryStore, EncryptedStore, FileRecord, Manifest,
     NOT_IN_A_DUMP, Recipients, Store, ToolRecord, VerificationFailed,
@@ -33,6 +33,7 @@ pub(super) const ABOUT: About = About {
         "kubectl wa-backup create -n cpd -i wa --to /mnt/backups",
         "kubectl wa-backup create --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
         "kubectl wa-backup create --to s3://backups/wa --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
+        "kubectl wa-backup create --to obc://wa-backups --encrypt-to age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
         "kubectl wa-backup create --dry-run",
         "kubectl wa-backup create --stdout --key-file key.yaml > store.dump",
         "set -o pipefail; kubectl wa-backup create --stdout | age -r KEY > dump.age",
@@ -43,7 +44,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory that the backup set is made in, or s3://BUCKET/PREFIX
+    /// Directory that the backup set is made in, s3://BUCKET/PREFIX, or obc://CLAIM/PREFIX of an ObjectBucketClaim
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     to: PathBuf,
 
@@ -56,9 +57,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     recipients_file: Vec<PathBuf>,
 
-    /// Trust the certificates in this file too, for s3:// (also AWS_CA_BUNDLE)
+    /// Trust the certificates in this file too, for s3:// and obc:// (also AWS_CA_BUNDLE)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+
+    /// Reach the bucket of obc:// this way alone: direct, route or port-forward
+    #[arg(long, value_name = "WAY", hide_possible_values = true)]
+    bucket_via: Option<Way>,
 
     /// Write only the dump, to standard output
     #[arg(long, conflicts_with_all = ["to", "keep_partial", "encrypt_to", "recipients_file"])]
@@ -103,6 +108,7 @@ impl Default for Args {
             encrypt_to: Vec::new(),
             recipients_file: Vec::new(),
             ca_file: None,
+            bucket_via: None,
             stdout: false,
             key_file: None,
             compress: DEFAULT_COMPRESSION.to_owned(),
@@ -147,7 +153,8 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         );
     }
     let recipients = Recipients::read(&args.encrypt_to, &args.recipients_file)?;
-    let bucket = BucketArgs::new(args.ca_file.clone()).bucket([&args.to], context)?;
+    let bucket = BucketArgs::new(args.ca_file.clone()).via(args.bucket_via);
+    let bucket = bucket.bucket([&args.to], context)?;
     let cluster = context.connect()?;
     let instance = context.global.instance.as_deref();
     let is_here = !args.stdout && !bucket.look(&args.to)?;

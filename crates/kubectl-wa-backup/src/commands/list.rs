@@ -22,7 +22,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory or s3://BUCKET/PREFIX to look in [default: ./wa-backups]
+    /// Directory, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 

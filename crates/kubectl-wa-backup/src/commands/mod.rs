@@ -126,8 +126,13 @@ impl Plugin for Cli {
         matches!(&self.command, Some(Command::Inspect(args)) if args.prints_rows())
     }
 
-    async fn values(name: &str, _: &Asked) -> anyhow::Result<Vec<Candidate>> {
+    async fn values(name: &str, asked: &Asked) -> anyhow::Result<Vec<Candidate>> {
         Ok(match name {
+            "CLAIM" => bucket_claims::names(&asked.connect()?)
+                .await?
+                .into_iter()
+                .map(Candidate::new)
+                .collect(),
             "METHOD" => create::compressions(),
             "PLUGIN" => rbac::scopes(),
             "NEW" => vec![Candidate::new("live").help("what the database holds now")],

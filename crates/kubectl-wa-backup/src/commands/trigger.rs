@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long)]
     pull: bool,
 
-    /// With --pull, directory that the backup set is made in, or s3://BUCKET/PREFIX
+    /// With --pull, directory that the backup set is made in, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY, requires = "pull")]
     to: PathBuf,
 

@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
 
-    /// Directory that the backup sets are made in, or s3://BUCKET/PREFIX
+    /// Directory that the backup sets are made in, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX
     #[arg(long, value_name = "DIR", default_value = "./wa-backups")]
     to: PathBuf,
 

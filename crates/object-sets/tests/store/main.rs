@@ -300,9 +300,7 @@ fn an_outage_that_is_too_long_is_an_error() {
 fn wrong_keys_and_a_bucket_that_is_not_there_are_errors_at_once() {
     let server = Server::start();
     let wrong = server.store_with(|options| {
-        options
-            .settings
-            .push(("AWS_SECRET_ACCESS_KEY".to_owned(), "other".to_owned()));
+        options.settings.add("AWS_SECRET_ACCESS_KEY", "other");
     });
     let error = wrong.begin(NAME).unwrap_err();
     let kind = |error: &SetError| match error {
@@ -331,10 +329,8 @@ fn what_the_store_says_is_told_in_words() {
     let said = refused.look().unwrap_err().to_string();
     assert!(said.contains("http://"), "{said}");
     let nobody = server.store_with(|options| {
-        let nowhere = "http://127.0.0.1:1".to_owned();
-        options
-            .settings
-            .push(("AWS_ENDPOINT_URL".to_owned(), nowhere));
+        let nowhere = "http://127.0.0.1:1";
+        options.settings.add("AWS_ENDPOINT_URL", nowhere);
     });
     let said = nobody.look().unwrap_err().to_string();
     assert!(

@@ -143,7 +143,8 @@ impl Server {
                 setting("AWS_ACCESS_KEY_ID", "key"),
                 setting("AWS_SECRET_ACCESS_KEY", "secret"),
                 setting("AWS_REGION", "us-east-1"),
-            ],
+            ]
+            .into(),
             ..Options::default()
         };
         change(&mut options);

@@ -12,6 +12,8 @@ pub enum Place {
     Operator,
     /// In the namespace of Portworx's pods.
     Portworx,
+    /// In the namespace of the cluster's object storage.
+    ObjectStorage,
     /// In no namespace, or in all.
     Everywhere,
 }
@@ -77,6 +79,7 @@ impl Access {
             Place::Instance => "",
             Place::Operator => "in the operator's namespace",
             Place::Portworx => "in the namespace of Portworx",
+            Place::ObjectStorage => "in the namespace of the object storage",
             Place::Everywhere => "in all namespaces",
         };
         let optional = self.without.map_or("", |_| "optional");

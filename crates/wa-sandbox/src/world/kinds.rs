@@ -104,6 +104,37 @@ pub static BACKING_STORES: Resource = Resource::custom(
     &[],
 );
 
+/// A wish for a bucket.
+pub static OBJECT_BUCKET_CLAIMS: Resource = Resource::custom(
+    "objectbucket.io",
+    "v1alpha1",
+    (
+        "objectbucketclaims",
+        "objectbucketclaim",
+        "ObjectBucketClaim",
+    ),
+    &["obc", "obcs"],
+);
+
+/// A bucket.
+pub static OBJECT_BUCKETS: Resource = Resource {
+    namespaced: false,
+    ..Resource::custom(
+        "objectbucket.io",
+        "v1alpha1",
+        ("objectbuckets", "objectbucket", "ObjectBucket"),
+        &["ob", "obs"],
+    )
+};
+
+/// What makes a Service reachable from outside of an OpenShift cluster.
+pub static ROUTES: Resource = Resource::custom(
+    "route.openshift.io",
+    "v1",
+    ("routes", "route", "Route"),
+    &[],
+);
+
 /// All of them.
 pub static ALL: &[&Resource] = &[
     &POSTGRES_CLUSTERS,
@@ -117,4 +148,7 @@ pub static ALL: &[&Resource] = &[
     &BROKERS,
     &TRIGGERS,
     &BACKING_STORES,
+    &OBJECT_BUCKET_CLAIMS,
+    &OBJECT_BUCKETS,
+    &ROUTES,
 ];

@@ -3,7 +3,7 @@
 //! First every object is created, from which the node and the controllers make everything run; then the databases are
 //! filled and the first backups taken.
 //!
-//! Left out: what is in object storage, what the gateway and Redis would serve, and whatever else no plugin talks to.
+//! Left out: what Watson Assistant keeps in object storage, what the gateway and Redis would serve, and whatever else no plugin talks to.
 
 mod addresses;
 mod assistant_operator;
@@ -11,6 +11,7 @@ mod backups;
 mod elsewhere;
 pub mod kinds;
 mod manifests;
+mod object_storage;
 mod operator;
 mod other_patch;
 mod pods;
@@ -37,6 +38,8 @@ use local_postgres::Server;
 use serde_json::Value;
 
 pub use elsewhere::{definitions, manifests};
+pub(crate) use object_storage::ObjectStorage;
+pub use object_storage::{BUCKET_CLAIM, ROUTE_HOST};
 pub use other_patch::{OtherPatch, UnknownPatch};
 pub(crate) use portworx::Daemons;
 pub use portworx::{InUse, Operation, Portworx, Refusal};

@@ -7,6 +7,7 @@ mod yaml;
 use std::io::{self, Write};
 
 use anyhow::{Context as _, ensure};
+use bucket_claims::to_reach;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use wa_common::assistant::{Instance, find_operator};
@@ -66,6 +67,14 @@ pub(super) struct Args {
     /// Add the way over Portworx, whose pods are in this namespace: as good as root on its nodes
     #[arg(long, value_name = "NAMESPACE")]
     portworx_namespace: Option<String>,
+
+    /// Add what obc://CLAIM takes, of this ObjectBucketClaim: reading its keys is reading all backups in its bucket
+    #[arg(long, value_name = "CLAIM")]
+    bucket_claim: Option<String>,
+
+    /// Add the way there over a Route or a port-forward, to the object storage in this namespace
+    #[arg(long, value_name = "NAMESPACE", requires = "bucket_claim")]
+    object_storage_namespace: Option<String>,
 }
 
 /// The values of `--for`.
@@ -95,14 +104,23 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let wanted = |access: &Access| {
         (args.with_optional || access.without.is_none())
-            && (access.place != Place::Portworx || args.portworx_namespace.is_some())
+            && match access.place {
+                Place::Portworx => args.portworx_namespace.is_some(),
+                Place::ObjectStorage => args.object_storage_namespace.is_some(),
+                _ => true,
+            }
     };
+    let bucket = args.bucket_claim.as_deref().map(to_reach);
     let mut needed = Vec::new();
     for plugin in chosen {
         let mut commands = Vec::new();
         for command in plugin.commands() {
             let access = (command.access)(&instance).into_iter().filter(wanted);
             commands.push((command.command, access.collect::<Vec<_>>()));
+        }
+        if let Some(bucket) = &bucket {
+            let access = bucket.iter().filter(|access| wanted(access)).cloned();
+            commands.push(("obc://", access.collect()));
         }
         needed.push((plugin.role_name(), commands));
     }
@@ -117,11 +135,14 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         instance: namespace.clone(),
         operator,
         portworx: args.portworx_namespace.clone(),
+        object_storage: args.object_storage_namespace.clone(),
     };
-    for named in [&namespaces.operator, &namespaces.portworx]
-        .into_iter()
-        .flatten()
-    {
+    let named = [
+        &namespaces.operator,
+        &namespaces.portworx,
+        &namespaces.object_storage,
+    ];
+    for named in named.into_iter().flatten() {
         ensure!(is_label(named), "{named:?} is no name of a namespace");
     }
     let roles = needed

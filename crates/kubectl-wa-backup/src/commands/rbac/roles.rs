@@ -55,6 +55,8 @@ pub(super) struct Namespaces {
     pub(super) operator: Option<String>,
     /// Of the pods of Portworx.
     pub(super) portworx: Option<String>,
+    /// Of the cluster's object storage.
+    pub(super) object_storage: Option<String>,
 }
 
 impl Namespaces {
@@ -64,6 +66,7 @@ impl Namespaces {
             Place::Instance => Some(&self.instance),
             Place::Operator => self.operator.as_deref(),
             Place::Portworx => self.portworx.as_deref(),
+            Place::ObjectStorage => self.object_storage.as_deref(),
             Place::Everywhere => None,
         }
     }
