@@ -59,15 +59,15 @@ impl Cells {
     fn within(&self, width: usize) -> String {
         let whole = self.widths(columns);
         let all = sum(&whole);
-        let least = self.widths(longest_part);
+        let narrow = self.widths(longest_part);
         let last = whole.last().copied().unwrap_or_default();
         let left = width.saturating_sub(all - last);
         // The last column is broken by who prints lines.
-        let last_breaks = left >= LEAST_COLUMN.max(least.last().copied().unwrap_or_default());
+        let last_breaks = left >= LEAST_COLUMN.max(narrow.last().copied().unwrap_or_default());
         if all <= width || last_breaks {
             self.whole().trim_fmt()
-        } else if sum(&least) <= width {
-            self.broken(&least, width)
+        } else if sum(&narrow) <= width {
+            self.broken(&narrow, width)
         } else {
             self.in_lines()
         }

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     /// A program that says in which file and line it panics, built in a directory of its own.
-    fn built_in(directory: &Path, renames: bool) -> anyhow::Result<(Vec<u8>, Renamed)> {
+    fn built_in(directory: &Path, are_renamed: bool) -> anyhow::Result<(Vec<u8>, Renamed)> {
         let [home, workspace] = ["home", "sources"].map(|name| directory.join(name));
         let fetched = home.join("registry/src/a-mirror-0123");
         for directory in [&fetched, &workspace] {
@@ -106,7 +106,7 @@ mod tests {
         let program = workspace.join("program.rs");
         let main = "fn main() { if std::env::args().len() > 1 { panic!() } fail() }";
         fs::write(&program, format!("include!(env!(\"LIBRARY\")); {main}"))?;
-        let renamed = Renamed::new(&home, &workspace, &directory.join("target"));
+        let names = Renamed::new(&home, &workspace, &directory.join("target"));
         let binary = directory.join("program");
         let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
         rustc
@@ -114,11 +114,11 @@ mod tests {
             .arg(&binary)
             .arg(&program)
             .env("LIBRARY", &library);
-        if renames {
-            rustc.args(renamed.rust_flags().split(' '));
+        if are_renamed {
+            rustc.args(names.rust_flags().split(' '));
         }
         process::run(&mut rustc)?;
-        Ok((fs::read(binary)?, renamed))
+        Ok((fs::read(binary)?, names))
     }
 
     #[test]
