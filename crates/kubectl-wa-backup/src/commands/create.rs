@@ -43,6 +43,10 @@ pub(super) const ABOUT: About = About {
 };
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct Args {
     /// Directory that the backup set is made in, s3://BUCKET/PREFIX, or obc://CLAIM/PREFIX of an ObjectBucketClaim
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
