@@ -17,6 +17,7 @@ mod create;
 mod estimate;
 mod long_link;
 mod measure;
+mod off_site;
 mod pull;
 mod restore;
 mod revisions;
@@ -49,6 +50,7 @@ enum Part {
     Pull,
     Restore,
     Estimate,
+    OffSite,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -90,6 +92,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if wanted(Part::Estimate) {
         let comparison = estimate::compare(&cluster, &binaries, args.runs)?;
+        report = format!("{report}\n{}", comparison.markdown());
+    }
+    if wanted(Part::OffSite) {
+        let comparison = off_site::compare(&cluster, &binaries, args.runs)?;
         report = format!("{report}\n{}", comparison.markdown());
     }
     report = format!(

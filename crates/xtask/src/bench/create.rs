@@ -79,13 +79,13 @@ pub(super) fn compare(
 }
 
 /// Where IBM's procedure finds the database, and how it connects.
-struct Store {
-    pod: String,
-    environment: Vec<String>,
+pub(super) struct Store {
+    pub(super) pod: String,
+    pub(super) environment: Vec<String>,
 }
 
 impl Store {
-    fn find(cluster: &PracticeCluster) -> anyhow::Result<Self> {
+    pub(super) fn find(cluster: &PracticeCluster) -> anyhow::Result<Self> {
         let check = cluster
             .command("kubectl")
             .args(["wa-backup", "create", "--dry-run", "-o", "json"])
