@@ -133,7 +133,7 @@ fn the_dumps_of_the_nightly_backup_go_from_their_volume_into_a_bucket() {
         .expect_code(1)
         .expect_error(&["--resume goes on with what is in a directory here"]);
     let read = Matcher {
-        path: Some("command=cat".to_owned()),
+        path: Some("command=cat&command=%2Fstore-backups%2Fstore.dump".to_owned()),
         ..Matcher::default()
     };
     world.fault(read, Some(1), Effect::CutAfter { bytes: 10_000 });
