@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, ClusterRecord, DUMP_FILE, DirectoryStore, Fault, FileRole, Manifest,
-    Method, Origin, Place, SetWriter, Target, ToolRecord, Verdict, VerificationFailed,
-    VolumeRecord, numbered_names, set_name,
+    AUTH_ENCRYPTION_FILE, BegunSet, ClusterRecord, CompletedFile, DUMP_FILE, DirectoryStore, Fault,
+    FileRole, Manifest, Method, Origin, Place, SetWriter, Target, ToolRecord, Verdict,
+    VerificationFailed, VolumeRecord, numbered_names, set_name,
 };
 use jiff::Timestamp;
 use kube_transfer::file::Entry;
@@ -248,6 +248,18 @@ impl Fetch<'_> {
         let (_, verdict, proof) = fetched.save()?;
         self.report_verdict(verifying, verdict.as_ref());
         let dump = set.adopt(DUMP_FILE, FileRole::StoreDump, proof)?;
+        self.seal(set, dump, key, started_at, verdict.as_ref())
+    }
+
+    /// Adds the encryption key, where there is one, reads everything back where that was asked for, and writes the manifest.
+    fn seal<B: BegunSet>(
+        &self,
+        set: SetWriter<B>,
+        dump: CompletedFile,
+        key: Option<String>,
+        started_at: Timestamp,
+        verdict: Option<&Verdict>,
+    ) -> anyhow::Result<FetchedSet> {
         let mut others = Vec::new();
         if let Some(yaml) = key {
             others.push(store_auth_encryption(&set, &yaml, self.steps)?);
@@ -256,7 +268,7 @@ impl Fetch<'_> {
             let files = std::iter::once(&dump).chain(&others);
             read_back(&set, files, self.steps, self.reporter())?;
         }
-        let manifest = self.manifest(started_at, verdict.as_ref());
+        let manifest = self.manifest(started_at, verdict);
         let (path, manifest) = set.seal(dump, others, manifest)?.into_parts();
         Ok(FetchedSet {
             path,

@@ -11,7 +11,6 @@ use backup_set::{
 use jiff::Timestamp;
 use kube_transfer::file::{Entry, FileError};
 use kube_transfer::{Delivered, DownloadError, RemoteCommand, Sink};
-use wa_common::assistant::{read_back, store_auth_encryption};
 use wa_common::cluster::RetryPolicy;
 use wa_common::report::{Steps, TransferProgress, causes_text};
 
@@ -106,21 +105,7 @@ impl Fetch<'_> {
         }
         self.report_verdict(verifying, verdict.as_ref());
         let dump = file.complete(proof)?;
-        let mut others = Vec::new();
-        if let Some(yaml) = key {
-            others.push(store_auth_encryption(&set, &yaml, self.steps)?);
-        }
-        if self.options.read_back {
-            let files = std::iter::once(&dump).chain(&others);
-            read_back(&set, files, self.steps, self.reporter())?;
-        }
-        let manifest = self.manifest(started_at, verdict.as_ref());
-        let (path, manifest) = set.seal(dump, others, manifest)?.into_parts();
-        Ok(FetchedSet {
-            path,
-            fetched: true,
-            manifest,
-        })
+        self.seal(set, dump, key, started_at, verdict.as_ref())
     }
 
     async fn stream<B: BegunSet + 'static>(

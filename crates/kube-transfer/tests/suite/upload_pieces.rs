@@ -17,31 +17,16 @@ use crate::support::{
     shells, sweep_seed, tools, upload,
 };
 use crate::upload::UPLOAD_TOOLS;
+use crate::upload_resume::Destination;
 
 const MIB: usize = 1 << 20;
 const PIECE_BYTES: usize = 2 * MIB;
 /// In three pieces, the last of which is small.
 const BYTES: usize = 2 * PIECE_BYTES + 12_345;
 
-struct Destination(TempDir);
-
 impl Destination {
-    fn new() -> Self {
-        Self(TempDir::new().expect("a directory"))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("a file\n$(x) *")
-    }
-
     fn pieces(&self) -> PathBuf {
         self.0.path().join("a file\n$(x) *.pieces")
-    }
-
-    #[track_caller]
-    fn holds_only(&self, content: &[u8]) {
-        assert!(std::fs::read(self.path()).expect("a file") == content);
-        assert_eq!(names(self.0.path()).len(), 1, "something else is there");
     }
 
     async fn becomes_empty(&self) {

@@ -24,14 +24,15 @@ const MIB: usize = 1 << 20;
 /// the message that it is reading.
 const LOST_BYTES: u64 = (64 + 32) << 10;
 
-struct Destination(TempDir);
+/// A directory in the pod with room for one file of a name that shells do not like.
+pub(crate) struct Destination(pub(crate) TempDir);
 
 impl Destination {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(TempDir::new().expect("a directory"))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("a file\n$(x) *")
     }
 
@@ -39,7 +40,8 @@ impl Destination {
         self.0.path().join("a file\n$(x) *.partial")
     }
 
-    fn holds_only(&self, content: &[u8]) {
+    #[track_caller]
+    pub(crate) fn holds_only(&self, content: &[u8]) {
         assert!(std::fs::read(self.path()).expect("a file") == content);
         assert_eq!(names(self.0.path()).len(), 1, "something else is there");
     }
