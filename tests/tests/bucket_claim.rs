@@ -181,11 +181,7 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
     let told = "stays when the ObjectBucketClaim own is deleted";
     assert!(created.stderr.contains(told), "{}", created.stderr);
 
-    let refused = |arguments: &[&str], told: &[&str]| {
-        backup(&world, directory, arguments)
-            .expect_code(1)
-            .expect_error(told);
-    };
+    let refused = |arguments: &[&str], told: &[&str]| refused(&world, directory, arguments, told);
     refused(
         &["list", "obc://nobody"],
         &[
@@ -207,7 +203,25 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
         &["there is no ObjectBucketClaim wa-backups in namespace \"default\", and no other"],
     );
 
-    // With the roles that are printed for it, and without the one in the namespace of the object storage.
+    roles_suffice(&world, directory);
+    what_claims_say_is_looked_at(&world, directory);
+    claims_take_their_buckets_along(&world);
+    world.kubectl(&["delete", "crd", "objectbucketclaims.objectbucket.io"]);
+    refused(
+        &["list", "obc://own"],
+        &["this cluster has no ObjectBucketClaims"],
+    );
+}
+
+#[track_caller]
+fn refused(world: &World, directory: &Path, arguments: &[&str], told: &[&str]) {
+    backup(world, directory, arguments)
+        .expect_code(1)
+        .expect_error(told);
+}
+
+/// With the roles that are printed for it, and without the one in the namespace of the object storage.
+fn roles_suffice(world: &World, directory: &Path) {
     let rbac = |more: &[&str]| {
         let role = [
             "rbac",
@@ -221,7 +235,7 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
             "own",
         ];
         let bind = ["--bind-user", "reader", "-o", "json"];
-        let roles = backup(&world, directory, &[&role, more, &bind].concat()).expect_code(0);
+        let roles = backup(world, directory, &[&role, more, &bind].concat()).expect_code(0);
         fs::write(directory.join("roles.json"), &roles.stdout).unwrap();
         let mut apply = world.command("kubectl");
         run(apply
@@ -232,7 +246,7 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
     rbac(&[]);
     let reader = world.sandbox().user_kubeconfig("reader").unwrap();
     let as_reader =
-        |url: &str| run(command(&world, directory, &["list", url]).env("KUBECONFIG", &reader));
+        |url: &str| run(command(world, directory, &["list", url]).env("KUBECONFIG", &reader));
     as_reader("obc://own").expect_code(1).expect_error(&[
         "you may not list routes.route.openshift.io in namespace \"openshift-storage\"",
         "you may not get services, list pods, get pods/portforward, create pods/portforward in namespace \"openshift-storage\"",
@@ -257,26 +271,20 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
         .expect_code(1)
         .expect_error(&["port-forward: the store's certificate is not trusted"]);
     world.sandbox().faults().clear();
+}
 
-    // Keys that do not fit, a bucket that is gone, an endpoint that is not encrypted, and one that is none of the cluster's.
-    let patch = |kind: &str, data: serde_json::Value| {
-        let patch = json!({"stringData": data, "data": data});
-        let field = if kind == "secret" {
-            "stringData"
-        } else {
-            "data"
-        };
-        let patch = json!({field: patch[field]}).to_string();
-        world.kubectl(&["patch", kind, "own", "--type=merge", "-p", &patch]);
+/// Keys that do not fit, another's bucket, an endpoint that is not encrypted, and one that is none of the cluster's.
+fn what_claims_say_is_looked_at(world: &World, directory: &Path) {
+    let refused = |arguments: &[&str], told: &[&str]| refused(world, directory, arguments, told);
+    let patch = |data: serde_json::Value| {
+        let patch = json!({ "data": data }).to_string();
+        world.kubectl(&["patch", "configmap", "own", "--type=merge", "-p", &patch]);
     };
     let wrong = "a-secret-that-is-wrong";
-    let right = keys(&world);
-    patch("configmap", json!({"BUCKET_NAME": "wa-backups-other"}));
+    let right = keys(world);
+    patch(json!({"BUCKET_NAME": "wa-backups-other"}));
     refused(&["list", "obc://own"], &["these keys may not do that"]);
-    patch(
-        "configmap",
-        json!({"BUCKET_HOST": "http://s3.openshift-storage.svc", "BUCKET_PORT": "80"}),
-    );
+    patch(json!({"BUCKET_HOST": "http://s3.openshift-storage.svc", "BUCKET_PORT": "80"}));
     refused(
         &["list", "obc://own"],
         &[
@@ -284,10 +292,7 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
             "port-forward: Service openshift-storage/s3 has no port 80",
         ],
     );
-    patch(
-        "configmap",
-        json!({"BUCKET_HOST": "127.0.0.1", "BUCKET_PORT": "1"}),
-    );
+    patch(json!({"BUCKET_HOST": "127.0.0.1", "BUCKET_PORT": "1"}));
     refused(
         &["list", "obc://own"],
         &[
@@ -295,7 +300,7 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
             "port-forward: 127.0.0.1 is no Service of the cluster",
         ],
     );
-    patch("configmap", json!({"BUCKET_HOST": "a b"}));
+    patch(json!({"BUCKET_HOST": "a b"}));
     refused(
         &["list", "obc://own"],
         &["its BUCKET_HOST is no name of a host"],
@@ -308,12 +313,14 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
         "-p",
         &json!({"data": {"AWS_SECRET_ACCESS_KEY": "YS1zZWNyZXQtdGhhdC1pcy13cm9uZw=="}}).to_string(),
     ]);
-    let outcome = backup(&world, directory, &["list", "obc://wa-backups"])
+    let outcome = backup(world, directory, &["list", "obc://wa-backups"])
         .expect_code(1)
         .expect_error(&["the keys do not fit"]);
     assert!(!outcome.everything().contains(wrong) && !outcome.everything().contains(&right[1]));
+}
 
-    // What becomes of buckets with their claims.
+/// As their class says, and the keys in any case.
+fn claims_take_their_buckets_along(world: &World) {
     let buckets = || {
         fs::read_dir(world.sandbox().buckets())
             .unwrap()
@@ -332,9 +339,4 @@ fn what_keeps_a_claim_from_being_used_is_told_in_words() {
     assert_eq!(left, "Released");
     let gone = run(world.command("kubectl").args(["get", "secret", "own"]));
     assert_ne!(gone.code, 0);
-    world.kubectl(&["delete", "crd", "objectbucketclaims.objectbucket.io"]);
-    refused(
-        &["list", "obc://own"],
-        &["this cluster has no ObjectBucketClaims"],
-    );
 }

@@ -24,11 +24,16 @@ use crate::environment::{asks_for_http, refuse_http, require_keys, variable};
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct BucketArgs {
     /// Trust the certificates in this file too, for s3:// and obc:// (also AWS_CA_BUNDLE)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     ca_file: Option<PathBuf>,
 
     /// Reach the bucket of obc:// this way alone: direct, route or port-forward
-    #[arg(long, value_name = "WAY", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WAY",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
     bucket_via: Option<Way>,
 }
 

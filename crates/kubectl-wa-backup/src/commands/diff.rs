@@ -34,7 +34,7 @@ pub(super) const ABOUT: About = About {
                   database are counted in one look, which reads every table. Ends with 0 whether or not there is a difference."
 )]
 pub(super) struct Args {
-    /// Older backup: directory or s3:// URL of a set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Older backup: directory or URL of a set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "OLD")]
     old: PathBuf,
 

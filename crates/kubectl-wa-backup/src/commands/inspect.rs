@@ -34,7 +34,7 @@ pub(super) const ABOUT: About = About {
 With --rows the rows of one table are printed, without PostgreSQL: a deleted skill is got back by hand without a restore."
 )]
 pub(super) struct Args {
-    /// Directories or s3:// URLs of backup sets, dump files, `latest`, `latest~N`, days, or beginnings of sets' names
+    /// Directories or URLs of backup sets, dump files, `latest`, `latest~N`, days, or beginnings of sets' names
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 

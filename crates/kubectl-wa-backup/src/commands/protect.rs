@@ -25,7 +25,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory or s3:// URL of a backup set, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or URL of a backup set, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
 

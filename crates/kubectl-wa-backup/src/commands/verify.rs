@@ -30,7 +30,7 @@ intact, with which file, what, at which byte, and how to repair it where that ca
 format for instance, and perhaps intact (7). A dump without any data is no backup (3). Of several backups the worst decides."
 )]
 pub(super) struct Args {
-    /// Directories or s3:// URLs of backup sets, dump files (made by hand, or by the CronJob), `latest`, `latest~N`, days, or beginnings of sets' names
+    /// Directories or URLs of backup sets, dump files (made by hand, or by the CronJob), `latest`, `latest~N`, days, or beginnings of sets' names
     #[arg(required = true, value_name = "BACKUP")]
     paths: Vec<PathBuf>,
 

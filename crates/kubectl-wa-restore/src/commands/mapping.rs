@@ -28,7 +28,7 @@ comments; complete it, and validate it with --mapping.
 Exit code 0: every instance of the backup has a target; 4: not every one, or the given mapping cannot be used."
 )]
 pub(super) struct Args {
-    /// Directory or s3:// URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
     #[command(flatten)]

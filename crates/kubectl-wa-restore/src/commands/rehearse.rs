@@ -26,7 +26,7 @@ it is made and removed at the end, also after an error and after Ctrl-C; what a 
 Exit code 3: the backup does not restore."
 )]
 pub(super) struct Args {
-    /// Directory or s3:// URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP", required_unless_present = "clean_up")]
     backup: Option<PathBuf>,
     #[command(flatten)]

@@ -16,7 +16,7 @@ use super::mapping;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
-    /// Directory or s3:// URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
+    /// Directory or URL of a backup set, dump file, `latest`, `latest~N`, a day, or the beginning of a set's name
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
     #[command(flatten)]

@@ -26,7 +26,7 @@ database, the copy inside the server takes its place again; without one the safe
 machine, or in a bucket: --safety names it where it is not where it was taken."
 )]
 pub(super) struct Args {
-    /// The safety backup, or its s3:// URL, instead of the copy inside the server
+    /// The safety backup, or its URL, instead of the copy inside the server
     #[arg(long, value_name = "SET")]
     safety: Option<PathBuf>,
     #[command(flatten)]
