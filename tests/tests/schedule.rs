@@ -332,7 +332,8 @@ fn the_run_that_was_missed_while_suspended_is_announced_and_started_on_resume() 
     };
     wait_until("its Job is there", || !new_jobs().is_empty());
     let jobs = new_jobs();
-    world.kubectl(&["wait", &jobs[0], "--for=condition=Complete"]);
+    let complete = ["--for=condition=Complete", "--timeout=60s"];
+    world.kubectl(&[&["wait", &jobs[0]], &complete[..]].concat());
     // What was due in the meantime is not to be made up for.
     started_at(&jiff::Timestamp::now().to_string());
     patch(
