@@ -313,7 +313,6 @@ fn the_run_that_was_missed_while_suspended_is_announced_and_started_on_resume() 
         world.kubectl(&[&patch[..], &["--subresource=status"]].concat());
     };
     let before = world.kubectl(&["get", "jobs", "-o", "name"]);
-    started_at("2020-01-01T00:00:00Z");
     patch(
         &world,
         &json!([
@@ -322,6 +321,7 @@ fn the_run_that_was_missed_while_suspended_is_announced_and_started_on_resume() 
             {"op": "replace", "path": "/spec/schedule", "value": "0 0 1 1 *"},
         ]),
     );
+    started_at("2020-01-01T00:00:00Z");
     let shown = schedule(&world, &["show"]).expect_code(0).stdout;
     let resumed = schedule(&world, &["resume", "--watch", "0", "-o", "json"]);
     let new_jobs = || {
@@ -332,7 +332,8 @@ fn the_run_that_was_missed_while_suspended_is_announced_and_started_on_resume() 
     };
     wait_until("its Job is there", || !new_jobs().is_empty());
     let jobs = new_jobs();
-    world.kubectl(&["wait", &jobs[0], "--for=condition=Complete"]);
+    let complete = ["--for=condition=Complete", "--timeout=60s"];
+    world.kubectl(&[&["wait", &jobs[0]], &complete[..]].concat());
     // What was due in the meantime is not to be made up for.
     started_at(&jiff::Timestamp::now().to_string());
     patch(
