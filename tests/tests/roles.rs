@@ -420,7 +420,15 @@ fn retrain_all(retrain: &User<'_>) {
         (&["estimate"], 0),
         (&["plan", "--replicas", "4"], 0),
         (&["plan", "--replicas", "4", "--manifests"], 0),
-        (&["scale", "--replicas", "2", "--dry-run"], 0),
+        (
+            &[
+                &["scale", "--replicas", "2"],
+                &OPERATORS[..],
+                &["--dry-run"],
+            ]
+            .concat(),
+            0,
+        ),
         (&[&["check"], &OPERATORS[..]].concat(), 0),
         (
             &[
