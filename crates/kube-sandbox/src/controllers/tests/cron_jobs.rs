@@ -136,7 +136,7 @@ async fn a_job_made_by_hand_is_the_cron_jobs_and_not_among_its_active_ones() {
 }
 
 /// A CronJob whose last time was on New Year's Day, and which started its last Job in 2020.
-fn yearly(name: &str, specification: Value) -> Value {
+fn yearly(name: &str, specification: &Value) -> Value {
     let mut fields = json!({ "schedule": "0 0 1 1 *", "timeZone": "Etc/UTC" });
     object::map_mut(&mut fields).extend(specification.as_object().cloned().unwrap_or_default());
     let mut cron_job = cron_job(&fields);
@@ -167,11 +167,11 @@ async fn of_the_times_that_were_missed_the_last_alone_gets_a_job_once_the_cron_j
     let cluster = cluster();
     cluster.create(
         &resources::CRON_JOBS,
-        yearly("paused", json!({ "suspend": true })),
+        yearly("paused", &json!({ "suspend": true })),
     );
     let late = json!({ "startingDeadlineSeconds": 3600 });
-    cluster.create(&resources::CRON_JOBS, yearly("late", late));
-    cluster.create(&resources::CRON_JOBS, yearly("other", json!({})));
+    cluster.create(&resources::CRON_JOBS, yearly("late", &late));
+    cluster.create(&resources::CRON_JOBS, yearly("other", &json!({})));
     // They are looked at in the order of their names.
     in_time(cluster.reported("other", "SuccessfulCreate")).await;
     let (day, of_other) = new_year("other");
@@ -216,7 +216,7 @@ async fn a_job_of_the_schedule_holds_up_or_gives_way_to_the_next_as_the_policy_s
     for policy in ["Forbid", "Replace"] {
         let name = policy.to_lowercase();
         let specification = json!({ "suspend": true, "concurrencyPolicy": policy });
-        let owner = cluster.create(&resources::CRON_JOBS, yearly(&name, specification));
+        let owner = cluster.create(&resources::CRON_JOBS, yearly(&name, &specification));
         for (job, annotations) in [("by-hand", by_hand()), ("nightly", json!({}))] {
             let job = owned(&owner, &format!("{name}-{job}"), annotations);
             cluster.create(&resources::JOBS, job);
