@@ -1,10 +1,12 @@
-//! `demo`: a backup from the first look to the last and a dump from the CronJob's volume, on the practice cluster; then a
-//! restore onto another one, killed in the middle and gone on with, and a retraining there.
+//! `demo`: a backup from the first look to the last, an encrypted one in the cluster's object storage, and a dump from the
+//! CronJob's volume, on the practice cluster; then the encrypted one is carried to another cluster and restored from its
+//! object storage, killed in the middle and gone on with, and a retraining there.
 
 mod restore;
 
+use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
@@ -22,6 +24,12 @@ const TARGET: [&str; 6] = [
     "--operator-replicas=2",
 ];
 
+/// Where encrypted backups are kept, on each cluster.
+const BUCKET: &str = "obc://wa-backups";
+/// A key, and who encrypts to it. It is no secret: what it protects is made up.
+const KEY: &str = "AGE-SECRET-KEY-1Q0KA87M57FEG5TFJSE8GDDP7K6YKHHFS9WLN543MZ0XFUGEGE36S5Z4RME";
+const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3aujqsw4fn4";
+
 pub(crate) fn run() -> anyhow::Result<()> {
     let cluster = PracticeCluster::build_and_start("demo")?;
     show(&cluster, &["get", "watsonassistants,pods"])?;
@@ -30,6 +38,25 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let backup = newest_backup(&cluster)?;
     show(&cluster, &["wa-backup", "verify", &backup])?;
     show(&cluster, &["wa-backup", "inspect", &backup])?;
+    let key = write_key()?;
+    let create = [
+        "wa-backup",
+        "create",
+        "--to",
+        BUCKET,
+        "--encrypt-to",
+        RECIPIENT,
+    ];
+    show(&cluster, &create)?;
+    let latest = format!("{BUCKET}/latest");
+    show(
+        &cluster,
+        &["wa-backup", "verify", &latest, "--identity", &key],
+    )?;
+    let carried = shown(&target_directory().join("demo/carried"));
+    // What an earlier demo left.
+    let _ = fs::remove_dir_all(workspace().join(&carried));
+    show(&cluster, &["wa-backup", "copy", &latest, &carried])?;
     show(&cluster, &["wa-pvc", "info"])?;
     show(&cluster, &["wa-pvc", "list"])?;
     show(&cluster, &["wa-pvc", "pull", "--latest"])?;
@@ -37,9 +64,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     show(&cluster, &["wa-restore", "rehearse", &backup])?;
     drop(cluster);
 
-    println!("\nStarting another practice cluster, to restore that backup onto.");
+    println!("\nStarting another practice cluster, to restore the encrypted backup onto.");
     let cluster = PracticeCluster::start(&target_directory().join("debug"), "demo", &TARGET)?;
-    restore::run(&cluster, &backup)?;
+    let carried = format!("{carried}/latest");
+    show(&cluster, &["wa-backup", "copy", &carried, BUCKET])?;
+    restore::run(&cluster, &latest, &key)?;
     show(&cluster, &["wa-retrain", "estimate"])?;
     let retrain = [
         "wa-retrain",
@@ -71,6 +100,21 @@ fn show(cluster: &PracticeCluster, arguments: &[&str]) -> anyhow::Result<()> {
             .current_dir(workspace())
             .stdin(Stdio::null()),
     )
+}
+
+/// Writes the key to a file; its name, as it is typed in the workspace.
+fn write_key() -> anyhow::Result<String> {
+    let path = target_directory().join("demo/key.txt");
+    fs::write(&path, KEY).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(shown(&path))
+}
+
+/// As it is typed in the workspace.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(workspace())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 fn announce(arguments: &[&str]) -> anyhow::Result<()> {

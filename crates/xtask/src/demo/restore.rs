@@ -2,24 +2,32 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 
-use super::{announce, show};
+use super::{announce, show, shown};
 use crate::cluster::PracticeCluster;
 use crate::process::{target_directory, workspace};
 
 /// What `run` says when pgmig is about to erase the database.
 const MIDDLE: &str = "step 8 of 12";
 
-/// Restores `backup` onto the cluster.
-pub(super) fn run(cluster: &PracticeCluster, backup: &str) -> anyhow::Result<()> {
-    let mapping = map(cluster, backup)?;
+/// Restores `backup`, which is encrypted to `key`, onto the cluster.
+pub(super) fn run(cluster: &PracticeCluster, backup: &str, key: &str) -> anyhow::Result<()> {
+    let mapping = map(cluster, backup, key)?;
     let pgmig = cluster.programs().join("pgmig");
     let (mapping, pgmig) = (shown(&mapping), shown(&pgmig));
-    let files = [backup, "--mapping", &mapping, "--pgmig", &pgmig];
+    let files = [
+        backup,
+        "--identity",
+        key,
+        "--mapping",
+        &mapping,
+        "--pgmig",
+        &pgmig,
+    ];
     show(cluster, &[&["wa-restore", "check"], &files[..]].concat())?;
     let restore = [&["wa-restore", "run"], &files[..], &["--yes=wa"]].concat();
     kill_in_the_middle(cluster, &restore)?;
@@ -34,15 +42,24 @@ pub(super) fn run(cluster: &PracticeCluster, backup: &str) -> anyhow::Result<()>
         status.code() == Some(6),
         "status of a killed restore ended with {status}"
     );
-    show(cluster, &["wa-restore", "resume"])
+    show(cluster, &["wa-restore", "resume", "--identity", key])
 }
 
 /// Has a mapping proposed and chooses what is left to the user: a target for each instance whose name is not there.
-fn map(cluster: &PracticeCluster, backup: &str) -> anyhow::Result<PathBuf> {
+fn map(cluster: &PracticeCluster, backup: &str, key: &str) -> anyhow::Result<PathBuf> {
     let path = target_directory().join("demo").join("mapping.yaml");
     // What an earlier demo left.
     let _ = fs::remove_file(&path);
-    let arguments = ["wa-restore", "mapping", backup, "--to", &shown(&path)];
+    let to = shown(&path);
+    let arguments = [
+        "wa-restore",
+        "mapping",
+        backup,
+        "--identity",
+        key,
+        "--to",
+        &to,
+    ];
     announce(&arguments)?;
     // It ends with 4 as long as instances have no target.
     cluster
@@ -99,12 +116,4 @@ fn kill_in_the_middle(cluster: &PracticeCluster, restore: &[&str]) -> anyhow::Re
     );
     println!("\nKilled, with production down.");
     Ok(())
-}
-
-/// As it is typed in the workspace.
-fn shown(path: &Path) -> String {
-    path.strip_prefix(workspace())
-        .unwrap_or(path)
-        .display()
-        .to_string()
 }
