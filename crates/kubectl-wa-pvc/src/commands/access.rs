@@ -28,15 +28,15 @@ pub(super) struct AccessArgs {
     pub(super) pvc: Option<String>,
 
     /// VolumeSnapshotClass for --via snapshot [default: the one of the volume's driver]
-    #[arg(long, value_name = "SNAPSHOT-CLASS")]
+    #[arg(long, value_name = "SNAPSHOT-CLASS", hide_short_help = true)]
     snapshot_class: Option<String>,
 
     /// StorageClass of the volume made from the snapshot [default: the claim's own]
-    #[arg(long, value_name = "STORAGE-CLASS")]
+    #[arg(long, value_name = "STORAGE-CLASS", hide_short_help = true)]
     storage_class: Option<String>,
 
     /// Image of the helper pod [default: the CronJob's own]
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", hide_short_help = true)]
     image: Option<String>,
 
     /// With --via portworx, refuse when a backup starts within this time; 0 does not look

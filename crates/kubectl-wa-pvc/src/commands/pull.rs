@@ -68,16 +68,16 @@ pub(super) struct Args {
     reason = "each is an option of its own"
 )]
 struct FetchArgs {
-    /// Go on where an earlier pull was broken off, as far as the file on the volume is still the same
+    /// Go on where an earlier pull of the same file was broken off
     #[arg(long)]
     resume: bool,
 
     /// How many streams read a file at the same time
-    #[arg(long, value_name = "N", default_value_t = FetchOptions::DEFAULT_STREAMS, value_parser = clap::value_parser!(u8).range(1..=32))]
+    #[arg(long, value_name = "N", hide_short_help = true, default_value_t = FetchOptions::DEFAULT_STREAMS, value_parser = clap::value_parser!(u8).range(1..=32))]
     streams: u8,
 
     /// How often a stream that brings nothing is opened again
-    #[arg(long, value_name = "N", default_value_t = FetchOptions::DEFAULT_RETRIES)]
+    #[arg(long, value_name = "N", hide_short_help = true, default_value_t = FetchOptions::DEFAULT_RETRIES)]
     retries: u32,
 
     /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)
