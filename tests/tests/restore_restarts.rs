@@ -120,7 +120,11 @@ fn a_node_that_restarts_under_a_running_restore_is_reported_and_gone_on_with() {
     restored.pgmig_faults("silence=60");
     let said = tempfile::NamedTempFile::new().unwrap();
     let mut child = restored.start(&["--no-safety-backup"], &said);
-    wait_until("pgmig is at work", || restored.pgmig_is_started());
+    wait_until("pgmig is at work", || {
+        std::fs::read_to_string(said.path())
+            .unwrap()
+            .contains("Restoring")
+    });
     restored.world().sandbox().restart_nodes();
     let code = child.wait().unwrap().code();
     let told = std::fs::read_to_string(said.path()).unwrap();
@@ -147,7 +151,11 @@ fn a_pod_that_is_evicted_under_pgmig_is_staged_in_anew() {
     restored.pgmig_faults("silence=60");
     let said = tempfile::NamedTempFile::new().unwrap();
     let mut child = restored.start(&["--no-safety-backup"], &said);
-    wait_until("pgmig is at work", || restored.pgmig_is_started());
+    wait_until("pgmig is at work", || {
+        std::fs::read_to_string(said.path())
+            .unwrap()
+            .contains("Restoring")
+    });
     let world = restored.world();
     let staged_in = "wa-postgres-16-2";
     let uid = || {

@@ -8,8 +8,8 @@ use object_store::client::{HttpClient, HttpConnector};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 
-use crate::client::{CONNECT, Options, SILENCE};
 use crate::error::{deepest, untrusted};
+use crate::options::{CONNECT, Options, SILENCE};
 
 /// Makes the connections of a store.
 #[derive(Debug)]

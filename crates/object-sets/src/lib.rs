@@ -16,15 +16,16 @@ mod etag;
 mod http;
 mod location;
 mod open;
+mod options;
 mod retry;
 mod set;
 mod store;
 mod teller;
 mod upload;
 
-pub use client::{Options, Settings, Through};
 pub use http::answers;
 pub use location::{Location, LocationError, Scheme, is_location};
+pub use options::{Options, Settings, Through};
 pub use retry::Patience;
 pub use set::ObjectSet;
 pub use store::{BegunObjects, ObjectStore};

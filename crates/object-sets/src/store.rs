@@ -14,8 +14,9 @@ use futures::{StreamExt as _, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use crate::client::{Client, Options};
+use crate::client::Client;
 use crate::location::Location;
+use crate::options::Options;
 use crate::set::{ObjectSet, read_object};
 use crate::upload::{Finished, ObjectFile, Uploaded, finished, is_as_uploaded};
 

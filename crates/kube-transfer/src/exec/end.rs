@@ -29,6 +29,17 @@ pub struct Failure {
     pub status: Box<Status>,
 }
 
+/// How a kubelet begins to say that a container does not run now, such as one that is being started again.
+const NOT_RUNNING: &str = "container not found (";
+
+impl Failure {
+    /// Whether the container did not run just then.
+    pub(crate) fn container_is_not_running(&self) -> bool {
+        let message = self.status.message.as_deref();
+        message.is_some_and(|message| message.contains(NOT_RUNNING))
+    }
+}
+
 fn message_of(status: &Status) -> String {
     printable(
         status

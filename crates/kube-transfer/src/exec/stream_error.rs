@@ -91,7 +91,9 @@ impl StreamError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Refused(error) => error.is_transient(),
-            Self::NotRun(_) | Self::MissingTool { .. } => false,
+            // One that is started again runs soon.
+            Self::NotRun(failure) => failure.container_is_not_running(),
+            Self::MissingTool { .. } => false,
             Self::Lost { .. }
             | Self::BrokenOff { .. }
             | Self::Ended { .. }
@@ -106,5 +108,31 @@ impl StreamError {
             self,
             Self::Refused(_) | Self::NotRun(_) | Self::MissingTool { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_container_that_is_started_again_is_waited_for_and_one_without_a_shell_is_not() {
+        let failed = |message: &str| {
+            let status = Box::new(Status {
+                message: Some(message.to_owned()),
+                ..Status::default()
+            });
+            StreamError::from_end(End::Failed(Failure { status }), 0, String::new)
+        };
+        let restarting = failed(
+            "Internal error occurred: unable to upgrade connection: container not found (\"postgres\")",
+        );
+        assert!(restarting.is_transient());
+        let no_shell = failed(
+            "Internal error occurred: error executing command in container: exec: \"sh\": executable file not found in $PATH",
+        );
+        assert!(!no_shell.is_transient());
     }
 }
