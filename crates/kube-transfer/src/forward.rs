@@ -20,12 +20,10 @@ use kube::api::Request;
 use kube::{Client, Resource};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::exec::liveness::{Liveness, Watched};
-use crate::exec::{Lost, MESSAGE_LIMIT_BYTES, READ_BUFFER_BYTES, StreamOptions, is_name, told};
+use crate::exec::liveness::Liveness;
+use crate::exec::{Lost, StreamOptions, is_name, told, watched};
 use crate::limit::{deadline, period};
 use crate::text::printable;
 
@@ -158,15 +156,7 @@ impl Forward {
                 limit: options.open_timeout,
             })?
             .map_err(refused)?;
-        // Nothing has been read yet, so the socket can be taken out and wrapped anew with this module's limits.
-        let liveness = Liveness::new();
-        let socket = Watched::new(connection.into_stream().into_inner(), Arc::clone(&liveness));
-        let limits = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_frame_size(Some(MESSAGE_LIMIT_BYTES))
-            .max_message_size(Some(MESSAGE_LIMIT_BYTES));
-        let socket = WebSocketStream::from_raw_socket(socket, Role::Client, Some(limits)).await;
+        let (socket, liveness) = watched(connection.into_stream().into_inner()).await;
         let (sending, receiving) = socket.split();
         Ok(Self {
             target: target.clone(),

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 /// How often attempts in a row may fail, and how long is waited before the next one: each time twice as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
@@ -36,6 +38,29 @@ impl Retries {
     /// How many there are.
     pub const fn count(self) -> u32 {
         self.count
+    }
+
+    /// Makes an attempt until one ends well, or with an error that another attempt does not mend; `observe` is told how many
+    /// have failed in a row, and why.
+    pub(crate) async fn patiently<T, E, F: Future<Output = Result<T, E>>>(
+        self,
+        is_transient: impl Fn(&E) -> bool,
+        mut observe: impl FnMut(u32, E),
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, E> {
+        let mut failures = 0;
+        loop {
+            let error = match attempt().await {
+                Err(error) if is_transient(&error) => error,
+                ended => return ended,
+            };
+            failures += 1;
+            let Some(pause) = self.pause_after(failures) else {
+                return Err(error);
+            };
+            observe(failures, error);
+            sleep(pause).await;
+        }
     }
 
     /// How long to wait when `failures` attempts in a row have failed; `None` when those were all.

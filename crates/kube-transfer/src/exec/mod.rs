@@ -26,7 +26,12 @@ use kube::{
     Client, Config, Resource,
     api::{AttachParams, Request},
 };
-use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    task::AbortHandle,
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -49,7 +54,7 @@ use writer::Outgoing;
 pub const MESSAGE_LIMIT_BYTES: usize = 1 << 20;
 
 /// One TLS record and a half: larger buffers cost more to clear before each read than they save in reads.
-pub(crate) const READ_BUFFER_BYTES: usize = 32 << 10;
+const READ_BUFFER_BYTES: usize = 32 << 10;
 const STDIN_FRAME_BYTES: usize = 32 << 10;
 /// How many times the limit a peer may be silent before the first output: until the command reads its input, which on a
 /// busy node takes a while, servers without v5 answer no pings either.
@@ -179,6 +184,21 @@ pub(crate) fn is_name(name: &str) -> bool {
     labels_are_plain && name.len() <= 253 && name.bytes().all(allowed)
 }
 
+/// A socket from which nothing was read yet, with this crate's limits; and what tells whether anything is heard from the peer.
+pub(crate) async fn watched<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+) -> (WebSocketStream<Watched<S>>, Arc<Liveness>) {
+    let liveness = Liveness::new();
+    let stream = Watched::new(stream, Arc::clone(&liveness));
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_frame_size(Some(MESSAGE_LIMIT_BYTES))
+        .max_message_size(Some(MESSAGE_LIMIT_BYTES));
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await;
+    (socket, liveness)
+}
+
 /// A command running in a pod. Dropping it closes the connection, which ends the command's standard input; the
 /// command itself is not killed by that.
 pub struct Session {
@@ -230,18 +250,8 @@ impl Session {
             .map_err(refused)?;
         let half_close = connection.supports_stream_close();
 
-        // Nothing has been read yet, so the socket can be taken out and wrapped anew with this module's limits.
-        let liveness = Liveness::new();
-        let socket = Watched::new(connection.into_stream().into_inner(), Arc::clone(&liveness));
-        let limits = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_frame_size(Some(MESSAGE_LIMIT_BYTES))
-            .max_message_size(Some(MESSAGE_LIMIT_BYTES));
-        let (sending, receiving) =
-            WebSocketStream::from_raw_socket(socket, Role::Client, Some(limits))
-                .await
-                .split();
+        let (socket, liveness) = watched(connection.into_stream().into_inner()).await;
+        let (sending, receiving) = socket.split();
 
         let (outgoing, messages) = mpsc::channel(STDIN_FRAMES_QUEUED);
         let writer =

@@ -24,7 +24,6 @@ mod transfer;
 use std::path::PathBuf;
 
 use rangemap::RangeSet;
-use tokio::time::sleep;
 use transfer_proof::Proof;
 
 use super::{EntryKind, FileHandle, FileVersion, query};
@@ -216,12 +215,12 @@ async fn keep_equal(
     }
     observe(FetchEvent::Comparing { bytes });
     let held_before = &*partial;
-    let differing = patiently(
-        options,
-        |error| observe(FetchEvent::AskingAgain { error: &error }),
+    let differing = options.retries.patiently(
+        FetchError::is_transient,
+        |_, error| observe(FetchEvent::AskingAgain { error: &error }),
         || hashes::differing(file, held_before),
-    )
-    .await?;
+    );
+    let differing = differing.await?;
     let mut held = partial.held().clone();
     for range in differing {
         held.remove(range);
@@ -240,12 +239,12 @@ async fn still(
     options: &FetchOptions,
     observe: &mut impl FnMut(FetchEvent<'_>),
 ) -> Result<(), FetchError> {
-    let entry = patiently(
-        options,
-        |error| observe(FetchEvent::AskingAgain { error: &error }),
-        || async { Ok(query::stat(file).await?) },
-    )
-    .await?;
+    let entry = options.retries.patiently(
+        FetchError::is_transient,
+        |_, error| observe(FetchEvent::AskingAgain { error: &error }),
+        || async { Ok::<_, FetchError>(query::stat(file).await?) },
+    );
+    let entry = entry.await?;
     let path = || file.path.clone();
     if entry.kind != EntryKind::File {
         Err(FetchError::NotAFile { path: path() })
@@ -257,27 +256,6 @@ async fn still(
             expected,
             found: entry.version,
         })
-    }
-}
-
-/// Asks until there is an answer, or more often than the options allow.
-async fn patiently<T, F: Future<Output = Result<T, FetchError>>>(
-    options: &FetchOptions,
-    mut asking_again: impl FnMut(FetchError),
-    mut ask: impl FnMut() -> F,
-) -> Result<T, FetchError> {
-    let mut failures = 0;
-    loop {
-        let error = match ask().await {
-            Err(error) if error.is_transient() => error,
-            answer => return answer,
-        };
-        failures += 1;
-        let Some(pause) = options.retries.pause_after(failures) else {
-            return Err(error);
-        };
-        asking_again(error);
-        sleep(pause).await;
     }
 }
 

@@ -23,7 +23,6 @@ use super::{
     FetchError, FetchEvent, FetchOptions, Partial, PartialError, hashes,
     notice::Notice,
     partial::Files,
-    patiently,
     pool::Pool,
     read_back::{DigestReceiver, ReadBack, ReadBackError},
     store::{Store, contiguous},
@@ -105,9 +104,9 @@ impl<T: Send + 'static> RunningFetch<T> {
         let bytes = self.bytes;
         let notifier = self.notifier.clone();
         let ask = || {
-            patiently(
-                &shared.options,
-                |error| drop(notifier.send(Notice::AskingAgain(error))),
+            shared.options.retries.patiently(
+                FetchError::is_transient,
+                |_, error| drop(notifier.send(Notice::AskingAgain(error))),
                 || hashes::of_source(&shared.file, bytes),
             )
         };

@@ -34,11 +34,7 @@ pub use source::UploadSource;
 
 /// What tells who writes what has arrived.
 const PARTIAL: &str = concat!(include_str!("../../process.sh"), include_str!("partial.sh"));
-const DISCARD: &str = concat!(
-    include_str!("../../process.sh"),
-    include_str!("partial.sh"),
-    include_str!("discard.sh")
-);
+const DISCARD: &str = include_str!("discard.sh");
 /// The exit codes of our scripts.
 const NOT_WRITTEN: i32 = 252;
 const FOREIGN: i32 = 253;
@@ -243,11 +239,16 @@ async fn attempt(
 
 async fn discard(file: &FileHandle) -> Result<(), UploadError> {
     directory_of(file)?;
-    let command = RemoteCommand::script(DISCARD).arg(&file.path);
+    let command = script_of(DISCARD).arg(&file.path);
     match file.pod.run(&command).await {
         Ok(_) => Ok(()),
         Err(error) => Err(script_failed(&file.path, error)),
     }
+}
+
+/// A script that can tell who writes what has arrived.
+fn script_of(text: &str) -> RemoteCommand {
+    RemoteCommand::sent_script(&format!("{PARTIAL}{text}"))
 }
 
 /// Why one of our scripts that have exit codes failed.

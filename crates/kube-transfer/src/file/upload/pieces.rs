@@ -11,13 +11,12 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::time::sleep;
 use transfer_proof::Hasher;
 
 use super::attempt::{Existing, MARGIN_BYTES};
 use super::{
-    PARTIAL, UploadError, UploadEvent, UploadOptions, UploadSource, directory_of,
-    over_one_connection, script_failed,
+    UploadError, UploadEvent, UploadOptions, UploadSource, directory_of, over_one_connection,
+    script_failed, script_of,
 };
 use crate::{
     file::{FileHandle, query},
@@ -226,28 +225,16 @@ impl<O: FnMut(UploadEvent<'_>)> Pieces<'_, O> {
     }
 
     /// Tries again what may go better.
-    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, UploadError>
+    async fn patiently<T, F>(&self, attempt: impl FnMut() -> F) -> Result<T, UploadError>
     where
         F: Future<Output = Result<T, UploadError>>,
     {
-        let mut failures = 0;
-        loop {
-            let error = match attempt().await {
-                Err(error) if error.is_transient() => error,
-                result => return result,
-            };
-            failures += 1;
-            let Some(pause) = self.options.retries.pause_after(failures) else {
-                return Err(error);
-            };
-            self.progress.retrying(failures, &error);
-            sleep(pause).await;
-        }
+        let observe = |failures, error: UploadError| self.progress.retrying(failures, &error);
+        let retries = self.options.retries;
+        retries
+            .patiently(UploadError::is_transient, observe, attempt)
+            .await
     }
-}
-
-fn script_of(text: &str) -> RemoteCommand {
-    RemoteCommand::sent_script(&format!("{PARTIAL}{text}"))
 }
 
 /// Reads "joined <bytes> of <bytes>".
