@@ -67,12 +67,17 @@ pub struct Candidate {
 }
 
 impl Opener {
+    /// Of what is at these places; `identities` are the keys, where some are given.
+    pub fn new(places: impl Places + 'static, identities: Option<Identities>) -> Self {
+        Self {
+            places: Arc::new(places),
+            identities,
+        }
+    }
+
     /// Of what is on this machine and not encrypted.
     pub fn local() -> Self {
-        Self {
-            places: Arc::new(ThisMachine),
-            identities: None,
-        }
+        Self::new(ThisMachine, None)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use backup_places::BucketArgs;
@@ -57,10 +56,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let path = bucket.resolve(&args.backup)?;
     // Before the dump is read, which may take long.
     let given = args.mapping.as_deref().map(read_file).transpose()?;
-    let opener = Opener {
-        places: Arc::new(bucket.patient()),
-        identities: args.keys.identities()?,
-    };
+    let opener = Opener::new(bucket.patient(), args.keys.identities()?);
     let cluster = context.connect()?;
     let instance = Instance::find(&cluster, context.global.instance.as_deref()).await?;
     let datastore = Datastore::read(&cluster, &instance).await?;

@@ -59,10 +59,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let bucket = args.bucket.bucket([backup], context)?;
     let path = bucket.resolve(backup)?;
-    let opener = Opener {
-        places: Arc::new(bucket.patient()),
-        identities: args.keys.identities()?,
-    };
+    let opener = Opener::new(bucket.patient(), args.keys.identities()?);
     // On a thread of its own: a signal must be heard meanwhile.
     let source = spawn_blocking(move || Source::read(&opener, &path)).await??;
     let dry_run = args.dry_run.is_some_and(DryRun::is_on);

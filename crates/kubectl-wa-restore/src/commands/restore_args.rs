@@ -1,7 +1,6 @@
 //! The options that say what is to be restored, and how.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use backup_places::BucketArgs;
 use backup_set::DEFAULT_DIRECTORY;
@@ -69,10 +68,7 @@ impl RestoreArgs {
         let bucket = self.bucket.bucket([&self.backup], context)?;
         Ok(Options {
             backup: bucket.resolve(&self.backup)?,
-            opener: Opener {
-                places: Arc::new(bucket.patient()),
-                identities,
-            },
+            opener: Opener::new(bucket.patient(), identities),
             mapping,
             pgmig: self.pgmig.clone(),
             from_release: self.from_release,

@@ -1,7 +1,6 @@
 //! `resume`: goes on with a restore that stopped.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use backup_places::BucketArgs;
@@ -67,10 +66,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         .as_deref()
         .map(|path| bucket.resolve(path))
         .transpose()?;
-    let opener = Opener {
-        places: Arc::new(bucket.patient()),
-        identities: args.keys.identities()?,
-    };
+    let opener = Opener::new(bucket.patient(), args.keys.identities()?);
     let mut inputs = args.inputs.given(opener)?;
     inputs.backup = backup;
     inputs.pgmig = args.pgmig;

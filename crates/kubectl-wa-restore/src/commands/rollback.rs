@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use backup_places::BucketArgs;
 use owo_colors::OwoColorize as _;
@@ -64,10 +63,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         .as_deref()
         .map(|path| bucket.resolve(path))
         .transpose()?;
-    let opener = Opener {
-        places: Arc::new(bucket.patient()),
-        identities: args.keys.identities()?,
-    };
+    let opener = Opener::new(bucket.patient(), args.keys.identities()?);
     let inputs = args.inputs.given(opener)?;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,
