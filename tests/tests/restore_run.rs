@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use end_to_end::{Restored, wait_until};
+use kube_sandbox::api::LoggedRequest;
 use kube_sandbox::faults::{Effect, Matcher};
 use wa_sandbox::world::{Instances, Profile};
 
@@ -51,7 +52,31 @@ fn every_step_is_told_and_no_secret_is_in_what_is_reported_asked_or_left() {
         assert!(ended.stdout.contains(part), "no {part} in {}", ended.stdout);
     }
     let mut told = ended.everything();
-    for request in world.sandbox().requests().split_off(before) {
+    let requests = world.sandbox().requests().split_off(before);
+    let changes = |what: &str| {
+        let of = |(_, request): &(usize, &LoggedRequest)| {
+            request.method == "PATCH" && request.uri.contains(what)
+        };
+        let found: Vec<usize> = requests
+            .iter()
+            .enumerate()
+            .filter(of)
+            .map(|(at, _)| at)
+            .collect();
+        found
+    };
+    // Redis while nothing is there to fill its cache from the old database, and production is up before all is.
+    let (store, redis) = (changes("deployments/wa-store/"), changes("wa-redis-server"));
+    assert!(
+        store.len() == 2 && store[0] < redis[0] && redis[0] < store[1],
+        "{store:?} {redis:?}"
+    );
+    assert!(
+        ended.stderr.contains("is up again, after "),
+        "{}",
+        ended.stderr
+    );
+    for request in requests {
         told.push_str(&request.uri);
     }
     told.push_str(&restored.journal().unwrap().to_string());

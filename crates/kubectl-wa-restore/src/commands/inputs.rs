@@ -1,6 +1,7 @@
 //! What this machine gives to a restore, beside the backup.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use backup_set::DEFAULT_DIRECTORY;
@@ -61,6 +62,7 @@ impl InputArgs {
             log_to: self.log_to,
             timeout: timeout.unwrap_or(FOR_EVER),
             read: OnceCell::new(),
+            waiting_since: OnceLock::new(),
         }
     }
 }

@@ -336,7 +336,7 @@ impl Run<'_> {
         };
         let detail = |(name, found): &(String, bool)| {
             if *found {
-                format!("{name}, to be restarted afterwards")
+                format!("{name}, to be restarted while the store is at 0")
             } else {
                 format!("there is no StatefulSet {name} to restart")
             }

@@ -60,11 +60,21 @@ impl Plan<'_> {
             replicas,
             stores.join(", ")
         );
+        if let Some(redis) = self.redis() {
+            about.push_str(" Then Redis, which keeps what the store has read, is restarted.");
+            commands.push(self.oc(&format!("rollout restart statefulset/{redis}")));
+        }
         Step {
             name: "quiesce",
             about,
             commands,
         }
+    }
+
+    /// The StatefulSet of Redis, where there is one.
+    fn redis(&self) -> Option<String> {
+        let instance = self.facts.instance.as_ref().filter(|_| self.facts.redis);
+        instance.map(|instance| word(&instance.redis_server()))
     }
 
     pub(super) fn copy_name(&self) -> String {
@@ -188,11 +198,6 @@ impl Plan<'_> {
 
     pub(super) fn resume_service(&self) -> Step {
         let mut commands = Vec::new();
-        let instance = self.facts.instance.as_ref().filter(|_| self.facts.redis);
-        let redis = instance.map(|instance| word(&instance.redis_server()));
-        if let Some(redis) = &redis {
-            commands.push(self.oc(&format!("rollout restart statefulset/{redis}")));
-        }
         for store in self.stores() {
             let name = word(&store.name);
             commands.push(self.oc(&format!(
@@ -217,7 +222,7 @@ impl Plan<'_> {
                 word(&cron_job.name())
             )));
         }
-        if let Some(redis) = &redis {
+        if let Some(redis) = self.redis() {
             commands.push(self.oc(&format!("rollout status statefulset/{redis} {WAIT}")));
         }
         // A table of its resources has neither in many releases.

@@ -194,16 +194,16 @@ fn steps(begin: &Begin<'_>) -> anyhow::Result<Vec<Step>> {
         replicas: store.replicas,
     };
     steps.extend(stores.iter().map(stop));
+    // While the store is away: it must not come back to what it kept there of the database of before.
+    if facts.redis {
+        steps.push(Step::RestartRedis {
+            stateful_set: instance.redis_server(),
+        });
+    }
     steps.extend([Step::CopyDatabase, Step::Migrate, Step::Check]);
     if facts.key_differs && !begin.keep_encryption_key {
         steps.push(Step::EncryptionKey {
             secret: instance.auth_encryption_name(),
-        });
-    }
-    // First: the store must not come back to what it kept there of the database of before, and it takes as long.
-    if facts.redis {
-        steps.push(Step::RestartRedis {
-            stateful_set: instance.redis_server(),
         });
     }
     let start = |store: &Scaled| Step::StartStore {
@@ -222,6 +222,6 @@ fn steps(begin: &Begin<'_>) -> anyhow::Result<Vec<Step>> {
             suspended,
         });
     }
-    steps.extend([Step::Settle, Step::CleanUp]);
+    steps.extend([Step::StoreReady, Step::Settle, Step::CleanUp]);
     Ok(steps)
 }

@@ -132,6 +132,11 @@ pub enum Step {
         /// How many replicas it had.
         replicas: i32,
     },
+    /// Restart Redis, whose cache is that of the old database, while no store is there to fill it from that.
+    RestartRedis {
+        /// Its StatefulSet.
+        stateful_set: String,
+    },
     /// Copy the database inside its server.
     CopyDatabase,
     /// Run pgmig.
@@ -166,11 +171,8 @@ pub enum Step {
         /// Whether it was suspended before.
         suspended: bool,
     },
-    /// Restart Redis, whose cache is that of the old database.
-    RestartRedis {
-        /// Its StatefulSet.
-        stateful_set: String,
-    },
+    /// Wait until every Deployment of the store is ready: production is up again.
+    StoreReady,
     /// Wait until all of it is ready.
     Settle,
     /// Remove what was staged, and the copy inside the server.
@@ -277,6 +279,7 @@ impl Step {
             Self::SuspendBackups { .. }
             | Self::StopOperator { .. }
             | Self::StopStore { .. }
+            | Self::RestartRedis { .. }
             | Self::CopyDatabase => Phase::Quiesce,
             Self::Migrate => Phase::Migrate,
             Self::Check => Phase::Check,
@@ -284,7 +287,7 @@ impl Step {
             Self::StartStore { .. }
             | Self::StartOperator { .. }
             | Self::ResumeBackups { .. }
-            | Self::RestartRedis { .. }
+            | Self::StoreReady
             | Self::Settle => Phase::ResumeService,
             Self::CleanUp => Phase::CleanUp,
         }

@@ -1,5 +1,5 @@
 //! Everything stops that writes to the database: the nightly backup, then the operator, which would bring the store back,
-//! then the store.
+//! then the store. Redis is restarted while nothing is there to fill its cache from the old database.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{Outcome, Restore, RestorePlan, Step};
 /// How long a backup that is at work may take.
 const BACKUP_WITHIN: Duration = Duration::from_hours(2);
 
-/// Stops one thing, and waits until it has stopped.
+/// Stops one thing, and waits until it has stopped. Redis comes back by itself, which is waited for at the end.
 pub(super) async fn stop(
     work: &Work<'_>,
     started: &StartedStep<'_, Restore>,
@@ -54,6 +54,12 @@ pub(super) async fn stop(
                 });
             }
             to_zero(started, work.cluster, &name, reporter).await?;
+        }
+        Step::RestartRedis { stateful_set } => {
+            let cluster = work.cluster.clone();
+            started
+                .change(move |_| async move { workload::restart(&cluster, &stateful_set).await })
+                .await??;
         }
         _ => {}
     }

@@ -1,12 +1,14 @@
 //! Everything comes back as it was, and what was staged is removed.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use thiserror::Error;
 use wa_common::cluster::{Cluster, Probe, Wait, WaitError};
+use wa_common::report::{Event, elapsed};
 use wa_common::run::journal::StartedStep;
 
 use super::place::Place;
-use super::work::Work;
+use super::work::{Work, down_since};
 use super::workload::{self, AWAY, patiently};
 use super::{Outcome, Restore, RestorePlan, Step, database};
 
@@ -42,12 +44,18 @@ pub(super) async fn resume(
                 )
                 .await??;
         }
-        Step::RestartRedis { stateful_set } => {
-            started
-                .change(move |_| async move { workload::restart(&cluster, &stateful_set).await })
-                .await??;
+        Step::StoreReady => {
+            let mut stores = all_steps(started);
+            stores.retain(|step| matches!(step, Step::StartStore { .. }));
+            let look = || unready_workloads(work.cluster, &stores);
+            wait(work, started, "until the store is ready", look).await?;
+            say_up_again(work, started);
         }
-        _ => return settle(work, started).await,
+        _ => {
+            let (plan, steps) = (started.run().plan(), all_steps(started));
+            let look = || unready(work.cluster, &plan, &steps);
+            wait(work, started, "until everything is ready", look).await?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -60,17 +68,31 @@ pub(super) struct NotReady {
     pub(super) why: String,
 }
 
-/// Waits until everything is ready. When the time is over, what was staged is removed all the same, since it holds
-/// secrets; the copy inside the server stays, as long as somebody may want to go back to it.
-async fn settle(work: &Work<'_>, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
-    let plan = started.run().plan();
-    let steps: Vec<Step> = started
-        .run()
-        .steps()
-        .into_iter()
-        .map(|record| record.step)
-        .collect();
-    let look = || patiently(unready(work.cluster, &plan, &steps));
+fn say_up_again(work: &Work<'_>, started: &StartedStep<'_, Restore>) {
+    let Some(down) = down_since(&started.run().steps()) else {
+        return;
+    };
+    let down_for = Timestamp::now().duration_since(down);
+    work.reporter.report(&Event::Step {
+        step: "production",
+        detail: format!("is up again, after {}", elapsed(down_for.unsigned_abs())),
+    });
+}
+
+fn all_steps(started: &StartedStep<'_, Restore>) -> Vec<Step> {
+    let steps = started.run().steps().into_iter();
+    steps.map(|record| record.step).collect()
+}
+
+/// Waits until `look` finds nothing that is not ready. When the time is over, what was staged is removed all the same,
+/// since it holds secrets; the copy inside the server stays, as long as somebody may want to go back to it.
+async fn wait<F: Future<Output = anyhow::Result<Vec<String>>>>(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+    what: &str,
+    look: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    let look = || patiently(look());
     let judge = |found: Option<Vec<String>>| {
         Ok::<_, anyhow::Error>(match found {
             None => Probe::Pending(AWAY.to_owned()),
@@ -78,13 +100,9 @@ async fn settle(work: &Work<'_>, started: &StartedStep<'_, Restore>) -> anyhow::
             Some(unready) => Probe::Pending(unready.join("; ")),
         })
     };
-    let wait = Wait::new(
-        "until everything is ready",
-        work.inputs.timeout,
-        &**work.reporter,
-    );
+    let wait = Wait::new(what, work.inputs.time_left(), &**work.reporter);
     match started.guard(wait.until(look, judge)).await? {
-        Ok(()) => Ok(Outcome::Done),
+        Ok(()) => Ok(()),
         Err(WaitError::Failed(error)) => Err(error),
         Err(WaitError::TimedOut(timed_out)) => {
             remove_staged(work, started).await?;
@@ -100,6 +118,19 @@ pub(super) async fn unready(
     plan: &RestorePlan,
     steps: &[Step],
 ) -> anyhow::Result<Vec<String>> {
+    let mut unready = unready_workloads(cluster, steps).await?;
+    // The operator writes it; as long as that has not looked, it says what was before.
+    if unready.is_empty()
+        && let Some(state) = plan.instance().state(cluster).await?
+        && !state.is_completed()
+    {
+        unready.push(format!("WatsonAssistant {}: {state}", plan.instance));
+    }
+    Ok(unready)
+}
+
+/// Which of the workloads is not ready that these steps bring back, for a person.
+async fn unready_workloads(cluster: &Cluster, steps: &[Step]) -> anyhow::Result<Vec<String>> {
     let mut unready = Vec::new();
     for step in steps {
         let state = match step {
@@ -119,13 +150,6 @@ pub(super) async fn unready(
             _ => Ok(()),
         };
         unready.extend(state.err());
-    }
-    // The operator writes it; as long as that has not looked, it says what was before.
-    if unready.is_empty()
-        && let Some(state) = plan.instance().state(cluster).await?
-        && !state.is_completed()
-    {
-        unready.push(format!("WatsonAssistant {}: {state}", plan.instance));
     }
     Ok(unready)
 }

@@ -83,7 +83,9 @@ pub async fn standing(cluster: &Cluster, found: &FoundRun<Restore>) -> Standing 
 /// What keeps a run from its end of which everything was brought back.
 async fn not_ready(cluster: &Cluster, found: &FoundRun<Restore>) -> Vec<String> {
     let settles = |record: &StepRecord<Restore>| {
-        record.step == Step::Settle && record.state.stands() && !record.state.is_done()
+        matches!(record.step, Step::StoreReady | Step::Settle)
+            && record.state.stands()
+            && !record.state.is_done()
     };
     if !found.steps().iter().any(settles) {
         return Vec::new();

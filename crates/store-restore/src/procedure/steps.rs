@@ -17,7 +17,7 @@ use super::{
 /// A restore that came to its end.
 #[derive(Debug)]
 pub struct Finished {
-    /// How long production was down, until it was ready or no longer waited for.
+    /// How long production was down, until the store was ready or no longer waited for.
     pub down_for: Duration,
     /// What was not ready when the time was over.
     pub not_ready: Option<String>,
@@ -107,9 +107,10 @@ impl Work<'_> {
         match started.step() {
             Step::Stage => stage::stage(self, started).await,
             Step::Connections => connections::connections(self, started).await,
-            Step::SuspendBackups { .. } | Step::StopOperator { .. } | Step::StopStore { .. } => {
-                quiesce::stop(self, started).await
-            }
+            Step::SuspendBackups { .. }
+            | Step::StopOperator { .. }
+            | Step::StopStore { .. }
+            | Step::RestartRedis { .. } => quiesce::stop(self, started).await,
             Step::CopyDatabase => database::copy(self, started).await,
             Step::Migrate => migrate::migrate(self, started)
                 .await
@@ -119,16 +120,16 @@ impl Work<'_> {
             Step::StartStore { .. }
             | Step::StartOperator { .. }
             | Step::ResumeBackups { .. }
-            | Step::RestartRedis { .. }
+            | Step::StoreReady
             | Step::Settle => service::resume(self, started).await,
             Step::CleanUp => service::clean_up(self, started).await,
         }
     }
 }
 
-fn finished(steps: &[StepRecord<Restore>], not_ready: Option<String>) -> Finished {
-    let settled = steps.iter().find(|record| record.step == Step::Settle);
-    let up = match settled.map(|record| &record.state) {
+pub(super) fn finished(steps: &[StepRecord<Restore>], not_ready: Option<String>) -> Finished {
+    let ready = steps.iter().find(|record| record.step == Step::StoreReady);
+    let up = match ready.map(|record| &record.state) {
         Some(StepState::Done { at, .. }) => *at,
         _ => Timestamp::now(),
     };

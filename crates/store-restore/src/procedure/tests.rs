@@ -1,8 +1,11 @@
 //! What becomes of a restore that stops, and which journals are believed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use wa_common::run::journal::{Procedure as _, StepRecord, WhenStopped};
 
+use super::steps::finished;
 use super::{Restore, RestorePlan, Step};
 
 fn plan() -> Value {
@@ -71,6 +74,29 @@ fn everything_is_undone_until_pgmig_is_started_and_what_it_has_begun_is_left_as_
         Restore::when_stopped(&records(5)),
         WhenStopped::Undo(vec![1])
     );
+}
+
+#[test]
+fn production_is_down_until_the_store_is_ready_and_not_until_everything_is() {
+    let record = |step: Step, second: u32| {
+        let at = format!("2026-11-27T02:00:{second:02}Z");
+        let mut record = json!({"state": "done", "at": at, "outcome": {"kind": "done"}});
+        record["step"] = serde_json::to_value(step).unwrap();
+        serde_json::from_value(record).unwrap()
+    };
+    let stop = Step::StopStore {
+        name: "wa-store".to_owned(),
+        replicas: 2,
+    };
+    let steps: Vec<StepRecord<Restore>> = vec![
+        record(Step::Connections, 3),
+        record(stop, 5),
+        record(Step::Migrate, 30),
+        record(Step::StoreReady, 40),
+        record(Step::Settle, 50),
+    ];
+    // From the end of the step before the first one that stops the store.
+    assert_eq!(finished(&steps, None).down_for, Duration::from_secs(37));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn describe(step: &Step) -> String {
         }
         Step::ResumeBackups { cron_job, .. } => format!("cronjob {cron_job} as it was"),
         Step::RestartRedis { stateful_set } => format!("statefulset {stateful_set} restarted"),
+        Step::StoreReady => "store ready".to_owned(),
         Step::Settle => "everything ready".to_owned(),
         Step::CleanUp => "staged files removed".to_owned(),
     }
@@ -81,6 +82,7 @@ pub(super) fn validate(plan: &RestorePlan, steps: &[StepRecord<Restore>]) -> Res
             | Step::CopyDatabase
             | Step::Migrate
             | Step::Check
+            | Step::StoreReady
             | Step::Settle
             | Step::CleanUp => {}
         }
@@ -155,6 +157,7 @@ pub(super) fn manual_commands(
         | Step::Connections
         | Step::Check
         | Step::RestartRedis { .. }
+        | Step::StoreReady
         | Step::Settle
         | Step::CleanUp => String::new(),
     }

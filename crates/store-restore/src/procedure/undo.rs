@@ -65,6 +65,7 @@ pub(super) async fn undo(undo: UndoStep<'_, Restore>) -> anyhow::Result<()> {
         Step::Connections
         | Step::Check
         | Step::RestartRedis { .. }
+        | Step::StoreReady
         | Step::Settle
         | Step::CleanUp => Ok(()),
     }

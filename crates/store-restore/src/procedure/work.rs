@@ -1,8 +1,8 @@
 //! What the steps work with, and what the journal tells of those before.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
@@ -35,6 +35,16 @@ pub struct Inputs {
     pub timeout: Duration,
     /// What was read of the backup, once that was done.
     pub read: OnceCell<ReadBackup>,
+    /// Since when is waited until everything is ready again.
+    pub waiting_since: OnceLock<Instant>,
+}
+
+impl Inputs {
+    /// How long is waited from now on until everything is ready again.
+    pub(super) fn time_left(&self) -> Duration {
+        let since = self.waiting_since.get_or_init(Instant::now);
+        self.timeout.saturating_sub(since.elapsed())
+    }
 }
 
 /// What the restored database is held against.

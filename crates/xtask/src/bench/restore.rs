@@ -67,8 +67,8 @@ impl Comparison {
             "## A restore\n\n\
              `kubectl wa-restore run` beside IBM's procedure, typed in no time: its commands one after the other, each as soon as the one \
              before has ended. Staging brings the dump into a PostgreSQL pod, over the long link of above ({}), beside `kubectl cp`; ours \
-             compares its SHA-256 there. Production is down from the scaling of the store to 0 until all is ready again; ours copies the \
-             database inside its server meanwhile, compares what was restored with the dump, and restarts Redis. One run each.\n\n\
+             compares its SHA-256 there. Production is down from the scaling of the store to 0 until the store is ready again; ours copies \
+             the database inside its server meanwhile, restarts Redis, and compares what was restored with the dump. One run each.\n\n\
              | what | by hand | wa-restore | ratio |\n|---|---|---|---|\n",
             LongLink::describe()
         );
@@ -262,15 +262,17 @@ impl<'a> Restore<'a> {
         let down = Instant::now();
         scale(&[STORE], "0")?;
         self.pods_gone(&[STORE])?;
+        println!("  store gone: after {:.1} s", down.elapsed().as_secs_f64());
         self.in_pod(&format!(
             "cd {BY_HAND} && chmod +x pgmig && PG_CA_FILE={BY_HAND}/ca.crt ENABLE_ICP=true ./pgmig --force --source store.dump \
              --target postgres.yaml --resourceController resourceController.yaml --mapping mapping.yaml"
         ))?;
+        println!("  pgmig: until {:.1} s", down.elapsed().as_secs_f64());
         scale(&[STORE], "2")?;
         scale(&OPERATOR, "1")?;
         ready(&[STORE])?;
-        ready(&OPERATOR)?;
         let down = down.elapsed();
+        ready(&OPERATOR)?;
         self.in_pod(&format!("rm -rf {BY_HAND}"))?;
         Ok(down)
     }
