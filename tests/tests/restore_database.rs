@@ -38,7 +38,8 @@ alter role dbadmin in database "STORE" set work_mem = '64MB';
 alter role "o'dd" in database "STORE" set search_path = "$user", public, 'we"ird, x';
 revoke connect on database "STORE" from public;
 grant connect on database "STORE" to "o'dd" with grant option;
-comment on database "STORE" is E'first\nsecond';"#;
+comment on database "STORE" is E'first\nsecond';
+update pg_database set datcollversion = 'of an older image' where datname = 'STORE';"#;
 /// All of that, and what else a database is like but for its number and name.
 const LIKE: &str = "select pg_get_userbyid(datdba), datacl, datconnlimit, pg_encoding_to_char(encoding), datcollate, datctype,
  (select string_agg(setrole || ' ' || array_to_string(setconfig, ' '), ';' order by setrole) from pg_db_role_setting where setdatabase = d.oid)
@@ -92,6 +93,9 @@ fn dressed() -> World {
 #[test]
 fn a_copy_is_like_the_database_and_takes_its_place_again() {
     let world = dressed();
+    let read_only =
+        "alter role postgres in database postgres set default_transaction_read_only = on";
+    world.sql_in("postgres", read_only);
     let (server, name) = (server(&world), store(&world));
     let mut far_side = world.far_side_of_server();
     let (before, content, first) = (
@@ -100,7 +104,7 @@ fn a_copy_is_like_the_database_and_takes_its_place_again() {
         number(&world, &name),
     );
     wait_for(async {
-        let room = server.room_for_copy().await.unwrap();
+        let room = server.room_for_copy(0).await.unwrap();
         assert!(room.suffices() && room.database_bytes > 1 << 20, "{room:?}");
         assert_eq!(server.judge(COPY).await.unwrap(), Made::Absent);
         let copy = server.make_copy(COPY, &Silent).await.unwrap();

@@ -208,6 +208,11 @@ impl Source {
 }
 
 impl Candidate {
+    /// The size of the rows of all tables, uncompressed, as COPY writes them.
+    pub fn table_bytes(&self) -> u64 {
+        self.tables.iter().map(|table| table.bytes).sum()
+    }
+
     /// Opens it, and reads as much of it as it must be.
     pub fn read(how: &Opener, path: &Path) -> Result<Self, BackupError> {
         let opened = OpenedBackup::open(how, path)?;

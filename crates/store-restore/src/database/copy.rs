@@ -12,22 +12,37 @@ use super::{DatabaseServer, ServerError};
 
 /// How often a session whose connection was cut is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A full disk stops the server: what the copy must leave, as a share of the database and at least.
+/// A full disk stops the server: what is left beside the databases, as a share of the larger one and at least. The log of
+/// changes grows meanwhile.
 const SPARE_SHARE: u64 = 4;
 const SPARE_BYTES: u64 = 256 << 20;
+/// What a table takes in the server is this many halves of what its rows take in a dump: indexes, and the head of each row.
+const GROWTH_HALVES: u64 = 3;
 
 /// The room for a copy on the disk that holds the database's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// The size of the database.
     pub database_bytes: u64,
-    /// What must be free for a copy, with a reserve for what is written meanwhile.
+    /// What must be free: for a copy, for what is restored while the old rows are still there, and a reserve.
     pub needed_bytes: u64,
     /// What is free.
     pub free_bytes: u64,
 }
 
 impl Room {
+    /// What a copy of a database needs into which tables are restored that have so many bytes in a dump.
+    fn new(database_bytes: u64, dump_bytes: u64, free_bytes: u64) -> Self {
+        let restored = (dump_bytes / 2).saturating_mul(GROWTH_HALVES);
+        let spare = (database_bytes.max(restored) / SPARE_SHARE).max(SPARE_BYTES);
+        let needed = database_bytes.saturating_add(restored);
+        Self {
+            database_bytes,
+            needed_bytes: needed.saturating_add(spare),
+            free_bytes,
+        }
+    }
+
     /// Whether there is enough.
     pub fn suffices(&self) -> bool {
         self.free_bytes >= self.needed_bytes
@@ -35,8 +50,9 @@ impl Room {
 }
 
 impl DatabaseServer {
-    /// The room for a copy of the store database on the primary's disk.
-    pub async fn room_for_copy(&self) -> Result<Room, ServerError> {
+    /// The room for a copy of the store database on the primary's disk, before tables are restored that have so many bytes
+    /// in a dump.
+    pub async fn room_for_copy(&self, dump_bytes: u64) -> Result<Room, ServerError> {
         const ACTION: &str = "ask for the size of the database";
         let ask = format!(
             "select json_build_array(pg_database_size(oid), coalesce(nullif(pg_tablespace_location(dattablespace), ''), current_setting('data_directory'))) from pg_database where datname = {}",
@@ -58,12 +74,7 @@ impl DatabaseServer {
                 pod.name
             ))
         })?;
-        let spare = (database_bytes / SPARE_SHARE).max(SPARE_BYTES);
-        Ok(Room {
-            database_bytes,
-            needed_bytes: database_bytes.saturating_add(spare),
-            free_bytes,
-        })
+        Ok(Room::new(database_bytes, dump_bytes, free_bytes))
     }
 
     /// Copies the store database to `name`, which is the run's own. The copy has its owner, encoding, privileges, settings
@@ -117,8 +128,14 @@ impl DatabaseServer {
         } else {
             ""
         };
+        // Named, it is not compared with that of the image: one that was renewed since would forbid the copy.
+        let collation = store
+            .collation_version()
+            .map_or_else(String::new, |version| {
+                format!(" collation_version {}", sql::text(version))
+            });
         let copy = format!(
-            "{}create database {} template {} owner {} allow_connections false{strategy};\n",
+            "{}create database {} template {} owner {} allow_connections false{strategy}{collation};\n",
             closing(&self.store),
             sql::name(name),
             sql::name(&self.store),
@@ -267,13 +284,13 @@ mod tests {
 
     #[test]
     fn a_copy_must_leave_room_for_what_is_written_meanwhile() {
-        let room = |free_bytes| Room {
-            database_bytes: 8 << 30,
-            needed_bytes: 10 << 30,
-            free_bytes,
-        };
-        assert!(room(10 << 30).suffices());
-        assert!(!room((10 << 30) - 1).suffices());
+        // 8 GiB copied, 4 GiB of rows that become 6, and a quarter of the larger one.
+        let needed = (8 + 6 + 2) << 30;
+        let room = |free_bytes| Room::new(8 << 30, 4 << 30, free_bytes);
+        assert!(room(needed).suffices());
+        assert!(!room(needed - 1).suffices());
+        // Into a small database, what is restored counts.
+        assert_eq!(Room::new(0, 8 << 30, 0).needed_bytes, (12 + 3) << 30);
         let printed = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sdb 100 40 60 40% /data\n";
         assert_eq!(free_in(printed), Some(60 * 1024));
         assert_eq!(free_in("df: /x: No such file or directory\n"), None);

@@ -9,6 +9,23 @@ use wa_common::report::printable;
 const NOT_CONNECTED: i32 = 2;
 /// What the server says of a database that somebody has connected to meanwhile.
 const IN_USE: &str = "is being accessed by other users";
+/// What it says where that does not end by itself, nor by ending sessions.
+const PREPARED: &str = "prepared transaction";
+/// What it says of a user whom it will not let in later either.
+const NOT_LET_IN: [&str; 4] = [
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "not permitted to log in",
+];
+
+/// Whether what psql has said may be otherwise in a moment.
+fn passes(code: i32, stderr: &str) -> bool {
+    if code == NOT_CONNECTED {
+        return !NOT_LET_IN.iter().any(|said| stderr.contains(said));
+    }
+    stderr.contains(IN_USE) && !stderr.contains(PREPARED)
+}
 
 /// Why something was not done in the server, or is not known.
 #[derive(Debug, Error)]
@@ -66,9 +83,7 @@ impl ServerError {
             Self::NoPrimary { .. } | Self::Pod(AssistantError::NoPostgresPod { .. }) => true,
             Self::Pod(AssistantError::Cluster(error)) => error.is_transient(),
             Self::Psql { source, .. } => match &**source {
-                DownloadError::Command { code, stderr } => {
-                    *code == NOT_CONNECTED || stderr.contains(IN_USE)
-                }
+                DownloadError::Command { code, stderr } => passes(*code, stderr),
                 error => error.is_transient() || error.pod_is_gone(),
             },
             Self::Pod(_)
@@ -76,6 +91,49 @@ impl ServerError {
             | Self::Statement(_)
             | Self::Variable(_)
             | Self::Refused(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_starts_is_waited_for_and_one_that_refuses_for_good_is_not() {
+        for (code, said) in [
+            (
+                2,
+                "psql: error: connection to server on socket \"/tmp/.s.PGSQL.5432\" failed: FATAL:  the database system is starting up",
+            ),
+            (
+                2,
+                "psql: error: connection to server on socket \"/run/.s.PGSQL.5432\" failed: FATAL:  sorry, too many clients already",
+            ),
+            (
+                3,
+                "ERROR:  source database \"store\" is being accessed by other users\nDETAIL:  There is 1 other session using the database.",
+            ),
+        ] {
+            assert!(passes(code, said), "{said}");
+        }
+        for (code, said) in [
+            (
+                2,
+                "psql: error: FATAL:  Peer authentication failed for user \"postgres\"",
+            ),
+            (
+                2,
+                "psql: error: FATAL:  no pg_hba.conf entry for host \"[local]\", user \"postgres\", database \"postgres\"",
+            ),
+            (2, "psql: error: FATAL:  role \"postgres\" does not exist"),
+            (
+                3,
+                "ERROR:  source database \"store\" is being accessed by other users\nDETAIL:  There is 1 prepared transaction using the database.",
+            ),
+            (3, "ERROR:  permission denied to create database"),
+        ] {
+            assert!(!passes(code, said), "{said}");
         }
     }
 }

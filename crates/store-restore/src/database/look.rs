@@ -64,6 +64,11 @@ impl Facts {
         comment.lines().next() == Some(WHOLE)
     }
 
+    /// The version of the collation that it was made with, which PostgreSQL keeps from 15 on, where there is one.
+    pub(super) fn collation_version(&self) -> Option<&str> {
+        self.row.get("datcollversion")?.as_str()
+    }
+
     pub(super) fn is_invalid(&self) -> bool {
         self.limit == INVALID
     }

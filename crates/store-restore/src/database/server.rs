@@ -18,6 +18,11 @@ const PATIENCE: Duration = Duration::from_mins(12);
 /// How often an answer that may be long is asked for again.
 const RETRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Settings that hold for our sessions whatever the database, its roles or the server say. Messages are in English: some of
+/// them are looked for, and users search the web for the others. A copy takes longer than a time limit for queries, and a
+/// database that is read-only for the time being is copied all the same.
+const SETTINGS: &str = "-c lc_messages=C -c statement_timeout=0 \
+-c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off";
 /// What sessions are called that make no database.
 pub(super) const LOOKING: &str = "kubectl-wa-restore";
 
@@ -180,8 +185,7 @@ pub(crate) fn psql(database: &str, session: &str, sql: &str) -> Result<RemoteCom
     for (name, value) in [
         ("LC_ALL", "C"),
         ("PGCLIENTENCODING", "UTF8"),
-        // Messages in English: one of them is looked for, and users search the web for the others.
-        ("PGOPTIONS", "-c lc_messages=C"),
+        ("PGOPTIONS", SETTINGS),
         ("PGAPPNAME", session),
         ("PGCONNECT_TIMEOUT", "30"),
     ] {

@@ -69,12 +69,15 @@ pub(super) async fn copy(
 ) -> anyhow::Result<Outcome> {
     let plan = started.run().plan();
     let server = server(work.cluster, &plan).await?;
-    let room = server.room_for_copy().await?;
+    let ReadBackup { source, .. } = started.guard(work.read_backup(&plan)).await??;
+    let tables = &source.intact.verified.contents.tables;
+    let dump_bytes = tables.iter().map(|table| table.bytes).sum();
+    let room = server.room_for_copy(dump_bytes).await?;
     let name = Names::from_run(started.run().run_id()).copy;
     // One that was begun has its room already.
     if !room.suffices() && server.judge(&name).await? == Made::Absent {
         let why = format!(
-            "the server's disk has {} free, and a copy needs {}",
+            "the server's disk has {} free, and a copy with what is restored beside it needs {}",
             bytes(room.free_bytes),
             bytes(room.needed_bytes)
         );
