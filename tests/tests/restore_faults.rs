@@ -165,6 +165,44 @@ fn wherever_a_connection_is_cut_the_restore_ends_or_is_gone_on_with_or_gone_back
     }
 }
 
+#[test]
+fn an_api_server_that_serves_nothing_for_a_while_costs_a_restore_time_and_nothing_else() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    // More than a request is tried again by itself: first when production stops, then when it comes back.
+    let refuse = || {
+        let on = Matcher {
+            subresource: Some("scale".to_owned()),
+            ..Matcher::default()
+        };
+        let effect = Effect::Status {
+            code: 503,
+            message: "the server is currently unable to handle the request".to_owned(),
+            retry_after: None,
+        };
+        restored.world().fault(on, Some(6), effect);
+    };
+    let said = tempfile::NamedTempFile::new().unwrap();
+    refuse();
+    let mut child = restored.start(&["--no-safety-backup"], &said);
+    wait_until("pgmig is at work", || {
+        restored.state_of("migrate").as_deref() == Some("started")
+            || child.try_wait().unwrap().is_some()
+    });
+    refuse();
+    let code = child.wait().unwrap().code();
+    let told = fs::read_to_string(said.path()).unwrap();
+    assert_eq!(code, Some(0), "{told}");
+    for step in ["quiesce", "resume service"] {
+        let retried = told
+            .lines()
+            .any(|line| line.contains(step) && line.contains("unable to handle"));
+        assert!(retried, "no {step} was tried again: {told}");
+    }
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}
+
 /// Lets in a user who may do everything, and returns a kubeconfig for it and the token in that.
 fn let_in(restored: &Restored, directory: &Path) -> (PathBuf, String) {
     let sandbox = restored.world().sandbox();

@@ -1,7 +1,7 @@
 //! What the target's installation is made of, as far as a restore touches it.
 
 use anyhow::{Context as _, bail, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt as _;
@@ -51,6 +51,30 @@ impl Scaled {
         let replicas = u64::try_from(self.replicas).unwrap_or_default();
         format!("{} ({})", self.name, count(replicas, "replica"))
     }
+}
+
+/// Whether Kubernetes makes all of its pods anew when its template changes.
+pub(crate) fn restarts_by_itself(stateful_set: &StatefulSet) -> bool {
+    let spec = stateful_set.spec.as_ref();
+    let strategy = spec.and_then(|spec| spec.update_strategy.as_ref());
+    strategy.is_none_or(|strategy| {
+        let rolling = strategy.rolling_update.as_ref();
+        let partition = rolling.and_then(|rolling| rolling.partition);
+        strategy.type_.as_deref() != Some("OnDelete") && partition.is_none_or(|kept| kept == 0)
+    })
+}
+
+/// An error where the pods of a Deployment could not be waited for after it was scaled to 0.
+pub fn require_selectors(scaled: &[Scaled]) -> anyhow::Result<()> {
+    for one in scaled {
+        ensure!(
+            one.selector.is_some(),
+            "{} in namespace {} does not select its pods by labels alone (matchExpressions), so that they cannot be waited for",
+            one.name,
+            one.namespace
+        );
+    }
+    Ok(())
 }
 
 /// A selector as a query takes it; `None` where it is more than labels.

@@ -15,10 +15,11 @@ use wa_common::report::{bytes, count};
 use super::pod::Pods;
 use super::{MappingChoice, Run};
 use crate::config::{self, RcForm};
+use crate::database::{DatabaseServer, Room};
 use crate::mapping::{Mapping, named};
 use crate::release::Release;
 use crate::source::Candidate;
-use crate::target::{self, Address, PostgresCluster, Scaled};
+use crate::target::{self, Address, PostgresCluster, Scaled, restarts_by_itself};
 
 /// With more instances than this, some builds of pgmig fail.
 const MANY_INSTANCES: usize = 20;
@@ -111,6 +112,41 @@ impl Run<'_> {
                     "the current database takes {} on its server: its dump is smaller, but may not be small enough",
                     bytes(*database)
                 ),
+            );
+        }
+    }
+
+    /// Whether the superuser, who copies the database and looks at what was restored, is let in, and whether a copy fits.
+    pub(super) async fn database_server(
+        &mut self,
+        instance: &Finding<Instance>,
+        datastore: &Finding<Datastore>,
+        source: &Finding<Candidate>,
+    ) {
+        let cluster = self.cluster;
+        let dump_bytes = source.value().map_or(0, Candidate::table_bytes);
+        let look = async |(instance, datastore): (&Instance, &Datastore)| {
+            let server = DatabaseServer::new(cluster, instance, datastore);
+            let room = server.room_for_copy(dump_bytes).await.context(
+                "the restore acts as superuser postgres on the local socket of the primary, where no password is asked for",
+            )?;
+            Ok(room)
+        };
+        let detail = |room: &Room| {
+            format!(
+                "superuser let in; a copy and what is restored need {}, {} free",
+                bytes(room.needed_bytes),
+                bytes(room.free_bytes)
+            )
+        };
+        let conditions = &mut self.conditions;
+        let found = conditions
+            .check("database server", (instance, datastore), look, detail)
+            .await;
+        if found.value().is_some_and(|room| !room.suffices()) {
+            conditions.remark(
+                &found,
+                "the database will not be copied inside its server, and going back takes the safety backup: a full disk would stop the server",
             );
         }
     }
@@ -224,6 +260,7 @@ impl Run<'_> {
         let look = async |instance: &Instance| {
             let stores = target::stores(cluster, instance).await?;
             target::require_running(&stores)?;
+            target::require_selectors(&stores)?;
             Ok(stores)
         };
         let detail = |stores: &Vec<Scaled>| {
@@ -238,6 +275,7 @@ impl Run<'_> {
         let look = async |(): &()| {
             let operator = target::operator(cluster, namespace).await?;
             target::require_running(slice::from_ref(&operator))?;
+            target::require_selectors(slice::from_ref(&operator))?;
             ensure!(
                 operator.ready > 0,
                 "{} in namespace {} has no ready replica: it must be up, to bring the store back later",
@@ -332,17 +370,25 @@ impl Run<'_> {
         let look = async |instance: &Instance| {
             let name = instance.redis_server();
             let found: Option<StatefulSet> = cluster.find(&name).await?;
-            Ok((name, found.is_some()))
+            Ok((name, found))
         };
-        let detail = |(name, found): &(String, bool)| {
-            if *found {
+        let detail = |(name, found): &(String, Option<StatefulSet>)| {
+            if found.is_some() {
                 format!("{name}, to be restarted while the store is at 0")
             } else {
                 format!("there is no StatefulSet {name} to restart")
             }
         };
         let found = self.conditions.check("redis", instance, look, detail).await;
-        found.map(|(_, found)| found)
+        if let Some((name, Some(stateful_set))) = found.value()
+            && !restarts_by_itself(stateful_set)
+        {
+            self.conditions.remark(
+                &found,
+                format!("{name} is not set to be restarted by Kubernetes (updateStrategy OnDelete, or a partition): delete its pods yourself while the store is at 0, as it keeps what it has read of the old database"),
+            );
+        }
+        found.map(|(_, found)| found.is_some())
     }
 
     pub(super) fn object_storage(&mut self) {

@@ -139,6 +139,7 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
     let datastore = run.store_secret(&instance).await;
     let postgres = run.postgres_ca(&instance, &datastore).await;
     let pods = run.pods(&instance).await;
+    run.database_server(&instance, &datastore, &source).await;
     run.pg_restore(&pods, &source).await;
     let pgmig = run.pgmig(&instance).await;
     run.architecture(&pgmig, &pods).await;

@@ -200,7 +200,12 @@ fn steps(begin: &Begin<'_>) -> anyhow::Result<Vec<Step>> {
             stateful_set: instance.redis_server(),
         });
     }
-    steps.extend([Step::CopyDatabase, Step::Migrate, Step::Check]);
+    steps.extend([
+        Step::CopyDatabase,
+        Step::ReadyToMigrate,
+        Step::Migrate,
+        Step::Check,
+    ]);
     if facts.key_differs && !begin.keep_encryption_key {
         steps.push(Step::EncryptionKey {
             secret: instance.auth_encryption_name(),

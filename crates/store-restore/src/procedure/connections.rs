@@ -1,7 +1,11 @@
 //! pgmig's own tests of what it connects to, while everything still runs.
 
-use anyhow::Context as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use kube_transfer::job::{EndedJob, JobError, JobState};
 use kube_transfer::{RemoteCommand, Secret};
+use wa_common::cluster::{Probe, Wait, WaitError};
 use wa_common::report::{Event, printable};
 use wa_common::run::journal::StartedStep;
 
@@ -15,6 +19,9 @@ use crate::config::{CA_FILE, POSTGRES_FILE, RESOURCE_CONTROLLER_FILE, RcForm};
 const RUN: &str = r#"out=$("$@" 2>&1 </dev/null); code=$?
 [ $code = 0 ] || printf '%s\n' "$out" >&2
 printf '%s\n' "$out"; exit $code"#;
+/// The directory of a job that is only tried.
+const TRIAL_JOB: &str = "trial";
+const DETACHED_WITHIN: Duration = Duration::from_mins(2);
 /// How much of what pgmig prints is shown.
 const SHOWN_LINES: usize = 3;
 
@@ -50,6 +57,7 @@ pub(super) async fn connections(
     let rc_form = started
         .guard(test(work, &plan, &place, plan.rc_form))
         .await??;
+    started.guard(start_detached(work, &plan, &place)).await??;
     Ok(Outcome::Connected { rc_form })
 }
 
@@ -91,6 +99,51 @@ pub(super) async fn test(
         }
         Err(_) => Err(first),
     }
+}
+
+/// Starts pgmig once as it will be started later, detached, so that what that needs in the pod is not found to be missing
+/// when production is down.
+async fn start_detached(work: &Work<'_>, plan: &RestorePlan, place: &Place) -> anyhow::Result<()> {
+    let directory = work
+        .cluster
+        .pod(&place.container)
+        .job(place.path(TRIAL_JOB))?;
+    let command = RemoteCommand::new(place.path(PGMIG)).arg("--version");
+    let command = in_environment(command, plan, place)?;
+    let look = || async {
+        match directory.status().await {
+            Ok(JobState::Absent) => directory.start(&command).await.map(|_| None),
+            Ok(JobState::Gone(job)) => job.remove().await.map(|()| None),
+            Ok(JobState::Ended(job)) => Ok(Some(job)),
+            Ok(JobState::Running(_) | JobState::Starting) => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    let judge = |found: Option<EndedJob>| Ok(found.map_or(Probe::Silent, Probe::Done));
+    // Whatever is lost on the way is settled by the next look.
+    let settled = || async {
+        let looked = look().await;
+        let passes = |error: &JobError| {
+            error.is_transient()
+                || matches!(error, JobError::Exists { .. } | JobError::Unsettled { .. })
+        };
+        match looked {
+            Err(error) if passes(&error) => anyhow::Ok(None),
+            looked => Ok(looked?),
+        }
+    };
+    let what = "for pgmig to start apart from this connection";
+    let wait = Wait::new(what, DETACHED_WITHIN, &**work.reporter);
+    let waited = wait.until(settled, judge).await;
+    let job = waited
+        .map_err(WaitError::into_error)
+        .context("pgmig cannot be started in the pod so that it goes on without a connection")?;
+    ensure!(
+        job.code() == 0,
+        "pgmig ends with exit code {} when it is started apart from a connection, as it is to run later",
+        job.code()
+    );
+    Ok(job.remove().await?)
 }
 
 struct Tests<'a> {

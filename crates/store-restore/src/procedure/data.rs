@@ -139,6 +139,9 @@ pub enum Step {
     },
     /// Copy the database inside its server.
     CopyDatabase,
+    /// Wait until pgmig can begin: what was staged is there, and nobody is at the database. The last look at which going
+    /// back costs nothing.
+    ReadyToMigrate,
     /// Run pgmig.
     Migrate,
     /// Hold the restored database against the backup.
@@ -280,7 +283,8 @@ impl Step {
             | Self::StopOperator { .. }
             | Self::StopStore { .. }
             | Self::RestartRedis { .. }
-            | Self::CopyDatabase => Phase::Quiesce,
+            | Self::CopyDatabase
+            | Self::ReadyToMigrate => Phase::Quiesce,
             Self::Migrate => Phase::Migrate,
             Self::Check => Phase::Check,
             Self::EncryptionKey { .. } => Phase::EncryptionKey,

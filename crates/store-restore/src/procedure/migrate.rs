@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
+use k8s_openapi::api::core::v1::Pod;
 use kube_transfer::RemoteCommand;
 use kube_transfer::job::{EndedJob, JobDirectory, JobError, JobLog, JobState, LogPart};
 use store_backup::psql_command;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use wa_common::assistant::Datastore;
-use wa_common::cluster::{Probe, Wait, WaitError};
+use wa_common::cluster::{Probe, Wait, WaitError, pod_is_ready};
 use wa_common::report::{Event, causes_text, count, elapsed};
 use wa_common::run::journal::StartedStep;
 
@@ -27,6 +28,10 @@ const ABSENCE_LIMIT: Duration = Duration::from_mins(30);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// How often is looked whether everything that was stopped still is.
 const WATCH_EVERY: Duration = Duration::from_secs(3);
+/// How long the pod with everything may be away before pgmig begins.
+const STAGED_WITHIN: Duration = Duration::from_mins(5);
+/// How long pgmig waits for others to leave the database before it begins.
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
 /// How long pgmig may say nothing before the user is told that it is at work.
 const SILENT: Duration = Duration::from_mins(1);
 
@@ -82,6 +87,97 @@ pub(super) async fn migrate(
         place: &place,
     };
     migration.run().await
+}
+
+/// Waits until pgmig can begin. What stands in the way now costs nothing but the time: pgmig has not touched the database.
+pub(super) async fn ready(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+) -> anyhow::Result<Outcome> {
+    let place = Place::of_run(started.run());
+    started.guard(staged(work, &place)).await??;
+    match quiet(work, started, QUIET_WITHIN).await? {
+        Quiet::Yes => {}
+        // IBM's procedure does not ask, and a store that is down helps nobody.
+        Quiet::Not(sessions) => work.warn(format!(
+            "{sessions} are connected to the database, which no Deployment of the store is at; pgmig begins all the same, and may have to wait for them"
+        )),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Waits until the pod with everything that pgmig needs is Ready.
+async fn staged(work: &Work<'_>, place: &Place) -> anyhow::Result<()> {
+    let look = || {
+        patiently(async {
+            let found: Option<Pod> = work.cluster.find(&place.container.pod).await?;
+            anyhow::Ok(found.as_ref().map(pod_is_ready))
+        })
+    };
+    let pod = &place.container.pod;
+    let judge = |found: Option<Option<bool>>| match found {
+        None => Ok(Probe::Pending(workload::AWAY.to_owned())),
+        Some(Some(true)) => Ok(Probe::Done(())),
+        Some(Some(false)) => Ok(Probe::Pending("it is not Ready".to_owned())),
+        Some(None) => bail!("pod {pod}, in which everything was staged, is gone"),
+    };
+    let what = format!("for pod {pod}, in which everything is staged");
+    let wait = Wait::new(what, STAGED_WITHIN, &**work.reporter);
+    let waited = wait.until(look, judge).await;
+    waited.map_err(WaitError::into_error)?;
+    ensure!(
+        place.is_whole(work.cluster).await?,
+        "what was staged in pod {pod} is gone: it was made anew, or somebody has removed the files"
+    );
+    Ok(())
+}
+
+/// Whether nobody else is connected to the database.
+enum Quiet {
+    Yes,
+    /// Who is, as `2 sessions of psql`.
+    Not(String),
+}
+
+/// Waits for `limit` until nobody else is connected to the database.
+async fn quiet(
+    work: &Work<'_>,
+    started: &StartedStep<'_, Restore>,
+    limit: Duration,
+) -> anyhow::Result<Quiet> {
+    let plan = started.run().plan();
+    let container = Place::of_run(started.run()).container;
+    let datastore = Datastore::read(work.cluster, &plan.instance()).await?;
+    let look = || {
+        patiently(async {
+            let command = psql_command(&datastore, &[SESSIONS])?;
+            let printed = work.cluster.run_idempotent(&container, &command).await?;
+            let names = String::from_utf8_lossy(&printed.stdout).into_owned();
+            anyhow::Ok(names.lines().map(str::to_owned).collect::<Vec<_>>())
+        })
+    };
+    let judge = |found: Option<Vec<String>>| {
+        Ok::<_, anyhow::Error>(match found {
+            None => Probe::Pending(workload::AWAY.to_owned()),
+            Some(names) if names.is_empty() => Probe::Done(()),
+            Some(mut names) => {
+                names.sort();
+                let sessions = count(names.len() as u64, "session");
+                names.dedup();
+                Probe::Pending(format!("{sessions} of {}", names.join(", ")))
+            }
+        })
+    };
+    let wait = Wait::new(
+        "until nobody is connected to the database",
+        limit,
+        &**work.reporter,
+    );
+    match started.guard(wait.until(look, judge)).await? {
+        Ok(()) => Ok(Quiet::Yes),
+        Err(WaitError::Failed(error)) => Err(error),
+        Err(WaitError::TimedOut(timed_out)) => Ok(Quiet::Not(timed_out.state)),
+    }
 }
 
 struct Migration<'a> {
@@ -143,15 +239,14 @@ impl Migration<'_> {
             match asked {
                 Ok(JobState::Starting) => absence.over(),
                 Ok(state) => return Ok(state),
-                Err(error) if may_pass(&error) => absence.lasts(&format!("{error:#}"))?,
+                Err(error) if workload::may_pass(&error) => absence.lasts(&format!("{error:#}"))?,
                 Err(error) => return Err(error),
             }
             sleep(ASK_AGAIN_AFTER).await;
         }
     }
 
-    /// Removes what is left of a job that did not end well, and waits until nothing of it is at work any more: a
-    /// `pg_restore` may have outlived it.
+    /// Removes what is left of a job that did not end well, and waits until nothing of it is at work any more.
     async fn forget(&self, state: JobState) -> anyhow::Result<()> {
         let was_begun = match state {
             JobState::Ended(job) => {
@@ -169,53 +264,18 @@ impl Migration<'_> {
             }
             _ => false,
         };
-        self.wait_for_quiet_database().await?;
+        // A pg_restore of that one may have outlived it, and writes.
         if was_begun {
+            if let Quiet::Not(sessions) = quiet(self.work, self.started, GONE_WITHIN).await? {
+                bail!(
+                    "{sessions} are still connected to the database, perhaps of the earlier pgmig: end them, or wait"
+                );
+            }
             let form = connected_form(self.started.run());
             stage_configuration(self.work, self.plan, self.place, form).await?;
             connections::test(self.work, self.plan, self.place, form).await?;
         }
         Ok(())
-    }
-
-    /// Waits until nobody else is connected to the database.
-    async fn wait_for_quiet_database(&self) -> anyhow::Result<()> {
-        let datastore = Datastore::read(self.work.cluster, &self.plan.instance()).await?;
-        let look = || {
-            patiently(async {
-                let command = psql_command(&datastore, &[SESSIONS])?;
-                let container = &self.place.container;
-                let printed = self
-                    .work
-                    .cluster
-                    .run_idempotent(container, &command)
-                    .await?;
-                let names = String::from_utf8_lossy(&printed.stdout).into_owned();
-                anyhow::Ok(names.lines().map(str::to_owned).collect::<Vec<_>>())
-            })
-        };
-        let judge = |found: Option<Vec<String>>| {
-            Ok::<_, anyhow::Error>(match found {
-                None => Probe::Pending(workload::AWAY.to_owned()),
-                Some(names) if names.is_empty() => Probe::Done(()),
-                Some(mut names) => {
-                    names.sort();
-                    let sessions = count(names.len() as u64, "session");
-                    names.dedup();
-                    Probe::Pending(format!("{sessions} of {}", names.join(", ")))
-                }
-            })
-        };
-        let wait = Wait::new(
-            "until nobody is connected to the database",
-            GONE_WITHIN,
-            &**self.work.reporter,
-        );
-        match self.started.guard(wait.until(look, judge)).await? {
-            Ok(()) => Ok(()),
-            Err(WaitError::Failed(error)) => Err(error),
-            Err(WaitError::TimedOut(timed_out)) => Err(timed_out.into()),
-        }
     }
 
     /// Starts pgmig. Whether that succeeded is settled by looking.
@@ -370,10 +430,4 @@ impl<'a> Absence<'a> {
             after: ABSENCE_LIMIT,
         })
     }
-}
-
-/// Whether a question that failed may be answered later.
-fn may_pass(error: &anyhow::Error) -> bool {
-    let job = error.downcast_ref::<JobError>();
-    job.is_some_and(JobError::is_transient) || workload::is_away(error)
 }

@@ -20,7 +20,7 @@
 //! |---|---|
 //! | before pgmig is started | everything is undone, and the run is over |
 //! | while pgmig may be at work, or has left the database half-written or not as the backup says | everything stays as it is, with the store at 0 |
-//! | after the database was found to be what the backup holds | replicas and the nightly backup come back; the rest can be gone on with |
+//! | after the database was found to be what the backup holds, and its key was put in place | replicas and the nightly backup come back; the rest can be gone on with |
 
 mod begin;
 mod connections;
@@ -59,7 +59,7 @@ pub use rollback::{RolledBack, roll_back};
 pub use status::{ReplicasNow, Standing, follow_log, standing};
 pub use steps::{Finished, begin as begin_phase};
 pub use trial::try_changes;
-pub use work::{Inputs, ReadBackup, Work, down_since};
+pub use work::{ComingBack, Inputs, ReadBackup, Work, down_since};
 
 /// The procedure of a restore.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Procedure for Restore {
         if !database_is_touched(steps) {
             return WhenStopped::UndoAll;
         }
-        if !work::is_checked(steps) {
+        if !work::is_restored(steps) {
             return WhenStopped::KeepAll;
         }
         let comes_back = (0..steps.len()).filter(|at| steps[*at].step.stops());

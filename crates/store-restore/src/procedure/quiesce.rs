@@ -113,9 +113,8 @@ async fn backups_ended(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<()
         BACKUP_WITHIN,
         &**work.reporter,
     );
-    match wait.reported_at_once().until(look, judge).await {
-        Ok(()) => Ok(()),
-        Err(WaitError::Failed(error)) => Err(error),
-        Err(WaitError::TimedOut(timed_out)) => Err(timed_out.into()),
-    }
+    wait.reported_at_once()
+        .until(look, judge)
+        .await
+        .map_err(WaitError::into_error)
 }

@@ -29,6 +29,10 @@ pub(super) async fn resume(
             name,
             replicas,
         } => {
+            let state = started.run().plan().instance().state(&cluster).await?;
+            work.inputs
+                .coming_back
+                .note(state.and_then(|state| state.version));
             let cluster = cluster.in_namespace(namespace);
             started
                 .change(move |_| async move { workload::scale(&cluster, &name, replicas).await })
@@ -53,7 +57,13 @@ pub(super) async fn resume(
         }
         _ => {
             let (plan, steps) = (started.run().plan(), all_steps(started));
-            let look = || unready(work.cluster, &plan, &steps);
+            let look = || async {
+                let mut unready = unready_workloads(work.cluster, &steps).await?;
+                if unready.is_empty() {
+                    unready.extend(incomplete(work, &plan).await?);
+                }
+                anyhow::Ok(unready)
+            };
             wait(work, started, "until everything is ready", look).await?;
         }
     }
@@ -119,7 +129,6 @@ pub(super) async fn unready(
     steps: &[Step],
 ) -> anyhow::Result<Vec<String>> {
     let mut unready = unready_workloads(cluster, steps).await?;
-    // The operator writes it; as long as that has not looked, it says what was before.
     if unready.is_empty()
         && let Some(state) = plan.instance().state(cluster).await?
         && !state.is_completed()
@@ -127,6 +136,22 @@ pub(super) async fn unready(
         unready.push(format!("WatsonAssistant {}: {state}", plan.instance));
     }
     Ok(unready)
+}
+
+/// What keeps the WatsonAssistant from being complete. As long as its operator has not looked, its status is that of before
+/// the restore.
+async fn incomplete(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<Option<String>> {
+    let Some(state) = plan.instance().state(work.cluster).await? else {
+        return Ok(None);
+    };
+    let name = &plan.instance;
+    if !state.is_completed() {
+        return Ok(Some(format!("WatsonAssistant {name}: {state}")));
+    }
+    let is_fresh = work.inputs.coming_back.is_fresh(state.version.as_ref());
+    Ok((!is_fresh).then(|| {
+        format!("WatsonAssistant {name}: {state}, as before; its operator may not have looked yet")
+    }))
 }
 
 /// Which of the workloads is not ready that these steps bring back, for a person.

@@ -4,15 +4,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use wa_common::report::{Reporter, RunningStep, Steps};
+use wa_common::cluster::RetryPolicy;
+use wa_common::report::{Reporter, RunningStep, Steps, error_text};
 use wa_common::run::journal::{JournaledRun, Next, StartedStep, StepRecord, StepState};
 
 use super::place::Place;
 use super::service::NotReady;
-use super::work::{Work, down_since, is_checked};
+use super::work::{Work, down_since, is_restored};
 use super::{
     Outcome, Phase, Restore, Step, connections, database, migrate, quiesce, service, stage,
+    workload,
 };
+
+/// How long a step bears an API server, or the database's own, that is away: as long as one that is being updated.
+const PATIENCE: Duration = Duration::from_mins(12);
 
 /// A restore that came to its end.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl Work<'_> {
             };
             shown.enter(pending.step().phase());
             let started = pending.start().await?;
-            match self.take(&started).await {
+            match self.take_patiently(&started).await {
                 Ok(outcome) => started.done(outcome).await?,
                 Err(error) => {
                     if !error.is::<NotReady>() {
@@ -93,9 +98,21 @@ impl Work<'_> {
         Ok(run.undo(at).await?)
     }
 
+    /// Takes one step, and again where an API server or the database's server is away for some minutes: each comes to the
+    /// same when it is taken twice. Before production stops, the user is told at once.
+    async fn take_patiently(&self, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
+        let bears = !matches!(started.step(), Step::Stage | Step::Connections);
+        let passing =
+            |error: &anyhow::Error| (bears && workload::may_pass(error)).then(|| error_text(error));
+        let step = started.step().phase().name();
+        RetryPolicy::phases(PATIENCE)
+            .run(step, &**self.reporter, passing, || self.take(started))
+            .await
+    }
+
     /// Takes one step. It may have been begun by a process that died.
     pub(super) async fn take(&self, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
-        if started.step().stops() && is_checked(&started.run().steps()) {
+        if started.step().stops() && is_restored(&started.run().steps()) {
             return Ok(Outcome::NotNeeded {
                 why: "the database is restored already".to_owned(),
             });
@@ -112,6 +129,7 @@ impl Work<'_> {
             | Step::StopStore { .. }
             | Step::RestartRedis { .. } => quiesce::stop(self, started).await,
             Step::CopyDatabase => database::copy(self, started).await,
+            Step::ReadyToMigrate => migrate::ready(self, started).await,
             Step::Migrate => migrate::migrate(self, started)
                 .await
                 .context("the database is not restored"),

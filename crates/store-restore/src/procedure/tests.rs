@@ -77,6 +77,29 @@ fn everything_is_undone_until_pgmig_is_started_and_what_it_has_begun_is_left_as_
 }
 
 #[test]
+fn nothing_comes_back_before_the_key_that_the_restored_data_is_read_with_is_in_place() {
+    let key = Step::EncryptionKey {
+        secret: "wa-auth-encryption".to_owned(),
+    };
+    let with_key = |state: Value| {
+        let mut records = records(5);
+        let mut record = state;
+        record["step"] = serde_json::to_value(&key).unwrap();
+        records.insert(5, serde_json::from_value(record).unwrap());
+        Restore::when_stopped(&records)
+    };
+    let at = "2026-11-27T02:00:00Z";
+    for state in [
+        json!({"state": "planned"}),
+        json!({"state": "started", "at": at}),
+    ] {
+        assert_eq!(with_key(state), WhenStopped::KeepAll);
+    }
+    let done = json!({"state": "done", "at": at, "outcome": {"kind": "done"}});
+    assert_eq!(with_key(done), WhenStopped::Undo(vec![1]));
+}
+
+#[test]
 fn production_is_down_until_the_store_is_ready_and_not_until_everything_is() {
     let record = |step: Step, second: u32| {
         let at = format!("2026-11-27T02:00:{second:02}Z");

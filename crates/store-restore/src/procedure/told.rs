@@ -24,6 +24,7 @@ pub(super) fn describe(step: &Step) -> String {
             format!("deployment {name} scaled from {replicas} to 0")
         }
         Step::CopyDatabase => "database copied inside its server".to_owned(),
+        Step::ReadyToMigrate => "nobody at the database".to_owned(),
         Step::Migrate => "database erased and restored by pgmig".to_owned(),
         Step::Check => "database held against the backup".to_owned(),
         Step::EncryptionKey { secret } => format!("encryption key in secret {secret} replaced"),
@@ -80,6 +81,7 @@ pub(super) fn validate(plan: &RestorePlan, steps: &[StepRecord<Restore>]) -> Res
             Step::Stage
             | Step::Connections
             | Step::CopyDatabase
+            | Step::ReadyToMigrate
             | Step::Migrate
             | Step::Check
             | Step::StoreReady
@@ -152,6 +154,7 @@ pub(super) fn manual_commands(
         | Step::StartStore { .. }
         | Step::ResumeBackups { .. }
         | Step::CopyDatabase
+        | Step::ReadyToMigrate
         | Step::Migrate
         | Step::EncryptionKey { .. }
         | Step::Connections

@@ -63,6 +63,7 @@ pub(super) async fn undo(undo: UndoStep<'_, Restore>) -> anyhow::Result<()> {
         Step::Migrate => database::way_back(plan, &undoing).await,
         Step::EncryptionKey { .. } => database::old_key_back(plan, &undoing).await,
         Step::Connections
+        | Step::ReadyToMigrate
         | Step::Check
         | Step::RestartRedis { .. }
         | Step::StoreReady

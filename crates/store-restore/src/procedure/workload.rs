@@ -10,14 +10,22 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use kube_transfer::DownloadError;
+use kube_transfer::job::JobError;
 use serde_json::json;
+use wa_common::assistant::AssistantError;
 use wa_common::cluster::{Cluster, ClusterError, Probe, Wait, WaitError};
 use wa_common::report::{Reporter, count};
+use wa_common::run::journal::JournalError;
 
-use crate::target::labels_of;
+use super::migrate::MigrationError;
+use crate::database::ServerError;
+use crate::target::{labels_of, restarts_by_itself};
 
 /// How long pods may take to go: a node that is away keeps them for minutes.
 pub(super) const GONE_WITHIN: Duration = Duration::from_mins(15);
+
+/// How many of the pods that have not gone are named.
+const NAMED_PODS: usize = 3;
 
 /// What is known while nothing can be seen.
 pub(super) const AWAY: &str = "the API server cannot be reached";
@@ -101,20 +109,36 @@ pub(super) async fn pods_gone(
                 "something has scaled deployment {name} back to {replicas} while it was to be at 0: look who does that (an autoscaler, GitOps, a second operator)"
             );
         }
-        Ok(match pods.len() {
-            0 => Probe::Done(()),
-            pods => Probe::Pending(count(pods as u64, "pod")),
+        Ok(if pods.is_empty() {
+            Probe::Done(())
+        } else {
+            Probe::Pending(in_words(&pods))
         })
     };
     let wait = Wait::new(format!("for the pods of {name} to go"), limit, reporter);
-    match wait.until(look, judge).await {
-        Ok(()) => Ok(()),
-        Err(WaitError::Failed(error)) => Err(error),
-        Err(WaitError::TimedOut(timed_out)) => Err(timed_out.into()),
-    }
+    wait.until(look, judge).await.map_err(WaitError::into_error)
 }
 
-/// The pods that a Deployment selects, those that are ending included.
+/// `2 pods: wa-store-5d9-a on node worker-1, wa-store-5d9-b on node worker-2`: a pod on a node that is away stays until that
+/// is back, and a person must know which.
+fn in_words(pods: &[Pod]) -> String {
+    let named = pods.iter().take(NAMED_PODS).map(|pod| {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+        let node = node.map_or_else(String::new, |node| format!(" on node {node}"));
+        format!("{}{node}", pod.name_any())
+    });
+    let named: Vec<String> = named.collect();
+    let more = if pods.len() > NAMED_PODS { ", …" } else { "" };
+    format!(
+        "{}: {}{more}",
+        count(pods.len() as u64, "pod"),
+        named.join(", ")
+    )
+}
+
+/// The pods of a Deployment in which something may still be at work, those that are ending included. Others that its
+/// selector finds as well are not counted: those of another instance under the same labels, and those that have failed,
+/// as by an eviction, which nobody removes when a Deployment is scaled down.
 pub(super) async fn pods_of(
     cluster: &Cluster,
     deployment: &Deployment,
@@ -126,7 +150,27 @@ pub(super) async fn pods_of(
             deployment.name_any()
         )
     })?;
-    Ok(cluster.list(&labels).await?)
+    let mut pods: Vec<Pod> = cluster.list(&labels).await?;
+    pods.retain(|pod| is_made_by(pod, &deployment.name_any()) && may_be_at_work(pod));
+    Ok(pods)
+}
+
+/// Whether a pod is of a ReplicaSet of this Deployment: that is called by the Deployment and the hash of the pod's template.
+fn is_made_by(pod: &Pod, deployment: &str) -> bool {
+    let Some(hash) = pod.labels().get("pod-template-hash") else {
+        return false;
+    };
+    let set = format!("{deployment}-{hash}");
+    let mut owners = pod.owner_references().iter();
+    owners.any(|owner| owner.kind == "ReplicaSet" && owner.name == set)
+}
+
+fn may_be_at_work(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_some() || !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// Whether the controller has made everything of a Deployment that it asks for; else how far it is.
@@ -160,7 +204,8 @@ pub(super) fn rollout(stateful_set: &StatefulSet) -> Result<(), String> {
     let updated = number(status.and_then(|status| status.updated_replicas));
     let seen =
         status.and_then(|status| status.observed_generation) == stateful_set.metadata.generation;
-    if seen && ready >= wanted && updated >= wanted {
+    let restarted = updated >= wanted || !restarts_by_itself(stateful_set);
+    if seen && ready >= wanted && restarted {
         return Ok(());
     }
     Err(format!(
@@ -242,6 +287,26 @@ pub(super) fn is_away(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Whether what failed may be done a while later: the API server or the database's own is away, or none of its pods is Ready.
+/// What the journal could not do has been borne already, and how pgmig ended does not change.
+pub(super) fn may_pass(error: &anyhow::Error) -> bool {
+    if error.is::<JournalError>() || error.is::<MigrationError>() {
+        return false;
+    }
+    let mut causes = error.chain();
+    is_away(error)
+        || causes.any(|cause| {
+            let job = cause.downcast_ref().is_some_and(JobError::is_transient);
+            let server = cause.downcast_ref().is_some_and(ServerError::is_transient);
+            let assistant = match cause.downcast_ref() {
+                Some(AssistantError::Cluster(error)) => error.is_away(),
+                Some(AssistantError::NoPostgresPod { .. }) => true,
+                _ => false,
+            };
+            job || server || assistant
+        })
+}
+
 /// What is looked at; none while the API server is away.
 pub(super) async fn patiently<T>(
     look: impl Future<Output = anyhow::Result<T>>,
@@ -250,5 +315,45 @@ pub(super) async fn patiently<T>(
         Ok(found) => Ok(Some(found)),
         Err(error) if is_away(&error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(owner: &str, hash: &str, phase: &str) -> Pod {
+        let pod = json!({
+            "metadata": {
+                "name": "pod", "labels": {"component": "store", "pod-template-hash": hash},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": "1", "controller": true}],
+            },
+            "spec": {"containers": [], "nodeName": "worker-1"},
+            "status": {"phase": phase},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn only_pods_of_the_deployment_itself_in_which_something_may_be_at_work_are_waited_for() {
+        let counts = |pod: &Pod| is_made_by(pod, "wa-store") && may_be_at_work(pod);
+        assert!(counts(&pod("wa-store-5d9", "5d9", "Running")));
+        assert!(counts(&pod("wa-store-5d9", "5d9", "Pending")));
+        // Evicted: it stays until somebody deletes it.
+        let mut failed = pod("wa-store-5d9", "5d9", "Failed");
+        assert!(!counts(&failed));
+        // What is being deleted may have a process that does not end.
+        failed.metadata.deletion_timestamp =
+            serde_json::from_str("\"2026-11-27T02:00:00Z\"").unwrap();
+        assert!(counts(&failed));
+        // Another instance's, under the same labels.
+        assert!(!counts(&pod("wo-wa-store-5d9", "5d9", "Running")));
+        assert!(!counts(&pod("wa-store-b-5d9", "5d9", "Running")));
+    }
+
+    #[test]
+    fn who_waits_for_pods_is_told_which_and_where() {
+        let one = pod("wa-store-5d9", "5d9", "Running");
+        assert_eq!(in_words(&[one]), "1 pod: pod on node worker-1");
     }
 }

@@ -56,6 +56,16 @@ pub struct TimedOut {
     pub state: String,
 }
 
+impl WaitError<anyhow::Error> {
+    /// The same, where nobody asks which of the two it was.
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::TimedOut(timed_out) => timed_out.into(),
+        }
+    }
+}
+
 impl<'a> Wait<'a> {
     /// A wait of `limit` at most. `what` goes on after "waiting": `for pod a`, `until the driver has made it`.
     pub fn new(what: impl Into<String>, limit: Duration, reporter: &'a dyn Reporter) -> Self {
