@@ -156,7 +156,10 @@ fn the_dumps_of_the_nightly_backup_go_from_their_volume_into_a_bucket() {
     );
 
     let trigger = ["trigger", "--pull", "--to", &url, "--encrypt-to", RECIPIENT];
-    with("kubectl-wa-backup", &trigger).expect_code(0);
+    let trigger = [&trigger[..], &["--read-back"]].concat();
+    with("kubectl-wa-backup", &trigger)
+        .expect_code(0)
+        .expect_error(&["read back", "as they were written"]);
     let verify = ["verify", &format!("{url}/latest"), "--identity", "key.txt"];
     with("kubectl-wa-backup", &verify).expect_code(0);
     assert_eq!(server.unfinished(), 0);
