@@ -31,13 +31,10 @@ fn with_keys(
     arguments: &[&str],
 ) -> Command {
     let mut command = world.command(binary(program));
-    command.args(arguments).current_dir(directory).envs([
-        ("AWS_ENDPOINT_URL", server.endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_REGION", "us-east-1"),
-    ]);
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .envs(server.variables());
     command
 }
 
