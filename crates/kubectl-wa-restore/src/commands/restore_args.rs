@@ -81,6 +81,8 @@ impl RestoreArgs {
             None => MappingChoice::Clear,
         };
         let identities = self.keys.identities()?;
+        // Also where only a plan is made of them: a wrong one is told now.
+        self.recipients()?;
         Ok(Options {
             backup: bucket.resolve(&self.backup)?,
             opener: Opener::new(bucket.patient(), identities),
