@@ -24,17 +24,6 @@ const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3auj
 /// A place, what is different in the environment, and what is said then.
 type Case<'a> = (&'a String, &'a [(&'a str, Option<&'a str>)], &'a str);
 
-/// The program with the bucket's keys in its environment.
-fn with_keys<'a>(command: &'a mut Command, server: &Server) -> &'a mut Command {
-    command.envs([
-        ("AWS_ENDPOINT_URL", server.endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_REGION", "us-east-1"),
-    ])
-}
-
 /// A plugin with the bucket's keys in its environment; `changed` variables are different, or not set.
 fn command(
     world: &World,
@@ -44,7 +33,7 @@ fn command(
     changed: &[(&str, Option<&str>)],
 ) -> Command {
     let mut command = world.backup_command(directory, arguments);
-    with_keys(&mut command, server);
+    command.envs(server.variables());
     for (name, value) in changed {
         match value {
             Some(value) => command.env(name, value),
@@ -121,7 +110,7 @@ fn the_dumps_of_the_nightly_backup_go_from_their_volume_into_a_bucket() {
     let with = |program: &str, arguments: &[&str]| {
         let mut command = world.command(binary(program));
         command.args(arguments).current_dir(directory);
-        run(with_keys(&mut command, &server))
+        run(command.envs(server.variables()))
     };
     let pull = |arguments: &[&str]| {
         with(
@@ -156,7 +145,10 @@ fn the_dumps_of_the_nightly_backup_go_from_their_volume_into_a_bucket() {
     );
 
     let trigger = ["trigger", "--pull", "--to", &url, "--encrypt-to", RECIPIENT];
-    with("kubectl-wa-backup", &trigger).expect_code(0);
+    let trigger = [&trigger[..], &["--read-back"]].concat();
+    with("kubectl-wa-backup", &trigger)
+        .expect_code(0)
+        .expect_error(&["read back", "as they were written"]);
     let verify = ["verify", &format!("{url}/latest"), "--identity", "key.txt"];
     with("kubectl-wa-backup", &verify).expect_code(0);
     assert_eq!(server.unfinished(), 0);

@@ -31,29 +31,24 @@ fn with_keys(
     arguments: &[&str],
 ) -> Command {
     let mut command = world.command(binary(program));
-    command.args(arguments).current_dir(directory).envs([
-        ("AWS_ENDPOINT_URL", server.endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_REGION", "us-east-1"),
-    ]);
     command
+        .args(arguments)
+        .current_dir(directory)
+        .envs(server.variables());
+    command
+}
+
+/// What a shell script prints in the pods that a restore may be staged in.
+fn in_pods(world: &World, script: &str) -> String {
+    let shell = ["-c", "postgres", "--", "sh", "-c", script];
+    ["wa-postgres-16-1", "wa-postgres-16-2"]
+        .map(|pod| world.kubectl(&[&["exec", pod], &shell[..]].concat()))
+        .concat()
 }
 
 /// What restores have left in the pods.
 fn staged(world: &World) -> String {
-    let pods = ["wa-postgres-16-1", "wa-postgres-16-2"];
-    let list = [
-        "-c",
-        "postgres",
-        "--",
-        "sh",
-        "-c",
-        "ls -A /controller/tmp 2>/dev/null; true",
-    ];
-    pods.map(|pod| world.kubectl(&[&["exec", pod], &list[..]].concat()))
-        .concat()
+    in_pods(world, "ls -A /controller/tmp 2>/dev/null; true")
 }
 
 #[track_caller]
@@ -160,4 +155,75 @@ fn a_backup_in_a_bucket_is_rehearsed_and_restored_and_gone_on_with_from_another_
     // One that is not encrypted needs no key.
     backup(&["create", "--to", &url]).expect_code(0);
     restore(&["check", &latest, "--pgmig", &pgmig]).expect_code(0);
+}
+
+#[test]
+fn a_safety_backup_goes_into_a_bucket_encrypted_and_leads_back_from_there_where_nothing_else_does()
+{
+    let (world, server) = (World::start(Profile::V5_2_1), Server::start());
+    let scratch = world.scratch();
+    let directory = scratch.path();
+    fs::write(directory.join("key.txt"), KEY).unwrap();
+    world
+        .backup(directory, &["create", "--to", "sets"])
+        .expect_code(0);
+    let restore = |arguments: &[&str]| {
+        let command = with_keys(&world, &server, directory, "kubectl-wa-restore", arguments);
+        run(&mut { command })
+    };
+    let pgmig = binary("pgmig").display().to_string();
+    let given = ["sets/latest", "--pgmig", &pgmig, "--encrypt-to", RECIPIENT];
+    let with = |command: &str, to: &str, more: &[&str]| {
+        restore(&[&[command], &given[..], &["--safety-to", to], more].concat())
+    };
+    let url = format!("s3://{BUCKET}/safety");
+
+    let nowhere = with("check", "s3://nobody/wa", &[]).expect_code(4);
+    expect_in(&nowhere.stdout, &["there is no such bucket"]);
+    // Without an end, there is no room to tell of.
+    let checked = with("check", &url, &[]).expect_code(0);
+    expect_in(&checked.stdout, &[&format!("goes to {url}\n")]);
+    let plan = with("plan", &url, &[]).expect_code(0);
+    let create = format!("create -n cpd -i wa --to {url} --encrypt-to {RECIPIENT}\n");
+    expect_in(&plan.stdout, &[&create]);
+
+    world.sql(
+        "DELETE FROM workspace WHERE workspace_id IN (SELECT workspace_id FROM workspace LIMIT 3)",
+    );
+    let before = world.lines(WORKSPACES);
+    for has_copy in [true, false] {
+        in_pods(
+            &world,
+            "echo crash-before-mapping >/controller/pgmig-faults",
+        );
+        let failed = with("run", &url, &["--yes=wa", "--timeout", "2m"]).expect_code(6);
+        failed.expect_error(&[&format!("into {url}, encrypted")]);
+        let status = restore(&["status", "-o", "json"]).expect_code(6).json();
+        let set = status["safetyBackup"].as_str().unwrap();
+        assert!(set.starts_with(&format!("{url}/wa-cpd-")), "{set}");
+        let back = ["rollback", "--yes=wa"];
+        if has_copy {
+            // Which needs neither the bucket nor its keys.
+            world.restore(directory, &back).expect_code(0);
+        } else {
+            let copy = "SELECT datname FROM pg_database WHERE datname LIKE 'wa-restore-%-copy'";
+            world.sql(&format!("DROP DATABASE \"{}\"", world.lines(copy)[0]));
+            world
+                .restore(directory, &back)
+                .expect_code(1)
+                .expect_error(&["there are no keys for the object storage"]);
+            restore(&back).expect_code(6).expect_error(&["--identity"]);
+            restore(&[&back[..], &["--identity", "key.txt"]].concat()).expect_code(0);
+        }
+        assert_eq!(world.lines(WORKSPACES), before);
+    }
+    assert_eq!(staged(&world), "");
+    assert_eq!(server.unfinished(), 0);
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    // The log of pgmig.
+    assert_eq!(names, ["key.txt", "sets", "wa-backups"]);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use backup_set::{Backup, ToolRecord};
+use backup_set::{Backup, DirectoryStore, ToolRecord};
 use backup_volume::{
     AccessMethod, AccessOptions, Caller, ClosedVolume, FetchOptions, FetchOutcome, Selection,
 };
@@ -24,9 +24,9 @@ fn a_safety_backup_is_verified_and_says_in_its_manifest_what_it_is() {
     let scratch = world.scratch();
     let (stored, missing) = wait_for(async {
         let cluster = world.cluster();
-        let take = async |instance| {
-            take_safety_backup(&cluster, &Silent, instance, scratch.path(), tool()).await
-        };
+        let store = DirectoryStore::new(scratch.path());
+        let take =
+            async |instance| take_safety_backup(&cluster, &Silent, instance, &store, tool()).await;
         (take("wa").await.unwrap(), take("wb").await.unwrap_err())
     });
     assert!(

@@ -386,13 +386,7 @@ fn on_this_machine_it_needs_no_cluster_and_leaves_nothing() {
     }
     let url = format!("s3://{BUCKET}/wa/{name}");
     let mut command = as_user(scratch.path(), &["rehearse", &url, &local]);
-    command.envs([
-        ("AWS_ENDPOINT_URL", bucket.endpoint.as_str()),
-        ("AWS_ALLOW_HTTP", "true"),
-        ("AWS_ACCESS_KEY_ID", "key"),
-        ("AWS_SECRET_ACCESS_KEY", "secret"),
-    ]);
-    let done = run(&mut command).expect_code(0);
+    let done = run(command.envs(bucket.variables())).expect_code(0);
     assert!(done.stdout.contains("7 tables with"), "{done:?}");
     assert!(bucket.object(name).join("rehearsal.json").is_file());
 

@@ -1,5 +1,6 @@
 //! What a person sees on a terminal, and what a program reads through a pipe.
 
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -69,16 +70,32 @@ fn lines_are_broken_between_words_on_a_terminal_and_not_at_all_in_a_pipe() {
 #[test]
 fn tables_fit_terminals_of_80_and_of_120_columns_with_no_word_broken() {
     let world = World::shared();
-    let scratch = world.scratch();
-    let here = scratch.path();
+    // Its path fits beside a label, unlike that of a scratch directory.
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
     world.backup(here, &["create"]).expect_code(0);
+    world.sql(
+        "DELETE FROM workspace; INSERT INTO tenant (tenant_id, instance_id, name, region, created, updated)
+         SELECT id, id, 'Assistant of the whole group of companies in all its languages', 'us-south', now(), now()
+         FROM (SELECT gen_random_uuid() AS id) AS ids",
+    );
+    world.backup(here, &["create"]).expect_code(0);
+    fs::write(here.join("expired"), "ey.expired\n").unwrap();
+    undone_restore(&world, here);
     for (plugin, words) in [
         ("kubectl-wa-backup", "status wa-backups"),
         ("kubectl-wa-backup", "list -o wide"),
-        ("kubectl-wa-backup", "prune --keep-last 1 --dry-run"),
+        (
+            "kubectl-wa-backup",
+            "prune --keep-last 1 --keep-daily 2 --keep-weekly 3 --keep-monthly 4 --dry-run",
+        ),
+        ("kubectl-wa-backup", "diff latest~1 latest"),
         ("kubectl-wa-backup", "inspect latest"),
         ("kubectl-wa-backup", "schedule show -o wide"),
+        ("kubectl-wa-pvc", "list"),
         ("kubectl-wa-restore", "mapping latest"),
+        ("kubectl-wa-restore", "status -o wide"),
+        ("kubectl-wa-restore", "upgrade-path -o wide"),
         ("kubectl-wa-retrain", "plan --replicas 4"),
         ("kubectl-wa-retrain", "estimate -o wide"),
     ] {
@@ -98,6 +115,16 @@ fn tables_fit_terminals_of_80_and_of_120_columns_with_no_word_broken() {
             }
         }
     }
+}
+
+/// A restore with the token in `expired`, that is begun, and gone back from before anything stops.
+fn undone_restore(world: &World, directory: &Path) {
+    let pgmig = binary("pgmig").display().to_string();
+    let run = ["run", "latest", "--yes=wa", "--no-safety-backup"];
+    let tokens = ["--rc-form", "user-tokens", "--token-file", "expired"];
+    let all = [&run[..], &tokens, &["--pgmig", &pgmig]].concat();
+    let refused = world.restore(directory, &all).expect_code(1);
+    refused.expect_error(&["undone"]);
 }
 
 #[test]

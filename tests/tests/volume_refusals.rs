@@ -346,10 +346,10 @@ fn a_container_without_a_tool_for_hashes_is_reported_and_nothing_is_kept() {
     outcome.expect_error(&["the container has no sha256sum"]);
 }
 
-/// Pulls the newest dump to a file system of so many bytes, and returns what is left on it too.
-fn pull_to_small_disk(world: &World, bytes: u64) -> Outcome {
-    let pull = "\"$0\" pull --latest --to sets; echo code=$?; find . -type f";
-    let mut pull = world.on_small_disk(bytes, pull, &binary("kubectl-wa-pvc"));
+/// Pulls the newest dump with these options to a file system of so many bytes, and returns what is left on it too.
+fn pull_to_small_disk(world: &World, bytes: u64, options: &str) -> Outcome {
+    let pull = format!("\"$0\" pull --latest --to sets {options}; echo code=$?; find . -type f");
+    let mut pull = world.on_small_disk(bytes, &pull, &binary("kubectl-wa-pvc"));
     let outcome = run(&mut pull).expect_code(0);
     world.expect_nothing_left();
     outcome
@@ -358,18 +358,29 @@ fn pull_to_small_disk(world: &World, bytes: u64) -> Outcome {
 #[test]
 fn a_disk_that_is_too_small_is_named_before_anything_is_fetched() {
     let world = World::shared();
-    let outcome = pull_to_small_disk(&world, 8192);
+    let outcome = pull_to_small_disk(&world, 8192, "");
     let outcome = outcome.expect_error(&["only 8.0 KiB are free", "--to"]);
     assert_eq!(outcome.stdout, "code=1\n");
+
+    // Encrypted, it takes more than it has.
+    let encrypted = "--encrypt-to age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3aujqsw4fn4";
+    let outcome = pull_to_small_disk(&world, room_for_newest(&world), encrypted);
+    let outcome = outcome.expect_error(&["are free; nothing was fetched", "--to"]);
+    assert_eq!(outcome.stdout, "code=1\n");
+}
+
+/// As many bytes as the newest dump takes, in whole blocks.
+fn room_for_newest(world: &World) -> u64 {
+    let dump = world.volume_directory().join(&world.dumps()[0]);
+    fs::metadata(dump).unwrap().len().next_multiple_of(4096)
 }
 
 #[test]
 fn a_disk_that_gets_full_keeps_what_has_arrived_and_no_set() {
     let world = World::shared();
-    let dump = world.volume_directory().join(&world.dumps()[0]);
-    // Room for the dump, but not for what is written beside it.
-    let bytes = fs::metadata(dump).unwrap().len().next_multiple_of(4096);
-    let outcome = pull_to_small_disk(&world, bytes).expect_error(&[
+    // Not for what is written beside it.
+    let bytes = room_for_newest(&world);
+    let outcome = pull_to_small_disk(&world, bytes, "").expect_error(&[
         "No space left on device",
         "kept in sets/wa-cpd-",
         "--resume",

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use backup_set::{
-    Backup, BackupError, DirectorySet, Identities, Places, StoredSet, resolve_backup, resolve_in,
-    scheme_of,
+    Backup, BackupError, DirectorySet, Identities, Places, SetError, StoredSet, Target,
+    resolve_backup, resolve_in, scheme_of,
 };
 use bucket_claims::{Asked, ReachedBucket, Way};
 use object_sets::{Location, ObjectSet, ObjectStore, Options, Scheme, Teller, is_location};
@@ -267,6 +267,18 @@ impl Bucket {
 impl Places for Bucket {
     fn open(&self, path: &Path, identities: Option<&Identities>) -> Result<Backup, BackupError> {
         self.open(path, identities)
+    }
+
+    fn look(&self, path: &Path) -> Result<Option<Target>, SetError> {
+        match self.look(path) {
+            Ok(true) => Ok(None),
+            Ok(false) => Target::look(path).map(Some),
+            Err(error) => Err(SetError::Io {
+                action: "create a backup set in",
+                path: path.to_owned(),
+                source: io::Error::other(error),
+            }),
+        }
     }
 }
 

@@ -31,6 +31,16 @@ pub trait Store {
     /// What is in it that may be a set, in no order.
     fn list(&self) -> io::Result<Vec<Self::Set>>;
 
+    /// How much room there is for new files; none where that has no end.
+    fn available_bytes(&self) -> Result<Option<u64>, SetError> {
+        Ok(None)
+    }
+
+    /// How much room a file of so many bytes takes.
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        bytes
+    }
+
     /// Begins a set of this name; a number is added where that is taken, by a backup of the same second.
     fn begin(&self, name: &str) -> Result<Self::Begun, SetError>;
 

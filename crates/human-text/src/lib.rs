@@ -90,7 +90,8 @@ pub fn with_short_digests(text: &str) -> String {
 pub const LEAST_COLUMN: usize = 24;
 
 /// One line of `text` in lines of at most `width` columns, as far as its words are not longer. What stands after two
-/// blanks or more is a column: it wraps under its own beginning, and the lines of an indented text are all indented. What
+/// blanks or more is a column: it wraps under its own beginning, and the lines of an indented text are all indented. A word
+/// that is too long for its column, such as a path, gets a line of its own further left, where that is long enough. What
 /// stands in backticks is one word: a command that is to be copied. A column that is a command stays whole for that reason.
 /// Colours take no columns.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -104,8 +105,21 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = before.to_owned();
     let mut is_empty = true;
+    let further_left = columns(text) - columns(text.trim_start()) + 2;
     for word in words(column) {
-        if !is_empty && columns(&line) + 1 + columns(word) > width {
+        let takes = columns(word);
+        let is_too_long = indent > further_left && indent + takes > width;
+        if is_too_long && further_left + takes <= width {
+            line.truncate(line.trim_end().len());
+            if !line.is_empty() {
+                lines.push(line);
+            }
+            lines.push(format!("{:further_left$}{word}", ""));
+            line = " ".repeat(indent);
+            is_empty = true;
+            continue;
+        }
+        if !is_empty && columns(&line) + 1 + takes > width {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
             is_empty = true;
         }
@@ -115,7 +129,9 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         line.push_str(word);
         is_empty = false;
     }
-    lines.push(line);
+    if lines.is_empty() || !line.trim().is_empty() {
+        lines.push(line);
+    }
     lines
 }
 
@@ -211,6 +227,23 @@ mod tests {
                 ],
             ]
         );
+        // What fits nowhere else has a line of its own.
+        let path = "/a/path/of/three/times/nine";
+        assert_eq!(
+            wrap(&format!("from here  to {path} {path} and"), 36),
+            [
+                "from here  to",
+                &format!("  {path}"),
+                &format!("  {path}"),
+                "           and"
+            ]
+        );
+        assert_eq!(
+            wrap(&format!(" one of  {path}"), 34),
+            [" one of", &format!("   {path}")]
+        );
+        let longer = format!("from  {path}{path}");
+        assert_eq!(wrap(&longer, 36), [longer]);
         // A table that is too wide stays as it is, and so does what is quoted.
         let row = "a name that is long    one two three four";
         assert_eq!(wrap(row, 40), [row]);

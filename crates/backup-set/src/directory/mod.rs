@@ -15,10 +15,10 @@ use jiff::Timestamp;
 pub use begun::{BegunDirectory, DirectoryFile};
 pub use place::Place;
 
-use crate::SetError;
 use crate::error::{OnPath as _, in_the_way};
 use crate::names::{PARTIAL_SUFFIX, numbered_names};
 use crate::store::{FileState, Store, StoredFile, StoredSet};
+use crate::{SetError, Target};
 
 /// A directory that holds sets.
 #[derive(Debug, Clone)]
@@ -52,6 +52,10 @@ impl Store for DirectoryStore {
             }
         }
         Ok(sets)
+    }
+
+    fn available_bytes(&self) -> Result<Option<u64>, SetError> {
+        Ok(Some(Target::look(&self.directory)?.available_bytes))
     }
 
     /// Only the owner can read it: a dump holds what the assistants' users said.

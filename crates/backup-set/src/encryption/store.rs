@@ -12,6 +12,12 @@ use crate::SetError;
 use crate::error::OnPath as _;
 use crate::store::{BegunFile, BegunSet, Encoded, Keep, Store};
 
+/// age encrypts in chunks of this size, and adds a tag to each.
+const CHUNK_BYTES: u64 = 64 << 10;
+const TAG_BYTES: u64 = 16;
+/// In front of them is a header, with some lines for each recipient. This is enough for 30 of them.
+const MOST_HEADER_BYTES: u64 = 4 << 10;
+
 /// A store in which new sets are encrypted.
 #[derive(Debug)]
 pub struct EncryptedStore<S> {
@@ -65,6 +71,15 @@ impl<S: Store> Store for EncryptedStore<S> {
 
     fn list(&self) -> io::Result<Vec<S::Set>> {
         self.store.list()
+    }
+
+    fn available_bytes(&self) -> Result<Option<u64>, SetError> {
+        self.store.available_bytes()
+    }
+
+    fn stored_bytes(&self, bytes: u64) -> u64 {
+        let tags = bytes.div_ceil(CHUNK_BYTES) * TAG_BYTES;
+        self.store.stored_bytes(bytes + tags + MOST_HEADER_BYTES)
     }
 
     fn begin(&self, name: &str) -> Result<Self::Begun, SetError> {

@@ -63,6 +63,23 @@ fn holds(content: &[u8], part: &[u8]) -> bool {
 }
 
 #[test]
+fn how_much_room_an_encrypted_file_takes_is_known_before() {
+    let parent = tempfile::tempdir().unwrap();
+    let recipients = Recipients::read(&vec![RECIPIENT.to_owned(); 20], &[]).unwrap();
+    let store = DirectoryStore::new(parent.path());
+    let store = EncryptedStore::new(store, recipients.unwrap());
+    let set = SetWriter::create(&store, "wa-cpd-20261122T205500Z").unwrap();
+    let files = ["a", "b", "c", "d", "e"].into_iter();
+    for (name, bytes) in files.zip([0, 1, 65_536, 65_537, 1_000_000]) {
+        let file = set.write(name, FileRole::StoreDump, &vec![7; bytes]);
+        let stored = fs::metadata(set.location().join(format!("{name}.age"))).unwrap();
+        let known = store.stored_bytes(bytes as u64);
+        assert!(file.unwrap().bytes() == bytes as u64 && stored.len() <= known);
+        assert!(known <= stored.len() + 4096, "{bytes}: {known}");
+    }
+}
+
+#[test]
 fn with_the_key_an_encrypted_set_is_what_was_stored() {
     let (_parent, path, keys) = encrypted_set(DUMP);
     let intact = verify(&path, &keys).unwrap();

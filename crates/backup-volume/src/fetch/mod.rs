@@ -126,17 +126,7 @@ impl OpenVolume {
         let steps = Steps::new(&*self.caller.reporter);
         let fetches = self.fetches(files, dumps, to, options, &steps);
         let needed = fetches.iter().map(Fetch::bytes_to_store).sum();
-        let available = Target::look(to)?.available_bytes;
-        if available < needed {
-            let what = format!(
-                "{} needs {} in {}, and only {} are free; nothing was fetched",
-                count(dumps.len() as u64, "dump"),
-                bytes(needed),
-                to.display(),
-                bytes(available)
-            );
-            return Err(Remediable::new(what, Remedy::OtherDirectory).into());
-        }
+        require_room(dumps, needed, to, Target::look(to)?.available_bytes)?;
         let work = async {
             let (mut sets, mut failures) = (Vec::new(), Vec::new());
             for fetch in &fetches {
@@ -178,6 +168,21 @@ impl OpenVolume {
         };
         dumps.iter().map(fetch).collect()
     }
+}
+
+/// An error where the dumps need more room than there is.
+fn require_room(dumps: &[Entry], needed: u64, to: &Path, available: u64) -> Result<(), Remediable> {
+    if available >= needed {
+        return Ok(());
+    }
+    let what = format!(
+        "{} needs {} in {}, and only {} are free; nothing was fetched",
+        count(dumps.len() as u64, "dump"),
+        bytes(needed),
+        to.display(),
+        bytes(available)
+    );
+    Err(Remediable::new(what, Remedy::OtherDirectory))
 }
 
 /// One dump to be fetched.

@@ -15,7 +15,7 @@ use wa_common::cluster::RetryPolicy;
 use wa_common::report::{Steps, TransferProgress, causes_text};
 
 use super::transfer::{Verification, VerifyingSink};
-use super::{Fetch, FetchOptions, FetchOutcome, FetchedSet};
+use super::{Fetch, FetchOptions, FetchOutcome, FetchedSet, require_room};
 use crate::files;
 use crate::volume::OpenVolume;
 
@@ -32,6 +32,15 @@ impl OpenVolume {
         let steps = Steps::new(&*self.caller.reporter);
         let fetches = self.fetches(entries, dumps, store.location(), options, &steps);
         let held = held_in(store)?;
+        if let Some(available) = store.available_bytes()? {
+            let missing = fetches
+                .iter()
+                .filter(|fetch| fetch.among(&held, fetch.key.is_some()).is_none());
+            let needed = missing
+                .map(|fetch| store.stored_bytes(fetch.dump.version.bytes))
+                .sum();
+            require_room(dumps, needed, store.location(), available)?;
+        }
         let work = async {
             let (mut sets, mut failures) = (Vec::new(), Vec::new());
             for fetch in &fetches {

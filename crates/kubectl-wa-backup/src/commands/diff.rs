@@ -137,7 +137,7 @@ impl Render for BackupDifference {
             let when = if side.path.is_some() { "created" } else { "at" };
             writeln!(
                 out,
-                "{} {}, {when} {}",
+                "{}  {}, {when} {}",
                 label.style(styles.faint),
                 printable(&side.shown),
                 printable(&side.created)

@@ -42,6 +42,10 @@ pub(super) const ABOUT: About = About {
 With -o json, `outcome` tells how the Job ended: complete, failed, deadlineExceeded, evicted, deleted; or started, where it was \
 not waited for."
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(super) struct Args {
     /// Wait until the Job has ended, and show what its pod logs
     #[arg(long)]
@@ -60,6 +64,10 @@ pub(super) struct Args {
 
     #[command(flatten)]
     bucket: BucketArgs,
+
+    /// With --pull, read what was stored back from there and compare, before the set counts
+    #[arg(long, requires = "pull")]
+    read_back: bool,
 
     /// Leave the Job when it has ended, for a look at it
     #[arg(long)]
@@ -163,6 +171,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         path: &args.to,
         bucket,
         recipients,
+        read_back: args.read_back,
         context,
     };
     pull(&to, report, volume, (&end, &beside)).await
@@ -173,6 +182,7 @@ struct Destination<'a> {
     path: &'a Path,
     bucket: Bucket,
     recipients: Option<Recipients>,
+    read_back: bool,
     context: &'a Context,
 }
 
@@ -183,11 +193,14 @@ impl Destination<'_> {
         files: &[Entry],
         dump: Entry,
     ) -> anyhow::Result<FetchOutcome> {
-        let options = FetchOptions::new(ToolRecord {
+        let tool = ToolRecord {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        });
-        let options = &options;
+        };
+        let options = &FetchOptions {
+            read_back: self.read_back,
+            ..FetchOptions::new(tool)
+        };
         let bytes = dump.version.bytes;
         let dumps = &[dump];
         let store = self.bucket.store_to_write(self.path, bytes, self.context)?;

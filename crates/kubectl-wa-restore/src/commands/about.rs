@@ -21,6 +21,7 @@ pub(super) const RUN: About = About {
         "kubectl wa-restore run latest --pgmig pgmig",
         "kubectl wa-restore latest --mapping restore/mapping.yaml --pgmig pgmig",
         "kubectl wa-restore run latest --pgmig pgmig --yes=wa --safety-to /mnt/sets",
+        "kubectl wa-restore run latest --pgmig pgmig --safety-to s3://backups/wa",
         "kubectl wa-restore run latest --pgmig pgmig --interactive",
         "kubectl wa-restore run s3://backups/wa/latest --identity key.txt --pgmig pgmig",
         "kubectl wa-restore run latest --pgmig pgmig --dry-run",

@@ -17,7 +17,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let options = args.restore.options(context)?;
+    let options = args.restore.options(args.restore.bucket(context)?)?;
     let cluster = context.connect()?;
     let mut checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
     other_run::check(&cluster, &mut checked).await;

@@ -60,7 +60,7 @@ pub(super) async fn show(
     trial: Trial,
     context: &Context,
 ) -> anyhow::Result<Exit> {
-    let options = restore.options(context)?;
+    let options = restore.options(restore.bucket(context)?)?;
     let cluster = context.connect()?;
     let mut checked = checks::run(&cluster, context.global.instance.as_deref(), &options).await;
     other_run::check(&cluster, &mut checked).await;

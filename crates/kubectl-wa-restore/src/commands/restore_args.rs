@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use backup_places::BucketArgs;
-use backup_set::DEFAULT_DIRECTORY;
-use store_restore::checks::{MappingChoice, MappingFile, Options};
+use backup_places::{Bucket, BucketArgs};
+use backup_set::{DEFAULT_DIRECTORY, Recipients};
+use store_restore::checks::{MappingChoice, MappingFile, Options, SafetyPlace};
 use store_restore::plan::require_stage_dir;
 use store_restore::release::Release;
 use store_restore::source::Opener;
@@ -40,9 +40,15 @@ pub(super) struct RestoreArgs {
     /// Directory in the pod to stage files in
     #[arg(long, value_name = "DIR", default_value = "/controller/tmp")]
     stage_dir: String,
-    /// Directory for the backup of the current database
+    /// Directory for the backup of the current database, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     safety_to: PathBuf,
+    /// Encrypt that backup to this key of age (age1…) or SSH (ssh-ed25519 …); repeatable
+    #[arg(long, value_name = "RECIPIENT")]
+    encrypt_to: Vec<String>,
+    /// Encrypt that backup to the keys in this file, one a line; repeatable
+    #[arg(long, value_name = "FILE")]
+    recipients_file: Vec<PathBuf>,
     /// Form of resourceController.yaml, where the release does not tell, or tells wrong
     #[arg(long, value_name = "FORM")]
     rc_form: Option<RcFormArg>,
@@ -54,8 +60,18 @@ impl RestoreArgs {
         self.backup.display().to_string()
     }
 
+    /// The bucket that the backup is in, or that of the current database goes to.
+    pub(super) fn bucket(&self, context: &Context) -> anyhow::Result<Bucket> {
+        self.bucket.bucket([&self.backup, &self.safety_to], context)
+    }
+
+    /// Who can read the backup of the current database; none where it is not encrypted.
+    pub(super) fn recipients(&self) -> anyhow::Result<Option<Recipients>> {
+        Ok(Recipients::read(&self.encrypt_to, &self.recipients_file)?)
+    }
+
     /// What they ask for, with the files that they name read.
-    pub(super) fn options(&self, context: &Context) -> anyhow::Result<Options> {
+    pub(super) fn options(&self, bucket: Bucket) -> anyhow::Result<Options> {
         require_stage_dir(&self.stage_dir)?;
         let mapping = match &self.mapping {
             Some(path) => MappingChoice::File(MappingFile {
@@ -65,7 +81,8 @@ impl RestoreArgs {
             None => MappingChoice::Clear,
         };
         let identities = self.keys.identities()?;
-        let bucket = self.bucket.bucket([&self.backup], context)?;
+        // Also where only a plan is made of them: a wrong one is told now.
+        self.recipients()?;
         Ok(Options {
             backup: bucket.resolve(&self.backup)?,
             opener: Opener::new(bucket.patient(), identities),
@@ -75,7 +92,11 @@ impl RestoreArgs {
             force_path: self.force_path,
             operators_namespace: self.operators_namespace.clone(),
             stage_dir: self.stage_dir.clone(),
-            safety_to: self.safety_to.clone(),
+            safety: SafetyPlace {
+                to: self.safety_to.clone(),
+                encrypt_to: self.encrypt_to.clone(),
+                recipients_files: self.recipients_file.clone(),
+            },
             rc_form: self.rc_form.map(Into::into),
         })
     }

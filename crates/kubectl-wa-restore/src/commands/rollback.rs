@@ -4,12 +4,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use backup_places::BucketArgs;
+use backup_set::scheme_of;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::plan::word;
-use store_restore::procedure::{Restore, Work, database_is_touched, roll_back};
+use store_restore::procedure::{
+    Restore, Work, database_is_touched, needs_safety_backup, roll_back,
+};
 use store_restore::source::Opener;
 use wa_common::cli::{Context, Exit, KeyArgs, Render};
+use wa_common::cluster::Cluster;
 use wa_common::report::{Styles, printable};
 use wa_common::run::journal::{FoundRun, FoundState, RunContext};
 
@@ -57,7 +61,13 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         let question = "The database that pgmig has touched is dropped, and the one of before takes its place.";
         args.consent.ask(context, &instance, question).await?;
     }
-    let bucket = args.bucket.bucket(&args.safety, context)?;
+    let recorded = match &args.safety {
+        None => safety_in_a_bucket(&cluster, &found).await?,
+        Some(_) => None,
+    };
+    let bucket = args
+        .bucket
+        .bucket(args.safety.iter().chain(&recorded), context)?;
     let safety = args
         .safety
         .as_deref()
@@ -87,6 +97,20 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         database_exchanged: rolled_back.database,
     })?;
     Ok(Exit::Done)
+}
+
+/// The URL of the safety backup, where nothing else leads back: whoever does not need it, needs no keys of its bucket.
+async fn safety_in_a_bucket(
+    cluster: &Cluster,
+    found: &FoundRun<Restore>,
+) -> anyhow::Result<Option<PathBuf>> {
+    let recorded = found.plan().safety.as_ref();
+    let recorded = recorded.map(|safety| PathBuf::from(&safety.path));
+    let Some(url) = recorded.filter(|path| scheme_of(path).is_some()) else {
+        return Ok(None);
+    };
+    let is_needed = needs_safety_backup(cluster, found).await?;
+    Ok(is_needed.then_some(url))
 }
 
 /// Refuses where there is nothing left to go back to by names, before the user is asked anything.

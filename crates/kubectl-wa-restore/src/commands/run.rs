@@ -1,8 +1,9 @@
 //! `run`: the whole restore.
 
 use anyhow::Context as _;
-use backup_set::ToolRecord;
-use store_restore::checks::{self, Facts, MappingChoice, Options};
+use backup_places::Bucket;
+use backup_set::{DirectoryStore, EncryptedStore, Recipients, Store, ToolRecord};
+use store_restore::checks::{self, Facts, MappingChoice, Options, SafetyPlace};
 use store_restore::procedure::{self, Begin, Phase, SafetyBackup, SafetyRecord, begin_phase};
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, DryRun, Exit};
@@ -71,7 +72,9 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return plan::show(&args.restore, trial, context).await;
     }
     let command = format!("kubectl wa-restore run {}", args.restore.backup_as_given());
-    let mut options = args.restore.options(context)?;
+    let recipients = args.restore.recipients()?;
+    let bucket = args.restore.bucket(context)?;
+    let mut options = args.restore.options(bucket.clone())?;
     let terminal = if args.interactive {
         options.mapping = MappingChoice::Asked;
         Some(interactive::terminal(context)?)
@@ -123,7 +126,13 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         begin_phase(reporter, Phase::SafetyBackup).skipped("as asked for");
         None
     } else {
-        Some(take_safety_backup(&cluster, reporter, &instance, &options).await?)
+        let taking = Safety {
+            place: &options.safety,
+            bucket: &bucket,
+            recipients,
+            database_bytes: facts.database_bytes.unwrap_or_default(),
+        };
+        Some(taking.take(&cluster, context, &instance).await?)
     };
 
     let step = begin_phase(reporter, Phase::Lock);
@@ -147,26 +156,64 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     ended::go_on(context, &cluster, &inputs, run).await
 }
 
-async fn take_safety_backup(
-    cluster: &Cluster,
-    reporter: &dyn Reporter,
-    instance: &str,
-    options: &Options,
-) -> anyhow::Result<SafetyRecord> {
-    let step = begin_phase(reporter, Phase::SafetyBackup);
-    let backup = SafetyBackup {
-        directory: &options.safety_to,
-        tool: ToolRecord {
+/// The backup of the current database.
+struct Safety<'a> {
+    place: &'a SafetyPlace,
+    /// Where that is in one.
+    bucket: &'a Bucket,
+    /// Who can read it, where it is encrypted.
+    recipients: Option<Recipients>,
+    database_bytes: u64,
+}
+
+impl Safety<'_> {
+    async fn take(
+        self,
+        cluster: &Cluster,
+        context: &Context,
+        instance: &str,
+    ) -> anyhow::Result<SafetyRecord> {
+        let step = begin_phase(&*context.reporter, Phase::SafetyBackup);
+        let (to, bucket) = (&self.place.to, self.bucket);
+        let taken = match bucket.store_to_write(to, self.database_bytes, context)? {
+            Some(store) => self.take_into(store, cluster, context, instance).await,
+            None => {
+                let store = DirectoryStore::new(to);
+                self.take_into(store, cluster, context, instance).await
+            }
+        };
+        let safety = taken.context("there is no safety backup, and nothing was stopped")?;
+        step.done(safety.path.clone());
+        Ok(safety)
+    }
+
+    async fn take_into(
+        self,
+        store: impl Store,
+        cluster: &Cluster,
+        context: &Context,
+        instance: &str,
+    ) -> anyhow::Result<SafetyRecord> {
+        let tool = ToolRecord {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-    };
-    let safety = backup
-        .take(cluster, reporter, instance)
-        .await
-        .context("there is no safety backup, and nothing was stopped")?;
-    step.done(safety.path.clone());
-    Ok(safety)
+        };
+        let reporter = &*context.reporter;
+        match self.recipients {
+            Some(recipients) => {
+                let store = &EncryptedStore::new(store, recipients);
+                SafetyBackup { store, tool }
+                    .take(cluster, reporter, instance)
+                    .await
+            }
+            None => {
+                let store = &store;
+                SafetyBackup { store, tool }
+                    .take(cluster, reporter, instance)
+                    .await
+            }
+        }
+    }
 }
 
 fn tell_remarks(reporter: &dyn Reporter, conditions: &Preflight) {
@@ -248,7 +295,10 @@ impl Changes {
             if args.no_safety_backup {
                 "none: without room for a copy in the server there is no way back".to_owned()
             } else {
-                format!("into {}", options.safety_to.display())
+                let place = &options.safety;
+                let keys = place.encrypt_to.len() + place.recipients_files.len();
+                let encrypted = if keys > 0 { ", encrypted" } else { "" };
+                format!("into {}{encrypted}", place.to.display())
             },
         ));
         if let Some(source) = &facts.source {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use store_restore::procedure::{
-    ReplicasNow, Restore, Standing, database_is_touched, down_since, standing,
+    ReplicasNow, Restore, SafetyRecord, Standing, database_is_touched, down_since, standing,
 };
 use wa_common::cli::{Context, Exit, Render};
 use wa_common::report::{Styles, age, printable};
@@ -119,10 +119,7 @@ impl Run {
             renewed,
             rehearsal: Rehearsal::of_dump(Path::new(&plan.backup.path), &plan.backup.dump_sha256),
             backup: plan.backup.path.clone(),
-            safety_backup: plan
-                .safety
-                .as_ref()
-                .map(|safety| format!("{} on {}", safety.path, safety.host)),
+            safety_backup: plan.safety.as_ref().map(SafetyRecord::in_words),
             production_down_since: down_since(steps).filter(|_| is_open && are_down),
             database: database(steps),
             pgmig: now.pgmig,

@@ -239,7 +239,7 @@ impl Render for StatusReport {
             let time = line.time.strftime("%H:%M:%S");
             writeln!(
                 out,
-                "  {time} {}: {}",
+                "  {time}  {}: {}",
                 printable(&line.pod),
                 printable(&line.text)
             )?;

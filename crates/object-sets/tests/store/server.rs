@@ -128,8 +128,19 @@ impl Server {
         }
     }
 
+    /// What programs that use it have in their environment.
+    pub(crate) fn variables(&self) -> [(&'static str, &str); 5] {
+        [
+            ("AWS_ENDPOINT_URL", &self.endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", "us-east-1"),
+        ]
+    }
+
     pub(crate) fn store_with(&self, change: impl FnOnce(&mut Options)) -> ObjectStore {
-        let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let setting = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut options = Options {
             patience: Patience {
                 outage: Duration::from_millis(500),
@@ -138,13 +149,7 @@ impl Server {
             },
             least_part_bytes: PART_BYTES,
             allow_http: true,
-            settings: vec![
-                setting("AWS_ENDPOINT_URL", &self.endpoint),
-                setting("AWS_ACCESS_KEY_ID", "key"),
-                setting("AWS_SECRET_ACCESS_KEY", "secret"),
-                setting("AWS_REGION", "us-east-1"),
-            ]
-            .into(),
+            settings: self.variables().map(setting).to_vec().into(),
             ..Options::default()
         };
         change(&mut options);

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::slice;
 
 use anyhow::{Context as _, ensure};
-use backup_set::Target;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use store_backup::tenants;
@@ -74,15 +73,18 @@ impl Run<'_> {
         conditions.check("PostgreSQL CA", needs, look, detail).await
     }
 
-    /// A dump is smaller than its database, so that too little space for that need not be too little.
+    /// A dump is smaller than its database, so that too little space for that need not be too little. Returns the size of
+    /// the database.
     pub(super) async fn safety_space(
         &mut self,
         datastore: &Finding<Datastore>,
         pods: &Finding<Pods>,
-    ) {
-        let (cluster, directory) = (self.cluster, &self.options.safety_to);
+    ) -> Option<u64> {
+        let (cluster, to) = (self.cluster, &self.options.safety.to);
+        let places = &self.options.opener.places;
         let look = async |()| {
-            let available = Target::look(directory)?.available_bytes;
+            let target = places.look(to)?;
+            let available = target.map(|target| target.available_bytes);
             let database = match (datastore.value(), pods.value()) {
                 (Some(datastore), Some(pods)) => {
                     let container = pods.primary.container();
@@ -92,18 +94,15 @@ impl Run<'_> {
             };
             Ok((available, database))
         };
-        let detail = |(available, _): &(u64, Option<u64>)| {
-            format!(
-                "goes to {}, {} free",
-                directory.display(),
-                bytes(*available)
-            )
+        let detail = |(available, _): &(Option<u64>, Option<u64>)| {
+            let free = available.map(|available| format!(", {} free", bytes(available)));
+            format!("goes to {}{}", to.display(), free.unwrap_or_default())
         };
         let found = self
             .conditions
             .check("safety backup", (), look, detail)
             .await;
-        if let Some((available, Some(database))) = found.value()
+        if let Some((Some(available), Some(database))) = found.value()
             && available < database
         {
             self.conditions.remark(
@@ -114,6 +113,7 @@ impl Run<'_> {
                 ),
             );
         }
+        found.into_value().and_then(|(_, database)| database)
     }
 
     /// Whether the superuser, who copies the database and looks at what was restored, is let in, and whether a copy fits.

@@ -40,9 +40,20 @@ pub struct Options {
     /// The directory in the pod that everything is staged in.
     pub stage_dir: String,
     /// Where the safety backup goes.
-    pub safety_to: PathBuf,
+    pub safety: SafetyPlace,
     /// The form of `resourceController.yaml`.
     pub rc_form: Option<RcForm>,
+}
+
+/// Where the safety backup goes, and who can read it there.
+#[derive(Debug, Clone, Default)]
+pub struct SafetyPlace {
+    /// A directory, or a URL.
+    pub to: PathBuf,
+    /// The keys that it is encrypted to.
+    pub encrypt_to: Vec<String>,
+    /// Files with more of them.
+    pub recipients_files: Vec<PathBuf>,
 }
 
 /// Who says which service instance becomes which.
@@ -74,6 +85,8 @@ pub struct Facts {
     pub source: Option<Candidate>,
     /// The target's database.
     pub datastore: Option<Datastore>,
+    /// The size of that database on its server.
+    pub database_bytes: Option<u64>,
     /// The pod that everything is staged in.
     pub pod: Option<PostgresPod>,
     /// The pod with the database's primary server.
@@ -144,7 +157,7 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
     let pgmig = run.pgmig(&instance).await;
     run.architecture(&pgmig, &pods).await;
     run.space(&pods, &source, &pgmig).await;
-    run.safety_space(&datastore, &pods).await;
+    let database_bytes = run.safety_space(&datastore, &pods).await;
     let key = run.encryption_key(&source, &instance).await;
     let mapping = run.service_instances(&source, &datastore, &pods).await;
     let orchestrate = run.orchestrate(&instance).await;
@@ -174,6 +187,7 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
         instance: instance.into_value(),
         source: source.into_value(),
         datastore: datastore.into_value(),
+        database_bytes,
         pod: staged,
         primary,
         postgres: postgres.into_value(),

@@ -62,15 +62,24 @@ impl Plan<'_> {
     }
 
     pub(super) fn safety_backup(&self) -> Step {
+        let place = &self.options.safety;
+        let mut create = format!(
+            "kubectl wa-backup create -n {} -i {} --to {}",
+            word(&self.namespace),
+            word(&self.instance),
+            word(&place.to.display().to_string())
+        );
+        for key in &place.encrypt_to {
+            let _ = write!(create, " --encrypt-to {}", word(key));
+        }
+        for file in &place.recipients_files {
+            let file = file.display().to_string();
+            let _ = write!(create, " --recipients-file {}", word(&file));
+        }
         Step {
             name: "safety backup",
             about: "pgmig erases the database before it restores. Without this backup there is no way back once the copy inside the server is gone.".to_owned(),
-            commands: vec![format!(
-                "kubectl wa-backup create -n {} -i {} --to {}",
-                word(&self.namespace),
-                word(&self.instance),
-                word(&self.options.safety_to.display().to_string())
-            )],
+            commands: vec![create],
         }
     }
 

@@ -203,6 +203,7 @@ pub fn require_stage_dir(directory: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use crate::checks::SafetyPlace;
     use crate::source::Opener;
     use std::path::PathBuf;
 
@@ -220,7 +221,10 @@ mod tests {
             force_path: false,
             operators_namespace: None,
             stage_dir: "/controller/tmp".to_owned(),
-            safety_to: PathBuf::from("wa-backups"),
+            safety: SafetyPlace {
+                to: PathBuf::from("wa-backups"),
+                ..SafetyPlace::default()
+            },
             rc_form: None,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use backup_set::{DUMP_FILE, ToolRecord, scheme_of};
+use backup_set::{FileRole, Store, ToolRecord, scheme_of};
 use store_backup::take_safety_backup;
 use wa_common::cluster::Cluster;
 use wa_common::report::Reporter;
@@ -19,14 +19,14 @@ use crate::target::{PostgresCluster, Scaled};
 
 /// Where the backup of the present database goes, and who takes it.
 #[derive(Debug)]
-pub struct SafetyBackup<'a> {
-    /// The directory.
-    pub directory: &'a Path,
+pub struct SafetyBackup<'a, S> {
+    /// Where.
+    pub store: &'a S,
     /// What its manifest names.
     pub tool: ToolRecord,
 }
 
-impl SafetyBackup<'_> {
+impl<S: Store> SafetyBackup<'_, S> {
     /// Takes it; an error where it is not known to be intact.
     pub async fn take(
         self,
@@ -34,8 +34,7 @@ impl SafetyBackup<'_> {
         reporter: &dyn Reporter,
         instance: &str,
     ) -> anyhow::Result<SafetyRecord> {
-        let stored =
-            take_safety_backup(cluster, reporter, instance, self.directory, self.tool).await?;
+        let stored = take_safety_backup(cluster, reporter, instance, self.store, self.tool).await?;
         if let Some(why) = stored.judged.reason() {
             bail!(
                 "the safety backup {} cannot be judged ({why}): nothing was stopped; go on without one by --no-safety-backup",
@@ -43,14 +42,14 @@ impl SafetyBackup<'_> {
             );
         }
         let files = stored.manifest.files();
-        let dump = files.iter().find(|file| file.name == DUMP_FILE);
+        let dump = files.iter().find(|file| file.role == FileRole::StoreDump);
         Ok(SafetyRecord {
             host: Holder::this_process().host,
             path: absolute(&stored.path)?,
             dump_sha256: dump
                 .context("the safety backup has no dump")?
-                .sha256
-                .clone(),
+                .plaintext_sha256()
+                .to_owned(),
         })
     }
 }

@@ -1,5 +1,8 @@
 //! What the journal of a restore keeps: the plan, its steps with what undoes them, and what came of them. No secret.
 
+use std::path::Path;
+
+use backup_set::scheme_of;
 use serde::{Deserialize, Serialize};
 
 use crate::config::RcForm;
@@ -58,12 +61,22 @@ pub struct BackupRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SafetyRecord {
-    /// The machine that it is on.
+    /// The machine that took it.
     pub host: String,
-    /// The absolute path of the set.
+    /// The absolute path of the set on that machine, or its URL.
     pub path: String,
-    /// The SHA-256 of its dump.
+    /// The SHA-256 of its dump, in plaintext.
     pub dump_sha256: String,
+}
+
+impl SafetyRecord {
+    /// Where it is: `/mnt/sets/wa-cpd-20261127T020000Z on bastion`, or its URL.
+    pub fn in_words(&self) -> String {
+        if scheme_of(Path::new(&self.path)).is_some() {
+            return self.path.clone();
+        }
+        format!("{} on {}", self.path, self.host)
+    }
 }
 
 /// pgmig, and how it is run.

@@ -55,7 +55,7 @@ pub use data::{
 };
 pub use migrate::MigrationError;
 pub use place::database_is_touched;
-pub use rollback::{RolledBack, roll_back};
+pub use rollback::{RolledBack, needs_safety_backup, roll_back};
 pub use status::{ReplicasNow, Standing, follow_log, standing};
 pub use steps::{Finished, begin as begin_phase};
 pub use trial::try_changes;

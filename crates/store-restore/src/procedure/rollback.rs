@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use kube_transfer::job::JobState;
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Reporter};
-use wa_common::run::journal::{JournaledRun, Next, StepRecord};
+use wa_common::run::journal::{FoundRun, JournaledRun, Next, StepRecord};
 
 use super::database::{self, Names};
 use super::place::{Place, database_is_touched};
@@ -24,6 +24,18 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 pub struct RolledBack {
     /// Whether the database was exchanged for the one of before.
     pub database: bool,
+}
+
+/// Whether nothing but the safety backup leads back from this run: there is no copy of the database inside its server.
+pub async fn needs_safety_backup(
+    cluster: &Cluster,
+    found: &FoundRun<Restore>,
+) -> anyhow::Result<bool> {
+    if !database_is_touched(found.steps()) {
+        return Ok(false);
+    }
+    let server = database::server(cluster, found.plan()).await?;
+    Ok(!database::has_way_back(&server, found.run_id()).await?)
 }
 
 /// Goes back to what was before the run. `safety` is the safety backup, which is used where there is no
