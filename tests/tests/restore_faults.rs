@@ -191,6 +191,7 @@ fn an_api_server_that_serves_nothing_for_a_while_costs_a_restore_time_and_nothin
     refuse();
     let code = child.wait().unwrap().code();
     let told = fs::read_to_string(said.path()).unwrap();
+    println!("{told}");
     assert_eq!(code, Some(0), "{told}");
     for step in ["quiesce", "resume service"] {
         let retried = told

@@ -1,12 +1,13 @@
 //! What this machine gives to a restore, beside the backup.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use backup_set::DEFAULT_DIRECTORY;
 use kube_transfer::Secret;
 use store_restore::config::RcForm;
-use store_restore::procedure::{ComingBack, Inputs};
+use store_restore::procedure::Inputs;
 use store_restore::source::Opener;
 use tokio::sync::OnceCell;
 use wa_common::cli::TimeLimit;
@@ -61,7 +62,7 @@ impl InputArgs {
             log_to: self.log_to,
             timeout: timeout.unwrap_or(FOR_EVER),
             read: OnceCell::new(),
-            coming_back: ComingBack::default(),
+            waiting_since: OnceLock::new(),
         }
     }
 }

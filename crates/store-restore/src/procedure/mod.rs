@@ -59,7 +59,7 @@ pub use rollback::{RolledBack, needs_safety_backup, roll_back};
 pub use status::{ReplicasNow, Standing, follow_log, standing};
 pub use steps::{Finished, begin as begin_phase};
 pub use trial::try_changes;
-pub use work::{ComingBack, Inputs, ReadBackup, Work, down_since};
+pub use work::{Inputs, ReadBackup, Work, down_since};
 
 /// The procedure of a restore.
 #[derive(Debug)]

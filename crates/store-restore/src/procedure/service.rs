@@ -29,10 +29,6 @@ pub(super) async fn resume(
             name,
             replicas,
         } => {
-            let state = started.run().plan().instance().state(&cluster).await?;
-            work.inputs
-                .coming_back
-                .note(state.and_then(|state| state.version));
             let cluster = cluster.in_namespace(namespace);
             started
                 .change(move |_| async move { workload::scale(&cluster, &name, replicas).await })
@@ -57,13 +53,7 @@ pub(super) async fn resume(
         }
         _ => {
             let (plan, steps) = (started.run().plan(), all_steps(started));
-            let look = || async {
-                let mut unready = unready_workloads(work.cluster, &steps).await?;
-                if unready.is_empty() {
-                    unready.extend(incomplete(work, &plan).await?);
-                }
-                anyhow::Ok(unready)
-            };
+            let look = || unready(work.cluster, &plan, &steps);
             wait(work, started, "until everything is ready", look).await?;
         }
     }
@@ -129,6 +119,8 @@ pub(super) async fn unready(
     steps: &[Step],
 ) -> anyhow::Result<Vec<String>> {
     let mut unready = unready_workloads(cluster, steps).await?;
+    // It may be that of before: an operator that finds everything as it was writes nothing. What was stopped is looked at
+    // directly, above.
     if unready.is_empty()
         && let Some(state) = plan.instance().state(cluster).await?
         && !state.is_completed()
@@ -136,22 +128,6 @@ pub(super) async fn unready(
         unready.push(format!("WatsonAssistant {}: {state}", plan.instance));
     }
     Ok(unready)
-}
-
-/// What keeps the WatsonAssistant from being complete. As long as its operator has not looked, its status is that of before
-/// the restore.
-async fn incomplete(work: &Work<'_>, plan: &RestorePlan) -> anyhow::Result<Option<String>> {
-    let Some(state) = plan.instance().state(work.cluster).await? else {
-        return Ok(None);
-    };
-    let name = &plan.instance;
-    if !state.is_completed() {
-        return Ok(Some(format!("WatsonAssistant {name}: {state}")));
-    }
-    let is_fresh = work.inputs.coming_back.is_fresh(state.version.as_ref());
-    Ok((!is_fresh).then(|| {
-        format!("WatsonAssistant {name}: {state}, as before; its operator may not have looked yet")
-    }))
 }
 
 /// Which of the workloads is not ready that these steps bring back, for a person.

@@ -35,46 +35,17 @@ pub struct Inputs {
     pub timeout: Duration,
     /// What was read of the backup, once that was done.
     pub read: OnceCell<ReadBackup>,
-    /// What is known of how everything comes back.
-    pub coming_back: ComingBack,
-}
-
-/// How everything comes back.
-#[derive(Debug, Default)]
-pub struct ComingBack {
-    /// Since when is waited for it.
-    waiting_since: OnceLock<Instant>,
-    /// The version of the WatsonAssistant before its operator was started, or as it was first seen.
-    stale_version: OnceLock<Option<String>>,
-    /// Since when it says that it is complete.
-    complete_since: OnceLock<Instant>,
+    /// Since when is waited until everything is ready again.
+    pub waiting_since: OnceLock<Instant>,
 }
 
 impl Inputs {
     /// How long is waited from now on until everything is ready again.
     pub(super) fn time_left(&self) -> Duration {
-        let since = self.coming_back.waiting_since.get_or_init(Instant::now);
+        let since = self.waiting_since.get_or_init(Instant::now);
         self.timeout.saturating_sub(since.elapsed())
     }
 }
-
-impl ComingBack {
-    /// The WatsonAssistant as it is while its operator is down.
-    pub(super) fn note(&self, version: Option<String>) {
-        let _ = self.stale_version.set(version);
-    }
-
-    /// Whether what says "complete", at this version, is the operator's word of now: it has written since it was started,
-    /// or it has had the time to, and found nothing to write.
-    pub(super) fn is_fresh(&self, version: Option<&String>) -> bool {
-        let stale = self.stale_version.get_or_init(|| version.cloned());
-        let since = self.complete_since.get_or_init(Instant::now);
-        stale.as_ref() != version || since.elapsed() >= RECONCILED_WITHIN
-    }
-}
-
-/// How long an operator that is Ready may take until it has looked at everything: it waits for its predecessor's lease.
-const RECONCILED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the restored database is held against.
 #[derive(Debug)]
@@ -170,28 +141,5 @@ pub fn down_since(steps: &[StepRecord<Restore>]) -> Option<Timestamp> {
             .filter(|before| before.is_done())
             .and_then(StepState::since)
             .or(state.since()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_operator_said_before_it_was_started_is_not_taken_for_its_word_of_now() {
-        let version = |text: &str| Some(text.to_owned());
-        let coming_back = ComingBack::default();
-        coming_back.note(version("7"));
-        assert!(!coming_back.is_fresh(version("7").as_ref()));
-        assert!(coming_back.is_fresh(version("8").as_ref()));
-        // Another process has started it: what is seen first may be of before.
-        let resumed = ComingBack::default();
-        assert!(!resumed.is_fresh(version("8").as_ref()));
-        // It had the time to write, and found nothing to.
-        let long_ago = ComingBack::default();
-        long_ago.note(version("7"));
-        let since = Instant::now().checked_sub(RECONCILED_WITHIN).unwrap();
-        long_ago.complete_since.set(since).unwrap();
-        assert!(long_ago.is_fresh(version("7").as_ref()));
     }
 }

@@ -27,8 +27,6 @@ pub struct InstanceState {
     pub status: String,
     /// Such as `100%`.
     pub progress: Option<String>,
-    /// The version of the resource that says so: another one where somebody has written since.
-    pub version: Option<String>,
 }
 
 /// More than a status or a progress ever has.
@@ -181,7 +179,6 @@ impl Instance {
             Some(InstanceState {
                 status: text(&found.data, "/status/watsonAssistantStatus")?,
                 progress: text(&found.data, "/status/progress"),
-                version: found.resource_version(),
             })
         }))
     }
