@@ -17,7 +17,6 @@ use wa_common::cluster::{Cluster, ClusterError, Probe, Wait, WaitError};
 use wa_common::report::{Reporter, count};
 use wa_common::run::journal::JournalError;
 
-use super::migrate::MigrationError;
 use crate::database::ServerError;
 use crate::target::{labels_of, restarts_by_itself};
 
@@ -288,9 +287,9 @@ pub(super) fn is_away(error: &anyhow::Error) -> bool {
 }
 
 /// Whether what failed may be done a while later: the API server or the database's own is away, or none of its pods is Ready.
-/// What the journal could not do has been borne already, and how pgmig ended does not change.
+/// What the journal could not do has been borne already.
 pub(super) fn may_pass(error: &anyhow::Error) -> bool {
-    if error.is::<JournalError>() || error.is::<MigrationError>() {
+    if error.is::<JournalError>() {
         return false;
     }
     let mut causes = error.chain();
