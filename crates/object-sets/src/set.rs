@@ -14,6 +14,7 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _, ObjectSto
 use crate::bridge::Pending;
 use crate::client::Client;
 use crate::error::to_io;
+use crate::etag::are_same;
 
 /// How much is asked for at a time; the next piece is on its way while one is read.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -199,7 +200,7 @@ struct Pieces {
     /// What has not been asked for yet.
     next: Range<u64>,
     current: Cursor<Bytes>,
-    coming: Option<Pending<object_store::Result<Bytes>>>,
+    coming: Option<Pending<object_store::Result<(Bytes, Option<String>)>>>,
 }
 
 impl Pieces {
@@ -220,13 +221,15 @@ impl Pieces {
                 };
                 let got = client.objects.get_opts(&meta.location, options).await?;
                 // Where the store tells it, it must be the same object from the first piece to the last.
-                if meta.e_tag.is_some() && got.meta.e_tag != meta.e_tag {
+                let is_same = are_same(got.meta.e_tag.as_deref(), meta.e_tag.as_deref());
+                if meta.e_tag.is_some() && !is_same {
                     return Err(object_store::Error::Precondition {
                         path: meta.location.to_string(),
                         source: "the object was replaced while it was read".into(),
                     });
                 }
-                got.bytes().await
+                let e_tag = got.meta.e_tag.clone();
+                Ok((got.bytes().await?, e_tag))
             };
             client.patience.run(&client.outage, get).await
         }));
@@ -243,7 +246,8 @@ impl Read for Pieces {
             let Some(coming) = self.coming.take() else {
                 return Ok(0);
             };
-            let piece = coming.wait()?.map_err(to_io)?;
+            let (piece, e_tag) = coming.wait()?.map_err(to_io)?;
+            self.meta.e_tag = self.meta.e_tag.take().or(e_tag);
             self.ask();
             self.current = Cursor::new(piece);
         }
