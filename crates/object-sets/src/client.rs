@@ -69,14 +69,44 @@ impl Client {
         }
     }
 
-    /// Puts a small object, which is there as a whole or not at all. Returns what was answered.
-    pub(crate) fn put_whole(&self, path: &Path, content: Bytes) -> io::Result<PutResult> {
-        let (client, path) = (self.clone(), path.clone());
+    /// Whether a listing, and the answer to the end of an upload, have the ETag of the object itself. Of Google's store nobody
+    /// says so.
+    pub(crate) fn tells_tags(&self) -> bool {
+        self.scheme != Scheme::Gs
+    }
+
+    /// The same, for a look after an outage was waited out in vain.
+    pub(crate) fn hasty(&self) -> Self {
+        Self {
+            patience: self.patience.within(FIRST_LOOK),
+            ..self.clone()
+        }
+    }
+
+    /// Puts a small object, which is there as a whole or not at all. Returns what was answered; nothing where that was an
+    /// error, and the object is there: an attempt of which nobody heard has put it, and whoever may not delete may not put
+    /// it once more in Google's store.
+    pub(crate) fn put_whole(&self, path: &Path, content: Bytes) -> io::Result<Option<PutResult>> {
+        let (client, location, sent) = (self.clone(), path.clone(), content.clone());
         let put = self.bridge.run(async move {
-            let put = || async { client.objects.put(&path, content.clone().into()).await };
+            let put = || async { client.objects.put(&location, sent.clone().into()).await };
             client.patience.run(&client.outage, put).await
         })?;
-        put.map_err(to_io)
+        match put {
+            Ok(answer) => Ok(Some(answer)),
+            Err(_) if matches!(self.hasty().holds(path, &content), Ok(true)) => Ok(None),
+            Err(error) => Err(to_io(error)),
+        }
+    }
+
+    /// Whether an object is this content.
+    fn holds(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
+        let found = self.head(path)?;
+        let (client, piece) = (self.clone(), Piece::of(content));
+        let compared = self.bridge.run(async move {
+            is_what_was_sent(&client, Told::Nothing, None, &found, &[piece]).await
+        })?;
+        compared.map_err(to_io)
     }
 
     /// What the store tells of an object.
@@ -87,16 +117,6 @@ impl Client {
             client.patience.run(&client.outage, head).await
         })?;
         found.map_err(to_io)
-    }
-
-    /// Whether an object is this content.
-    pub(crate) fn holds(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
-        let found = self.head(path)?;
-        let (client, piece) = (self.clone(), Piece::of(content));
-        let compared = self.bridge.run(async move {
-            is_what_was_sent(&client, Told::Nothing, None, &found, &[piece]).await
-        })?;
-        compared.map_err(to_io)
     }
 
     /// What is there now. For a first look, nobody waits out a long outage.
@@ -117,9 +137,10 @@ impl Client {
             patience.run(&client.outage, list).await
         })?;
         let mut listed: Vec<ObjectMeta> = listed.map_err(to_io)?;
-        if self.scheme == Scheme::Gs {
-            // Nowhere does Google say that a listing has the ETags that the objects themselves have.
-            listed.iter_mut().for_each(|meta| meta.e_tag = None);
+        if !self.tells_tags() {
+            for meta in &mut listed {
+                meta.e_tag = None;
+            }
         }
         Ok(listed)
     }

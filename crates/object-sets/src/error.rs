@@ -69,6 +69,7 @@ pub(crate) fn in_words(error: &Error) -> String {
         (_, None, Some(status @ (401 | 403))) => {
             format!("the keys are wrong, or may not do that ({status})")
         }
+        (_, None, Some(409)) => "the store keeps it: it is locked, or in use (409)".to_owned(),
         (_, None, Some(status)) => format!("the store answers {status}"),
         (_, None, None) if text.contains("URL scheme is not allowed") => {
             "its endpoint is http://".to_owned()
@@ -220,6 +221,31 @@ mod tests {
         }
         let odd = to_io(answer("Odd", &"\u{1b}[2J".repeat(1000))).to_string();
         assert!(!odd.contains('\u{1b}') && odd.len() < 500, "{odd}");
+    }
+
+    #[test]
+    fn no_signature_of_a_sas_and_no_part_of_a_key_is_told_or_logged() {
+        let error = |text: &str| Error::Generic {
+            store: "MicrosoftAzure",
+            source: text.into(),
+        };
+        let url =
+            "builder error for url (https://a.blob/c?sv=2022&sig=s3cr%2Bt%3D&sp=r) and sig=s3cr";
+        let keys = format!("{UNREADABLE_KEYS}: invalid type: string \"s3cr\", expected struct");
+        for error in [error(url), error(&keys)] {
+            for text in [chain(&error), deepest(&error), in_words(&error)] {
+                assert!(!text.contains("s3cr"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_object_of_a_batch_that_is_locked_is_refused_for_good() {
+        let text = "Bulk delete request failed for key wa/x: Conflict (code: 409)";
+        let error = generic(text);
+        assert!(!is_transient(&error));
+        assert_eq!(to_io(error).kind(), io::ErrorKind::PermissionDenied);
+        assert!(is_transient(&generic(&text.replace("409", "503"))));
     }
 
     #[test]

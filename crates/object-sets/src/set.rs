@@ -193,6 +193,12 @@ impl StoredSet for ObjectSet {
     }
 }
 
+/// A piece of an object, and the ETag of that.
+struct Piece {
+    content: Bytes,
+    e_tag: Option<String>,
+}
+
 /// A file that is read piece by piece, each of them again where the line broke.
 struct Pieces {
     client: Client,
@@ -200,7 +206,7 @@ struct Pieces {
     /// What has not been asked for yet.
     next: Range<u64>,
     current: Cursor<Bytes>,
-    coming: Option<Pending<object_store::Result<(Bytes, Option<String>)>>>,
+    coming: Option<Pending<object_store::Result<Piece>>>,
 }
 
 impl Pieces {
@@ -229,7 +235,8 @@ impl Pieces {
                     });
                 }
                 let e_tag = got.meta.e_tag.clone();
-                Ok((got.bytes().await?, e_tag))
+                let content = got.bytes().await?;
+                Ok(Piece { content, e_tag })
             };
             client.patience.run(&client.outage, get).await
         }));
@@ -246,10 +253,10 @@ impl Read for Pieces {
             let Some(coming) = self.coming.take() else {
                 return Ok(0);
             };
-            let (piece, e_tag) = coming.wait()?.map_err(to_io)?;
-            self.meta.e_tag = self.meta.e_tag.take().or(e_tag);
+            let piece = coming.wait()?.map_err(to_io)?;
+            self.meta.e_tag = self.meta.e_tag.take().or(piece.e_tag);
             self.ask();
-            self.current = Cursor::new(piece);
+            self.current = Cursor::new(piece.content);
         }
     }
 }

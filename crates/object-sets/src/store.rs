@@ -257,12 +257,10 @@ impl BegunSet for BegunObjects {
         let Err(error) = self.client.put_whole(&location, content) else {
             return Ok(());
         };
-        // It may have been put by a request of which nobody heard.
-        match self.client.holds(&location, manifest) {
-            Ok(true) => return Ok(()),
-            Err(look) if look.kind() == io::ErrorKind::NotFound => {}
-            // What may be a whole set, of this command or of another, is not taken apart.
-            Ok(false) | Err(_) => self.files().clear(),
+        // What may be a whole set, of this command or of another, is not taken apart.
+        let looked = self.client.hasty().head(&location);
+        if !looked.is_err_and(|look| look.kind() == io::ErrorKind::NotFound) {
+            self.files().clear();
         }
         Err(failed(error))
     }

@@ -172,7 +172,8 @@ impl ObjectFile {
         let answer = self.client.put_whole(&self.location, content)?;
         let found = self.client.head(&self.location)?;
         let told = if self.client.has_md5s() {
-            of_whole(answer.e_tag.as_deref(), found.e_tag.as_deref(), piece.md5)
+            let answered = answer.as_ref().and_then(|answer| answer.e_tag.as_deref());
+            of_whole(answered, found.e_tag.as_deref(), piece.md5)
         } else {
             Told::Nothing
         };
@@ -182,7 +183,7 @@ impl ObjectFile {
         };
         let client = self.client.clone();
         let compared = self.client.bridge.run(async move {
-            is_what_was_sent(&client, told, Some(&answer), &found, &[piece]).await
+            is_what_was_sent(&client, told, answer.as_ref(), &found, &[piece]).await
         })?;
         if !compared.map_err(to_io)? {
             return Err(io::Error::other(format!(

@@ -97,6 +97,12 @@ fn goes_through_faults(server: &Server) {
         verify(&store, NAME);
         remove_set(&store.set(NAME).unwrap(), None).unwrap();
     }
+    // Google's store lets nobody put an object once more who may not delete it.
+    let lost = [Fault::LostAnswer, Fault::Denied];
+    server.fail(&lost.map(|fault| (Kind::Manifest, fault)));
+    write(&store, NAME).unwrap();
+    verify(&store, NAME);
+    remove_set(&store.set(NAME).unwrap(), None).unwrap();
     for kind in kinds {
         server.fail(&[(kind, Fault::Denied)]);
         write(&store, NAME).unwrap_err();
