@@ -230,7 +230,7 @@ fn what_cannot_work_is_told_in_words_and_no_key_is_shown() {
     let account = ("AZURE_STORAGE_ACCOUNT_NAME", Some("account"));
     let sas = ("AZURE_STORAGE_SAS_TOKEN", Some(&*sas));
     let nobody = ("AZURE_STORAGE_ENDPOINT", Some("http://127.0.0.1:1/account"));
-    let cases: [Case<'_>; 17] = [
+    let cases: [Case<'_>; 18] = [
         (
             &url,
             &[("AWS_SECRET_ACCESS_KEY", Some(wrong))],
@@ -292,6 +292,11 @@ fn what_cannot_work_is_told_in_words_and_no_key_is_shown() {
             &az,
             &[account, sas, ("AZURE_STORAGE_ENDPOINT", Some(&with_sas[1]))],
             "has a user, a password or a query in it",
+        ),
+        (
+            &az,
+            &[account, ("AZURE_STORAGE_ACCOUNT_KEY", Some(wrong))],
+            "cannot be used",
         ),
         (&with_sas[0], &[], "it is az://CONTAINER/PREFIX alone"),
         (&with_sas[1], &[], "https:// is not supported"),

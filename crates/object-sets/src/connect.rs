@@ -12,10 +12,16 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::{Certificate, ClientOptions, Error, ObjectStore, RetryConfig};
 
-use crate::error::to_io;
+use crate::error::{to_io, unusable};
 use crate::http::Http;
 use crate::location::{Location, Scheme};
 use crate::options::{CONNECT, Options, SILENCE};
+
+/// What to look at where a client cannot be made.
+const AMAZON: &str = "AWS_ENDPOINT_URL and the keys";
+const GOOGLE: &str = "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_KEY";
+const AZURE: &str =
+    "AZURE_STORAGE_ENDPOINT, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN";
 
 /// What is asked of a store of any kind.
 pub(crate) trait Objects: ObjectStore + MultipartStore {}
@@ -52,7 +58,8 @@ fn amazon(
     for (key, value) in settings(options)? {
         builder = builder.with_config(key, value);
     }
-    Ok(Arc::new(builder.build().map_err(to_io)?))
+    let built = builder.build();
+    Ok(Arc::new(built.map_err(|error| unusable(&error, AMAZON))?))
 }
 
 fn google(
@@ -78,7 +85,8 @@ fn google(
     for (key, value) in settings(options)? {
         builder = builder.with_config(key, value);
     }
-    Ok(Arc::new(builder.build().map_err(to_io)?))
+    let built = builder.build();
+    Ok(Arc::new(built.map_err(|error| unusable(&error, GOOGLE))?))
 }
 
 fn azure(
@@ -98,7 +106,8 @@ fn azure(
     for (key, value) in settings(options)? {
         builder = builder.with_config(key, value);
     }
-    Ok(Arc::new(builder.build().map_err(to_io)?))
+    let built = builder.build();
+    Ok(Arc::new(built.map_err(|error| unusable(&error, AZURE))?))
 }
 
 /// The settings that are given beside the environment, as the builder of a kind knows them.

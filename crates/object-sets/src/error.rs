@@ -25,6 +25,18 @@ pub(crate) fn to_io(error: Error) -> io::Error {
     io::Error::new(kind(&error), InWords(in_words(&error)))
 }
 
+/// Of settings with which no client can be made: `look_at` has those that may be wrong.
+pub(crate) fn unusable(error: &Error, look_at: &str) -> io::Error {
+    tracing::debug!(error = %chain(error), "no client of the object store");
+    if chain(error).contains(UNREADABLE_KEYS) {
+        return io::Error::other(in_words(error));
+    }
+    let why = deepest(error);
+    io::Error::other(format!(
+        "its keys or settings cannot be used: {why}; look at {look_at}"
+    ))
+}
+
 fn kind(error: &Error) -> io::ErrorKind {
     match error {
         Error::NotFound { .. } => io::ErrorKind::NotFound,
