@@ -86,7 +86,7 @@ impl Client {
     /// Puts a small object, which is there as a whole or not at all. Returns what was answered; nothing where that was an
     /// error, and the object is there: an attempt of which nobody heard has put it, and whoever may not delete may not put
     /// it once more in Google's store.
-    pub(crate) fn put_whole(&self, path: &Path, content: Bytes) -> io::Result<Option<PutResult>> {
+    pub(crate) fn put_whole(&self, path: &Path, content: &Bytes) -> io::Result<Option<PutResult>> {
         let (client, location, sent) = (self.clone(), path.clone(), content.clone());
         let put = self.bridge.run(async move {
             let put = || async { client.objects.put(&location, sent.clone().into()).await };
@@ -94,7 +94,7 @@ impl Client {
         })?;
         match put {
             Ok(answer) => Ok(Some(answer)),
-            Err(_) if matches!(self.hasty().holds(path, &content), Ok(true)) => Ok(None),
+            Err(_) if matches!(self.hasty().holds(path, content), Ok(true)) => Ok(None),
             Err(error) => Err(to_io(error)),
         }
     }

@@ -1,7 +1,7 @@
 //! A client of object_store for each kind of store. All of them are used in the same way: what is tried again, and for how
 //! long, is decided here and not there.
 
-use std::env::vars_os;
+use std::env::{var, vars_os};
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -70,12 +70,8 @@ fn google(
     let mut builder = GoogleCloudStorageBuilder::new();
     if options.environment {
         // `from_env` takes SERVICE_ACCOUNT for a file of keys as well, which may be anything.
-        for (name, value) in vars_os() {
-            let named = name.to_str().filter(|name| name.starts_with("GOOGLE_"));
-            let key = named.and_then(|name| name.to_ascii_lowercase().parse().ok());
-            if let (Some(key), Some(value)) = (key, value.to_str()) {
-                builder = builder.with_config(key, value);
-            }
+        for (key, value) in environment("GOOGLE_") {
+            builder = builder.with_config(key, value);
         }
     }
     builder = builder
@@ -94,11 +90,15 @@ fn azure(
     options: &Options,
     client: ClientOptions,
 ) -> io::Result<Arc<dyn Objects>> {
-    let mut builder = if options.environment {
-        MicrosoftAzureBuilder::from_env()
-    } else {
-        MicrosoftAzureBuilder::new()
-    };
+    let mut builder = MicrosoftAzureBuilder::new();
+    if options.environment {
+        for (key, value) in environment("AZURE_") {
+            builder = builder.with_config(key, value);
+        }
+        if let Ok(endpoint) = var("IDENTITY_ENDPOINT") {
+            builder = builder.with_msi_endpoint(endpoint);
+        }
+    }
     builder = builder
         .with_client_options(client)
         .with_retry(no_retries())
@@ -108,6 +108,16 @@ fn azure(
     }
     let built = builder.build();
     Ok(Arc::new(built.map_err(|error| unusable(&error, AZURE))?))
+}
+
+/// The variables that a builder knows, of those that begin so. An empty one says nothing.
+fn environment<Key: FromStr>(prefix: &str) -> Vec<(Key, String)> {
+    let known = vars_os().filter_map(|(name, value)| {
+        let name = name.to_str().filter(|name| name.starts_with(prefix))?;
+        let value = value.into_string().ok().filter(|value| !value.is_empty())?;
+        Some((name.to_ascii_lowercase().parse().ok()?, value))
+    });
+    known.collect()
 }
 
 /// The settings that are given beside the environment, as the builder of a kind knows them.

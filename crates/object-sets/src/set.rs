@@ -169,7 +169,7 @@ impl StoredSet for ObjectSet {
         let path = self.prefix.clone().join(file);
         let put = self
             .client
-            .put_whole(&path, Bytes::copy_from_slice(content));
+            .put_whole(&path, &Bytes::copy_from_slice(content));
         put.map(drop)
     }
 

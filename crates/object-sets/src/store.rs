@@ -254,7 +254,7 @@ impl BegunSet for BegunObjects {
         }
         let location = self.prefix.clone().join(MANIFEST_FILE);
         let content = Bytes::copy_from_slice(manifest);
-        let Err(error) = self.client.put_whole(&location, content) else {
+        let Err(error) = self.client.put_whole(&location, &content) else {
             return Ok(());
         };
         // What may be a whole set, of this command or of another, is not taken apart.

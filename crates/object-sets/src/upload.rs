@@ -142,7 +142,7 @@ impl ObjectFile {
     fn finish(&mut self) -> io::Result<Uploaded> {
         if self.upload.is_none() {
             let content = self.part.split().freeze();
-            return self.put(content);
+            return self.put(&content);
         }
         if !self.part.is_empty() {
             self.send_part()?;
@@ -167,8 +167,8 @@ impl ObjectFile {
     }
 
     /// A file that fits into one request.
-    fn put(&self, content: Bytes) -> io::Result<Uploaded> {
-        let piece = Piece::of(&content);
+    fn put(&self, content: &Bytes) -> io::Result<Uploaded> {
+        let piece = Piece::of(content);
         let answer = self.client.put_whole(&self.location, content)?;
         let found = self.client.head(&self.location)?;
         let told = if self.client.has_md5s() {

@@ -23,6 +23,10 @@ pub(crate) struct Azurite {
 
 impl Azurite {
     /// Starts it on a port of its own, with everything in its memory. None where it is not installed.
+    #[expect(
+        clippy::print_stdout,
+        reason = "`cargo xtask test` reads what was skipped"
+    )]
     pub(crate) fn start() -> Option<Self> {
         let Some(program) = program() else {
             println!("skipped: Azurite is not installed");
