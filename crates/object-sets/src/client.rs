@@ -4,19 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutResult};
+use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
 
 use crate::bridge::Bridge;
 use crate::connect::{Objects, connect};
 use crate::error::to_io;
-use crate::etag::Told;
 use crate::location::{Location, Scheme};
 use crate::open::OpenUploads;
 use crate::options::{Options, Through};
-use crate::proof::{Piece, is_what_was_sent};
 use crate::retry::{Outage, Patience};
 
 /// The most that S3 and Google Cloud Storage take; Azure takes more.
@@ -81,32 +78,6 @@ impl Client {
             patience: self.patience.within(FIRST_LOOK),
             ..self.clone()
         }
-    }
-
-    /// Puts a small object, which is there as a whole or not at all. Returns what was answered; nothing where that was an
-    /// error, and the object is there: an attempt of which nobody heard has put it, and whoever may not delete may not put
-    /// it once more in Google's store.
-    pub(crate) fn put_whole(&self, path: &Path, content: &Bytes) -> io::Result<Option<PutResult>> {
-        let (client, location, sent) = (self.clone(), path.clone(), content.clone());
-        let put = self.bridge.run(async move {
-            let put = || async { client.objects.put(&location, sent.clone().into()).await };
-            client.patience.run(&client.outage, put).await
-        })?;
-        match put {
-            Ok(answer) => Ok(Some(answer)),
-            Err(_) if matches!(self.hasty().holds(path, content), Ok(true)) => Ok(None),
-            Err(error) => Err(to_io(error)),
-        }
-    }
-
-    /// Whether an object is this content.
-    fn holds(&self, path: &Path, content: &[u8]) -> io::Result<bool> {
-        let found = self.head(path)?;
-        let (client, piece) = (self.clone(), Piece::of(content));
-        let compared = self.bridge.run(async move {
-            is_what_was_sent(&client, Told::Nothing, None, &found, &[piece]).await
-        })?;
-        compared.map_err(to_io)
     }
 
     /// What the store tells of an object.

@@ -26,6 +26,7 @@ mod set;
 mod store;
 mod teller;
 mod upload;
+mod whole;
 
 pub use http::answers;
 pub use location::{Location, LocationError, Scheme, is_location};

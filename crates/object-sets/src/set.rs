@@ -15,6 +15,7 @@ use crate::bridge::Pending;
 use crate::client::Client;
 use crate::error::to_io;
 use crate::etag::are_same;
+use crate::whole::put_whole;
 
 /// How much is asked for at a time; the next piece is on its way while one is read.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -167,9 +168,7 @@ impl StoredSet for ObjectSet {
 
     fn put(&self, file: &str, content: &[u8]) -> io::Result<()> {
         let path = self.prefix.clone().join(file);
-        let put = self
-            .client
-            .put_whole(&path, &Bytes::copy_from_slice(content));
+        let put = put_whole(&self.client, &path, &Bytes::copy_from_slice(content));
         put.map(drop)
     }
 

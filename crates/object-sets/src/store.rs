@@ -19,6 +19,7 @@ use crate::location::Location;
 use crate::options::Options;
 use crate::set::{ObjectSet, read_object};
 use crate::upload::{Finished, ObjectFile, Uploaded, finished, is_as_uploaded};
+use crate::whole::put_whole;
 
 /// How many small files are read at a time when sets are listed.
 const READS_AT_A_TIME: usize = 64;
@@ -254,7 +255,7 @@ impl BegunSet for BegunObjects {
         }
         let location = self.prefix.clone().join(MANIFEST_FILE);
         let content = Bytes::copy_from_slice(manifest);
-        let Err(error) = self.client.put_whole(&location, &content) else {
+        let Err(error) = put_whole(&self.client, &location, &content) else {
             return Ok(());
         };
         // What may be a whole set, of this command or of another, is not taken apart.

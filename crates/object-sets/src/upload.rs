@@ -17,6 +17,7 @@ use crate::error::{is_transient, to_io};
 use crate::etag::{Told, are_same, of_parts, of_whole};
 use crate::open::Number;
 use crate::proof::{Piece, is_what_was_sent};
+use crate::whole::put_whole;
 
 /// How many parts are on their way while the next one is filled.
 const PARTS_AT_A_TIME: usize = 3;
@@ -169,7 +170,7 @@ impl ObjectFile {
     /// A file that fits into one request.
     fn put(&self, content: &Bytes) -> io::Result<Uploaded> {
         let piece = Piece::of(content);
-        let answer = self.client.put_whole(&self.location, content)?;
+        let answer = put_whole(&self.client, &self.location, content)?;
         let found = self.client.head(&self.location)?;
         let told = if self.client.has_md5s() {
             let answered = answer.as_ref().and_then(|answer| answer.e_tag.as_deref());
