@@ -42,6 +42,9 @@ const OTHER_TAG: &str = "\"00000000000000000000000000000000-2\"";
 /// What Google's store is asked with.
 pub(crate) const TOKEN: &str = "a-token";
 
+/// What takes http://, of each of the clouds.
+const ALLOWING: [&str; 3] = ["AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "AZURE_ALLOW_HTTP"];
+
 /// Whose store it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cloud {
@@ -182,38 +185,36 @@ impl Server {
         })
     }
 
-    /// How the bucket is reached, as environment variables.
-    pub(crate) fn settings(&self) -> Vec<(&'static str, &str)> {
+    /// What programs that use it have in their environment.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &str)> {
         let endpoint = self.endpoint.as_str();
         match self.cloud {
             Cloud::Amazon => vec![
                 ("AWS_ENDPOINT_URL", endpoint),
+                (ALLOWING[0], "true"),
                 ("AWS_ACCESS_KEY_ID", "key"),
                 ("AWS_SECRET_ACCESS_KEY", "secret"),
                 ("AWS_REGION", "us-east-1"),
             ],
             Cloud::Google => vec![
                 ("GOOGLE_BASE_URL", endpoint),
+                (ALLOWING[1], "true"),
                 ("GOOGLE_BEARER_TOKEN", TOKEN),
             ],
             Cloud::Azure => vec![
                 ("AZURE_STORAGE_ENDPOINT", endpoint),
+                (ALLOWING[2], "true"),
                 ("AZURE_STORAGE_ACCOUNT_NAME", azurite::ACCOUNT),
                 ("AZURE_STORAGE_ACCOUNT_KEY", azurite::KEY),
             ],
         }
     }
 
-    /// What programs that use it have in their environment.
-    pub(crate) fn variables(&self) -> Vec<(&'static str, &str)> {
-        let allowing = match self.cloud {
-            Cloud::Amazon => "AWS_ALLOW_HTTP",
-            Cloud::Google => "GOOGLE_ALLOW_HTTP",
-            Cloud::Azure => "AZURE_ALLOW_HTTP",
-        };
-        let mut variables = self.settings();
-        variables.push((allowing, "true"));
-        variables
+    /// The same, but for what an option of a store says.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, &str)> {
+        let mut settings = self.variables();
+        settings.retain(|(name, _)| !ALLOWING.contains(name));
+        settings
     }
 
     /// Where sets are kept in tests.
