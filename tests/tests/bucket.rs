@@ -1,4 +1,4 @@
-//! Backups in a bucket of a real S3 server: taken, read, copied and deleted there, and what cannot work refused.
+//! Backups in a bucket of a real S3 server, and of the servers that stand for the other clouds: taken, read, copied and deleted there, and what cannot work refused.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use end_to_end::{Outcome, World, binary, run, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use rustix::process::{Pid, Signal, kill_process};
-use server::{BUCKET, Fault, Kind, Server};
+use server::{BUCKET, Cloud, Fault, Kind, Server};
 
 const KEY: &str = "AGE-SECRET-KEY-1Q0KA87M57FEG5TFJSE8GDDP7K6YKHHFS9WLN543MZ0XFUGEGE36S5Z4RME";
 const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3aujqsw4fn4";
@@ -98,6 +98,41 @@ fn a_backup_in_a_bucket_is_taken_read_copied_protected_and_pruned_as_one_in_a_di
     assert_eq!(count(), 1);
     assert_eq!(server.unfinished(), 0);
     assert!(!directory.join("s3:").exists());
+}
+
+#[test]
+fn google_s_and_azure_s_stores_are_taken_wherever_s3_is() {
+    let world = World::shared();
+    let scratch = world.scratch();
+    let directory = scratch.path();
+    for cloud in [Cloud::Google, Cloud::Azure] {
+        let Some(server) = Server::of(cloud) else {
+            continue;
+        };
+        let with =
+            |arguments: &[&str]| run(&mut command(&world, &server, directory, arguments, &[]));
+        let url = server.url();
+        let latest = format!("{url}/latest");
+        let created = with(&["create", "--to", &url, "--read-back"]).expect_code(0);
+        assert!(created.stdout.contains(&url), "{}", created.stdout);
+        with(&["verify", &latest]).expect_code(0);
+        let sets = format!("sets-{cloud:?}");
+        with(&["copy", &latest, &sets]).expect_code(0);
+        let copied = world.only_set(&directory.join(&sets));
+        let renamed = copied.with_file_name("wa-cpd-20260101T000000Z");
+        fs::rename(&copied, &renamed).unwrap();
+        with(&["copy", renamed.to_str().unwrap(), &url]).expect_code(0);
+        with(&["prune", &url, "--keep-last", "1", "--yes"]).expect_code(0);
+        let list = with(&["list", &url, "-o", "json"]).expect_code(0).json();
+        let backups = list["backups"].as_array().unwrap();
+        assert!(
+            backups.len() == 1 && backups[0]["state"] == "complete",
+            "{list:#}"
+        );
+        let mut check = world.command(binary("kubectl-wa-restore"));
+        check.args(["mapping", &latest]).current_dir(directory);
+        run(check.envs(server.variables())).expect_code(0);
+    }
 }
 
 #[test]
@@ -185,9 +220,17 @@ fn what_cannot_work_is_told_in_words_and_no_key_is_shown() {
     let scratch = world.scratch();
     let url = format!("s3://{BUCKET}/wa");
     let other = "s3://nobody/wa".to_owned();
-    let gs = "gs://bucket/wa".to_owned();
+    let (gs, az) = ("gs://bucket/wa".to_owned(), "az://container/wa".to_owned());
     let wrong = "a-secret-that-is-wrong";
-    let cases: [Case<'_>; 8] = [
+    let sas = format!("sv=2022-11-02&sp=rw&sig={wrong}%3D");
+    let with_sas = [
+        format!("az://container/wa?{sas}"),
+        format!("https://a.blob/c?{sas}"),
+    ];
+    let account = ("AZURE_STORAGE_ACCOUNT_NAME", Some("account"));
+    let sas = ("AZURE_STORAGE_SAS_TOKEN", Some(&*sas));
+    let nobody = ("AZURE_STORAGE_ENDPOINT", Some("http://127.0.0.1:1/account"));
+    let cases: [Case<'_>; 18] = [
         (
             &url,
             &[("AWS_SECRET_ACCESS_KEY", Some(wrong))],
@@ -219,10 +262,47 @@ fn what_cannot_work_is_told_in_words_and_no_key_is_shown() {
             "cannot read the certificates in /nowhere",
         ),
         (&other, &[], "there is no such bucket"),
-        (&gs, &[], "gs:// is not supported"),
+        (&gs, &[], "set GOOGLE_APPLICATION_CREDENTIALS"),
+        (
+            &gs,
+            &[("GOOGLE_APPLICATION_CREDENTIALS", Some("/nowhere"))],
+            "cannot read the keys in /nowhere",
+        ),
+        (
+            &gs,
+            &[(
+                "GOOGLE_SERVICE_ACCOUNT_KEY",
+                Some("\"a-secret-that-is-wrong\""),
+            )],
+            "neither the JSON of a service account",
+        ),
+        (&az, &[], "set AZURE_STORAGE_ACCOUNT_NAME"),
+        (&az, &[account], "set AZURE_STORAGE_ACCOUNT_KEY or"),
+        (
+            &az,
+            &[account, sas, nobody],
+            "use https://, or set AZURE_ALLOW_HTTP=true",
+        ),
+        (
+            &az,
+            &[account, sas, nobody, ("AZURE_ALLOW_HTTP", Some("true"))],
+            "no answer from the store: Connection refused",
+        ),
+        (
+            &az,
+            &[account, sas, ("AZURE_STORAGE_ENDPOINT", Some(&with_sas[1]))],
+            "has a user, a password or a query in it",
+        ),
+        (
+            &az,
+            &[account, ("AZURE_STORAGE_ACCOUNT_KEY", Some(wrong))],
+            "cannot be used",
+        ),
+        (&with_sas[0], &[], "it is az://CONTAINER/PREFIX alone"),
+        (&with_sas[1], &[], "https:// is not supported"),
     ];
     for (url, changed, told) in cases {
-        for arguments in [&["create", "--to", url][..], &["list", url]] {
+        for arguments in [&["create", "-v9", "--to", url][..], &["list", "-v9", url]] {
             let mut command = command(&world, &server, scratch.path(), arguments, changed);
             let outcome = run(&mut command).expect_code(1).expect_error(&[told]);
             let said = outcome.everything();

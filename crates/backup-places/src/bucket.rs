@@ -18,12 +18,12 @@ use wa_common::cli::Context;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::{ExitHook, ExitHookEnd};
 
-use crate::environment::{asks_for_http, refuse_http, require_keys, variable};
+use crate::environment::{asks_for_http, refuse_http, require_keys, settings, variable};
 
 /// How a bucket is reached, beside what the environment says.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct BucketArgs {
-    /// Trust the certificates in this file too, for s3:// and obc:// (also AWS_CA_BUNDLE)
+    /// Trust the certificates in this file too, for object storage (for s3:// and obc:// also AWS_CA_BUNDLE)
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     ca_file: Option<PathBuf>,
 
@@ -40,8 +40,10 @@ pub struct BucketArgs {
 /// Where one backup or many are: a bucket, as far as that is asked.
 #[derive(Clone)]
 pub struct Bucket {
+    /// Certificates to be trusted.
     ca_pem: Option<Vec<u8>>,
-    allow_http: bool,
+    /// Whether they are those of the variable that is meant for S3 alone.
+    is_amazons_ca: bool,
     /// Whether an outage is waited for also at the first look.
     is_patient: bool,
     /// The buckets of ObjectBucketClaims, by the claims' names.
@@ -72,36 +74,37 @@ impl BucketArgs {
     ) -> anyhow::Result<Bucket> {
         let mut bucket = Bucket {
             ca_pem: None,
-            allow_http: false,
+            is_amazons_ca: self.ca_file.is_none(),
             is_patient: false,
             claimed: HashMap::new(),
             reporter: Arc::clone(&context.reporter),
         };
-        let mut is_by_name = false;
-        let mut claims = BTreeSet::new();
+        let (mut schemes, mut claims) = (BTreeSet::new(), BTreeSet::new());
         for path in paths {
-            match scheme_of(path).filter(|_| !path.exists()) {
-                None => {}
-                Some("s3") => is_by_name = true,
-                Some("obc") => {
-                    let location: Location = path.to_string_lossy().parse()?;
-                    claims.insert(location.bucket);
-                }
-                Some(scheme) => bail!(
-                    "{scheme}:// is not supported: backups are kept in directories, in s3://BUCKET/PREFIX and in obc://CLAIM/PREFIX"
-                ),
+            let Some(scheme) = scheme_of(path).filter(|_| !path.exists()) else {
+                continue;
+            };
+            if !is_location(path) {
+                bail!(
+                    "{scheme}:// is not supported: backups are kept in directories, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX and obc://CLAIM/PREFIX"
+                );
+            }
+            let location: Location = path.to_string_lossy().parse()?;
+            schemes.insert(location.scheme);
+            if location.scheme == Scheme::Obc {
+                claims.insert(location.bucket);
             }
         }
-        if !is_by_name && claims.is_empty() {
+        if schemes.is_empty() {
             return Ok(bucket);
         }
-        bucket.allow_http = asks_for_http();
-        if is_by_name {
-            require_keys()?;
-            refuse_http(bucket.allow_http)?;
+        let is_amazons = schemes.iter().any(|scheme| is_s3(*scheme));
+        for scheme in schemes.into_iter().filter(|scheme| *scheme != Scheme::Obc) {
+            require_keys(scheme)?;
+            refuse_http(scheme)?;
         }
-        let file = self.ca_file.clone();
-        if let Some(path) = file.or_else(|| variable("AWS_CA_BUNDLE").map(PathBuf::from)) {
+        let of_amazon = variable("AWS_CA_BUNDLE").filter(|_| is_amazons);
+        if let Some(path) = self.ca_file.clone().or(of_amazon.map(PathBuf::from)) {
             let read = fs::read(&path);
             bucket.ca_pem =
                 Some(read.with_context(|| {
@@ -111,7 +114,7 @@ impl BucketArgs {
         let asked = Asked {
             way: self.bucket_via,
             ca_pem: bucket.ca_pem.clone(),
-            allow_http: bucket.allow_http,
+            allow_http: asks_for_http(Scheme::Obc),
         };
         for claim in claims {
             let reached = ReachedBucket::reach(&claim, &asked, context)?;
@@ -176,15 +179,18 @@ impl Bucket {
     fn at(&self, location: Location, bytes: u64) -> anyhow::Result<ObjectStore> {
         let shown = location.to_string();
         let reporter = Arc::clone(&self.reporter);
+        let is_amazons = is_s3(location.scheme);
+        let ca_pem = self.ca_pem.clone();
         let options = Options {
-            ca_pem: self.ca_pem.clone(),
-            allow_http: self.allow_http,
+            ca_pem: ca_pem.filter(|_| is_amazons || !self.is_amazons_ca),
+            allow_http: asks_for_http(location.scheme),
+            settings: settings(location.scheme),
             expected_bytes: bytes,
             teller: Teller::new(move |message| reporter.report(&Event::Warning { message })),
             ..Options::default()
         };
         let options = match location.scheme {
-            Scheme::S3 => options,
+            Scheme::S3 | Scheme::Gs | Scheme::Az => options,
             Scheme::Obc => self.claimed(&location)?.options(options),
         };
         ObjectStore::new(location, &options).with_context(|| format!("cannot reach {shown}"))
@@ -207,7 +213,11 @@ impl Bucket {
     fn split(&self, path: &Path) -> anyhow::Result<(ObjectStore, String)> {
         let location: Location = path.to_string_lossy().parse()?;
         let Some((store, name)) = location.split() else {
-            bail!("{location} is a bucket: name a set in it, or {location}/latest");
+            let what = match location.scheme {
+                Scheme::Az => "a container",
+                Scheme::S3 | Scheme::Gs | Scheme::Obc => "a bucket",
+            };
+            bail!("{location} is {what}: name a set in it, or {location}/latest");
         };
         Ok((self.at(store, 0)?, name))
     }
@@ -286,6 +296,11 @@ impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Bucket")
     }
+}
+
+/// Whether S3 is spoken there.
+fn is_s3(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::S3 | Scheme::Obc)
 }
 
 /// Aborts what is under way.

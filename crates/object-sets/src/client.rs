@@ -4,23 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::TryStreamExt as _;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{
-    Certificate, ClientOptions, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, RetryConfig,
-};
+use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
 
 use crate::bridge::Bridge;
+use crate::connect::{Objects, connect};
 use crate::error::to_io;
-use crate::http::Http;
-use crate::location::Location;
+use crate::location::{Location, Scheme};
 use crate::open::OpenUploads;
-use crate::options::{CONNECT, Options, SILENCE, Through};
+use crate::options::{Options, Through};
 use crate::retry::{Outage, Patience};
 
-/// S3's most.
+/// The most that S3 and Google Cloud Storage take; Azure takes more.
 pub(crate) const MOST_PARTS: u64 = 10_000;
 /// How long an outage may last before anything is written or read.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
@@ -28,7 +24,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// The connection to a bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    pub(crate) objects: Arc<AmazonS3>,
+    pub(crate) objects: Arc<dyn Objects>,
+    scheme: Scheme,
     pub(crate) bridge: Bridge,
     pub(crate) patience: Patience,
     pub(crate) outage: Outage,
@@ -47,44 +44,13 @@ fn part_bytes(options: &Options) -> usize {
 
 impl Client {
     pub(crate) fn new(location: &Location, options: &Options) -> io::Result<Self> {
-        let mut client = ClientOptions::new()
-            .with_timeout_disabled()
-            .with_allow_http(options.allow_http)
-            .with_connect_timeout(CONNECT)
-            .with_read_timeout(SILENCE)
-            .with_http1_only();
-        if let Some(pem) = &options.ca_pem {
-            let bundle = Certificate::from_pem_bundle(pem).map_err(to_io)?;
-            client = bundle
-                .into_iter()
-                .fold(client, ClientOptions::with_root_certificate);
-        }
-        let no_retries = RetryConfig {
-            max_retries: 0,
-            ..RetryConfig::default()
-        };
-        let mut builder = if options.environment {
-            AmazonS3Builder::from_env()
-        } else {
-            AmazonS3Builder::new()
-        };
-        if options.through.is_some() {
-            builder = builder.with_http_connector(Http(options.clone()));
-        }
-        builder = builder
-            .with_client_options(client)
-            .with_retry(no_retries)
-            .with_bucket_name(&location.bucket);
-        for (name, value) in options.settings.iter() {
-            let key = name.to_ascii_lowercase().parse().map_err(to_io)?;
-            builder = builder.with_config(key, value);
-        }
-        let (objects, bridge) = (Arc::new(builder.build().map_err(to_io)?), Bridge::new()?);
+        let (objects, bridge) = (connect(location, options)?, Bridge::new()?);
         let teller = options.teller.clone();
         Ok(Self {
             outage: Outage::new(teller.clone()),
-            open: OpenUploads::new(&objects, &bridge, options.patience, teller),
+            open: OpenUploads::new(location.scheme, &objects, &bridge, options.patience, teller),
             objects,
+            scheme: location.scheme,
             bridge,
             patience: options.patience,
             part_bytes: part_bytes(options),
@@ -92,14 +58,26 @@ impl Client {
         })
     }
 
-    /// Puts a small object, which is there as a whole or not at all. Returns the ETag that was answered.
-    pub(crate) fn put_whole(&self, path: &Path, content: Bytes) -> io::Result<Option<String>> {
-        let (client, path) = (self.clone(), path.clone());
-        let put = self.bridge.run(async move {
-            let put = || async { client.objects.put(&path, content.clone().into()).await };
-            client.patience.run(&client.outage, put).await
-        })?;
-        put.map(|put| put.e_tag).map_err(to_io)
+    /// Whether ETags that look like MD5s are meant as such.
+    pub(crate) fn has_md5s(&self) -> bool {
+        match self.scheme {
+            Scheme::S3 | Scheme::Obc => true,
+            Scheme::Gs | Scheme::Az => false,
+        }
+    }
+
+    /// Whether a listing, and the answer to the end of an upload, have the ETag of the object itself. Of Google's store nobody
+    /// says so.
+    pub(crate) fn tells_tags(&self) -> bool {
+        self.scheme != Scheme::Gs
+    }
+
+    /// The same, for a look after an outage was waited out in vain.
+    pub(crate) fn hasty(&self) -> Self {
+        Self {
+            patience: self.patience.within(FIRST_LOOK),
+            ..self.clone()
+        }
     }
 
     /// What the store tells of an object.
@@ -129,6 +107,12 @@ impl Client {
             let patience = client.patience.within(longest);
             patience.run(&client.outage, list).await
         })?;
-        listed.map_err(to_io)
+        let mut listed: Vec<ObjectMeta> = listed.map_err(to_io)?;
+        if !self.tells_tags() {
+            for meta in &mut listed {
+                meta.e_tag = None;
+            }
+        }
+        Ok(listed)
     }
 }

@@ -6,6 +6,10 @@ use human_text::printable;
 use object_store::Error;
 use thiserror::Error as ThisError;
 
+use crate::codes::words;
+
+/// How object_store's error begins where keys are not what they should be. A part of them follows.
+const UNREADABLE_KEYS: &str = "Unable to decode service account file";
 /// How much of a server's own words is told.
 const TOLD_CHARACTERS: usize = 300;
 
@@ -14,58 +18,23 @@ const TOLD_CHARACTERS: usize = 300;
 #[error("{0}")]
 struct InWords(String);
 
-/// What the codes of S3 mean.
-const CODES: [(&str, &str); 13] = [
-    ("NoSuchBucket", "there is no such bucket"),
-    (
-        "InvalidAccessKeyId",
-        "the store does not know the access key: look at AWS_ACCESS_KEY_ID",
-    ),
-    (
-        "NotSignedUp",
-        "the store does not know the account: look at AWS_ACCESS_KEY_ID",
-    ),
-    (
-        "SignatureDoesNotMatch",
-        "the keys do not fit: look at AWS_SECRET_ACCESS_KEY and AWS_REGION",
-    ),
-    (
-        "RequestTimeTooSkewed",
-        "the clock of this machine differs too much from the store's: set it",
-    ),
-    (
-        "ExpiredToken",
-        "the session has expired: get a new AWS_SESSION_TOKEN",
-    ),
-    (
-        "InvalidToken",
-        "the store does not take the session: look at AWS_SESSION_TOKEN",
-    ),
-    (
-        "AuthorizationHeaderMalformed",
-        "the bucket is in another region: look at AWS_REGION",
-    ),
-    (
-        "PermanentRedirect",
-        "the bucket is in another region: look at AWS_REGION and AWS_ENDPOINT_URL",
-    ),
-    ("AccessDenied", "these keys may not do that"),
-    ("SlowDown", "the store is busy"),
-    (
-        "QuotaExceeded",
-        "the bucket is full, or may not become larger",
-    ),
-    (
-        "XAmzContentSHA256Mismatch",
-        "what arrived there is not what was sent",
-    ),
-];
-
 /// The error as the standard library's kinds tell it, in words for a user.
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 pub(crate) fn to_io(error: Error) -> io::Error {
     tracing::debug!(error = %chain(&error), "the object store");
     io::Error::new(kind(&error), InWords(in_words(&error)))
+}
+
+/// Of settings with which no client can be made: `look_at` has those that may be wrong.
+pub(crate) fn unusable(error: &Error, look_at: &str) -> io::Error {
+    tracing::debug!(error = %chain(error), "no client of the object store");
+    if chain(error).contains(UNREADABLE_KEYS) {
+        return io::Error::other(in_words(error));
+    }
+    let why = deepest(error);
+    io::Error::other(format!(
+        "its keys or settings cannot be used: {why}; look at {look_at}"
+    ))
 }
 
 fn kind(error: &Error) -> io::ErrorKind {
@@ -76,7 +45,8 @@ fn kind(error: &Error) -> io::ErrorKind {
         }
         _ => match status(&chain(error)) {
             Some(404) => io::ErrorKind::NotFound,
-            Some(401 | 403) => io::ErrorKind::PermissionDenied,
+            // Azure answers 409 to who deletes what is locked.
+            Some(401 | 403 | 409) => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::Other,
         },
     }
@@ -88,19 +58,30 @@ pub(crate) fn in_words(error: &Error) -> String {
         return "the bucket is in another region: look at AWS_REGION and AWS_ENDPOINT_URL"
             .to_owned();
     }
-    let code = element(&text, "Code");
-    let known = code.and_then(|code| CODES.iter().find(|(known, _)| *known == code));
+    if text.contains(UNREADABLE_KEYS) {
+        return "the keys are neither the JSON of a service account nor that of `gcloud auth application-default login`: look at GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_KEY".to_owned();
+    }
     let status = status(&text);
-    match (known, code, status) {
-        (Some((_, words)), Some(code), _) => format!("{words} ({code})"),
+    if let Some(status) = status.filter(|_| text.contains("token request")) {
+        return format!(
+            "no token was given for these keys ({status}): {}",
+            look_at_keys(error)
+        );
+    }
+    let code = element(&text, "Code");
+    match (code.and_then(words), code, status) {
+        (Some(words), Some(code), _) => format!("{words} ({code})"),
         (None, Some(code), _) => {
+            // The first line: Azure's goes on with the number of the request and the time.
             let message = element(&text, "Message").unwrap_or_default();
+            let message = message.lines().next().unwrap_or_default();
             format!("the store answers {}: {}", told(code), told(message))
         }
         (_, None, Some(404)) => "it is not there (404)".to_owned(),
         (_, None, Some(status @ (401 | 403))) => {
             format!("the keys are wrong, or may not do that ({status})")
         }
+        (_, None, Some(409)) => "the store keeps it: it is locked, or in use (409)".to_owned(),
         (_, None, Some(status)) => format!("the store answers {status}"),
         (_, None, None) if text.contains("URL scheme is not allowed") => {
             "its endpoint is http://".to_owned()
@@ -118,9 +99,30 @@ fn of_the_line(error: &Error, text: &str) -> String {
     if !text.contains("Error performing") {
         return deepest;
     }
-    format!(
-        "no answer from the store: {deepest}; look at its address (AWS_ENDPOINT_URL, for s3://)"
-    )
+    let address = match store(error) {
+        Some("GCS") => "GOOGLE_BASE_URL, where it is not Google's own",
+        Some("MicrosoftAzure") => "AZURE_STORAGE_ACCOUNT_NAME, or AZURE_STORAGE_ENDPOINT",
+        _ => "AWS_ENDPOINT_URL, for s3://",
+    };
+    format!("no answer from the store: {deepest}; look at its address ({address})")
+}
+
+/// What object_store calls the kind of store.
+fn store(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Generic { store, .. } => Some(store),
+        _ => None,
+    }
+}
+
+fn look_at_keys(error: &Error) -> &'static str {
+    match store(error) {
+        Some("GCS") => "look at GOOGLE_APPLICATION_CREDENTIALS",
+        Some("MicrosoftAzure") => {
+            "look at AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE"
+        }
+        _ => "look at AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE",
+    }
 }
 
 /// Of a store whose certificate is not trusted.
@@ -131,7 +133,8 @@ pub(crate) fn untrusted(why: &str) -> String {
 /// The cause of all others, in its own words.
 pub(crate) fn deepest(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    told(&causes.last().map(ToString::to_string).unwrap_or_default())
+    let last = causes.last().map(ToString::to_string);
+    told(&without_secrets(&last.unwrap_or_default()))
 }
 
 fn told(text: &str) -> String {
@@ -160,24 +163,44 @@ pub(crate) fn is_transient(error: &Error) -> bool {
             "builder error",
             "certificate",
             "without LOCATION",
+            "federated token file",
+            UNREADABLE_KEYS,
         ]
         .iter()
         .any(|lasting| text.contains(lasting)),
     }
 }
 
-/// The status in an error's text: the type that knows it is private.
+/// The status in an error's text: the type that knows it is private. The second is of one object of several that Azure was
+/// asked to delete.
 fn status(text: &str) -> Option<u16> {
-    let digits = text.split("status code: ").nth(1)?.get(..3)?;
-    digits.parse().ok()
+    let told = ["status code: ", "(code: "].map(|before| text.split(before).nth(1)?.get(..3));
+    told.into_iter().flatten().next()?.parse().ok()
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error and its causes, for whoever looks for what is behind it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    without_secrets(&causes.join(": "))
+}
+
+/// Without the signature of an Azure SAS, which object_store keeps out of its errors where it knows of it, and without what
+/// was read where keys were expected.
+fn without_secrets(text: &str) -> String {
+    let text = match text.find(UNREADABLE_KEYS) {
+        Some(at) => &text[..at + UNREADABLE_KEYS.len()],
+        None => text,
+    };
+    let mut pieces = text.split("sig=");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end =
+            piece.find(|one: char| one == '&' || one.is_whitespace() || "\"'<>)".contains(one));
+        shown.push_str("sig=…");
+        shown.push_str(end.map_or("", |end| &piece[end..]));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -210,6 +233,31 @@ mod tests {
         }
         let odd = to_io(answer("Odd", &"\u{1b}[2J".repeat(1000))).to_string();
         assert!(!odd.contains('\u{1b}') && odd.len() < 500, "{odd}");
+    }
+
+    #[test]
+    fn no_signature_of_a_sas_and_no_part_of_a_key_is_told_or_logged() {
+        let error = |text: &str| Error::Generic {
+            store: "MicrosoftAzure",
+            source: text.into(),
+        };
+        let url =
+            "builder error for url (https://a.blob/c?sv=2022&sig=s3cr%2Bt%3D&sp=r) and sig=s3cr";
+        let keys = format!("{UNREADABLE_KEYS}: invalid type: string \"s3cr\", expected struct");
+        for error in [error(url), error(&keys)] {
+            for text in [chain(&error), deepest(&error), in_words(&error)] {
+                assert!(!text.contains("s3cr"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_object_of_a_batch_that_is_locked_is_refused_for_good() {
+        let text = "Bulk delete request failed for key wa/x: Conflict (code: 409)";
+        let error = generic(text);
+        assert!(!is_transient(&error));
+        assert_eq!(to_io(error).kind(), io::ErrorKind::PermissionDenied);
+        assert!(is_transient(&generic(&text.replace("409", "503"))));
     }
 
     #[test]

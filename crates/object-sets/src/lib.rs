@@ -1,6 +1,7 @@
 //! Backup sets in object storage.
 //!
-//! [`ObjectStore`] keeps sets as `backup-set`'s stores do, under a prefix of a bucket: `s3://bucket/prefix/SET/store.dump`. A
+//! [`ObjectStore`] keeps sets as `backup-set`'s stores do, under a prefix of a bucket: `s3://bucket/prefix/SET/store.dump`, and
+//! likewise in Google Cloud Storage (`gs://`) and in a container of Azure Blob Storage (`az://`), which is called a bucket here too. A
 //! set is streamed there as it arrives, in parts, with bounded memory, and nothing of it is seen as an object before it is
 //! whole; `backup.json` comes last.
 //!
@@ -11,17 +12,21 @@
 
 mod bridge;
 mod client;
+mod codes;
+mod connect;
 mod error;
 mod etag;
 mod http;
 mod location;
 mod open;
 mod options;
+mod proof;
 mod retry;
 mod set;
 mod store;
 mod teller;
 mod upload;
+mod whole;
 
 pub use http::answers;
 pub use location::{Location, LocationError, Scheme, is_location};

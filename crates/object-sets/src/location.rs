@@ -1,4 +1,4 @@
-//! `s3://bucket/prefix`, `obc://claim/prefix`: where sets are.
+//! `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `obc://claim/prefix`: where sets are.
 
 use std::fmt;
 use std::path::Path as FilePath;
@@ -8,22 +8,38 @@ use object_store::path::Path;
 use thiserror::Error;
 
 /// What stands before `://`: how the bucket is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scheme {
-    /// A bucket by its name; keys and endpoint are the environment's.
+    /// A bucket of S3 by its name; keys and endpoint are the environment's.
     S3,
+    /// A bucket of Google Cloud Storage by its name; keys and endpoint are the environment's.
+    Gs,
+    /// A container of Azure Blob Storage by its name; account, keys and endpoint are the environment's.
+    Az,
     /// The bucket of an ObjectBucketClaim of the cluster, by the claim's name; keys and endpoint are the claim's.
     Obc,
 }
 
 impl Scheme {
-    const ALL: [Self; 2] = [Self::S3, Self::Obc];
+    const ALL: [Self; 4] = [Self::S3, Self::Gs, Self::Az, Self::Obc];
 
     /// What a location begins with.
     fn prefix(self) -> &'static str {
         match self {
             Self::S3 => "s3://",
+            Self::Gs => "gs://",
+            Self::Az => "az://",
             Self::Obc => "obc://",
+        }
+    }
+
+    /// What a location is to be written as.
+    fn written(self) -> &'static str {
+        match self {
+            Self::S3 => "s3://BUCKET/PREFIX",
+            Self::Gs => "gs://BUCKET/PREFIX",
+            Self::Az => "az://CONTAINER/PREFIX",
+            Self::Obc => "obc://CLAIM/PREFIX",
         }
     }
 
@@ -49,7 +65,7 @@ pub struct Location {
 #[error("{given} is no place in object storage: {why}")]
 pub struct LocationError {
     given: String,
-    why: &'static str,
+    why: String,
 }
 
 /// Whether it is meant to be a place in object storage, and no path of this machine.
@@ -63,31 +79,37 @@ impl FromStr for Location {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
-        let refused = |why| LocationError {
+        let refused = |why: &str| LocationError {
             // What may be a key is not shown.
             given: match text.split_once("://") {
-                Some((scheme, rest)) if rest.contains('@') => format!("{scheme}://…"),
+                Some((scheme, rest)) if rest.contains(['@', '?']) => format!("{scheme}://…"),
                 _ => text.to_owned(),
             },
-            why,
+            why: why.to_owned(),
         };
-        let (scheme, rest) = Scheme::of(text)
-            .ok_or_else(|| refused("write s3://BUCKET/PREFIX or obc://CLAIM/PREFIX"))?;
+        let (scheme, rest) = Scheme::of(text).ok_or_else(|| {
+            let written = Scheme::ALL.map(Scheme::written);
+            refused(&format!("write one of {}", written.join(", ")))
+        })?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(refused(match scheme {
-                Scheme::S3 => "the bucket's name is missing",
+                Scheme::S3 | Scheme::Gs => "the bucket's name is missing",
+                Scheme::Az => "the container's name is missing",
                 Scheme::Obc => "the name of the ObjectBucketClaim is missing",
             }));
         }
         // Keys and passwords do not belong into what is shown and stored.
         if bucket.contains(['@', ':', '?', '#', '%']) || prefix.contains(['?', '#']) {
-            return Err(refused(match scheme {
-                Scheme::S3 => {
-                    "it is s3://BUCKET/PREFIX alone; keys and endpoint come from the environment"
-                }
-                Scheme::Obc => "it is obc://CLAIM/PREFIX alone; keys and endpoint are the claim's",
-            }));
+            let others = match scheme {
+                Scheme::S3 | Scheme::Gs => "keys and endpoint come from the environment",
+                Scheme::Az => "account, keys and endpoint come from the environment",
+                Scheme::Obc => "keys and endpoint are the claim's",
+            };
+            return Err(refused(&format!(
+                "it is {} alone; {others}",
+                scheme.written()
+            )));
         }
         if prefix.starts_with('/') {
             return Err(refused("the prefix has an empty part"));
@@ -140,6 +162,8 @@ mod tests {
         assert_eq!(shown("s3://b/"), Ok("s3://b".to_owned()));
         assert_eq!(shown("s3://b/p/q/"), Ok("s3://b/p/q".to_owned()));
         assert_eq!(shown("obc://c/p/"), Ok("obc://c/p".to_owned()));
+        assert_eq!(shown("gs://b/p/"), Ok("gs://b/p".to_owned()));
+        assert_eq!(shown("az://c/p/"), Ok("az://c/p".to_owned()));
         assert_ne!("s3://b".parse::<Location>(), "obc://b".parse());
         for bad in [
             "s3://",
@@ -149,6 +173,10 @@ mod tests {
             "obc://",
             "obc://key:secret@b/p",
             "s3://b/p?x=y",
+            "gs://",
+            "az:///p",
+            "az://c/p?sv=2022-11-02&sig=secret",
+            "az://c@account.blob.core.windows.net/p?sig=secret",
             "s3://b//p",
         ] {
             let said = shown(bad).unwrap_err().to_string();

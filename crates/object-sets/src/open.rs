@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use object_store::aws::AmazonS3;
-use object_store::multipart::MultipartStore as _;
 use object_store::path::Path;
-use object_store::{Error, ObjectStoreExt as _};
+use object_store::{Error, MultipartId, ObjectStoreExt as _};
 
 use crate::bridge::Bridge;
+use crate::connect::Objects;
 use crate::error::to_io;
+use crate::location::Scheme;
 use crate::retry::{Outage, Patience};
 use crate::teller::Teller;
 
@@ -20,22 +20,43 @@ const TIDY_WITHIN: Duration = Duration::from_secs(5);
 /// The uploads of one connection; a clone is the same list.
 #[derive(Debug, Clone)]
 pub(crate) struct OpenUploads {
-    objects: Arc<AmazonS3>,
+    scheme: Scheme,
+    objects: Arc<dyn Objects>,
     bridge: Bridge,
     patience: Patience,
     teller: Teller,
-    /// By their ids: what they make, and how that is shown.
-    open: Arc<Mutex<BTreeMap<String, (Path, String)>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// Which upload of the list it is. The store's own id does not tell: Azure gives none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number(u64);
+
+#[derive(Debug, Default)]
+struct Open {
+    begun: u64,
+    uploads: BTreeMap<Number, OpenUpload>,
+}
+
+#[derive(Debug)]
+struct OpenUpload {
+    id: MultipartId,
+    /// What it makes.
+    location: Path,
+    /// How that is shown.
+    shown: String,
 }
 
 impl OpenUploads {
     pub(crate) fn new(
-        objects: &Arc<AmazonS3>,
+        scheme: Scheme,
+        objects: &Arc<dyn Objects>,
         bridge: &Bridge,
         patience: Patience,
         teller: Teller,
     ) -> Self {
         Self {
+            scheme,
             objects: Arc::clone(objects),
             bridge: bridge.clone(),
             patience: patience.within(TIDY_WITHIN),
@@ -44,23 +65,48 @@ impl OpenUploads {
         }
     }
 
-    pub(crate) fn begun(&self, id: &str, location: &Path, shown: String) {
-        self.lock().insert(id.to_owned(), (location.clone(), shown));
+    pub(crate) fn begun(&self, id: &MultipartId, location: &Path, shown: String) -> Number {
+        let mut open = self.lock();
+        open.begun += 1;
+        let number = Number(open.begun);
+        let upload = OpenUpload {
+            id: id.clone(),
+            location: location.clone(),
+            shown,
+        };
+        open.uploads.insert(number, upload);
+        number
     }
 
-    pub(crate) fn completed(&self, id: &str) {
-        self.lock().remove(id);
+    pub(crate) fn completed(&self, number: Number) {
+        self.lock().uploads.remove(&number);
     }
 
     /// Aborts one, where it is still open.
-    pub(crate) fn abort(&self, id: &str) {
-        let Some((location, shown)) = self.lock().remove(id) else {
+    pub(crate) fn abort(&self, number: Number) {
+        let Some(upload) = self.lock().uploads.remove(&number) else {
             return;
         };
-        let (objects, patience, upload) = (Arc::clone(&self.objects), self.patience, id.to_owned());
+        match self.scheme {
+            Scheme::S3 | Scheme::Gs | Scheme::Obc => self.abort_there(upload),
+            // There is no request for it.
+            Scheme::Az => self.teller.tell(format!(
+                "{} is not there, but the blocks of it that had arrived take room until Azure removes them by itself, a week after the last one",
+                upload.shown
+            )),
+        }
+    }
+
+    fn abort_there(&self, upload: OpenUpload) {
+        let OpenUpload {
+            id,
+            location,
+            shown,
+        } = upload;
+        let (objects, patience, asked) = (Arc::clone(&self.objects), self.patience, id.clone());
         let outage = Outage::default();
         let aborted = self.bridge.run_at_the_end(async move {
-            let abort = patience.run(&outage, || objects.abort_multipart(&location, &upload));
+            let abort = patience.run(&outage, || objects.abort_multipart(&location, &asked));
             // A server that says nothing is not waited for.
             tokio::time::timeout(TIDY_WITHIN, abort).await
         });
@@ -100,13 +146,13 @@ impl OpenUploads {
     /// Gives up everything that is under way.
     pub(crate) fn stop(&self) {
         self.bridge.stop();
-        let ids: Vec<String> = self.lock().keys().cloned().collect();
-        for id in ids {
-            self.abort(&id);
+        let numbers: Vec<Number> = self.lock().uploads.keys().copied().collect();
+        for number in numbers {
+            self.abort(number);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Path, String)>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

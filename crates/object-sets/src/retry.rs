@@ -8,7 +8,7 @@ use std::time::Duration;
 use object_store::{Error, Result};
 use tokio::time::{Instant, sleep};
 
-use crate::error::{in_words, is_transient};
+use crate::error::{chain, in_words, is_transient};
 use crate::teller::Teller;
 
 /// How long one request is tried again and again.
@@ -129,7 +129,7 @@ impl Pauses {
         if Instant::now() + pause > self.end {
             return false;
         }
-        tracing::debug!(%error, ?pause, "trying again");
+        tracing::debug!(error = %chain(error), ?pause, "trying again");
         self.outage.goes_on(self, error);
         sleep(pause).await;
         self.next = (pause * 2).min(self.patience.longest_pause);

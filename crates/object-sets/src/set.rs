@@ -14,6 +14,8 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore as _, ObjectSto
 use crate::bridge::Pending;
 use crate::client::Client;
 use crate::error::to_io;
+use crate::etag::are_same;
+use crate::whole::put_whole;
 
 /// How much is asked for at a time; the next piece is on its way while one is read.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -166,9 +168,7 @@ impl StoredSet for ObjectSet {
 
     fn put(&self, file: &str, content: &[u8]) -> io::Result<()> {
         let path = self.prefix.clone().join(file);
-        let put = self
-            .client
-            .put_whole(&path, Bytes::copy_from_slice(content));
+        let put = put_whole(&self.client, &path, &Bytes::copy_from_slice(content));
         put.map(drop)
     }
 
@@ -192,6 +192,12 @@ impl StoredSet for ObjectSet {
     }
 }
 
+/// A piece of an object, and the ETag of that.
+struct Piece {
+    content: Bytes,
+    e_tag: Option<String>,
+}
+
 /// A file that is read piece by piece, each of them again where the line broke.
 struct Pieces {
     client: Client,
@@ -199,7 +205,7 @@ struct Pieces {
     /// What has not been asked for yet.
     next: Range<u64>,
     current: Cursor<Bytes>,
-    coming: Option<Pending<object_store::Result<Bytes>>>,
+    coming: Option<Pending<object_store::Result<Piece>>>,
 }
 
 impl Pieces {
@@ -220,13 +226,16 @@ impl Pieces {
                 };
                 let got = client.objects.get_opts(&meta.location, options).await?;
                 // Where the store tells it, it must be the same object from the first piece to the last.
-                if meta.e_tag.is_some() && got.meta.e_tag != meta.e_tag {
+                let is_same = are_same(got.meta.e_tag.as_deref(), meta.e_tag.as_deref());
+                if meta.e_tag.is_some() && !is_same {
                     return Err(object_store::Error::Precondition {
                         path: meta.location.to_string(),
                         source: "the object was replaced while it was read".into(),
                     });
                 }
-                got.bytes().await
+                let e_tag = got.meta.e_tag.clone();
+                let content = got.bytes().await?;
+                Ok(Piece { content, e_tag })
             };
             client.patience.run(&client.outage, get).await
         }));
@@ -244,8 +253,9 @@ impl Read for Pieces {
                 return Ok(0);
             };
             let piece = coming.wait()?.map_err(to_io)?;
+            self.meta.e_tag = self.meta.e_tag.take().or(piece.e_tag);
             self.ask();
-            self.current = Cursor::new(piece);
+            self.current = Cursor::new(piece.content);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use backup_set::numbered_names;
 use backup_set::{
@@ -19,6 +19,7 @@ use crate::location::Location;
 use crate::options::Options;
 use crate::set::{ObjectSet, read_object};
 use crate::upload::{Finished, ObjectFile, Uploaded, finished, is_as_uploaded};
+use crate::whole::put_whole;
 
 /// How many small files are read at a time when sets are listed.
 const READS_AT_A_TIME: usize = 64;
@@ -91,6 +92,13 @@ impl ObjectStore {
             shown: self.shown.join(name),
             finished: Finished::default(),
         }
+    }
+}
+
+impl BegunObjects {
+    /// What is there as a whole.
+    fn files(&self) -> MutexGuard<'_, Vec<(Path, Uploaded)>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -231,16 +239,14 @@ impl BegunSet for BegunObjects {
     fn seal(&self, manifest: &[u8]) -> Result<(), SetError> {
         let path = self.shown.join(MANIFEST_FILE);
         let failed = |source| SetError::writing(&path, source);
-        let listed = self.client.list_patiently(&self.prefix);
-        let listed = listed.map_err(failed)?;
-        let uploads = self
-            .finished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let uploads = self.files().clone();
         for (location, uploaded) in &uploads {
-            let found = listed.iter().find(|meta| meta.location == *location);
-            if !found.is_some_and(|found| is_as_uploaded(found, uploaded)) {
+            let is_there = match self.client.head(location) {
+                Ok(found) => is_as_uploaded(&found, uploaded),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => return Err(failed(error)),
+            };
+            if !is_there {
                 return Err(SetError::Changed {
                     path: self.shown.join(location.filename().unwrap_or_default()),
                     bytes: uploaded.bytes,
@@ -249,8 +255,15 @@ impl BegunSet for BegunObjects {
         }
         let location = self.prefix.clone().join(MANIFEST_FILE);
         let content = Bytes::copy_from_slice(manifest);
-        let put = self.client.put_whole(&location, content);
-        put.map(drop).map_err(failed)
+        let Err(error) = put_whole(&self.client, &location, &content) else {
+            return Ok(());
+        };
+        // What may be a whole set, of this command or of another, is not taken apart.
+        let looked = self.client.hasty().head(&location);
+        if !looked.is_err_and(|look| look.kind() == io::ErrorKind::NotFound) {
+            self.files().clear();
+        }
+        Err(failed(error))
     }
 
     /// As far as deleting is allowed; what is left has no manifest.
@@ -258,8 +271,7 @@ impl BegunSet for BegunObjects {
         if keep != Keep::Nothing {
             return;
         }
-        let finished =
-            std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        let finished = std::mem::take(&mut *self.files());
         let locations = finished.into_iter().map(|(location, _)| location);
         self.client.open.delete(locations.collect());
     }

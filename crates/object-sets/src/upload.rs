@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use backup_set::{BegunFile, Encoded, SetError};
 use bytes::{Bytes, BytesMut};
-use object_store::multipart::{MultipartStore as _, PartId};
+use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStoreExt as _, Result};
+use object_store::{Error, MultipartId, ObjectMeta, ObjectStoreExt as _, Result};
 
 use crate::bridge::Pending;
 use crate::client::{Client, MOST_PARTS};
 use crate::error::{is_transient, to_io};
-use crate::etag::{Hash, can_be_parts, can_be_whole, md5};
+use crate::etag::{Told, are_same, of_parts, of_whole};
+use crate::open::Number;
+use crate::proof::{Piece, is_what_was_sent};
+use crate::whole::put_whole;
 
 /// How many parts are on their way while the next one is filled.
 const PARTS_AT_A_TIME: usize = 3;
@@ -32,8 +35,9 @@ pub(crate) struct Uploaded {
 
 /// Whether an object that was found is what was uploaded.
 pub(crate) fn is_as_uploaded(found: &ObjectMeta, uploaded: &Uploaded) -> bool {
-    let is_it = uploaded.e_tag.is_none() || found.e_tag.is_none() || found.e_tag == uploaded.e_tag;
-    found.size == uploaded.bytes && is_it
+    let is_told = uploaded.e_tag.is_some() && found.e_tag.is_some();
+    let is_same = are_same(uploaded.e_tag.as_deref(), found.e_tag.as_deref());
+    found.size == uploaded.bytes && (is_same || !is_told)
 }
 
 /// A file that is being uploaded. Dropped before it is complete, its upload is aborted.
@@ -53,7 +57,8 @@ pub struct ObjectFile {
 /// An upload in parts that was begun.
 #[derive(Debug)]
 struct Upload {
-    id: String,
+    number: Number,
+    id: MultipartId,
     done: Vec<Part>,
     sent: usize,
     on_the_way: VecDeque<Pending<Result<Part>>>,
@@ -63,7 +68,7 @@ struct Upload {
 #[derive(Debug, Clone)]
 struct Part {
     id: PartId,
-    md5: Hash,
+    piece: Piece,
 }
 
 impl ObjectFile {
@@ -104,14 +109,14 @@ impl ObjectFile {
         upload
             .on_the_way
             .push_back(self.client.bridge.begin(async move {
-                let md5 = md5(&content);
+                let piece = Piece::of(&content);
                 let put = || {
                     client
                         .objects
                         .put_part(&location, &id, number, content.clone().into())
                 };
                 let id = client.patience.run(&client.outage, put).await?;
-                Ok(Part { id, md5 })
+                Ok(Part { id, piece })
             }));
         Ok(())
     }
@@ -120,14 +125,15 @@ impl ObjectFile {
         let (client, location) = (self.client.clone(), self.location.clone());
         let shown = self.shown.display().to_string();
         // Known as open as soon as the store has told its id, whoever waits for that.
-        let id = self.client.bridge.run(async move {
+        let begun = self.client.bridge.run(async move {
             let create = || client.objects.create_multipart(&location);
             let id = client.patience.run(&client.outage, create).await?;
-            client.open.begun(&id, &location, shown);
-            Ok(id)
+            Ok((client.open.begun(&id, &location, shown), id))
         })?;
+        let (number, id) = begun.map_err(to_io)?;
         Ok(Upload {
-            id: id.map_err(to_io)?,
+            number,
+            id,
             done: Vec::new(),
             sent: 0,
             on_the_way: VecDeque::new(),
@@ -137,12 +143,12 @@ impl ObjectFile {
     fn finish(&mut self) -> io::Result<Uploaded> {
         if self.upload.is_none() {
             let content = self.part.split().freeze();
-            return self.put(content);
+            return self.put(&content);
         }
         if !self.part.is_empty() {
             self.send_part()?;
         }
-        let (client, location, bytes) = (self.client.clone(), self.location.clone(), self.bytes);
+        let (client, location) = (self.client.clone(), self.location.clone());
         let Some(upload) = &mut self.upload else {
             return Err(io::Error::other("no upload; this is a bug"));
         };
@@ -153,41 +159,47 @@ impl ObjectFile {
         let completed = self
             .client
             .bridge
-            .run(async move { complete(&client, &location, &id, &parts, bytes).await })?;
+            .run(async move { complete(&client, &location, &id, &parts).await })?;
         let uploaded = completed.map_err(to_io)?;
         if let Some(upload) = self.upload.take() {
-            self.client.open.completed(&upload.id);
+            self.client.open.completed(upload.number);
         }
         Ok(uploaded)
     }
 
     /// A file that fits into one request.
-    fn put(&self, content: Bytes) -> io::Result<Uploaded> {
-        let (bytes, md5) = (content.len() as u64, md5(&content));
-        let answered = self.client.put_whole(&self.location, content)?;
+    fn put(&self, content: &Bytes) -> io::Result<Uploaded> {
+        let piece = Piece::of(content);
+        let answer = put_whole(&self.client, &self.location, content)?;
         let found = self.client.head(&self.location)?;
-        if found.size != bytes {
+        let told = if self.client.has_md5s() {
+            let answered = answer.as_ref().and_then(|answer| answer.e_tag.as_deref());
+            of_whole(answered, found.e_tag.as_deref(), piece.md5)
+        } else {
+            Told::Nothing
+        };
+        let uploaded = Uploaded {
+            bytes: found.size,
+            e_tag: found.e_tag.clone(),
+        };
+        let client = self.client.clone();
+        let compared = self.client.bridge.run(async move {
+            is_what_was_sent(&client, told, answer.as_ref(), &found, &[piece]).await
+        })?;
+        if !compared.map_err(to_io)? {
             return Err(io::Error::other(format!(
-                "the store has {} of {bytes} bytes",
-                found.size
+                "the store has something else, of {} bytes in place of {}: is another command writing there?",
+                uploaded.bytes, piece.bytes
             )));
         }
-        if !can_be_whole(answered.as_deref(), found.e_tag.as_deref(), md5) {
-            return Err(io::Error::other(
-                "the store has something else, by its ETag: is another command writing there?",
-            ));
-        }
-        Ok(Uploaded {
-            bytes,
-            e_tag: found.e_tag,
-        })
+        Ok(uploaded)
     }
 
     fn abort(&mut self) {
         if let Some(upload) = self.upload.take() {
             // A part that arrives later would stay.
             upload.on_the_way.into_iter().for_each(Pending::cancel);
-            self.client.open.abort(&upload.id);
+            self.client.open.abort(upload.number);
         }
     }
 }
@@ -207,32 +219,34 @@ impl Upload {
 async fn complete(
     client: &Client,
     location: &Path,
-    id: &String,
+    id: &MultipartId,
     parts: &[Part],
-    bytes: u64,
 ) -> Result<Uploaded> {
     let ids: Vec<PartId> = parts.iter().map(|part| part.id.clone()).collect();
+    let pieces: Vec<Piece> = parts.iter().map(|part| part.piece).collect();
     let mut pauses = client.patience.pauses(&client.outage);
     loop {
         let answer = client
             .objects
             .complete_multipart(location, id, ids.clone())
             .await;
-        let found = client
-            .patience
-            .run(&client.outage, || client.objects.head(location))
-            .await;
-        let told = answer.as_ref().ok().and_then(|put| put.e_tag.clone());
-        match (answer, found) {
-            (_, Ok(found)) if found.size == bytes && of_parts(&found, parts) => {
+        let head = || client.objects.head(location);
+        let found = client.patience.run(&client.outage, head).await;
+        if let Ok(found) = &found {
+            let told = told_of(client, found, parts);
+            let answer = answer.as_ref().ok();
+            if is_what_was_sent(client, told, answer, found, &pieces).await? {
                 return Ok(Uploaded {
-                    bytes,
-                    e_tag: found.e_tag.or(told),
+                    bytes: found.size,
+                    e_tag: found.e_tag.clone(),
                 });
             }
+        }
+        match (answer, found) {
             (Err(error), _) if is_transient(&error) && pauses.pause(&error).await => {}
             (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
             (Ok(_), Ok(found)) => {
+                let bytes: u64 = pieces.iter().map(|piece| piece.bytes).sum();
                 return Err(Error::Generic {
                     store: "object store",
                     source: format!(
@@ -246,10 +260,15 @@ async fn complete(
     }
 }
 
-/// Whether an object can be of the parts that were sent, as far as its ETag tells that.
-fn of_parts(found: &ObjectMeta, parts: &[Part]) -> bool {
-    let parts = parts.iter().map(|part| (&*part.id.content_id, part.md5));
-    can_be_parts(parts, found.e_tag.as_deref())
+/// What the ETag of the object tells of the parts that were sent.
+fn told_of(client: &Client, found: &ObjectMeta, parts: &[Part]) -> Told {
+    if !client.has_md5s() {
+        return Told::Nothing;
+    }
+    let parts = parts
+        .iter()
+        .map(|part| (&*part.id.content_id, part.piece.md5));
+    of_parts(parts, found.e_tag.as_deref())
 }
 
 /// Notes that a file of a set is there as a whole.

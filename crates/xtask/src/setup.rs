@@ -1,5 +1,6 @@
 //! The programs that are no Rust crates: found, or installed where that is possible without asking.
 
+mod azurite;
 mod postgres;
 
 use std::path::Path;
@@ -59,6 +60,7 @@ const PROGRAMS: [Program; 9] = [
 /// Makes sure that everything is there: installs what is missing as root on Debian, names it elsewhere.
 pub(crate) fn run() -> anyhow::Result<()> {
     programs()?;
+    azurite::run()?;
     postgres::run(is_ci())
 }
 

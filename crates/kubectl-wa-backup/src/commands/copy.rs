@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(value_name = "SET")]
     set: PathBuf,
 
-    /// Directory, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX, that the set is made in
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) that the set is made in
     #[arg(value_name = "DIR")]
     to: PathBuf,
 

@@ -48,7 +48,7 @@ pub(super) const ABOUT: About = About {
     reason = "each is an option of its own"
 )]
 pub(super) struct Args {
-    /// Directory that the backup set is made in, s3://BUCKET/PREFIX, or obc://CLAIM/PREFIX of an ObjectBucketClaim
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) that the backup set is made in
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     to: PathBuf,
 
@@ -61,7 +61,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     recipients_file: Vec<PathBuf>,
 
-    /// Trust the certificates in this file too, for s3:// and obc:// (also AWS_CA_BUNDLE)
+    /// Trust the certificates in this file too, for object storage (for s3:// and obc:// also AWS_CA_BUNDLE)
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     ca_file: Option<PathBuf>,
 

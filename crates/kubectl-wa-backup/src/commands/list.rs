@@ -22,7 +22,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX to look in [default: ./wa-backups]
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 

@@ -40,7 +40,7 @@ this version knows, corrupt, or no backup set stays. A set that was never finish
 are counted by themselves. Backups of another installation stay; where there are several, name one with -i, -n and -s."
 )]
 pub(super) struct Args {
-    /// Directory, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX to look in [default: ./wa-backups]
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 

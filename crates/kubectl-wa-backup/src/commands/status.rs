@@ -38,7 +38,7 @@ or a snapshot, which take a while; `kubectl wa-pvc info` tells. Whether a dump o
 counts that is finished, begins as a dump and is not much smaller than the others."
 )]
 pub(super) struct Args {
-    /// Directory, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX to look in [default: ./wa-backups]
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) to look in [default: ./wa-backups]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 

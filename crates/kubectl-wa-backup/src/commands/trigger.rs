@@ -55,7 +55,7 @@ pub(super) struct Args {
     #[arg(long)]
     pull: bool,
 
-    /// With --pull, directory that the backup set is made in, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX
+    /// With --pull, directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) that the backup set is made in
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY, requires = "pull")]
     to: PathBuf,
 

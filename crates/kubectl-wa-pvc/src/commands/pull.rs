@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
 
-    /// Directory that the backup sets are made in, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) that the backup sets are made in
     #[arg(long, value_name = "DIR", default_value = "./wa-backups")]
     to: PathBuf,
 

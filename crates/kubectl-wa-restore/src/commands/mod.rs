@@ -40,7 +40,7 @@ does all of it: it checks first, asks, takes a safety backup, and writes down ev
 helper pod and removes it again.
 
 BACKUP is the directory of a backup set, a dump file, `latest` for the newest set of ./wa-backups, `latest~1` for the one \
-before it, DIR/latest, s3://BUCKET/PREFIX/latest, or obc://CLAIM/PREFIX/latest.";
+before it, DIR/latest, or latest in a bucket: s3://BUCKET/PREFIX/latest, and likewise gs://, az:// (a container) and obc:// (an ObjectBucketClaim).";
 
 /// Restores a Watson Assistant backup, checked beforehand, and to be picked up from anywhere.
 #[derive(Debug, Parser)]

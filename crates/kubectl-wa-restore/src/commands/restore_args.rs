@@ -40,7 +40,7 @@ pub(super) struct RestoreArgs {
     /// Directory in the pod to stage files in
     #[arg(long, value_name = "DIR", default_value = "/controller/tmp")]
     stage_dir: String,
-    /// Directory for the backup of the current database, s3://BUCKET/PREFIX or obc://CLAIM/PREFIX
+    /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) for the backup of the current database
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     safety_to: PathBuf,
     /// Encrypt that backup to this key of age (age1…) or SSH (ssh-ed25519 …); repeatable

@@ -6,6 +6,7 @@
     reason = "what is not met here has failed"
 )]
 
+mod clouds;
 mod server;
 
 use std::io::Write as _;

@@ -1,4 +1,8 @@
-//! An S3 server on a directory, which goes wrong on purpose.
+//! An S3 server on a directory, which goes wrong on purpose; and so for the two others.
+//!
+//! Google's store is asked in its XML API, the dialect of S3 that the client speaks. There is no server of that to be had that is
+//! kept, so the same S3 server answers, behind a look at the token: how the client and its store agree is tried so, and not what
+//! Google's own store does beyond S3, such as its generations. Azure's is Azurite, Microsoft's emulator, behind a proxy.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,6 +14,7 @@ use std::thread;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -20,7 +25,12 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+
+#[path = "azurite.rs"]
+pub(crate) mod azurite;
+
+use azurite::Azurite;
 
 pub(crate) const BUCKET: &str = "backups";
 /// S3's least, which the server holds to.
@@ -28,6 +38,30 @@ pub(crate) const PART_BYTES: u64 = 5 << 20;
 
 /// Of two parts, none of which is known.
 const OTHER_TAG: &str = "\"00000000000000000000000000000000-2\"";
+
+/// What Google's store is asked with.
+pub(crate) const TOKEN: &str = "a-token";
+
+/// What takes http://, of each of the clouds.
+const ALLOWING: [&str; 3] = ["AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "AZURE_ALLOW_HTTP"];
+
+/// Whose store it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cloud {
+    Amazon,
+    Google,
+    Azure,
+}
+
+/// What answers behind the faults.
+#[derive(Clone)]
+enum Behind {
+    S3(S3Service),
+    /// Without the check of S3's signatures.
+    Google(S3Service),
+    /// A server at this port.
+    Azurite(u16),
+}
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,17 +122,35 @@ struct Plan {
 pub(crate) struct Server {
     pub(crate) root: tempfile::TempDir,
     pub(crate) endpoint: String,
+    cloud: Cloud,
     plan: Arc<Mutex<Plan>>,
+    _azurite: Option<Azurite>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::of(Cloud::Amazon).unwrap()
+    }
+
+    /// None where there is no such server on this machine.
+    pub(crate) fn of(cloud: Cloud) -> Option<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join(BUCKET)).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single("key", "secret"));
-        let service = service.build();
+        let mut azurite = None;
+        let behind = match cloud {
+            Cloud::Amazon => {
+                service.set_auth(SimpleAuth::from_single("key", "secret"));
+                Behind::S3(service.build())
+            }
+            Cloud::Google => Behind::Google(service.build()),
+            Cloud::Azure => {
+                let azurite = azurite.insert(Azurite::start()?);
+                azurite.create_container(BUCKET);
+                Behind::Azurite(azurite.port)
+            }
+        };
         let plan = Arc::<Mutex<Plan>>::default();
         let (sender, address) = std::sync::mpsc::channel();
         let shared = Arc::clone(&plan);
@@ -112,35 +164,80 @@ impl Server {
                 sender.send(listener.local_addr().unwrap()).unwrap();
                 loop {
                     let (socket, _) = listener.accept().await.unwrap();
-                    let (service, plan) = (service.clone(), Arc::clone(&shared));
-                    let answer = move |request| answer(request, service.clone(), Arc::clone(&plan));
+                    let (behind, plan) = (behind.clone(), Arc::clone(&shared));
+                    let answer = move |request| answer(request, behind.clone(), Arc::clone(&plan));
                     let serve = http1::Builder::new()
                         .serve_connection(TokioIo::new(socket), service_fn(answer));
                     tokio::spawn(serve);
                 }
             });
         });
-        let endpoint = format!("http://{}", address.recv().unwrap());
-        Self {
+        let account = match cloud {
+            Cloud::Azure => format!("/{}", azurite::ACCOUNT),
+            Cloud::Amazon | Cloud::Google => String::new(),
+        };
+        Some(Self {
             root,
-            endpoint,
+            endpoint: format!("http://{}{account}", address.recv().unwrap()),
+            cloud,
             plan,
-        }
+            _azurite: azurite,
+        })
     }
 
     /// What programs that use it have in their environment.
-    pub(crate) fn variables(&self) -> [(&'static str, &str); 5] {
-        [
-            ("AWS_ENDPOINT_URL", &self.endpoint),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_ACCESS_KEY_ID", "key"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-            ("AWS_REGION", "us-east-1"),
-        ]
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &str)> {
+        let endpoint = self.endpoint.as_str();
+        match self.cloud {
+            Cloud::Amazon => vec![
+                ("AWS_ENDPOINT_URL", endpoint),
+                (ALLOWING[0], "true"),
+                ("AWS_ACCESS_KEY_ID", "key"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+                ("AWS_REGION", "us-east-1"),
+            ],
+            Cloud::Google => vec![
+                ("GOOGLE_BASE_URL", endpoint),
+                (ALLOWING[1], "true"),
+                ("GOOGLE_BEARER_TOKEN", TOKEN),
+            ],
+            Cloud::Azure => vec![
+                ("AZURE_STORAGE_ENDPOINT", endpoint),
+                (ALLOWING[2], "true"),
+                ("AZURE_STORAGE_ACCOUNT_NAME", azurite::ACCOUNT),
+                ("AZURE_STORAGE_ACCOUNT_KEY", azurite::KEY),
+            ],
+        }
+    }
+
+    /// The same, but for what an option of a store says.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, &str)> {
+        let mut settings = self.variables();
+        settings.retain(|(name, _)| !ALLOWING.contains(name));
+        settings
+    }
+
+    /// Where sets are kept in tests.
+    pub(crate) fn url(&self) -> String {
+        let scheme = match self.cloud {
+            Cloud::Amazon => "s3",
+            Cloud::Google => "gs",
+            Cloud::Azure => "az",
+        };
+        format!("{scheme}://{BUCKET}/wa")
     }
 
     pub(crate) fn store_with(&self, change: impl FnOnce(&mut Options)) -> ObjectStore {
-        let setting = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        self.store_at(self.url().parse().unwrap(), change)
+    }
+
+    pub(crate) fn store_at(
+        &self,
+        location: Location,
+        change: impl FnOnce(&mut Options),
+    ) -> ObjectStore {
+        let settings = self.settings().into_iter();
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut options = Options {
             patience: Patience {
                 outage: Duration::from_millis(500),
@@ -149,11 +246,11 @@ impl Server {
             },
             least_part_bytes: PART_BYTES,
             allow_http: true,
-            settings: self.variables().map(setting).to_vec().into(),
+            settings: settings.collect::<Vec<_>>().into(),
+            environment: false,
             ..Options::default()
         };
         change(&mut options);
-        let location: Location = format!("s3://{BUCKET}/wa").parse().unwrap();
         ObjectStore::new(location, &options).unwrap()
     }
 
@@ -215,13 +312,19 @@ impl Server {
 
 fn kind_of(request: &Request<Incoming>) -> Kind {
     let query = request.uri().query().unwrap_or_default();
+    // Google's client encodes whatever is no letter or digit.
+    let path = request.uri().path();
+    let path = path.replace("%2F", "/").replace("%2E", ".");
     match *request.method() {
+        Method::PUT if query.contains("comp=blocklist") => Kind::Complete,
+        Method::PUT if query.contains("comp=block") => Kind::Part,
+        Method::GET if query.contains("comp=list") => Kind::Other,
         Method::POST if query.contains("uploads") => Kind::Create,
         Method::POST if query.contains("uploadId=") => Kind::Complete,
         Method::PUT if query.contains("partNumber=") => Kind::Part,
         Method::DELETE if query.contains("uploadId=") => Kind::Abort,
-        Method::PUT if request.uri().path().ends_with("/backup.json") => Kind::Manifest,
-        Method::GET if request.uri().path().contains("/store.dump") => Kind::Dump,
+        Method::PUT if path.ends_with("/backup.json") => Kind::Manifest,
+        Method::GET if path.contains("/store.dump") => Kind::Dump,
         Method::GET if !query.contains("list-type") => Kind::Get,
         Method::HEAD => Kind::Head,
         _ => Kind::Other,
@@ -266,15 +369,12 @@ type Body =
 
 async fn answer(
     request: Request<Incoming>,
-    service: S3Service,
+    behind: Behind,
     plan: Arc<Mutex<Plan>>,
 ) -> io::Result<Response<Body>> {
     let fault = plan.lock().unwrap().fault(kind_of(&request));
     let broken = || Err(io::Error::other("the line broke"));
-    let done = async |request| match hyper::service::Service::call(&service, request).await {
-        Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed())),
-        Err(error) => Err(io::Error::other(format!("{error:?}"))),
-    };
+    let done = async |request| behind.answer(request).await;
     // A server that answers before it has read everything breaks the line.
     let refuse = async |request: Request<Incoming>, status, code| {
         let _ = request.into_body().collect().await;
@@ -316,6 +416,35 @@ async fn answer(
         Some(Fault::FailedDone) => {
             let _ = done(request).await?.into_body().collect().await;
             Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"))
+        }
+    }
+}
+
+impl Behind {
+    async fn answer(&self, mut request: Request<Incoming>) -> io::Result<Response<Body>> {
+        let service = match self {
+            Self::S3(service) => service,
+            Self::Google(service) => {
+                let token = request.headers_mut().remove(http::header::AUTHORIZATION);
+                if token.is_none_or(|token| token != format!("Bearer {TOKEN}")) {
+                    let _ = request.into_body().collect().await;
+                    return Ok(error(StatusCode::UNAUTHORIZED, "AuthenticationRequired"));
+                }
+                service
+            }
+            Self::Azurite(port) => {
+                let socket = TcpStream::connect(("127.0.0.1", *port)).await?;
+                let connection = client::handshake(TokioIo::new(socket)).await;
+                let (mut sender, connection) = connection.map_err(io::Error::other)?;
+                tokio::spawn(connection);
+                let answered = sender.send_request(request).await;
+                let response = answered.map_err(io::Error::other)?;
+                return Ok(response.map(|body| body.map_err(Into::into).boxed()));
+            }
+        };
+        match hyper::service::Service::call(service, request).await {
+            Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed())),
+            Err(error) => Err(io::Error::other(format!("{error:?}"))),
         }
     }
 }

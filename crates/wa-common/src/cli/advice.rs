@@ -41,7 +41,7 @@ pub fn advice_on_latest(error: &anyhow::Error) -> Option<String> {
             directory.display()
         )),
         LatestError::Url { given } => Some(match scheme_of(given) {
-            Some("s3" | "obc") => format!(
+            Some("s3" | "gs" | "az" | "obc") => format!(
                 "bring the set here with `kubectl wa-backup copy {} wa-backups`, and name it",
                 given.display()
             ),
