@@ -13,7 +13,7 @@ use super::database::{self, Names};
 use super::place::{Place, database_is_touched};
 use super::work::Work;
 use super::workload::{self, GONE_WITHIN};
-use super::{Restore, RestorePlan, Step};
+use super::{Restore, RestorePlan, Step, quiesce};
 use crate::safety_set::{SafetySet, restore_set};
 
 /// How long pgmig may take to end when it is asked to.
@@ -54,8 +54,9 @@ pub async fn roll_back(
         let id = run.run_id().to_owned();
         let prepared = prepare_database(work, &plan, &id, safety);
         run.guard(prepared).await??;
-        undo_what_came_after(&mut run).await?;
+        // The operator first, which would bring back the store that is scaled down after it.
         stop_again(work, &mut run).await?;
+        undo_what_came_after(&mut run).await?;
         let stopped = require_stopped(work.cluster, &steps, &**work.reporter);
         run.guard(stopped).await??;
     }
@@ -161,7 +162,8 @@ async fn stop_again(work: &Work<'_>, run: &mut JournaledRun<Restore>) -> anyhow:
             return Ok(());
         }
         let started = pending.start().await?;
-        let outcome = work.take(&started).await?;
+        // Not as one of the steps of a restore, which has the backup read before anything stops: the way back needs none.
+        let outcome = quiesce::stop(work, &started).await?;
         started.done(outcome).await?;
     }
 }
