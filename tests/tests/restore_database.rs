@@ -487,7 +487,9 @@ fn who_is_still_at_work_is_seen_in_the_pod_and_in_the_server() {
         wait_for(async {
             let cluster = world.cluster();
             let instance = Instance::find(&cluster, None).await.unwrap();
-            let pods = PostgresPod::find_all(&cluster, &instance).await.unwrap();
+            let pods = PostgresPod::find_all(&cluster, &instance, None)
+                .await
+                .unwrap();
             let primary = pods.into_iter().find(|pod| pod.primary).unwrap();
             let pod = primary.container();
             let processes = pod_processes(&cluster, &pod, Some("/controller/tmp"));

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube_transfer::job::JobDirectory;
 use kube_transfer::{DownloadError, PodContainer, RemoteCommand};
-use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::assistant::{Datastore, Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::{Cluster, pod_is_ready};
 use wa_common::run::journal::{JournaledRun, StepRecord};
 
@@ -106,7 +106,7 @@ impl Place {
         plan: &RestorePlan,
         run: &str,
     ) -> anyhow::Result<Self> {
-        let pods = PostgresPod::find_all(cluster, &plan.instance()).await?;
+        let pods = postgres_pods(cluster, plan).await?;
         let planned = pods.iter().find(|pod| pod.name == plan.pod);
         let replica = || pods.iter().find(|pod| !pod.primary);
         let pod = planned.or_else(replica).or(pods.first());
@@ -190,6 +190,16 @@ impl Place {
             None => bail!("pod {} is gone or not Ready", self.container.pod),
         }
     }
+}
+
+/// The Ready pods of the store's PostgreSQL cluster.
+pub(super) async fn postgres_pods(
+    cluster: &Cluster,
+    plan: &RestorePlan,
+) -> anyhow::Result<Vec<PostgresPod>> {
+    let instance = plan.instance();
+    let datastore = Datastore::read(cluster, &instance).await?;
+    Ok(PostgresPod::find_all(cluster, &instance, Some(&datastore)).await?)
 }
 
 /// Whether the database may not be what it was before: pgmig was begun.
