@@ -229,20 +229,60 @@ fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safet
                 let status = restored.restore(&["status", "-o", "json"]).expect_code(6);
                 let safety = status.json()["safetyBackup"].as_str().unwrap().to_owned();
                 let safety = safety.split(" on ").next().unwrap();
+                let run = status.json()["run"].as_str().unwrap().to_owned();
+                let by_safety = arguments.ends_with(&["--safety"]);
                 let mut arguments = arguments.to_vec();
-                if arguments.ends_with(&["--safety"]) {
+                if by_safety {
                     arguments.push(safety);
+                    mark(&restored, &format!("{run}-copy"));
+                    kill_when_exchanged(&restored, &arguments, &run);
                 }
                 arguments.extend(["-o", "json"]);
                 let back = restored.restore(&arguments).expect_code(0);
                 back.expect_shape("kubectl wa-restore rollback");
                 restored.assert_old();
+                if by_safety {
+                    let marked = restored.world().sql("SELECT to_regclass('of_the_copy')");
+                    assert_eq!(marked.trim(), "", "the copy was taken");
+                }
             }
         }
         restored.assert_counts(&[2], 1);
         restored.assert_nothing_left();
         restored.reset();
     }
+}
+
+/// Has the copy of the database hold what no backup does.
+fn mark(restored: &Restored, copy: &str) {
+    let world = restored.world();
+    let open = |open: bool| {
+        let sql = format!("ALTER DATABASE \"{copy}\" ALLOW_CONNECTIONS {open}");
+        world.sql_in("postgres", &sql);
+    };
+    open(true);
+    world.sql_in(copy, "CREATE TABLE of_the_copy (n int)");
+    open(false);
+}
+
+/// Kills a rollback that has exchanged the database: only another one ends that.
+fn kill_when_exchanged(restored: &Restored, arguments: &[&str], run: &str) {
+    let world = restored.world();
+    let mut command = world.command(binary("kubectl-wa-restore"));
+    command.args(arguments).current_dir(restored.directory());
+    let mut child = command.spawn().unwrap();
+    let exchanged = format!("SELECT 1 FROM pg_database WHERE datname = '{run}-failed'");
+    wait_until("the database is exchanged", || {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        !world.sql_in("postgres", &exchanged).trim().is_empty()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let refused = restored.restore(&["resume"]).expect_code(4);
+    assert!(
+        refused.stderr.contains("kubectl wa-restore rollback"),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use kube_transfer::job::JobDirectory;
 use kube_transfer::{DownloadError, PodContainer, RemoteCommand};
 use wa_common::assistant::{Datastore, Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::{Cluster, pod_is_ready};
-use wa_common::run::journal::{JournaledRun, StepRecord};
+use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
 use super::{Outcome, Restore, RestorePlan, Step};
 
@@ -207,4 +207,14 @@ pub fn database_is_touched(steps: &[StepRecord<Restore>]) -> bool {
     steps
         .iter()
         .any(|record| record.step == Step::Migrate && record.state.stands())
+}
+
+/// Whether a rollback has begun to take the database back, or has done so: then pgmig is not started again.
+pub fn is_taken_back(steps: &[StepRecord<Restore>]) -> bool {
+    let taken = |state: &StepState<Outcome>| {
+        matches!(state, StepState::Undoing { .. } | StepState::Undone { .. })
+    };
+    steps
+        .iter()
+        .any(|record| record.step == Step::Migrate && taken(&record.state))
 }

@@ -10,7 +10,7 @@ use wa_common::report::{Event, Reporter};
 use wa_common::run::journal::{FoundRun, JournaledRun, Next, StepRecord};
 
 use super::database::{self, Names};
-use super::place::{Place, database_is_touched};
+use super::place::{Place, database_is_touched, is_taken_back};
 use super::work::Work;
 use super::workload::{self, GONE_WITHIN};
 use super::{Restore, RestorePlan, Step, quiesce};
@@ -46,8 +46,8 @@ pub async fn roll_back(
     safety: Option<PathBuf>,
 ) -> anyhow::Result<RolledBack> {
     let steps = run.steps();
-    let touched = database_is_touched(&steps);
-    if touched {
+    let exchanged = database_is_touched(&steps) || is_taken_back(&steps);
+    if database_is_touched(&steps) {
         let plan = run.plan();
         let place = Place::from_plan(&plan, run.run_id(), &steps);
         run.guard(end_pgmig(work, &place)).await??;
@@ -65,7 +65,7 @@ pub async fn roll_back(
         _ => None,
     });
     run.roll_back().await?;
-    if let Some(redis) = redis.filter(|_| touched)
+    if let Some(redis) = redis.filter(|_| exchanged)
         && let Err(error) = workload::restart(work.cluster, &redis).await
     {
         // Everything else is as it was.
@@ -73,7 +73,9 @@ pub async fn roll_back(
             "{redis} is not restarted, and its cache may be that of the other database: {error}"
         ));
     }
-    Ok(RolledBack { database: touched })
+    Ok(RolledBack {
+        database: exchanged,
+    })
 }
 
 /// Ends a pgmig that is at work: it must not get at the database of before. What it leaves behind is disconnected when
@@ -112,7 +114,9 @@ async fn prepare_database(
     safety: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     let server = database::server(work.cluster, plan).await?;
-    if safety.is_none() && database::has_way_back(&server, run).await? {
+    if database::is_back(&server, run).await?
+        || safety.is_none() && database::has_way_back(&server, run).await?
+    {
         return Ok(());
     }
     let recorded = plan.safety.as_ref();
