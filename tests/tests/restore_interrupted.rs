@@ -7,6 +7,7 @@ use end_to_end::{Outcome, Restored, binary, run, sweep_random, sweep_rounds, wai
 use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rustix::process::Signal;
+use serde_json::json;
 use wa_sandbox::world::Profile;
 
 /// A restore writes its journal about so often.
@@ -69,6 +70,12 @@ fn a_pod_that_goes_with_everything_staged_in_it_is_staged_anew_in_the_one_that_c
     assert_eq!(outcome.code, 6, "{outcome:?}");
     let world = restored.world();
     let staged_in = "wa-postgres-16-2";
+    pgmig_in_a_pod_that_is_not_ready_is_ended_before_anything_is_exchanged(&restored, staged_in);
+    let before = pgmigs(&restored);
+    let outcome = restored.signal_when("pgmig is started", Signal::INT, |restored| {
+        pgmigs(restored) > before
+    });
+    assert_eq!(outcome.code, 6, "{outcome:?}");
     let uid = ["get", "pod", staged_in, "-o", "jsonpath={.metadata.uid}"];
     let before = world.kubectl(&uid);
     world.kubectl(&["delete", "pod", staged_in, "--now"]);
@@ -101,6 +108,51 @@ fn a_pod_that_goes_with_everything_staged_in_it_is_staged_anew_in_the_one_that_c
     restored.assert_new();
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
+}
+
+/// How often pgmig was started.
+fn pgmigs(restored: &Restored) -> usize {
+    let requests = restored.world().sandbox().requests();
+    let starts = requests.iter().filter(|one| one.uri.contains("--mapping"));
+    starts.count()
+}
+
+/// Rolls the restore back whose pgmig is at work in that pod.
+fn pgmig_in_a_pod_that_is_not_ready_is_ended_before_anything_is_exchanged(
+    restored: &Restored,
+    pod: &str,
+) {
+    let world = restored.world();
+    let ready = |status: &str| {
+        let condition = json!({"type": "Ready", "status": status});
+        let patch = json!({"status": {"conditions": [condition]}}).to_string();
+        let on = ["patch", "pod", pod, "--subresource=status"];
+        world.kubectl(&[&on[..], &["--type=merge", "-p", &patch]].concat());
+    };
+    ready("Unknown");
+    // As one whose node nobody hears of.
+    let on = Matcher {
+        subresource: Some("exec".to_owned()),
+        name: Some(pod.to_owned()),
+        ..Matcher::default()
+    };
+    let away = Effect::Status {
+        code: 500,
+        message: "error dialing backend".to_owned(),
+        retry_after: None,
+    };
+    world.fault(on, None, away);
+    let refused = restored.restore(&["rollback", "--yes=wa"]).expect_code(6);
+    for part in ["cannot be asked about pgmig", "run `rollback` again"] {
+        assert!(refused.stderr.contains(part), "no {part} in {refused:?}");
+    }
+    world.sandbox().faults().clear();
+    let back = restored.restore(&["rollback", "--yes=wa"]).expect_code(0);
+    assert!(back.stderr.contains("at work, and is ended"), "{back:?}");
+    restored.assert_old();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+    ready("True");
 }
 
 #[test]

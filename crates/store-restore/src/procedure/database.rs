@@ -284,7 +284,8 @@ pub(super) async fn forget_keys(cluster: &Cluster, run: &str) -> anyhow::Result<
 }
 
 /// Gives the database of before its name back: what the safety backup was restored into, which was asked for or is all that
-/// there is, else the copy inside the server. Everything that was stopped is at 0 and pgmig has ended before.
+/// there is, else the copy inside the server. Everything that was stopped is at 0 and pgmig has ended before; nobody may
+/// come to work on the database by its name, neither on the one that is put aside nor on the one of before.
 pub(super) async fn way_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
     let server = server(undoing.cluster, plan).await?;
     let names = Names::from_run(undoing.run);
@@ -295,9 +296,13 @@ pub(super) async fn way_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyho
                 "there is no copy of the database inside its server: restore the safety backup with `kubectl wa-restore rollback --safety SET`"
             )
         };
+        server.end_work().await?;
         server.swap_in(&before, &names.put_aside, undoing).await?;
     }
-    Ok(())
+    server
+        .require_nobody_at_work()
+        .await
+        .context("the database of before is in its place, and may have been changed there")
 }
 
 /// Whether a database to go back to is in the server, or is in its place already.
