@@ -288,14 +288,23 @@ fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safet
                     arguments.push(safety);
                     mark(&restored, &format!("{run}-copy"));
                     kill_when_exchanged(&restored, &arguments, &run);
+                } else {
+                    hold(&restored);
                 }
                 arguments.extend(["-o", "json"]);
                 let back = restored.restore(&arguments).expect_code(0);
+                let told = back.stderr.clone();
                 back.expect_shape("kubectl wa-restore rollback");
                 restored.assert_old();
                 if by_safety {
                     let marked = restored.world().sql("SELECT to_regclass('of_the_copy')");
                     assert_eq!(marked.trim(), "", "the copy was taken");
+                } else {
+                    let put_aside = format!("{run}-failed");
+                    for part in [&put_aside, "stays in the server", "subscription"] {
+                        assert!(told.contains(part), "no {part} in {told}");
+                    }
+                    let_go(&restored, &put_aside);
                 }
             }
         }
@@ -335,6 +344,29 @@ fn kill_when_exchanged(restored: &Restored, arguments: &[&str], run: &str) {
         refused.stderr.contains("kubectl wa-restore rollback"),
         "{refused:?}"
     );
+}
+
+/// Has the database be one that cannot be dropped.
+fn hold(restored: &Restored) {
+    let database = restored.world().sandbox().names().database();
+    restored.world().sql_in(
+        &database,
+        "CREATE SUBSCRIPTION held CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)",
+    );
+}
+
+/// Undoes [`hold`] on what was put aside, and drops that.
+fn let_go(restored: &Restored, put_aside: &str) {
+    let world = restored.world();
+    let open = format!("ALTER DATABASE \"{put_aside}\" ALLOW_CONNECTIONS true");
+    world.sql_in("postgres", &open);
+    for sql in [
+        "ALTER SUBSCRIPTION held SET (slot_name = NONE)",
+        "DROP SUBSCRIPTION held",
+    ] {
+        world.sql_in(put_aside, sql);
+    }
+    world.sql_in("postgres", &format!("DROP DATABASE \"{put_aside}\""));
 }
 
 #[test]

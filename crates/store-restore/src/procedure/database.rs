@@ -7,7 +7,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta};
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
-use wa_common::report::{Event, bytes, printable};
+use wa_common::report::{Event, Reporter as _, bytes, causes_text, printable};
 use wa_common::run::Undoing;
 use wa_common::run::journal::StartedStep;
 
@@ -330,13 +330,26 @@ async fn before(server: &DatabaseServer, names: &Names) -> anyhow::Result<Option
     Ok(None)
 }
 
-/// Drops whatever the run has made in the server, and what it has put aside.
+/// Drops whatever the run has made in the server, and what it has put aside. The latter was the product's own, and may
+/// have what keeps it, such as a subscription: it may stay, since nothing uses it any more.
 pub(super) async fn drop_all(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
     let server = server(undoing.cluster, plan).await?;
     server.let_in(undoing).await?;
     let names = Names::from_run(undoing.run);
-    for name in [&names.copy, &names.safety, &names.put_aside] {
+    for name in [&names.copy, &names.safety] {
         server.drop_database(name, undoing).await?;
     }
-    Ok(())
+    match server.drop_database(&names.put_aside, undoing).await {
+        Err(error) if error.is_by_server() => {
+            undoing.report(&Event::Warning {
+                message: format!(
+                    "the database {:?}, which pgmig has filled, is put aside and stays in the server; drop it when that is possible: {}",
+                    names.put_aside,
+                    causes_text(&error)
+                ),
+            });
+            Ok(())
+        }
+        dropped => Ok(dropped?),
+    }
 }
