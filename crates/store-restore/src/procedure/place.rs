@@ -138,12 +138,14 @@ impl Place {
         Ok(())
     }
 
-    /// Removes it with everything in it. Where the pod is gone, nothing is left to remove: the directory was the pod's.
+    /// Removes it with everything in it. Where the pod is gone or has ended, nothing is left to remove: the directory was
+    /// the pod's.
     pub(super) async fn remove(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let command = RemoteCommand::script(REMOVE).arg(&self.directory);
         match cluster.run_idempotent(&self.container, &command).await {
             Ok(_) => Ok(()),
             Err(error) if error.pod_is_gone() => Ok(()),
+            Err(_) if self.pod_has_ended(cluster).await? => Ok(()),
             Err(error) => Err(anyhow::Error::new(error).context(format!(
                 "cannot remove {} in pod {}",
                 self.directory, self.container.pod
@@ -158,6 +160,7 @@ impl Place {
             Ok(_) => Ok(true),
             Err(DownloadError::Command { code: MISSING, .. }) => Ok(false),
             Err(error) if error.pod_is_gone() => Ok(false),
+            Err(_) if self.pod_has_ended(cluster).await? => Ok(false),
             Err(error) => Err(anyhow::Error::new(error).context(format!(
                 "cannot look at {} in pod {}",
                 self.directory, self.container.pod
@@ -192,6 +195,11 @@ impl Place {
             Some(id) => directory.in_container(id)?,
             None => directory,
         })
+    }
+
+    /// Whether the pod is there and has ended, so that nothing can be run in it any more.
+    pub(super) async fn pod_has_ended(&self, cluster: &Cluster) -> anyhow::Result<bool> {
+        Ok(self.pod(cluster).await?.as_ref().is_some_and(has_ended))
     }
 
     async fn pod(&self, cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
