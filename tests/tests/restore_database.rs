@@ -8,7 +8,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use end_to_end::{Silent, World, sweep_random, sweep_rounds, wait_for, wait_until};
@@ -487,7 +487,9 @@ fn who_is_still_at_work_is_seen_in_the_pod_and_in_the_server() {
         wait_for(async {
             let cluster = world.cluster();
             let instance = Instance::find(&cluster, None).await.unwrap();
-            let pods = PostgresPod::find_all(&cluster, &instance).await.unwrap();
+            let pods = PostgresPod::find_all(&cluster, &instance, None)
+                .await
+                .unwrap();
             let primary = pods.into_iter().find(|pod| pod.primary).unwrap();
             let pod = primary.container();
             let processes = pod_processes(&cluster, &pod, Some("/controller/tmp"));
@@ -510,6 +512,29 @@ fn who_is_still_at_work_is_seen_in_the_pod_and_in_the_server() {
     assert_eq!(sessions[0].statement, "select");
     end(child);
     wait_until("psql is gone", || look() == (Vec::new(), Vec::new()));
+    // What works as the store's own user is ended. What comes back, as a pgmig does, is reported.
+    let own = |script: &str| {
+        let mut shell = Command::new("sh");
+        let psql = world.psql_command();
+        let variables = psql
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let child = shell.envs(variables).args(["-c", script]).spawn().unwrap();
+        wait_until("it is connected", || !look().1.is_empty());
+        child
+    };
+    let mut left_behind = own("exec psql -XAtqc 'select pg_sleep(60)'");
+    wait_for(server.end_work()).unwrap();
+    assert!(!left_behind.wait().unwrap().success());
+    let mut at_work = own("while :; do psql -XAtqc 'select pg_sleep(60)'; done");
+    let error = wait_for(server.end_work()).unwrap_err().to_string();
+    assert!(
+        error.contains("\"bystander\" from") && error.contains("has connected to"),
+        "{error}"
+    );
+    at_work.kill().unwrap();
+    at_work.wait().unwrap();
+    wait_until("nobody is at work", || wait_for(server.end_work()).is_ok());
     // Whatever works where something was staged.
     let pod = world.sandbox().names().primary_pod();
     let script = "mkdir -p /controller/tmp/x && cd /controller/tmp/x && exec sleep 60";

@@ -7,6 +7,7 @@ use end_to_end::{Outcome, Restored, binary, run, sweep_random, sweep_rounds, wai
 use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rustix::process::Signal;
+use serde_json::json;
 use wa_sandbox::world::Profile;
 
 /// A restore writes its journal about so often.
@@ -69,6 +70,12 @@ fn a_pod_that_goes_with_everything_staged_in_it_is_staged_anew_in_the_one_that_c
     assert_eq!(outcome.code, 6, "{outcome:?}");
     let world = restored.world();
     let staged_in = "wa-postgres-16-2";
+    pgmig_in_a_pod_that_is_not_ready_is_ended_before_anything_is_exchanged(&restored, staged_in);
+    let before = pgmigs(&restored);
+    let outcome = restored.signal_when("pgmig is started", Signal::INT, |restored| {
+        pgmigs(restored) > before
+    });
+    assert_eq!(outcome.code, 6, "{outcome:?}");
     let uid = ["get", "pod", staged_in, "-o", "jsonpath={.metadata.uid}"];
     let before = world.kubectl(&uid);
     world.kubectl(&["delete", "pod", staged_in, "--now"]);
@@ -101,6 +108,51 @@ fn a_pod_that_goes_with_everything_staged_in_it_is_staged_anew_in_the_one_that_c
     restored.assert_new();
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
+}
+
+/// How often pgmig was started.
+fn pgmigs(restored: &Restored) -> usize {
+    let requests = restored.world().sandbox().requests();
+    let starts = requests.iter().filter(|one| one.uri.contains("--mapping"));
+    starts.count()
+}
+
+/// Rolls the restore back whose pgmig is at work in that pod.
+fn pgmig_in_a_pod_that_is_not_ready_is_ended_before_anything_is_exchanged(
+    restored: &Restored,
+    pod: &str,
+) {
+    let world = restored.world();
+    let ready = |status: &str| {
+        let condition = json!({"type": "Ready", "status": status});
+        let patch = json!({"status": {"conditions": [condition]}}).to_string();
+        let on = ["patch", "pod", pod, "--subresource=status"];
+        world.kubectl(&[&on[..], &["--type=merge", "-p", &patch]].concat());
+    };
+    ready("Unknown");
+    // As one whose node nobody hears of.
+    let on = Matcher {
+        subresource: Some("exec".to_owned()),
+        name: Some(pod.to_owned()),
+        ..Matcher::default()
+    };
+    let away = Effect::Status {
+        code: 500,
+        message: "error dialing backend".to_owned(),
+        retry_after: None,
+    };
+    world.fault(on, None, away);
+    let refused = restored.restore(&["rollback", "--yes=wa"]).expect_code(6);
+    for part in ["cannot be asked about pgmig", "run `rollback` again"] {
+        assert!(refused.stderr.contains(part), "no {part} in {refused:?}");
+    }
+    world.sandbox().faults().clear();
+    let back = restored.restore(&["rollback", "--yes=wa"]).expect_code(0);
+    assert!(back.stderr.contains("at work, and is ended"), "{back:?}");
+    restored.assert_old();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+    ready("True");
 }
 
 #[test]
@@ -229,20 +281,92 @@ fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safet
                 let status = restored.restore(&["status", "-o", "json"]).expect_code(6);
                 let safety = status.json()["safetyBackup"].as_str().unwrap().to_owned();
                 let safety = safety.split(" on ").next().unwrap();
+                let run = status.json()["run"].as_str().unwrap().to_owned();
+                let by_safety = arguments.ends_with(&["--safety"]);
                 let mut arguments = arguments.to_vec();
-                if arguments.ends_with(&["--safety"]) {
+                if by_safety {
                     arguments.push(safety);
+                    mark(&restored, &format!("{run}-copy"));
+                    kill_when_exchanged(&restored, &arguments, &run);
+                } else {
+                    hold(&restored);
                 }
                 arguments.extend(["-o", "json"]);
                 let back = restored.restore(&arguments).expect_code(0);
+                let told = back.stderr.clone();
                 back.expect_shape("kubectl wa-restore rollback");
                 restored.assert_old();
+                if by_safety {
+                    let marked = restored.world().sql("SELECT to_regclass('of_the_copy')");
+                    assert_eq!(marked.trim(), "", "the copy was taken");
+                } else {
+                    let put_aside = format!("{run}-failed");
+                    for part in [&put_aside, "stays in the server", "subscription"] {
+                        assert!(told.contains(part), "no {part} in {told}");
+                    }
+                    let_go(&restored, &put_aside);
+                }
             }
         }
         restored.assert_counts(&[2], 1);
         restored.assert_nothing_left();
         restored.reset();
     }
+}
+
+/// Has the copy of the database hold what no backup does.
+fn mark(restored: &Restored, copy: &str) {
+    let world = restored.world();
+    let open = |open: bool| {
+        let sql = format!("ALTER DATABASE \"{copy}\" ALLOW_CONNECTIONS {open}");
+        world.sql_in("postgres", &sql);
+    };
+    open(true);
+    world.sql_in(copy, "CREATE TABLE of_the_copy (n int)");
+    open(false);
+}
+
+/// Kills a rollback that has exchanged the database: only another one ends that.
+fn kill_when_exchanged(restored: &Restored, arguments: &[&str], run: &str) {
+    let world = restored.world();
+    let mut command = world.command(binary("kubectl-wa-restore"));
+    command.args(arguments).current_dir(restored.directory());
+    let mut child = command.spawn().unwrap();
+    let exchanged = format!("SELECT 1 FROM pg_database WHERE datname = '{run}-failed'");
+    wait_until("the database is exchanged", || {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        !world.sql_in("postgres", &exchanged).trim().is_empty()
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let refused = restored.restore(&["resume"]).expect_code(4);
+    assert!(
+        refused.stderr.contains("kubectl wa-restore rollback"),
+        "{refused:?}"
+    );
+}
+
+/// Has the database be one that cannot be dropped.
+fn hold(restored: &Restored) {
+    let database = restored.world().sandbox().names().database();
+    restored.world().sql_in(
+        &database,
+        "CREATE SUBSCRIPTION held CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)",
+    );
+}
+
+/// Undoes [`hold`] on what was put aside, and drops that.
+fn let_go(restored: &Restored, put_aside: &str) {
+    let world = restored.world();
+    let open = format!("ALTER DATABASE \"{put_aside}\" ALLOW_CONNECTIONS true");
+    world.sql_in("postgres", &open);
+    for sql in [
+        "ALTER SUBSCRIPTION held SET (slot_name = NONE)",
+        "DROP SUBSCRIPTION held",
+    ] {
+        world.sql_in(put_aside, sql);
+    }
+    world.sql_in("postgres", &format!("DROP DATABASE \"{put_aside}\""));
 }
 
 #[test]

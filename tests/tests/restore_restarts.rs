@@ -144,7 +144,7 @@ fn a_node_that_restarts_under_a_running_restore_is_reported_and_gone_on_with() {
 }
 
 #[test]
-fn a_pod_that_is_evicted_under_pgmig_is_staged_in_anew() {
+fn what_was_staged_in_a_pod_that_is_evicted_under_pgmig_is_staged_anew_though_the_pod_stays() {
     let restored = Restored::prepare_as(Profile::V5_2_1, |config| {
         config.variant.scratch_size = Some("64Mi".to_owned());
     });
@@ -163,19 +163,33 @@ fn a_pod_that_is_evicted_under_pgmig_is_staged_in_anew() {
         world.kubectl(&[&get[..], &["jsonpath={.metadata.uid}"]].concat())
     };
     let before = uid();
+    // The object of the evicted pod stays for now.
+    let keep = |finalizers: &str| {
+        let patch = format!(r#"{{"metadata":{{"finalizers":{finalizers}}}}}"#);
+        world.kubectl(&["patch", "pod", staged_in, "--type=merge", "-p", &patch]);
+    };
+    keep(r#"["example.com/keeps-it"]"#);
     // Somebody else fills it.
     let fill = "head -c 80000000 /dev/zero >/controller/core.1; exec sleep 60";
     let exec = ["exec", staged_in, "-c", "postgres", "--", "sh", "-c", fill];
     run(world.command("kubectl").args(exec));
-    wait_until("there is another pod of that name", || {
-        let now = uid();
-        !now.is_empty() && now != before
+    wait_until("it is evicted", || {
+        let phase = ["get", "pod", staged_in, "-o", "jsonpath={.status.phase}"];
+        world.kubectl(&phase) == "Failed"
     });
     let code = child.wait().unwrap().code();
     let told = std::fs::read_to_string(said.path()).unwrap();
     assert_eq!(code, Some(6), "{told}");
     assert!(told.contains("kubectl wa-restore resume"), "{told}");
     restored.assert_counts(&[0], 0);
+    let resumed = restored.restore(&["resume"]).expect_code(0);
+    assert!(resumed.stderr.contains("is staged again"), "{resumed:?}");
+    assert_eq!(uid(), before);
+    keep("null");
+    wait_until("there is another pod of that name", || {
+        let now = uid();
+        !now.is_empty() && now != before
+    });
     let ready = [
         "wait",
         "pod",
@@ -184,7 +198,6 @@ fn a_pod_that_is_evicted_under_pgmig_is_staged_in_anew() {
         "--timeout=60s",
     ];
     world.kubectl(&ready);
-    restored.restore(&["resume"]).expect_code(0);
     restored.assert_new();
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();

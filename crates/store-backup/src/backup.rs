@@ -196,7 +196,12 @@ impl<'a> Backup<'a> {
         let attempt = async || {
             if attempts.replace(attempts.get() + 1) > 0
                 // Where none is Ready now, the attempt says so.
-                && let Ok(found) = PostgresPod::find(self.cluster, &self.ready.instance).await
+                && let Ok(found) = PostgresPod::find(
+                    self.cluster,
+                    &self.ready.instance,
+                    Some(&self.ready.datastore),
+                )
+                .await
             {
                 pod.replace(found);
             }

@@ -97,7 +97,7 @@ impl BackupPreflight {
         conditions.permissions(&connection, cluster, &needed).await;
         let datastore = datastore(&mut conditions, &instance, cluster).await;
         let auth_encryption = auth_encryption(&mut conditions, &instance, cluster).await;
-        let pod = postgres_pod(&mut conditions, &instance, cluster).await;
+        let pod = postgres_pod(&mut conditions, &instance, &datastore, cluster).await;
         let versions = versions(&mut conditions, &datastore, &pod, cluster).await;
         Self {
             conditions,
@@ -218,9 +218,13 @@ fn missing_key(instance: &Instance) -> Option<String> {
 async fn postgres_pod(
     conditions: &mut Preflight,
     instance: &Finding<Instance>,
+    datastore: &Finding<Datastore>,
     cluster: &Cluster,
 ) -> Finding<PostgresPod> {
-    let look = async |instance: &Instance| Ok(PostgresPod::find(cluster, instance).await?);
+    // Without the secret it is looked for by what there is.
+    let datastore = datastore.value();
+    let look =
+        async |instance: &Instance| Ok(PostgresPod::find(cluster, instance, datastore).await?);
     let detail = |pod: &PostgresPod| {
         let role = if pod.primary { "primary" } else { "replica" };
         format!("{}, Ready, {role}", pod.name)

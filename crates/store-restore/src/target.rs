@@ -190,11 +190,10 @@ impl PostgresCluster {
         datastore: &Datastore,
     ) -> anyhow::Result<Self> {
         let candidates = instance.postgres_clusters();
-        let service = datastore.host.split('.').next().unwrap_or_default();
-        let by_host = candidates
-            .iter()
-            .find(|name| service.strip_prefix(name.as_str()).is_some_and(is_service));
-        let names = by_host.map_or(&candidates[..], std::slice::from_ref);
+        let by_host = datastore.postgres_cluster(instance);
+        let names = by_host
+            .as_ref()
+            .map_or(&candidates[..], std::slice::from_ref);
         for name in names {
             let ca_secret = format!("{name}-ca");
             if let Some(secret) = cluster.find::<Secret>(&ca_secret).await? {
@@ -223,11 +222,6 @@ impl PostgresCluster {
     pub fn needs_enable_icp(&self) -> bool {
         self.name.ends_with("-postgres-16")
     }
-}
-
-/// What follows a cluster's name in that of one of its services.
-fn is_service(rest: &str) -> bool {
-    matches!(rest, "-rw" | "-r" | "-ro")
 }
 
 /// Where the resource controller of the target listens.

@@ -60,7 +60,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let cluster = context.connect()?;
     let instance = Instance::find(&cluster, context.global.instance.as_deref()).await?;
     let datastore = Datastore::read(&cluster, &instance).await?;
-    let pod = PostgresPod::find(&cluster, &instance).await?;
+    let pod = PostgresPod::find(&cluster, &instance, Some(&datastore)).await?;
     let targets = tenants::read(&cluster, &pod.container(), &datastore).await?;
     let source = {
         let path = path.clone();

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use backup_places::BucketArgs;
-use store_restore::procedure::Restore;
+use store_restore::procedure::{Restore, is_taken_back};
 use store_restore::source::Opener;
 use wa_common::assistant::Instance;
 use wa_common::cli::{Context, Exit, KeyArgs};
 use wa_common::cluster::Cluster;
-use wa_common::run::journal::{FoundRun, JournaledRun, RunContext};
+use wa_common::run::journal::{FoundRun, FoundState, JournaledRun, RunContext};
 
 use super::ended;
 use super::inputs::InputArgs;
+use super::refused::Refused;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -53,10 +54,25 @@ pub(super) async fn found(cluster: &Cluster, instance: &str) -> anyhow::Result<F
     })
 }
 
+/// Refuses to have pgmig erase a database that a rollback has just taken back: what it was taken from is not there twice.
+fn require_not_taken_back(found: &FoundRun<Restore>) -> Result<(), Refused> {
+    let plan = found.plan();
+    if !matches!(found.state(), FoundState::Stopped) || !is_taken_back(found.steps()) {
+        return Ok(());
+    }
+    Err(Refused(format!(
+        "a rollback of {} was begun, and has not ended: end it with `kubectl wa-restore rollback -n {} -i {}`",
+        found.run_id(),
+        plan.namespace,
+        plan.instance
+    )))
+}
+
 pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let cluster = context.connect()?;
     let instance = instance(context, &cluster).await?;
     let found = found(&cluster, &instance).await?;
+    require_not_taken_back(&found)?;
     let recorded = PathBuf::from(&found.plan().backup.path);
     let bucket = args
         .bucket

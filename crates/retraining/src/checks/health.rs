@@ -36,7 +36,7 @@ pub(super) async fn check(
 }
 
 async fn postgres(cluster: &Cluster, instance: &Instance) -> anyhow::Result<String> {
-    let pods = PostgresPod::find_all(cluster, instance).await?;
+    let pods = PostgresPod::find_all(cluster, instance, None).await?;
     let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
     // Where nothing tells which one is the primary, one that is ready will do.
     Ok(format!("Ready: {}", names.join(", ")))

@@ -151,7 +151,7 @@ pub async fn run(cluster: &Cluster, instance: Option<&str>, options: &Options) -
     run.upgrade_path(&source, &instance).await;
     let datastore = run.store_secret(&instance).await;
     let postgres = run.postgres_ca(&instance, &datastore).await;
-    let pods = run.pods(&instance).await;
+    let pods = run.pods(&instance, &datastore).await;
     run.database_server(&instance, &datastore, &source).await;
     run.pg_restore(&pods, &source).await;
     let pgmig = run.pgmig(&instance).await;

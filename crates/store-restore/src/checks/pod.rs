@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_transfer::RemoteCommand;
 use tokio::task::spawn_blocking;
-use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::assistant::{Datastore, Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::Cluster;
 use wa_common::preflight::Finding;
 use wa_common::report::bytes;
@@ -39,10 +39,14 @@ struct PgRestore {
 }
 
 impl Run<'_> {
-    pub(super) async fn pods(&mut self, instance: &Finding<Instance>) -> Finding<Pods> {
-        let cluster = self.cluster;
+    pub(super) async fn pods(
+        &mut self,
+        instance: &Finding<Instance>,
+        datastore: &Finding<Datastore>,
+    ) -> Finding<Pods> {
+        let (cluster, datastore) = (self.cluster, datastore.value());
         let look = async |instance: &Instance| {
-            let all = PostgresPod::find_all(cluster, instance).await?;
+            let all = PostgresPod::find_all(cluster, instance, datastore).await?;
             let primary = all.iter().find(|pod| pod.primary).or(all.first());
             let primary = primary.context("there is no PostgreSQL pod")?.clone();
             // The primary has enough to do; what is staged in it would share its disk with the database's own files.

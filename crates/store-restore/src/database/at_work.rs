@@ -1,13 +1,17 @@
 //! Who is still at work: programs in a pod, and sessions in the store database. By these facts it is settled whether a
 //! pgmig whose end nobody saw has ended: it, or a pg_restore that it has left behind.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use kube_transfer::{PodContainer, RemoteCommand};
 use serde::{Deserialize, Serialize};
 use store_backup::sql;
+use tokio::time::{Instant, sleep};
 use wa_common::cluster::Cluster;
 use wa_common::report::printable;
 
+use super::server::LOOKING;
 use super::{DatabaseServer, ServerError};
 
 /// Prints the number, the parent's number, the name and the working directory of each process that runs a program of
@@ -38,6 +42,11 @@ const PROCESSES: &str = r#"for entry in /proc/[0-9]*; do
     esac
     printf '%s\t%s\t%s\t%s\n' "$pid" "$parent" "$name" "$directory"
 done"#;
+/// For so long nobody must come who works on the store database.
+const STAYS_AWAY_FOR: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a session may take to end that was told to.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
 /// More than any pod has at work for a restore.
 const MOST_PROCESSES: usize = 1000;
 
@@ -107,12 +116,13 @@ pub struct Session {
 }
 
 impl DatabaseServer {
-    /// Everybody who is connected to the store database: with the stores stopped, only what works on it for a restore.
+    /// Every client that is connected to the store database: with the stores stopped, what works on it for a restore, and
+    /// whoever looks on.
     pub async fn sessions(&self) -> Result<Vec<Session>, ServerError> {
         let ask = format!(
             "select coalesce(json_agg(json_build_object('pid', pid, 'user', usename, 'application', coalesce(left(application_name, 63), ''),
              'address', host(client_addr), 'state', state, 'statement', coalesce(left(split_part(ltrim(query), ' ', 1), 20), ''))), '[]')
-             from pg_stat_activity where datname = {} and usename is not null",
+             from pg_stat_activity where datname = {} and backend_type = 'client backend'",
             sql::text(&self.store)
         );
         let (pod, answer) = self
@@ -124,6 +134,70 @@ impl DatabaseServer {
                 source,
             })?;
         Ok(sessions.into_iter().map(Session::made_printable).collect())
+    }
+
+    /// Ends the sessions of the store's own user, as whom pgmig works and what it has begun, and sees to it that nobody
+    /// comes back: a pg_restore that was left behind does not, a pgmig that is at work does.
+    pub async fn end_work(&self) -> Result<(), ServerError> {
+        let at_work = self.at_work().await?;
+        self.disconnect(&at_work).await?;
+        self.require_nobody_comes(at_work).await
+    }
+
+    /// An error where the store's own user connects to the database, at once or soon; its sessions are ended.
+    pub async fn require_nobody_at_work(&self) -> Result<(), ServerError> {
+        self.require_nobody_comes(Vec::new()).await
+    }
+
+    /// Waits until none of `ending` is there, and nobody else has come for a while.
+    async fn require_nobody_comes(&self, ending: Vec<Session>) -> Result<(), ServerError> {
+        let began = Instant::now();
+        let mut nobody_since = began;
+        loop {
+            let at_work = self.at_work().await?;
+            let came = |session: &&Session| !ending.iter().any(|one| one.pid == session.pid);
+            if let Some(session) = at_work.iter().find(came) {
+                self.disconnect(&at_work).await?;
+                return Err(self.is_at_work(session, "has connected to"));
+            }
+            match at_work.first() {
+                None if nobody_since.elapsed() >= STAYS_AWAY_FOR => return Ok(()),
+                None => {}
+                Some(session) if began.elapsed() >= ENDS_WITHIN => {
+                    return Err(self.is_at_work(session, "does not let go of"));
+                }
+                Some(_) => nobody_since = Instant::now(),
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn is_at_work(&self, session: &Session, does: &str) -> ServerError {
+        let from = session.address.as_deref().unwrap_or("the pod itself");
+        ServerError::refused(format!(
+            "{:?} from {from} {does} the database {:?} as its own user {:?}: end it where it runs, such as a pgmig on a node that nobody hears of, and try again",
+            session.application, self.store, self.user
+        ))
+    }
+
+    /// The sessions of the store's own user.
+    async fn at_work(&self) -> Result<Vec<Session>, ServerError> {
+        let mut sessions = self.sessions().await?;
+        sessions.retain(|session| session.user == self.user);
+        Ok(sessions)
+    }
+
+    async fn disconnect(&self, sessions: &[Session]) -> Result<(), ServerError> {
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let end = format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = {} and usename = {};\n",
+            sql::text(&self.store),
+            sql::text(&self.user)
+        );
+        self.change(LOOKING, "end the sessions in the database", &end)
+            .await
     }
 }
 

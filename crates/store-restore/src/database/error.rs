@@ -77,6 +77,14 @@ impl ServerError {
         Self::Refused(printable(&why.into()).into_owned())
     }
 
+    /// Whether the server has answered, and does not do it for what it says.
+    pub fn is_by_server(&self) -> bool {
+        let Self::Psql { source, .. } = self else {
+            return false;
+        };
+        matches!(&**source, DownloadError::Command { code, .. } if *code != NOT_CONNECTED)
+    }
+
     /// Whether the same, begun again, may succeed.
     pub fn is_transient(&self) -> bool {
         match self {

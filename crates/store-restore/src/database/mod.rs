@@ -15,7 +15,7 @@
 //! | the copy before anything is erased | [`DatabaseServer::make_copy`] |
 //! | the way back | [`DatabaseServer::swap_in`], also after [`restore_set`](crate::safety_set::restore_set) |
 //! | what became of an attempt that was cut | [`DatabaseServer::judge`], [`DatabaseServer::judge_swap`] |
-//! | who is still at work | [`DatabaseServer::sessions`], [`pod_processes`] |
+//! | who is still at work | [`DatabaseServer::sessions`], [`DatabaseServer::end_work`], [`pod_processes`] |
 //! | what is left at the end | [`DatabaseServer::drop_database`], [`DatabaseServer::let_in`] |
 
 mod at_work;

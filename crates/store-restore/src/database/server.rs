@@ -33,6 +33,7 @@ pub struct DatabaseServer {
     pub(super) instance: Instance,
     pub(super) store: String,
     pub(super) user: String,
+    datastore: Datastore,
 }
 
 impl DatabaseServer {
@@ -44,6 +45,7 @@ impl DatabaseServer {
             instance: instance.clone(),
             store: datastore.database.clone(),
             user: datastore.user.clone(),
+            datastore: datastore.clone(),
         }
     }
 
@@ -54,7 +56,8 @@ impl DatabaseServer {
 
     /// The primary, which alone can be written to.
     pub async fn primary(&self) -> Result<PostgresPod, ServerError> {
-        let pods = PostgresPod::find_all(&self.cluster, &self.instance).await?;
+        let pods =
+            PostgresPod::find_all(&self.cluster, &self.instance, Some(&self.datastore)).await?;
         let primary = pods.into_iter().find(|pod| pod.primary);
         primary.ok_or_else(|| ServerError::NoPrimary {
             instance: self.instance.name.clone(),

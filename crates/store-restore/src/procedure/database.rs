@@ -7,14 +7,14 @@ use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta};
 use wa_common::assistant::Datastore;
 use wa_common::cluster::Cluster;
-use wa_common::report::{Event, bytes, printable};
+use wa_common::report::{Event, Reporter as _, bytes, causes_text, printable};
 use wa_common::run::Undoing;
 use wa_common::run::journal::StartedStep;
 
 use super::work::{ReadBackup, Work};
 use super::{Outcome, Restore, RestorePlan};
 use crate::comparison::compare;
-use crate::database::{DatabaseServer, Made};
+use crate::database::{DatabaseServer, Made, NamedDatabase};
 use crate::encryption_key::{KeyValue, current_key, replace_key};
 use crate::mapping::{Mapping, Pair, Reason};
 use crate::source::{OpenedBackup, Source};
@@ -283,44 +283,73 @@ pub(super) async fn forget_keys(cluster: &Cluster, run: &str) -> anyhow::Result<
     }
 }
 
-/// Gives the database of before its name back: the copy inside the server, else what the safety backup was restored into.
-/// Everything that was stopped is at 0 and pgmig has ended before.
+/// Gives the database of before its name back: what the safety backup was restored into, which was asked for or is all that
+/// there is, else the copy inside the server. Everything that was stopped is at 0 and pgmig has ended before; nobody may
+/// come to work on the database by its name, neither on the one that is put aside nor on the one of before.
 pub(super) async fn way_back(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
     let server = server(undoing.cluster, plan).await?;
     let names = Names::from_run(undoing.run);
-    for name in [&names.copy, &names.safety] {
-        if let Made::Finished(database) = server.judge(name).await? {
-            server.swap_in(&database, &names.put_aside, undoing).await?;
-            return Ok(());
-        }
+    // An earlier attempt may have been cut after it had exchanged them.
+    if !is_exchanged(&server, &names).await? {
+        let Some(before) = before(&server, &names).await? else {
+            bail!(
+                "there is no copy of the database inside its server: restore the safety backup with `kubectl wa-restore rollback --safety SET`"
+            )
+        };
+        server.end_work().await?;
+        server.swap_in(&before, &names.put_aside, undoing).await?;
     }
-    // An earlier attempt was cut after it had exchanged them.
-    if server.judge(&names.put_aside).await? != Made::Absent {
-        return Ok(());
-    }
-    bail!(
-        "there is no copy of the database inside its server: restore the safety backup with `kubectl wa-restore rollback --safety SET`"
-    )
+    server
+        .require_nobody_at_work()
+        .await
+        .context("the database of before is in its place, and may have been changed there")
 }
 
-/// Whether a database to go back to is in the server.
+/// Whether a database to go back to is in the server, or is in its place already.
 pub(super) async fn has_way_back(server: &DatabaseServer, run: &str) -> anyhow::Result<bool> {
     let names = Names::from_run(run);
-    for name in [&names.copy, &names.safety] {
-        if matches!(server.judge(name).await?, Made::Finished(_)) {
-            return Ok(true);
-        }
-    }
+    Ok(is_exchanged(server, &names).await? || before(server, &names).await?.is_some())
+}
+
+/// Whether the database of before is in its place: no pgmig is started once that was begun.
+pub(super) async fn is_back(server: &DatabaseServer, run: &str) -> anyhow::Result<bool> {
+    is_exchanged(server, &Names::from_run(run)).await
+}
+
+async fn is_exchanged(server: &DatabaseServer, names: &Names) -> anyhow::Result<bool> {
     Ok(server.judge(&names.put_aside).await? != Made::Absent)
 }
 
-/// Drops whatever the run has made in the server, and what it has put aside.
+/// The database to go back to.
+async fn before(server: &DatabaseServer, names: &Names) -> anyhow::Result<Option<NamedDatabase>> {
+    for name in [&names.safety, &names.copy] {
+        if let Made::Finished(database) = server.judge(name).await? {
+            return Ok(Some(database));
+        }
+    }
+    Ok(None)
+}
+
+/// Drops whatever the run has made in the server, and what it has put aside. The latter was the product's own, and may
+/// have what keeps it, such as a subscription: it may stay, since nothing uses it any more.
 pub(super) async fn drop_all(plan: &RestorePlan, undoing: &Undoing<'_>) -> anyhow::Result<()> {
     let server = server(undoing.cluster, plan).await?;
     server.let_in(undoing).await?;
     let names = Names::from_run(undoing.run);
-    for name in [&names.copy, &names.safety, &names.put_aside] {
+    for name in [&names.copy, &names.safety] {
         server.drop_database(name, undoing).await?;
     }
-    Ok(())
+    match server.drop_database(&names.put_aside, undoing).await {
+        Err(error) if error.is_by_server() => {
+            undoing.report(&Event::Warning {
+                message: format!(
+                    "the database {:?}, which pgmig has filled, is put aside and stays in the server; drop it when that is possible: {}",
+                    names.put_aside,
+                    causes_text(&error)
+                ),
+            });
+            Ok(())
+        }
+        dropped => Ok(dropped?),
+    }
 }

@@ -337,7 +337,7 @@ impl Migration<'_> {
                         .into()),
                     };
                 }
-                Ok(Err(error)) if error.pod_is_gone() => {
+                Ok(Err(error)) if error.pod_is_gone() || self.pod_has_ended().await => {
                     return Err(anyhow::Error::new(error).context(MigrationError::Killed {
                         pod: self.place.container.pod.clone(),
                     }));
@@ -349,6 +349,12 @@ impl Migration<'_> {
                 Ok(Err(error)) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether the pod is known to have ended, and pgmig with it, though it is there: as one that was evicted.
+    async fn pod_has_ended(&self) -> bool {
+        let ended = self.place.pod_has_ended(self.work.cluster).await;
+        ended.is_ok_and(|ended| ended)
     }
 
     /// Keeps at 0 what was scaled to 0; ends only with an error.

@@ -54,7 +54,7 @@ pub use data::{
     Step,
 };
 pub use migrate::MigrationError;
-pub use place::database_is_touched;
+pub use place::{database_is_touched, is_taken_back};
 pub use rollback::{RolledBack, needs_safety_backup, roll_back};
 pub use status::{ReplicasNow, Standing, follow_log, standing};
 pub use steps::{Finished, begin as begin_phase};

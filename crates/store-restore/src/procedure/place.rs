@@ -4,9 +4,9 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube_transfer::job::JobDirectory;
 use kube_transfer::{DownloadError, PodContainer, RemoteCommand};
-use wa_common::assistant::{Instance, POSTGRES_CONTAINER, PostgresPod};
+use wa_common::assistant::{Datastore, Instance, POSTGRES_CONTAINER, PostgresPod};
 use wa_common::cluster::{Cluster, pod_is_ready};
-use wa_common::run::journal::{JournaledRun, StepRecord};
+use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
 use super::{Outcome, Restore, RestorePlan, Step};
 
@@ -106,7 +106,7 @@ impl Place {
         plan: &RestorePlan,
         run: &str,
     ) -> anyhow::Result<Self> {
-        let pods = PostgresPod::find_all(cluster, &plan.instance()).await?;
+        let pods = postgres_pods(cluster, plan).await?;
         let planned = pods.iter().find(|pod| pod.name == plan.pod);
         let replica = || pods.iter().find(|pod| !pod.primary);
         let pod = planned.or_else(replica).or(pods.first());
@@ -138,12 +138,14 @@ impl Place {
         Ok(())
     }
 
-    /// Removes it with everything in it. Where the pod is gone, nothing is left to remove: the directory was the pod's.
+    /// Removes it with everything in it. Where the pod is gone or has ended, nothing is left to remove: the directory was
+    /// the pod's.
     pub(super) async fn remove(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let command = RemoteCommand::script(REMOVE).arg(&self.directory);
         match cluster.run_idempotent(&self.container, &command).await {
             Ok(_) => Ok(()),
             Err(error) if error.pod_is_gone() => Ok(()),
+            Err(_) if self.pod_has_ended(cluster).await? => Ok(()),
             Err(error) => Err(anyhow::Error::new(error).context(format!(
                 "cannot remove {} in pod {}",
                 self.directory, self.container.pod
@@ -158,6 +160,7 @@ impl Place {
             Ok(_) => Ok(true),
             Err(DownloadError::Command { code: MISSING, .. }) => Ok(false),
             Err(error) if error.pod_is_gone() => Ok(false),
+            Err(_) if self.pod_has_ended(cluster).await? => Ok(false),
             Err(error) => Err(anyhow::Error::new(error).context(format!(
                 "cannot look at {} in pod {}",
                 self.directory, self.container.pod
@@ -165,31 +168,68 @@ impl Place {
         }
     }
 
-    /// The job that runs pgmig; `None` where there is no such pod any more, or it does not run.
+    /// The job that runs pgmig, also in a pod that is not Ready or is being deleted: what runs there goes on until it has
+    /// ended. `None` where nothing runs in the pod.
     pub(super) async fn job(&self, cluster: &Cluster) -> anyhow::Result<Option<JobDirectory>> {
-        let found: Option<Pod> = cluster.find(&self.container.pod).await?;
-        let Some(pod) = found.filter(pod_is_ready) else {
-            return Ok(None);
-        };
+        let pod = self.pod(cluster).await?;
+        let runs = pod.filter(|pod| !runs_nothing(pod));
+        runs.map(|pod| self.job_in(cluster, pod)).transpose()
+    }
+
+    /// The same, where the pod must be fit for one to be started in it.
+    pub(super) async fn job_there(&self, cluster: &Cluster) -> anyhow::Result<JobDirectory> {
+        match self.pod(cluster).await?.filter(pod_is_ready) {
+            Some(pod) => self.job_in(cluster, pod),
+            None => bail!("pod {} is gone or not Ready", self.container.pod),
+        }
+    }
+
+    fn job_in(&self, cluster: &Cluster, pod: Pod) -> anyhow::Result<JobDirectory> {
         let directory = cluster.pod(&self.container).job(self.path(JOB))?;
         let statuses = pod.status.and_then(|status| status.container_statuses);
         let mut statuses = statuses.into_iter().flatten();
         let id = statuses
             .find(|status| status.name == self.container.container)
             .and_then(|status| status.container_id);
-        Ok(Some(match id {
+        Ok(match id {
             Some(id) => directory.in_container(id)?,
             None => directory,
-        }))
+        })
     }
 
-    /// The same, where it must be there.
-    pub(super) async fn job_there(&self, cluster: &Cluster) -> anyhow::Result<JobDirectory> {
-        match self.job(cluster).await? {
-            Some(job) => Ok(job),
-            None => bail!("pod {} is gone or not Ready", self.container.pod),
-        }
+    /// Whether the pod is there and has ended, so that nothing can be run in it any more.
+    pub(super) async fn pod_has_ended(&self, cluster: &Cluster) -> anyhow::Result<bool> {
+        Ok(self.pod(cluster).await?.as_ref().is_some_and(has_ended))
     }
+
+    async fn pod(&self, cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
+        Ok(cluster.find(&self.container.pod).await?)
+    }
+}
+
+/// The Ready pods of the store's PostgreSQL cluster.
+pub(super) async fn postgres_pods(
+    cluster: &Cluster,
+    plan: &RestorePlan,
+) -> anyhow::Result<Vec<PostgresPod>> {
+    let instance = plan.instance();
+    let datastore = Datastore::read(cluster, &instance).await?;
+    Ok(PostgresPod::find_all(cluster, &instance, Some(&datastore)).await?)
+}
+
+/// Whether nothing runs in a pod: it has ended for good, or no container of it is up yet. One of which nobody hears is
+/// not such a pod: what runs in it may go on.
+fn runs_nothing(pod: &Pod) -> bool {
+    has_ended(pod) || phase(pod) == Some("Pending")
+}
+
+/// Whether a pod has ended for good, as one that was evicted, with what its containers and its own volumes held.
+fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(pod), Some("Succeeded" | "Failed"))
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
 }
 
 /// Whether the database may not be what it was before: pgmig was begun.
@@ -197,4 +237,51 @@ pub fn database_is_touched(steps: &[StepRecord<Restore>]) -> bool {
     steps
         .iter()
         .any(|record| record.step == Step::Migrate && record.state.stands())
+}
+
+/// Whether a rollback has begun to take the database back, or has done so: then pgmig is not started again.
+pub fn is_taken_back(steps: &[StepRecord<Restore>]) -> bool {
+    let taken = |state: &StepState<Outcome>| {
+        matches!(state, StepState::Undoing { .. } | StepState::Undone { .. })
+    };
+    steps
+        .iter()
+        .any(|record| record.step == Step::Migrate && taken(&record.state))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_pod_that_has_ended_or_has_not_begun_runs_nothing() {
+        let pod = |phase: &str, ready: &str, deleted: Option<&str>| -> Pod {
+            serde_json::from_value(json!({
+                "metadata": {"name": "wa-postgres-16-2", "deletionTimestamp": deleted},
+                "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]},
+            }))
+            .unwrap()
+        };
+        let since = Some("2026-11-27T02:00:00Z");
+        // Not Ready, of an unknown state as on a node that is away, and Terminating: pgmig may be at work.
+        for (phase, ready, deleted) in [
+            ("Running", "True", None),
+            ("Running", "False", None),
+            ("Running", "Unknown", None),
+            ("Running", "True", since),
+            ("Unknown", "Unknown", None),
+        ] {
+            let pod = pod(phase, ready, deleted);
+            assert!(!runs_nothing(&pod), "{phase} {ready} {deleted:?}");
+        }
+        for phase in ["Succeeded", "Failed"] {
+            let pod = pod(phase, "False", None);
+            assert!(has_ended(&pod) && runs_nothing(&pod), "{phase}");
+        }
+        // What was put into it may be there again when it is up.
+        let pending = pod("Pending", "False", None);
+        assert!(runs_nothing(&pending) && !has_ended(&pending));
+    }
 }

@@ -4,16 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kube_transfer::job::JobState;
+use kube_transfer::job::{JobDirectory, JobState};
 use wa_common::cluster::Cluster;
 use wa_common::report::{Event, Reporter};
 use wa_common::run::journal::{FoundRun, JournaledRun, Next, StepRecord};
 
 use super::database::{self, Names};
-use super::place::{Place, database_is_touched};
+use super::place::{PGMIG, Place, database_is_touched, is_taken_back};
 use super::work::Work;
 use super::workload::{self, GONE_WITHIN};
-use super::{Restore, RestorePlan, Step};
+use super::{Restore, RestorePlan, Step, quiesce};
+use crate::database::{PodProcess, pod_processes};
 use crate::safety_set::{SafetySet, restore_set};
 
 /// How long pgmig may take to end when it is asked to.
@@ -46,16 +47,17 @@ pub async fn roll_back(
     safety: Option<PathBuf>,
 ) -> anyhow::Result<RolledBack> {
     let steps = run.steps();
-    let touched = database_is_touched(&steps);
-    if touched {
+    let exchanged = database_is_touched(&steps) || is_taken_back(&steps);
+    if database_is_touched(&steps) {
         let plan = run.plan();
         let place = Place::from_plan(&plan, run.run_id(), &steps);
         run.guard(end_pgmig(work, &place)).await??;
         let id = run.run_id().to_owned();
         let prepared = prepare_database(work, &plan, &id, safety);
         run.guard(prepared).await??;
-        undo_what_came_after(&mut run).await?;
+        // The operator first, which would bring back the store that is scaled down after it.
         stop_again(work, &mut run).await?;
+        undo_what_came_after(&mut run).await?;
         let stopped = require_stopped(work.cluster, &steps, &**work.reporter);
         run.guard(stopped).await??;
     }
@@ -64,7 +66,7 @@ pub async fn roll_back(
         _ => None,
     });
     run.roll_back().await?;
-    if let Some(redis) = redis.filter(|_| touched)
+    if let Some(redis) = redis.filter(|_| exchanged)
         && let Err(error) = workload::restart(work.cluster, &redis).await
     {
         // Everything else is as it was.
@@ -72,35 +74,65 @@ pub async fn roll_back(
             "{redis} is not restarted, and its cache may be that of the other database: {error}"
         ));
     }
-    Ok(RolledBack { database: touched })
+    Ok(RolledBack {
+        database: exchanged,
+    })
 }
 
-/// Ends a pgmig that is at work: it must not get at the database of before. What it leaves behind is disconnected when
-/// the databases are exchanged.
+/// Ends a pgmig that is at work: it must not get at the database of before, which it would connect to by the name that
+/// has. A pg_restore that it leaves behind is disconnected when the databases are exchanged. What cannot be asked is not
+/// taken for ended.
 async fn end_pgmig(work: &Work<'_>, place: &Place) -> anyhow::Result<()> {
     let Some(job) = place.job(work.cluster).await? else {
         return Ok(());
     };
-    let state = job.status().await;
-    if let Err(error) = &state
-        && error.pod_is_gone()
-    {
+    let Err(error) = end_job(work, &job, place).await else {
+        return Ok(());
+    };
+    // The pod may have gone meanwhile, and pgmig with it.
+    if place.job(work.cluster).await?.is_none() {
         return Ok(());
     }
-    match state? {
+    Err(error)
+}
+
+async fn end_job(work: &Work<'_>, job: &JobDirectory, place: &Place) -> anyhow::Result<()> {
+    let pod = &place.container.pod;
+    let not_known = || {
+        format!(
+            "pod {pod} cannot be asked about pgmig, which may be at work in it: wait until the pod, or its node, is back; \
+             where the node is off for good, delete the pod; then run `rollback` again"
+        )
+    };
+    match job.status().await.with_context(not_known)? {
         JobState::Running(job) => {
             work.reporter.report(&Event::Step {
                 step: "pgmig",
                 detail: "is at work, and is ended".to_owned(),
             });
-            job.stop(ENDS_WITHIN).await?;
-            Ok(())
+            job.stop(ENDS_WITHIN).await.with_context(not_known)?;
         }
-        JobState::Starting => {
-            bail!("pgmig is just being started: try again in a moment")
-        }
-        JobState::Absent | JobState::Ended(_) | JobState::Gone(_) => Ok(()),
+        JobState::Starting => bail!("pgmig is just being started: try again in a moment"),
+        JobState::Absent | JobState::Ended(_) | JobState::Gone(_) => {}
     }
+    // One whose wrapper alone was killed, as for want of memory, goes on.
+    let processes = pod_processes(work.cluster, &place.container, Some(&place.directory));
+    let processes = processes.await.with_context(not_known)?;
+    if let Some(left) = processes.iter().find(|process| is_pgmig(process, place)) {
+        bail!(
+            "pgmig is at work in pod {pod} as process {pid}, and what watched over it was killed: end it with `kubectl exec -n {} {pod} -c {} -- kill {pid}`, and run `rollback` again",
+            place.container.namespace,
+            place.container.container,
+            pid = left.pid
+        );
+    }
+    Ok(())
+}
+
+/// Whether a process is the pgmig that was staged in this place.
+fn is_pgmig(process: &PodProcess, place: &Place) -> bool {
+    let directory = process.directory.as_deref().unwrap_or_default();
+    process.program == PGMIG && directory.starts_with(&place.directory)
 }
 
 /// Sees to it that there is a database to go back to.
@@ -111,7 +143,9 @@ async fn prepare_database(
     safety: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     let server = database::server(work.cluster, plan).await?;
-    if safety.is_none() && database::has_way_back(&server, run).await? {
+    if database::is_back(&server, run).await?
+        || safety.is_none() && database::has_way_back(&server, run).await?
+    {
         return Ok(());
     }
     let recorded = plan.safety.as_ref();
@@ -161,7 +195,8 @@ async fn stop_again(work: &Work<'_>, run: &mut JournaledRun<Restore>) -> anyhow:
             return Ok(());
         }
         let started = pending.start().await?;
-        let outcome = work.take(&started).await?;
+        // Not as one of the steps of a restore, which has the backup read before anything stops: the way back needs none.
+        let outcome = quiesce::stop(work, &started).await?;
         started.done(outcome).await?;
     }
 }

@@ -1,6 +1,6 @@
 //! Where a run is: what its journal says, and what the cluster shows.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube_transfer::job::{JobLog, JobState, LogPart};
 use serde::Serialize;
@@ -114,7 +114,11 @@ async fn pgmig(cluster: &Cluster, found: &FoundRun<Restore>) -> Option<String> {
     let pod = &place.container.pod;
     let state = match place.job(cluster).await {
         Ok(Some(job)) => job.status().await.map_err(anyhow::Error::from),
-        Ok(None) => return Some(format!("not known: pod {pod} is gone or not Ready")),
+        Ok(None) => {
+            return Some(format!(
+                "not at work: nothing runs in pod {pod}, or it is gone"
+            ));
+        }
         Err(error) => Err(error),
     };
     Some(match state {
@@ -135,7 +139,10 @@ pub async fn follow_log(
     mut show: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let place = Place::from_plan(found.plan(), found.run_id(), found.steps());
-    let state = place.job_there(cluster).await?.status().await?;
+    let job = place.job(cluster).await?;
+    let job =
+        job.with_context(|| format!("pod {} is gone, or does not run", place.container.pod))?;
+    let state = job.status().await?;
     let running = matches!(state, JobState::Running(_));
     let mut log: JobLog = match state {
         JobState::Running(job) => job.log(0),

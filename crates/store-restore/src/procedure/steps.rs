@@ -111,7 +111,7 @@ impl Work<'_> {
     }
 
     /// Takes one step. It may have been begun by a process that died.
-    pub(super) async fn take(&self, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
+    async fn take(&self, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
         if started.step().stops() && is_restored(&started.run().steps()) {
             return Ok(Outcome::NotNeeded {
                 why: "the database is restored already".to_owned(),

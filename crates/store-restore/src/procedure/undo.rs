@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use wa_common::assistant::PostgresPod;
 use wa_common::cluster::Cluster;
 use wa_common::run::Undoing;
 use wa_common::run::journal::UndoStep;
 
-use super::place::Place;
+use super::place::{Place, postgres_pods};
 use super::workload::{self, GONE_WITHIN};
 use super::{Outcome, Restore, RestorePlan, Step, database};
 
@@ -86,7 +85,7 @@ async fn remove_staged(
         return remove(pod).await;
     }
     remove(&plan.pod).await?;
-    for pod in PostgresPod::find_all(undoing.cluster, &plan.instance()).await? {
+    for pod in postgres_pods(undoing.cluster, plan).await? {
         remove(&pod.name).await?;
     }
     Ok(())

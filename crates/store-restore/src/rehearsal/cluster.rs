@@ -54,7 +54,7 @@ pub async fn look(
     require_permissions(cluster, &to_rehearse(instance.is_some())).await?;
     let instance = Instance::find(cluster, instance).await?;
     let cluster = &cluster.in_namespace(&instance.namespace);
-    let found = PostgresPod::find(cluster, &instance).await?;
+    let found = PostgresPod::find(cluster, &instance, None).await?;
     let asked = RemoteCommand::new("pg_restore").arg("--version");
     let printed = cluster
         .run_idempotent(&found.container(), &asked)

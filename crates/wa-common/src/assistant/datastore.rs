@@ -116,6 +116,16 @@ impl Datastore {
         })
     }
 
+    /// The PostgreSQL cluster that the host is a service of; `None` where it is one of no cluster that the product makes.
+    pub fn postgres_cluster(&self, instance: &Instance) -> Option<String> {
+        let service = self.host.split('.').next().unwrap_or_default();
+        let is_of = |cluster: &String| {
+            let rest = service.strip_prefix(cluster.as_str());
+            rest.is_some_and(|rest| matches!(rest, "-rw" | "-r" | "-ro"))
+        };
+        instance.postgres_clusters().into_iter().find(is_of)
+    }
+
     /// The environment that points PostgreSQL's own programs at this database (libpq's variables).
     pub fn environment(&self) -> Result<Vec<(&'static str, Secret)>, InvalidSecret> {
         Ok(vec![

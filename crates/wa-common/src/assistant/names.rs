@@ -65,14 +65,7 @@ pub(super) fn postgres_clusters(instance: &str) -> [String; 2] {
     ]
 }
 
-/// Label selectors for the pods of the store's PostgreSQL, by exact equality, in the order to try them.
-pub(super) fn postgres_selectors(instance: &str) -> [(String, String); 5] {
-    let [newer, older] = postgres_clusters(instance);
-    [
-        ("k8s.enterprisedb.io/cluster".to_owned(), newer.clone()),
-        ("k8s.enterprisedb.io/cluster".to_owned(), older.clone()),
-        ("app".to_owned(), newer),
-        ("app".to_owned(), older.clone()),
-        ("postgresql".to_owned(), older),
-    ]
+/// Label selectors for the pods of a PostgreSQL cluster, by exact equality, in the order to try them.
+pub(super) fn postgres_selectors(cluster: &str) -> [String; 3] {
+    ["k8s.enterprisedb.io/cluster", "app", "postgresql"].map(|label| format!("{label}={cluster}"))
 }
