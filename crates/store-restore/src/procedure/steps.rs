@@ -12,8 +12,8 @@ use super::place::Place;
 use super::service::NotReady;
 use super::work::{Work, down_since, is_restored};
 use super::{
-    Outcome, Phase, Restore, Step, connections, database, migrate, quiesce, service, stage,
-    workload,
+    MigrationError, Outcome, Phase, Restore, Step, connections, database, migrate, quiesce,
+    service, stage, workload,
 };
 
 /// How long a step bears an API server, or the database's own, that is away: as long as one that is being updated.
@@ -102,8 +102,11 @@ impl Work<'_> {
     /// same when it is taken twice. Before production stops, the user is told at once.
     async fn take_patiently(&self, started: &StartedStep<'_, Restore>) -> anyhow::Result<Outcome> {
         let bears = !matches!(started.step(), Step::Stage | Step::Connections);
-        let passing =
-            |error: &anyhow::Error| (bears && workload::may_pass(error)).then(|| error_text(error));
+        let passing = |error: &anyhow::Error| {
+            // How pgmig ended does not change.
+            let passes = bears && !error.is::<MigrationError>() && workload::may_pass(error);
+            passes.then(|| error_text(error))
+        };
         let step = started.step().phase().name();
         RetryPolicy::phases(PATIENCE)
             .run(step, &**self.reporter, passing, || self.take(started))
