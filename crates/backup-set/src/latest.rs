@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::error::BackupError;
+use crate::names::scheme_of;
 use crate::{CatalogEntry, DirectoryStore, Manifest, Purpose, SetState, Store, catalog};
 
 /// Where sets are when no directory is named.
@@ -94,14 +95,6 @@ pub fn resolve_backup(given: &Path) -> Result<PathBuf, LatestError> {
     };
     let found = resolve_in(&DirectoryStore::new(directory), word)?;
     Ok(found.unwrap_or_else(|| given.to_owned()))
-}
-
-/// What stands before `://` in it, where it is a URL.
-pub fn scheme_of(given: &Path) -> Option<&str> {
-    let (scheme, _) = given.to_str()?.split_once("://")?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.chars().all(|one| one.is_ascii_alphanumeric());
-    is_scheme.then_some(scheme)
 }
 
 /// As [`resolve_backup`], of a word in any store; none where it means no set there.

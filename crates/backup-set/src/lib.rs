@@ -86,12 +86,14 @@ pub use encryption::{
 };
 pub use error::{BackupError, SetError};
 pub use instances::{ServiceInstance, TenantRows, tenant_schema};
-pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup, resolve_in, scheme_of};
+pub use latest::{DEFAULT_DIRECTORY, LatestError, resolve_backup, resolve_in};
 pub use manifest::{
     ClusterRecord, FORMAT_VERSION, FileRecord, FileRole, Manifest, Method, Origin, PgDumpRecord,
     PlaintextRecord, Purpose, TableRecord, ToolRecord, VolumeRecord,
 };
-pub use names::{AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, set_name};
+pub use names::{
+    AUTH_ENCRYPTION_FILE, DUMP_FILE, MANIFEST_FILE, numbered_names, scheme_of, set_name,
+};
 pub use places::{Places, ThisMachine};
 pub use protection::{PROTECTION_FILE, Protected, Protection};
 pub use pruning::{PlanError, Pruning, Selection};

@@ -1,4 +1,6 @@
-//! The names inside, and of, a backup set.
+//! The names inside, and of, a backup set, and of where sets are.
+
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -14,6 +16,14 @@ pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
 /// The name of a set: `wa-cpd-20261122T205500Z`.
 pub fn set_name(instance: &str, namespace: &str, time: Timestamp) -> String {
     format!("{instance}-{namespace}-{}", time.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// What stands before `://` in it, where it is a URL.
+pub fn scheme_of(given: &Path) -> Option<&str> {
+    let (scheme, _) = given.to_str()?.split_once("://")?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|one| one.is_ascii_alphanumeric());
+    is_scheme.then_some(scheme)
 }
 
 /// How many sets may have the same name.

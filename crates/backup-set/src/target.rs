@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
-use crate::{SetError, scheme_of};
+use crate::SetError;
+use crate::names::scheme_of;
 
 /// What there is of a target directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

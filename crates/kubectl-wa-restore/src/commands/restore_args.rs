@@ -43,14 +43,14 @@ pub(super) struct RestoreArgs {
     /// Directory or bucket (s3://, gs://, az:// or obc://NAME/PREFIX) for the backup of the current database
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY)]
     safety_to: PathBuf,
-    /// Encrypt that backup to this key of age (age1…) or SSH (ssh-ed25519 …); repeatable
+    /// Encrypt that backup to this key (age1… or ssh-ed25519 …); repeatable
     #[arg(long, value_name = "RECIPIENT")]
     encrypt_to: Vec<String>,
     /// Encrypt that backup to the keys in this file, one a line; repeatable
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     recipients_file: Vec<PathBuf>,
     /// Form of resourceController.yaml, where the release does not tell, or tells wrong
-    #[arg(long, value_name = "FORM")]
+    #[arg(long, value_name = "FORM", hide_short_help = true)]
     rc_form: Option<RcFormArg>,
 }
 

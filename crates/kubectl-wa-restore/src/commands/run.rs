@@ -178,8 +178,8 @@ impl Safety<'_> {
         let taken = match bucket.store_to_write(to, self.database_bytes, context)? {
             Some(store) => self.take_into(store, cluster, context, instance).await,
             None => {
-                let store = DirectoryStore::new(to);
-                self.take_into(store, cluster, context, instance).await
+                self.take_into(DirectoryStore::new(to), cluster, context, instance)
+                    .await
             }
         };
         let safety = taken.context("there is no safety backup, and nothing was stopped")?;
@@ -199,20 +199,13 @@ impl Safety<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let reporter = &*context.reporter;
-        match self.recipients {
-            Some(recipients) => {
-                let store = &EncryptedStore::new(store, recipients);
-                SafetyBackup { store, tool }
-                    .take(cluster, reporter, instance)
-                    .await
-            }
-            None => {
-                let store = &store;
-                SafetyBackup { store, tool }
-                    .take(cluster, reporter, instance)
-                    .await
-            }
+        if let Some(recipients) = self.recipients {
+            let store = EncryptedStore::new(store, recipients);
+            let backup = SafetyBackup { store, tool };
+            return backup.take(cluster, reporter, instance).await;
         }
+        let backup = SafetyBackup { store, tool };
+        backup.take(cluster, reporter, instance).await
     }
 }
 

@@ -19,14 +19,14 @@ use crate::target::{PostgresCluster, Scaled};
 
 /// Where the backup of the present database goes, and who takes it.
 #[derive(Debug)]
-pub struct SafetyBackup<'a, S> {
+pub struct SafetyBackup<S> {
     /// Where.
-    pub store: &'a S,
+    pub store: S,
     /// What its manifest names.
     pub tool: ToolRecord,
 }
 
-impl<S: Store> SafetyBackup<'_, S> {
+impl<S: Store> SafetyBackup<S> {
     /// Takes it; an error where it is not known to be intact.
     pub async fn take(
         self,
@@ -34,7 +34,8 @@ impl<S: Store> SafetyBackup<'_, S> {
         reporter: &dyn Reporter,
         instance: &str,
     ) -> anyhow::Result<SafetyRecord> {
-        let stored = take_safety_backup(cluster, reporter, instance, self.store, self.tool).await?;
+        let stored =
+            take_safety_backup(cluster, reporter, instance, &self.store, self.tool).await?;
         if let Some(why) = stored.judged.reason() {
             bail!(
                 "the safety backup {} cannot be judged ({why}): nothing was stopped; go on without one by --no-safety-backup",
