@@ -35,9 +35,13 @@ pub(super) fn build(tools: &Tools, target: &Target, release: &Release) -> anyhow
     process::run(&mut process::cargo(&["fetch", "--quiet", "--locked"]))?;
     let renamed = Renamed::of_this_machine()?;
     let mut cargo = tools.cargo();
-    // cargo-auditable wraps the compiler, and has the list of dependencies linked into each binary.
     cargo
-        .args(["auditable", "zigbuild", "--release", "--locked"])
+        .args(["zigbuild", "--release", "--locked"])
+        // cargo-auditable wraps the compiler, and has the list of dependencies linked into each binary. What cargo calls the
+        // wrapper goes into the names of all symbols, and so into the order of the code: `cargo auditable` itself gives its
+        // whole path, with which no two checkouts would have the same bytes.
+        .env("RUSTC_WORKSPACE_WRAPPER", "cargo-auditable")
+        .env("CARGO_AUDITABLE_ORIG_ARGS", AUDITABLE_ARGUMENTS)
         .args(["--target", &target.zig_name()])
         .env("SOURCE_DATE_EPOCH", release.epoch.to_string())
         .env("RUSTFLAGS", renamed.rust_flags());
@@ -47,6 +51,9 @@ pub(super) fn build(tools: &Tools, target: &Target, release: &Release) -> anyhow
     process::run(&mut cargo)?;
     Ok(target_directory().join(target.name).join("release"))
 }
+
+/// Those of ours to cargo that cargo-auditable gives to `cargo metadata`, as it writes them down for its own wrapper.
+const AUDITABLE_ARGUMENTS: &str = r#"{"offline":false,"locked":true,"frozen":false,"config":[]}"#;
 
 /// Directories of this machine, whose names stand in panics: each gets one that is the same everywhere.
 pub(super) struct Renamed(Vec<(PathBuf, &'static str)>);
