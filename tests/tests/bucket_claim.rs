@@ -15,7 +15,7 @@ use std::thread;
 use end_to_end::{Outcome, World, run, wait_until};
 use kube_sandbox::faults::{Effect, Matcher};
 use serde_json::json;
-use wa_sandbox::world::ROUTE_HOST;
+use wa_sandbox::world::{Profile, ROUTE_HOST};
 
 const URL: &str = "obc://wa-backups/sets";
 const RECIPIENT: &str = "age1dra64a87cdwa9ltujqthsht3n07g4g9p4ukcpmukqugk5sx3aujqsw4fn4";
@@ -157,7 +157,8 @@ fn a_backup_in_the_bucket_of_a_claim_is_taken_and_read_on_each_way_there() {
 
 #[test]
 fn what_keeps_a_claim_from_being_used_is_told_in_words() {
-    let world = World::shared();
+    // Its own: at the end it has no ObjectBucketClaims.
+    let world = World::start(Profile::default());
     let scratch = world.scratch();
     let directory = scratch.path();
     let claim = |name: &str, class: &str| {

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use end_to_end::{Objects, Outcome, Restored, run, sweep_random, sweep_rounds, wait_until};
@@ -199,6 +199,33 @@ fn an_api_server_that_serves_nothing_for_a_while_costs_a_restore_time_and_nothin
             .any(|line| line.contains(step) && line.contains("unable to handle"));
         assert!(retried, "no {step} was tried again: {told}");
     }
+    restored.assert_new();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}
+
+#[test]
+fn somebody_who_stays_connected_is_named_and_does_not_keep_production_down() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    let psql = restored.world().psql_command();
+    let variables = psql
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    // As the store's own user, again whenever its session is ended.
+    let mut connected = Command::new("sh")
+        .envs(variables)
+        .args([
+            "-c",
+            "while sleep 0.1; do psql -XAtqc 'select pg_sleep(120)' 2>/dev/null; done",
+        ])
+        .spawn()
+        .unwrap();
+    let ended = restored.run(&["--no-safety-backup"]);
+    connected.kill().unwrap();
+    connected.wait().unwrap();
+    let ended = ended.expect_code(0);
+    let named = "though the store is at 0: 1 session of bystander";
+    assert!(ended.stderr.contains(named), "{}", ended.stderr);
     restored.assert_new();
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();

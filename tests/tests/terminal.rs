@@ -7,6 +7,7 @@ use std::time::Instant;
 use end_to_end::{World, binary, dump_requests, run};
 use kube_sandbox::faults::Effect;
 use unicode_width::UnicodeWidthStr as _;
+use wa_sandbox::world::Profile;
 
 /// What clears the line of the progress.
 const CLEARED: &str = "\u{1b}[2K";
@@ -69,7 +70,8 @@ fn lines_are_broken_between_words_on_a_terminal_and_not_at_all_in_a_pipe() {
 
 #[test]
 fn tables_fit_terminals_of_80_and_of_120_columns_with_no_word_broken() {
-    let world = World::shared();
+    // Its own: it changes what the database holds.
+    let world = World::start(Profile::default());
     // Its path fits beside a label, unlike that of a scratch directory.
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();

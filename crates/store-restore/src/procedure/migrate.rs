@@ -100,7 +100,7 @@ pub(super) async fn ready(
         Quiet::Yes => {}
         // IBM's procedure does not ask, and a store that is down helps nobody.
         Quiet::Not(sessions) => work.warn(format!(
-            "{sessions} are connected to the database, which no Deployment of the store is at; pgmig begins all the same, and may have to wait for them"
+            "somebody is connected to the database though the store is at 0: {sessions}; pgmig begins all the same, and may have to wait for them"
         )),
     }
     Ok(Outcome::Done)
@@ -268,7 +268,7 @@ impl Migration<'_> {
         if was_begun {
             if let Quiet::Not(sessions) = quiet(self.work, self.started, GONE_WITHIN).await? {
                 bail!(
-                    "{sessions} are still connected to the database, perhaps of the earlier pgmig: end them, or wait"
+                    "somebody is still connected to the database, perhaps what the earlier pgmig has left behind: {sessions}; end it, or wait, and then `resume`"
                 );
             }
             let form = connected_form(self.started.run());
