@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wa_sandbox::world::{Profile, Seed};
@@ -200,6 +201,14 @@ async fn etcd_counts_the_workspaces_for_root_and_refuses_others() {
 async fn a_job_made_by_hand_backs_up_and_prunes_one_old_dump() {
     let world = World::start(|config| config.profile = Profile::V5_2_1).await;
     let before = world.store_backups();
+    // The cluster took its latest one when it started. One of the same second would have the same name.
+    let is_of_now = || {
+        let now = jiff::Zoned::now().strftime("store.dump_%Y%m%d-%H%M%S");
+        before.contains(&now.to_string())
+    };
+    while is_of_now() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     world.ask(&[
         "create",
         "job",
