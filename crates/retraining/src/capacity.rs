@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 use kube::ResourceExt as _;
-use wa_common::cluster::{Cluster, ClusterError, Quantity};
+use wa_common::cluster::{Cluster, ClusterError, Quantity, pod_has_ended};
 
 /// What a pod asks for, or a node has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -252,11 +252,7 @@ fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
 
 /// The node that a pod is on, and what it takes there, unless it has ended.
 fn takes(pod: &Pod) -> Option<(&str, Amount)> {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    if matches!(phase, Some("Succeeded" | "Failed")) {
+    if pod_has_ended(pod) {
         return None;
     }
     let spec = pod.spec.as_ref()?;

@@ -11,14 +11,14 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, P
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use wa_common::assistant::{BackupCronJob, Instance, backup_claim};
-use wa_common::cluster::{Cluster, ClusterError};
+use wa_common::cluster::{Cluster, ClusterError, pod_has_ended};
 use wa_common::preflight::{Finding, Preflight};
 
 use crate::driver::{PROVISIONER_NOTES, WAIT_FOR_FIRST_CONSUMER};
 use crate::permissions::to_discover;
 pub(crate) use mounts::Template;
 pub use mounts::{Mount, MountPath};
-use mounts::{admit, claim_volume, created, has_ended, job_of, mount_in, mounted_claim, mounts};
+use mounts::{admit, claim_volume, created, job_of, mount_in, mounted_claim, mounts};
 
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const READ_WRITE_ONCE: &str = "ReadWriteOnce";
@@ -101,7 +101,7 @@ impl Discovery {
         // No selector tells which pods mount a claim.
         let mounting = |pod: &Pod| claim_volume(pod, &name).is_some();
         let pods: Vec<Pod> = cluster.list_matching("", mounting).await?;
-        let (ended, live): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(has_ended);
+        let (ended, live): (Vec<Pod>, Vec<Pod>) = pods.into_iter().partition(pod_has_ended);
         Ok(Self {
             cron_job: BackupCronJob::find(cluster, instance).await?,
             instance: instance.clone(),
@@ -276,7 +276,7 @@ impl Discovery {
 
 /// What has the claim mounted in pods that have not ended.
 pub(crate) async fn mounts_of(cluster: &Cluster, claim: &str) -> Result<Vec<Mount>, ClusterError> {
-    let mounting = |pod: &Pod| claim_volume(pod, claim).is_some() && !has_ended(pod);
+    let mounting = |pod: &Pod| claim_volume(pod, claim).is_some() && !pod_has_ended(pod);
     let pods: Vec<Pod> = cluster.list_matching("", mounting).await?;
     Ok(pods.iter().flat_map(|pod| mounts(pod, claim)).collect())
 }

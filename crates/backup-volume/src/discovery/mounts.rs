@@ -123,14 +123,6 @@ pub(super) fn claim_volume<'a>(pod: &'a Pod, claim: &str) -> Option<&'a Volume> 
     volume_of(pod.spec.as_ref()?.volumes.as_deref()?, claim)
 }
 
-pub(super) fn has_ended(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
 pub(super) fn created(pod: &Pod) -> Option<Timestamp> {
     let time = pod.metadata.creation_timestamp.as_ref();
     time.map(|time| time.0)

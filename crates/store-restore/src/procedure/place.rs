@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube_transfer::job::JobDirectory;
 use kube_transfer::{DownloadError, PodContainer, RemoteCommand};
 use wa_common::assistant::{Datastore, Instance, POSTGRES_CONTAINER, PostgresPod};
-use wa_common::cluster::{Cluster, pod_is_ready};
+use wa_common::cluster::{Cluster, pod_has_ended, pod_is_ready};
 use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
 use super::{Outcome, Restore, RestorePlan, Step};
@@ -199,7 +199,7 @@ impl Place {
 
     /// Whether the pod is there and has ended, so that nothing can be run in it any more.
     pub(super) async fn pod_has_ended(&self, cluster: &Cluster) -> anyhow::Result<bool> {
-        Ok(self.pod(cluster).await?.as_ref().is_some_and(has_ended))
+        Ok(self.pod(cluster).await?.as_ref().is_some_and(pod_has_ended))
     }
 
     async fn pod(&self, cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
@@ -220,16 +220,9 @@ pub(super) async fn postgres_pods(
 /// Whether nothing runs in a pod: it has ended for good, or no container of it is up yet. One of which nobody hears is
 /// not such a pod: what runs in it may go on.
 fn runs_nothing(pod: &Pod) -> bool {
-    has_ended(pod) || phase(pod) == Some("Pending")
-}
-
-/// Whether a pod has ended for good, as one that was evicted, with what its containers and its own volumes held.
-fn has_ended(pod: &Pod) -> bool {
-    matches!(phase(pod), Some("Succeeded" | "Failed"))
-}
-
-fn phase(pod: &Pod) -> Option<&str> {
-    pod.status.as_ref()?.phase.as_deref()
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    pod_has_ended(pod) || phase == Some("Pending")
 }
 
 /// Whether the database may not be what it was before: pgmig was begun.
@@ -278,10 +271,10 @@ mod tests {
         }
         for phase in ["Succeeded", "Failed"] {
             let pod = pod(phase, "False", None);
-            assert!(has_ended(&pod) && runs_nothing(&pod), "{phase}");
+            assert!(pod_has_ended(&pod) && runs_nothing(&pod), "{phase}");
         }
         // What was put into it may be there again when it is up.
         let pending = pod("Pending", "False", None);
-        assert!(runs_nothing(&pending) && !has_ended(&pending));
+        assert!(runs_nothing(&pending) && !pod_has_ended(&pending));
     }
 }

@@ -13,7 +13,7 @@ use kube_transfer::DownloadError;
 use kube_transfer::job::JobError;
 use serde_json::json;
 use wa_common::assistant::AssistantError;
-use wa_common::cluster::{Cluster, ClusterError, Probe, Wait, WaitError};
+use wa_common::cluster::{Cluster, ClusterError, Probe, Wait, WaitError, pod_has_ended};
 use wa_common::report::{Reporter, count};
 use wa_common::run::journal::JournalError;
 
@@ -165,11 +165,7 @@ fn is_made_by(pod: &Pod, deployment: &str) -> bool {
 }
 
 fn may_be_at_work(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_some() || !matches!(phase, Some("Succeeded" | "Failed"))
+    pod.metadata.deletion_timestamp.is_some() || !pod_has_ended(pod)
 }
 
 /// Whether the controller has made everything of a Deployment that it asks for; else how far it is.

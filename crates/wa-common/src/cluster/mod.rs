@@ -38,7 +38,7 @@ pub use error::ClusterError;
 pub use kubeconfig::{ContextName, KubeconfigError, KubeconfigNames, Problem};
 pub use log::LogPlace;
 pub use options::ConnectionOptions;
-pub use pod::pod_is_ready;
+pub use pod::{pod_has_ended, pod_is_ready};
 pub use quantity::{NoQuantity, Quantity};
 pub use reads::InNamespace;
 pub(crate) use retry::absence;

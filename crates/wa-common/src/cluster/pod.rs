@@ -15,6 +15,14 @@ pub fn pod_is_ready(pod: &Pod) -> bool {
     ready && status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none()
 }
 
+/// Whether a pod has ended for good, as one that was evicted, with what its containers and its own volumes held. Its object
+/// may stay for long.
+pub fn pod_has_ended(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
