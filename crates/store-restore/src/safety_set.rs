@@ -18,11 +18,9 @@ use wa_common::cluster::RetryPolicy;
 use wa_common::report::{Reporter, causes_text, printable_lines};
 
 use crate::comparison::Comparison;
-use crate::database::{DatabaseServer, Made, NamedDatabase, ServerError};
+use crate::database::{DatabaseServer, Made, NamedDatabase, PATIENCE, ServerError};
 use crate::source::{Opener, Source};
 
-/// How long a server, or an API server, may be away.
-const PATIENCE: Duration = Duration::from_mins(12);
 /// How often is looked whether pg_restore has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The file and the job in the directory.
@@ -182,8 +180,8 @@ impl Restoring<'_> {
             .env("PGAPPNAME", Secret::new(self.name)?)?;
         match job.start(&command).await {
             // The next look tells what became of it.
-            Ok(_) | Err(JobError::Exists { .. } | JobError::Unsettled { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) if !error.may_have_started() => Err(error.into()),
+            _ => Ok(()),
         }
     }
 

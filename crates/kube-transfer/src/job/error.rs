@@ -131,6 +131,12 @@ impl JobError {
         matches!(self, Self::NoAnswer { cause, .. } if cause.is_transient())
     }
 
+    /// Whether it is that of a [start](super::JobDirectory::start) of which [`status`](super::JobDirectory::status) tells
+    /// what it came to: somebody has started the job before, or the answer was lost.
+    pub fn may_have_started(&self) -> bool {
+        matches!(self, Self::Exists { .. } | Self::Unsettled { .. })
+    }
+
     /// Whether there is no such pod any more, and so no job.
     pub fn pod_is_gone(&self) -> bool {
         matches!(self, Self::NoAnswer { cause, .. } if cause.pod_is_gone())

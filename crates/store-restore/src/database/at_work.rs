@@ -8,7 +8,7 @@ use kube_transfer::{PodContainer, RemoteCommand};
 use serde::{Deserialize, Serialize};
 use store_backup::sql;
 use tokio::time::{Instant, sleep};
-use wa_common::cluster::Cluster;
+use wa_common::cluster::{Cluster, Lasting};
 use wa_common::report::printable;
 
 use super::server::LOOKING;
@@ -152,7 +152,7 @@ impl DatabaseServer {
     /// Waits until none of `ending` is there, and nobody else has come for a while.
     async fn require_nobody_comes(&self, ending: Vec<Session>) -> Result<(), ServerError> {
         let began = Instant::now();
-        let mut nobody_since = began;
+        let mut nobody = Lasting::default();
         loop {
             let at_work = self.at_work().await?;
             let came = |session: &&Session| !ending.iter().any(|one| one.pid == session.pid);
@@ -161,12 +161,12 @@ impl DatabaseServer {
                 return Err(self.is_at_work(session, "has connected to"));
             }
             match at_work.first() {
-                None if nobody_since.elapsed() >= STAYS_AWAY_FOR => return Ok(()),
+                None if nobody.so() >= STAYS_AWAY_FOR => return Ok(()),
                 None => {}
                 Some(session) if began.elapsed() >= ENDS_WITHIN => {
                     return Err(self.is_at_work(session, "does not let go of"));
                 }
-                Some(_) => nobody_since = Instant::now(),
+                Some(_) => nobody.over(),
             }
             sleep(LOOK_EVERY).await;
         }

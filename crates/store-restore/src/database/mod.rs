@@ -31,5 +31,5 @@ pub use copy::Room;
 pub use error::ServerError;
 pub use look::{Made, NamedDatabase};
 pub use server::DatabaseServer;
-pub(crate) use server::psql;
+pub(crate) use server::{PATIENCE, psql};
 pub use swap::Swapped;

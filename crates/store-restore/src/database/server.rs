@@ -13,8 +13,8 @@ use super::ServerError;
 const SUPERUSER: &str = "postgres";
 /// The database to be in while others are copied, renamed and dropped.
 const MAINTENANCE: &str = "postgres";
-/// How long a change bears a server or an API server that is away.
-const PATIENCE: Duration = Duration::from_mins(12);
+/// How long a change bears a server or an API server that is away: as long as one that is being updated.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(12);
 /// How often an answer that may be long is asked for again.
 const RETRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);

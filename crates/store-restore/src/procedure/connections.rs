@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use kube_transfer::job::{EndedJob, JobError, JobState};
+use kube_transfer::job::{EndedJob, JobState};
 use kube_transfer::{RemoteCommand, Secret};
 use wa_common::cluster::{Probe, Wait, WaitError};
 use wa_common::report::{Event, printable};
@@ -110,28 +110,20 @@ async fn start_detached(work: &Work<'_>, plan: &RestorePlan, place: &Place) -> a
         .job(place.path(TRIAL_JOB))?;
     let command = RemoteCommand::new(place.path(PGMIG)).arg("--version");
     let command = in_environment(command, plan, place)?;
-    let look = || async {
-        match directory.status().await {
-            Ok(JobState::Absent) => directory.start(&command).await.map(|_| None),
-            Ok(JobState::Gone(job)) => job.remove().await.map(|()| None),
-            Ok(JobState::Ended(job)) => Ok(Some(job)),
-            Ok(JobState::Running(_) | JobState::Starting) => Ok(None),
-            Err(error) => Err(error),
-        }
+    let look = async || match directory.status().await? {
+        JobState::Absent => directory.start(&command).await.map(|_| None),
+        JobState::Gone(job) => job.remove().await.map(|()| None),
+        JobState::Ended(job) => Ok(Some(job)),
+        JobState::Running(_) | JobState::Starting => Ok(None),
     };
-    let judge = |found: Option<EndedJob>| Ok(found.map_or(Probe::Silent, Probe::Done));
     // Whatever is lost on the way is settled by the next look.
     let settled = || async {
-        let looked = look().await;
-        let passes = |error: &JobError| {
-            error.is_transient()
-                || matches!(error, JobError::Exists { .. } | JobError::Unsettled { .. })
-        };
-        match looked {
-            Err(error) if passes(&error) => anyhow::Ok(None),
+        match look().await {
+            Err(error) if error.is_transient() || error.may_have_started() => anyhow::Ok(None),
             looked => Ok(looked?),
         }
     };
+    let judge = |found: Option<EndedJob>| Ok(found.map_or(Probe::Silent, Probe::Done));
     let what = "for pgmig to start apart from this connection";
     let wait = Wait::new(what, DETACHED_WITHIN, &**work.reporter);
     let waited = wait.until(settled, judge).await;

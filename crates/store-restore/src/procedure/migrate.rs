@@ -284,7 +284,7 @@ impl Migration<'_> {
             let directory = self.place.job_there(self.work.cluster).await?;
             match self.start(directory).await? {
                 Ok(job) => return Ok(job.log(0)),
-                Err(JobError::Exists { .. } | JobError::Unsettled { .. }) => {}
+                Err(error) if error.may_have_started() => {}
                 Err(error) if error.is_transient() => sleep(ASK_AGAIN_AFTER).await,
                 Err(error) => return Err(error.into()),
             }

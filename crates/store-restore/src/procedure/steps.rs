@@ -15,9 +15,7 @@ use super::{
     MigrationError, Outcome, Phase, Restore, Step, connections, database, migrate, quiesce,
     service, stage, workload,
 };
-
-/// How long a step bears an API server, or the database's own, that is away: as long as one that is being updated.
-const PATIENCE: Duration = Duration::from_mins(12);
+use crate::database::PATIENCE;
 
 /// A restore that came to its end.
 #[derive(Debug)]
