@@ -133,12 +133,13 @@ fn check(binaries: &Path, target: &Target) -> anyhow::Result<()> {
         }
         let Some(limit) = target.glibc else { continue };
         let newest = elf::newest_glibc(&binary)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .with_context(|| format!("{plugin} names no version of glibc"))?;
         ensure!(
-            newest <= Some(limit),
-            "{plugin} needs glibc {newest:?}, and is to run with {limit:?}"
+            newest <= limit,
+            "{plugin} needs glibc {newest}, and is to run with {limit}"
         );
-        println!("{plugin}: {} KiB, glibc {newest:?}", size >> 10);
+        println!("{plugin}: {} KiB, glibc {newest}", size >> 10);
     }
     Ok(())
 }

@@ -5,8 +5,10 @@ use object::elf::FileHeader64;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use object::{Endianness, elf};
 
+use super::target::Glibc;
+
 /// The newest version of glibc that the binary names a symbol of; `None` where it asks for none.
-pub(crate) fn newest_glibc(binary: &[u8]) -> anyhow::Result<Option<(u32, u32)>> {
+pub(crate) fn newest_glibc(binary: &[u8]) -> anyhow::Result<Option<Glibc>> {
     let header = FileHeader64::<Endianness>::parse(binary).context("no ELF file of 64 bits")?;
     let endian = header.endian()?;
     let sections = header.sections(endian, binary)?;
@@ -30,9 +32,12 @@ pub(crate) fn newest_glibc(binary: &[u8]) -> anyhow::Result<Option<(u32, u32)>> 
 }
 
 /// "GLIBC_2.17" and "GLIBC_2.2.5".
-fn glibc(name: &str) -> Option<(u32, u32)> {
+fn glibc(name: &str) -> Option<Glibc> {
     let mut numbers = name.strip_prefix("GLIBC_")?.split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    Some(Glibc(
+        numbers.next()?.parse().ok()?,
+        numbers.next()?.parse().ok()?,
+    ))
 }
 
 #[cfg(test)]

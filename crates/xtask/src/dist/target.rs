@@ -1,5 +1,6 @@
 //! The platforms that a release can be built for.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A platform.
@@ -12,7 +13,18 @@ pub(crate) struct Target {
     /// What Go, and so krew, calls its processor.
     pub(crate) arch: &'static str,
     /// The oldest glibc that its binaries start with, as far as it has one.
-    pub(crate) glibc: Option<(u32, u32)>,
+    pub(crate) glibc: Option<Glibc>,
+}
+
+/// A version of glibc: its major and its minor number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Glibc(pub(crate) u32, pub(crate) u32);
+
+impl fmt::Display for Glibc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(major, minor) = self;
+        write!(f, "{major}.{minor}")
+    }
 }
 
 impl Target {
@@ -22,7 +34,7 @@ impl Target {
         os: "linux",
         arch: "amd64",
         // Red Hat Enterprise Linux 7.
-        glibc: Some((2, 17)),
+        glibc: Some(Glibc(2, 17)),
     };
 
     /// The others can be built where `rustup target add` has brought them; nobody has run what comes of it.
@@ -32,20 +44,20 @@ impl Target {
             name: "aarch64-unknown-linux-gnu",
             os: "linux",
             arch: "arm64",
-            glibc: Some((2, 17)),
+            glibc: Some(Glibc(2, 17)),
         },
         Self {
             name: "powerpc64le-unknown-linux-gnu",
             os: "linux",
             arch: "ppc64le",
             // The first with a glibc for it that is still in use: Red Hat Enterprise Linux 8.
-            glibc: Some((2, 28)),
+            glibc: Some(Glibc(2, 28)),
         },
         Self {
             name: "s390x-unknown-linux-gnu",
             os: "linux",
             arch: "s390x",
-            glibc: Some((2, 28)),
+            glibc: Some(Glibc(2, 28)),
         },
         Self {
             name: "aarch64-apple-darwin",
@@ -58,7 +70,7 @@ impl Target {
     /// What cargo-zigbuild is asked for: the name, and the glibc to link against.
     pub(crate) fn zig_name(&self) -> String {
         match self.glibc {
-            Some((major, minor)) => format!("{}.{major}.{minor}", self.name),
+            Some(glibc) => format!("{}.{glibc}", self.name),
             None => self.name.to_owned(),
         }
     }
