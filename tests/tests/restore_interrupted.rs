@@ -5,6 +5,7 @@
     reason = "what cannot be unwrapped here fails the test"
 )]
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -275,8 +276,20 @@ fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safet
         restored.pgmig_faults("");
         match back {
             None => {
-                restored.restore(&["resume"]).expect_code(0);
+                let run = restored.journal().unwrap()["data"]["run"].clone();
+                let log = |end: &str| {
+                    let file = format!("wa-backups/{}.pgmig{end}", run.as_str().unwrap());
+                    restored.directory().join(file)
+                };
+                let printed = fs::read_to_string(log(".log")).unwrap();
+                // As on another machine, or when nobody was there to hear it fail: the log comes from the pod.
+                fs::remove_file(log(".log")).unwrap();
+                let resumed = restored.restore(&["resume"]).expect_code(0);
                 restored.assert_new();
+                let earlier = log(".1.log");
+                assert_eq!(fs::read_to_string(&earlier).unwrap(), printed);
+                assert!(resumed.stderr.contains(".pgmig.1.log"), "{resumed:?}");
+                assert_ne!(fs::read_to_string(log(".log")).unwrap(), printed);
             }
             Some(arguments) => {
                 let bare = restored.restore(&["rollback", "--yes"]).expect_code(4);

@@ -12,6 +12,8 @@ use super::work::Work;
 
 /// A longer line is shown in parts.
 const LONGEST_LINE: usize = 500;
+/// How many logs of pgmigs that did not end well are kept of one restore.
+const MOST_EARLIER: u32 = 99;
 
 /// The log of one migration.
 pub(super) struct MigrationLog<'a> {
@@ -19,6 +21,8 @@ pub(super) struct MigrationLog<'a> {
     path: PathBuf,
     /// None where it cannot be written.
     file: Option<File>,
+    /// Whether its lines are shown too.
+    is_shown: bool,
     /// The beginning of a line whose end has not come yet.
     line: Vec<u8>,
     began: Instant,
@@ -27,10 +31,29 @@ pub(super) struct MigrationLog<'a> {
 impl<'a> MigrationLog<'a> {
     /// A log in a file of this machine; where that cannot be written it is only shown.
     pub(super) fn keep(work: &Work<'a>, run: &str) -> Self {
+        let path = work.inputs.log_to.join(format!("{run}.pgmig.log"));
+        let created = create(&path, OpenOptions::new().create(true).truncate(true));
+        Self::new(work, path, created, true)
+    }
+
+    /// The log of an earlier one that did not end well, and is run again. It has a number, `RUN.pgmig.1.log`; it is kept only.
+    pub(super) fn keep_earlier(work: &Work<'a>, run: &str) -> Self {
+        let mut path = PathBuf::new();
+        let mut created = Err(io::ErrorKind::AlreadyExists.into());
+        for number in 1..=MOST_EARLIER {
+            path = work.inputs.log_to.join(format!("{run}.pgmig.{number}.log"));
+            created = create(&path, OpenOptions::new().create_new(true));
+            let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+            if !created.as_ref().is_err_and(is_taken) {
+                break;
+            }
+        }
+        Self::new(work, path, created, false)
+    }
+
+    fn new(work: &Work<'a>, path: PathBuf, created: io::Result<File>, is_shown: bool) -> Self {
         let reporter: &dyn Reporter = &**work.reporter;
-        let directory = &work.inputs.log_to;
-        let path = directory.join(format!("{run}.pgmig.log"));
-        let file = match create(directory, &path) {
+        let file = match created {
             Ok(file) => Some(file),
             Err(error) => {
                 reporter.report(&Event::Warning {
@@ -46,6 +69,7 @@ impl<'a> MigrationLog<'a> {
             reporter,
             path,
             file,
+            is_shown,
             line: Vec::new(),
             began: Instant::now(),
         }
@@ -63,6 +87,9 @@ impl<'a> MigrationLog<'a> {
                 ),
             });
             self.file = None;
+        }
+        if !self.is_shown {
+            return;
         }
         for byte in data {
             if *byte == b'\n' || self.line.len() >= LONGEST_LINE {
@@ -92,12 +119,9 @@ impl<'a> MigrationLog<'a> {
         });
     }
 
-    /// Where it is.
-    pub(super) fn shown(&self) -> String {
-        match &self.file {
-            Some(_) => self.path.display().to_string(),
-            None => "the pod".to_owned(),
-        }
+    /// The file, where it could be written.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|_| &*self.path)
     }
 
     fn show(&mut self) {
@@ -111,15 +135,10 @@ impl<'a> MigrationLog<'a> {
 }
 
 /// For the user alone: nobody knows what pgmig prints.
-fn create(directory: &Path, path: &Path) -> io::Result<File> {
+fn create(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(directory)?;
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+        .create(path.parent().unwrap_or(path))?;
+    how.write(true).mode(0o600).open(path)
 }

@@ -207,7 +207,8 @@ impl Migration<'_> {
         };
         let code = ended.code();
         if code != 0 {
-            let log = kept.shown();
+            let log = kept.path();
+            let log = log.map_or("the pod".to_owned(), |path| path.display().to_string());
             return Err(MigrationError::Failed { code, log }.into());
         }
         let collected = ended.collect().await?;
@@ -250,15 +251,19 @@ impl Migration<'_> {
     async fn forget(&self, state: JobState) -> anyhow::Result<()> {
         let was_begun = match state {
             JobState::Ended(job) => {
+                let log = self.keep_earlier(job.log(0)).await;
                 self.say(&format!(
-                    "an earlier one ended with exit code {}; it is run again",
+                    "an earlier one ended with exit code {}; {log}; it is run again",
                     job.code()
                 ));
                 job.remove().await?;
                 true
             }
             JobState::Gone(job) => {
-                self.say("an earlier one was ended from outside; it is run again");
+                let log = self.keep_earlier(job.log(0)).await;
+                self.say(&format!(
+                    "an earlier one was ended from outside; {log}; it is run again"
+                ));
                 job.remove().await?;
                 true
             }
@@ -276,6 +281,24 @@ impl Migration<'_> {
             connections::test(self.work, self.plan, self.place, form).await?;
         }
         Ok(())
+    }
+
+    /// Keeps on this machine what an earlier job printed, which perhaps nobody has seen, before it is removed. Returns where, in words.
+    async fn keep_earlier(&self, log: JobLog) -> String {
+        let mut kept = MigrationLog::keep_earlier(self.work, self.started.run().run_id());
+        let end = self.follow(log, &mut kept).await;
+        // How it ended is known.
+        if let Err(error) = end
+            && !matches!(error.downcast_ref(), Some(MigrationError::Killed { .. }))
+        {
+            self.work.warn(format!(
+                "the log of an earlier pgmig is not kept as a whole: {error:#}"
+            ));
+        }
+        match kept.path() {
+            Some(path) => format!("its log is in {}", path.display()),
+            None => "its log is not kept".to_owned(),
+        }
     }
 
     /// Starts pgmig. Whether that succeeded is settled by looking.
