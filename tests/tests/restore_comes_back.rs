@@ -136,8 +136,8 @@ fn a_check_that_was_killed_or_has_failed_is_made_again() {
     // What differs is not taken for restored, however often that is asked; when it is mended it is.
     restored.pgmig_faults("lose-workspace");
     restored.run(&["--no-safety-backup"]).expect_code(6);
-    for _ in 0..2 {
-        let again = restored.restore(&["resume"]).expect_code(6);
+    for resume in [&["resume"][..], &["resume", "--accept-row-differences"]] {
+        let again = restored.restore(resume).expect_code(6);
         assert!(again.stderr.contains("1 workspace is missing"), "{again:?}");
         restored.assert_counts(&[0], 0);
     }
@@ -161,6 +161,32 @@ fn a_check_that_was_killed_or_has_failed_is_made_again() {
     .unwrap();
     restored.restore(&["rollback", "--yes=wa"]).expect_code(0);
     restored.assert_old();
+    restored.assert_counts(&[2], 1);
+    restored.assert_nothing_left();
+}
+
+#[test]
+fn rows_that_pgmig_has_written_itself_are_accepted_by_who_says_so() {
+    let restored = Restored::prepare(Profile::V5_2_1);
+    restored.pgmig_faults("add-row");
+    let told = restored.run(&["--no-safety-backup"]).expect_code(6);
+    let differs = "the table public.schema_version has";
+    assert!(told.stderr.contains(differs), "{told:?}");
+    assert!(
+        told.stderr.contains("resume --accept-row-differences"),
+        "{told:?}"
+    );
+    restored.assert_counts(&[0], 0);
+    let accepted = restored
+        .restore(&["resume", "--accept-row-differences"])
+        .expect_code(0);
+    assert!(accepted.stderr.contains(differs), "{accepted:?}");
+    let journal = restored.journal().unwrap().to_string();
+    assert!(
+        journal.contains("rowsAccepted") && journal.contains(differs),
+        "{journal}"
+    );
+    restored.assert_new();
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
 }

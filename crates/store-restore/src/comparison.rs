@@ -37,9 +37,12 @@ pub(crate) const COUNT_LARGE_OBJECTS: &str = "select json_build_array((select co
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
-    /// What is not as in the dump, a sentence each. None: the database holds what the dump does.
+    /// What is not as in the dump, a sentence each.
     pub differences: Vec<String>,
-    /// What differs and may: the rows of other tables, where the release has changed.
+    /// How the rows of tables are not as in the dump, likewise. Where the release has changed they are not: pgmig upgrades the
+    /// schema.
+    pub row_differences: Vec<String>,
+    /// What could not be compared.
     pub remarks: Vec<String>,
     /// How many service instances were compared.
     pub instances: u64,
@@ -52,9 +55,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether the database holds what the dump does.
-    pub fn agrees(&self) -> bool {
-        self.differences.is_empty()
+    /// Everything that is not as in the dump.
+    pub fn into_differences(self) -> Vec<String> {
+        let mut all = self.differences;
+        all.extend(self.row_differences);
+        all
     }
 
     /// `5 service instances, 12 workspaces, 7 tables with 679 rows`
@@ -73,14 +78,13 @@ impl Comparison {
 
 /// Compares the store database with the dump that pgmig has restored into it.
 ///
-/// The service instances, by the ids that `mapping` gives them, and the ids of the workspaces, which are `held`, decide. So do the rows of
-/// every other table where `same_release`; pgmig upgrades the schema of another one, and then they are remarks.
+/// These are the service instances, by the ids that `mapping` gives them, the ids of the workspaces, which are `held`, and the
+/// numbers of rows of all tables.
 pub async fn compare(
     server: &DatabaseServer,
     source: &Source,
     held: Option<&Workspaces>,
     mapping: &Mapping,
-    same_release: bool,
 ) -> anyhow::Result<Comparison> {
     let tables = &source.intact.verified.contents.tables;
     let found = server.instances_in(server.store(), tables).await?;
@@ -97,7 +101,7 @@ pub async fn compare(
         ),
     }
     let rows = server.rows_in(server.store()).await?;
-    comparison.rows(tables, &rows, same_release);
+    comparison.rows(tables, &rows);
     Ok(comparison)
 }
 
@@ -116,7 +120,7 @@ impl Comparison {
     /// The rows of every table of a dump against those of a database, into which the dump alone was restored.
     pub fn of_rows(tables: &[TableData], found: &[TableRows]) -> Self {
         let mut comparison = Self::default();
-        comparison.rows(tables, found, true);
+        comparison.rows(tables, found);
         comparison
     }
 
@@ -172,12 +176,12 @@ impl Comparison {
         }
     }
 
-    fn rows(&mut self, tables: &[TableData], found: &[TableRows], decides: bool) {
+    fn rows(&mut self, tables: &[TableData], found: &[TableRows]) {
         let mut in_database: BTreeMap<(&str, &str), u64> = found
             .iter()
             .map(|TableRows(schema, name, rows)| ((schema.as_str(), name.as_str()), *rows))
             .collect();
-        let mut differing = Vec::new();
+        let differing = &mut self.row_differences;
         for table in tables {
             let schema = table.schema.as_deref().unwrap_or(PUBLIC);
             let shown = format!("{schema}.{}", table.name);
@@ -209,11 +213,6 @@ impl Comparison {
                 count(rows, "row")
             )
         }));
-        if decides {
-            self.differences.extend(differing);
-        } else {
-            self.remarks.extend(differing);
-        }
     }
 }
 
@@ -432,20 +431,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_decide_where_the_release_is_the_same_and_are_remarks_otherwise() {
+    fn tables_are_compared_by_their_rows_and_empty_ones_that_are_new_do_not_matter() {
         let held = [table("a", Some(2)), table("b", Some(1)), table("c", None)];
         let found = [rows("a", 3), rows("c", 9), rows("new", 1), rows("empty", 0)];
-        let told = [
-            "the table public.a has 3 rows, and the dump 2 rows",
-            "the table public.b is missing",
-            "the table public.new has 1 row, and is not in the dump",
-        ];
-        assert_eq!(Comparison::of_rows(&held, &found).differences, told);
-        let mut upgraded = Comparison::default();
-        upgraded.rows(&held, &found, false);
-        assert!(upgraded.agrees());
-        assert_eq!(upgraded.remarks, told);
-        assert_eq!((upgraded.tables, upgraded.rows), (1, 3));
+        let comparison = Comparison::of_rows(&held, &found);
+        assert_eq!((comparison.tables, comparison.rows), (1, 3));
+        assert_eq!(
+            comparison.into_differences(),
+            [
+                "the table public.a has 3 rows, and the dump 2 rows",
+                "the table public.b is missing",
+                "the table public.new has 1 row, and is not in the dump",
+            ]
+        );
     }
 
     #[test]

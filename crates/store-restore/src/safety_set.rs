@@ -189,12 +189,12 @@ impl Restoring<'_> {
     async fn finish(&self) -> anyhow::Result<()> {
         let found = self.server.rows_in(self.name).await?;
         let tables = &self.set.source().intact.verified.contents.tables;
-        let comparison = Comparison::of_rows(tables, &found);
+        let differences = Comparison::of_rows(tables, &found).into_differences();
         ensure!(
-            comparison.agrees(),
+            differences.is_empty(),
             "the restored database {:?} does not hold what the backup does: {}",
             self.name,
-            comparison.differences.join("; ")
+            differences.join("; ")
         );
         Ok(self.server.finish_restored(self.name).await?)
     }

@@ -35,6 +35,7 @@ pub(super) const RESUME: About = About {
     examples: &[
         "kubectl wa-restore resume",
         "kubectl wa-restore resume --backup /mnt/sets/latest --pgmig pgmig",
+        "kubectl wa-restore resume --accept-row-differences",
     ],
     changes: "what `run` changes and has not changed yet",
     permissions: || access_of(&COMMANDS, "resume"),

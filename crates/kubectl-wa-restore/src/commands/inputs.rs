@@ -60,6 +60,7 @@ impl InputArgs {
             pgmig: None,
             tokens,
             log_to: self.log_to,
+            accept_row_differences: false,
             timeout: timeout.unwrap_or(FOR_EVER),
             read: OnceCell::new(),
             waiting_since: OnceLock::new(),

@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// pgmig, likewise
     #[arg(long, value_name = "FILE")]
     pgmig: Option<PathBuf>,
+    /// Go on though tables of the restored database do not have the rows of the backup
+    #[arg(long)]
+    accept_row_differences: bool,
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
@@ -86,6 +89,7 @@ pub(super) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let mut inputs = args.inputs.given(opener)?;
     inputs.backup = backup;
     inputs.pgmig = args.pgmig;
+    inputs.accept_row_differences = args.accept_row_differences;
     let run_context = RunContext {
         exit_hooks: &context.exit_hooks,
         reporter: &context.reporter,

@@ -220,6 +220,11 @@ pub enum Outcome {
         /// The form of `resourceController.yaml` that it takes.
         rc_form: RcForm,
     },
+    /// It is done, though rows of tables are not as in the backup: the user accepts that.
+    RowsAccepted {
+        /// What differs, a sentence each.
+        differences: Vec<String>,
+    },
     /// pgmig ended well.
     Migrated {
         /// The size of its log.

@@ -19,6 +19,9 @@ use crate::encryption_key::{KeyValue, current_key, replace_key};
 use crate::mapping::{Mapping, Pair, Reason};
 use crate::source::{OpenedBackup, Source};
 
+/// What to do where nothing but numbers of rows differ.
+const ACCEPT_ROWS: &str = "\nevery service instance and every workspace is there: if you know why the rows differ, as when pgmig writes some \
+of its own, go on with `kubectl wa-restore resume --accept-row-differences`";
 /// The keys of the run's Secret.
 const OLD_KEY: &str = "old";
 const NEW_KEY: &str = "new";
@@ -115,7 +118,8 @@ pub(super) async fn drop_copy(
     Ok(())
 }
 
-/// Holds the restored database against the dump. What differs is an error.
+/// Holds the restored database against the dump. What differs is an error; numbers of rows may be accepted, as nobody outside of
+/// IBM knows what each pgmig writes of its own.
 pub(super) async fn check(
     work: &Work<'_>,
     started: &StartedStep<'_, Restore>,
@@ -126,27 +130,40 @@ pub(super) async fn check(
     let server = server(work.cluster, &plan).await?;
     let same_release = plan.release.is_some() && plan.release == plan.backup.release;
     let compared = started
-        .guard(compare(
-            &server,
-            source,
-            workspaces.as_ref(),
-            &mapping,
-            same_release,
-        ))
+        .guard(compare(&server, source, workspaces.as_ref(), &mapping))
         .await??;
+    let accepted = work.inputs.accept_row_differences;
+    let may_differ = !same_release || accepted;
+    let (mut differences, rows) = (compared.differences.clone(), &compared.row_differences);
+    let advice = if differences.is_empty() {
+        ACCEPT_ROWS
+    } else {
+        ""
+    };
     for remark in &compared.remarks {
         work.warn(remark.clone());
     }
+    if may_differ {
+        rows.iter().for_each(|one| work.warn(one.clone()));
+    } else {
+        differences.extend(rows.iter().cloned());
+    }
     ensure!(
-        compared.agrees(),
-        "the restored database is not what the backup holds:\n{}",
-        compared.differences.join("\n")
+        differences.is_empty(),
+        "the restored database is not what the backup holds:\n{}{advice}",
+        differences.join("\n")
     );
     work.reporter.report(&Event::Step {
         step: "check",
         detail: format!("as in the backup: {}", compared.in_words()),
     });
-    Ok(Outcome::Done)
+    Ok(if same_release && !rows.is_empty() {
+        Outcome::RowsAccepted {
+            differences: rows.clone(),
+        }
+    } else {
+        Outcome::Done
+    })
 }
 
 /// The mapping of the plan, with the instances of the backup.

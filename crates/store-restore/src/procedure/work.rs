@@ -33,6 +33,8 @@ pub struct Inputs {
     pub log_to: PathBuf,
     /// How long is waited until everything is ready again.
     pub timeout: Duration,
+    /// Whether rows of tables need not be as in the backup.
+    pub accept_row_differences: bool,
     /// What was read of the backup, once that was done.
     pub read: OnceCell<ReadBackup>,
     /// Since when is waited until everything is ready again.

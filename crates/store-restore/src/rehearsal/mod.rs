@@ -150,7 +150,7 @@ async fn rehearse(
     rehearsal.large_objects = comparison.large_objects(held, &printed)?;
     rehearsal.tables = comparison.tables;
     rehearsal.rows = comparison.rows;
-    rehearsal.problems = comparison.differences;
+    rehearsal.problems = comparison.into_differences();
     Ok(rehearsal)
 }
 

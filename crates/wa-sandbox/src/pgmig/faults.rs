@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     KeepIds,
     /// `lose-workspace`: says that it is done, and has lost a workspace.
     LoseWorkspace,
+    /// `add-row`: says that it is done, and has written a row of its own.
+    AddRow,
     /// `silence=SECONDS`: does nothing and says nothing for so long, when the database is empty.
     Silence(Duration),
     /// `slow-restore=BYTES`: restores no more than so many bytes of the dump a second.
@@ -45,11 +47,12 @@ impl FromStr for Fault {
             ("crash-before-mapping", "") => Ok(Self::CrashBeforeMapping),
             ("keep-ids", "") => Ok(Self::KeepIds),
             ("lose-workspace", "") => Ok(Self::LoseWorkspace),
+            ("add-row", "") => Ok(Self::AddRow),
             ("silence", _) => number().map(Duration::from_secs).map(Self::Silence),
             ("slow-restore", _) => number().map(Self::SlowRestore),
             _ => Err(format!(
                 "{text:?} is no fault; the faults are crash-after-clearing, crash-in-restore, crash-before-mapping, \
-                 keep-ids, lose-workspace, silence=SECONDS and slow-restore=BYTES"
+                 keep-ids, lose-workspace, add-row, silence=SECONDS and slow-restore=BYTES"
             )),
         }
     }

@@ -64,6 +64,10 @@ impl Migration {
                 "DELETE FROM workspace WHERE workspace_id = (SELECT max(workspace_id::text)::uuid FROM workspace)",
             )?;
         }
+        if self.faults.has(Fault::AddRow) {
+            self.database
+                .query("INSERT INTO schema_version VALUES (0, now())")?;
+        }
         if let Some(version) = version {
             self.upgrade(version)?;
         }

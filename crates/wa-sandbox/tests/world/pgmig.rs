@@ -387,6 +387,12 @@ async fn it_goes_wrong_as_a_file_in_the_pod_says() {
         ("crash-before-mapping", false, &tenants, &backup.instances),
         ("keep-ids", true, &tenants, &backup.instances),
         ("lose-workspace", true, workspaces, &["23".to_owned()]),
+        (
+            "add-row",
+            true,
+            "select count(*) from schema_version where version = 0",
+            &["1".to_owned()],
+        ),
         ("silence=1", true, &tenants, &targets),
     ] {
         let set = format!("echo {fault} >/controller/pgmig-faults");
