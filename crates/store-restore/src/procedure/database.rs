@@ -144,7 +144,9 @@ pub(super) async fn check(
         work.warn(remark.clone());
     }
     if may_differ {
-        rows.iter().for_each(|one| work.warn(one.clone()));
+        for remark in rows {
+            work.warn(remark.clone());
+        }
     } else {
         differences.extend(rows.iter().cloned());
     }

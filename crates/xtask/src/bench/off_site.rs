@@ -13,6 +13,7 @@ use super::many_sets::{self, Listed};
 use super::measure::{Usage, measure, median};
 use super::object_storage::{BUCKET, Server};
 use super::table::{Column, Row, markdown};
+use crate::apt;
 use crate::cluster::PracticeCluster;
 use crate::process::target_directory;
 
@@ -61,7 +62,7 @@ pub(super) fn compare(
         directory: directory.path(),
     };
     let store = Store::find(cluster)?;
-    let has_pipe = ["age", "aws"].into_iter().all(is_there);
+    let has_pipe = has_pipe()?;
     let (mut local, mut remote, mut pipes) = (Vec::new(), Vec::new(), Vec::new());
     for run in 1..=runs {
         println!("off-site: run {run} of {runs}");
@@ -87,6 +88,15 @@ pub(super) fn compare(
         has_pipe,
         listed: many_sets::list(binaries, &off_site.local_set()?.join("backup.json"))?,
     })
+}
+
+/// Whether the programs of the pipe are there; installs them where nobody must be asked.
+fn has_pipe() -> anyhow::Result<bool> {
+    let all = || ["age", "aws"].into_iter().all(is_there);
+    if !all() && apt::is_possible() {
+        apt::install(&["age", "awscli"])?;
+    }
+    Ok(all())
 }
 
 fn is_there(program: &str) -> bool {
