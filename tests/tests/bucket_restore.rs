@@ -59,7 +59,7 @@ fn expect_in(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_backup_in_a_bucket_is_rehearsed_and_restored_and_gone_on_with_from_another_machine() {
+fn a_backup_in_a_bucket_is_rehearsed_and_restored_and_resumed_from_another_machine() {
     let (world, server) = (World::start(Profile::V5_2_1), Server::start());
     let scratch = world.scratch();
     let directory = scratch.path();

@@ -1,4 +1,5 @@
-//! `-o json`: every line of standard error is an object, to the last one, which names the exit code.
+//! `-o json`: every line of standard error is an object, to the last one, which names the exit code; what a result is made
+//! of stands in docs/output.md.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,7 +9,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use end_to_end::{FETCH, Outcome, Request, World, run};
+use end_to_end::{FETCH, Outcome, Request, Shapes, World, binary, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -155,4 +156,60 @@ fn what_is_left_behind_is_in_an_object() {
     finalizers(&[]);
     world.cleanup(0);
     world.expect_nothing_left();
+}
+
+/// The commands below one, or of a plugin, that print a result.
+fn commands_of(plugin: &str, above: &[&str]) -> Vec<String> {
+    let none = ["help", "completion", "options"];
+    let mut help = std::process::Command::new(binary(&format!("kubectl-{plugin}")));
+    let help = run(help.args(above).arg("-h")).expect_code(0).stdout;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    // A description may go on in a second line.
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names
+        .filter(|command| !command.is_empty() && !none.contains(command))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_command_has_a_section_in_the_documentation_of_output() {
+    let shapes = Shapes::documented();
+    for plugin in ["wa-backup", "wa-pvc", "wa-restore", "wa-retrain"] {
+        let commands = commands_of(plugin, &[]);
+        assert!(commands.len() > 3, "{commands:?}");
+        for command in commands {
+            let below = commands_of(plugin, &[&command]);
+            let below: Vec<String> = below
+                .iter()
+                .map(|below| format!("{command} {below}"))
+                .collect();
+            let group = !below.is_empty();
+            for command in if group { below } else { vec![command] } {
+                let heading = format!("kubectl {plugin} {command}");
+                assert!(shapes.has(&heading), "no {heading} in docs/output.md");
+            }
+        }
+    }
+    // What is not as documented is found.
+    let report = json!({"namespace": "cpd", "ok": 1, "checks": [{"name": "a", "result": "ok", "detail": "", "more": ""}]});
+    assert_eq!(
+        shapes.problems("kubectl wa-backup check", &report),
+        [
+            "kubectl wa-backup check: ok is no boolean: 1",
+            "kubectl wa-backup check: checks has more, which is not documented",
+        ]
+    );
+    assert_eq!(
+        shapes.problems("Tool", &json!({"name": "a"})),
+        ["Tool has no version"]
+    );
+    assert_eq!(
+        shapes.problems(
+            "kubectl wa-backup inspect --rows",
+            &json!([{"a": "1", "b": 2}])
+        ),
+        ["kubectl wa-backup inspect --rows: b is no string: 2"]
+    );
 }

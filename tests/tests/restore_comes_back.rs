@@ -147,7 +147,7 @@ fn a_check_that_was_killed_or_has_failed_is_made_again() {
     restored.assert_counts(&[2], 1);
     restored.assert_nothing_left();
 
-    // What was checked and has come back is gone back from without the backup, as on another machine.
+    // What was checked and has come back is rolled back without the backup, as on another machine.
     let stopped = restored.signal_when("the check is done", Signal::INT, |restored| {
         restored.state_of("check").as_deref() == Some("done")
     });

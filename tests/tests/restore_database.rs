@@ -6,9 +6,14 @@
     reason = "what cannot be unwrapped here fails the test"
 )]
 
+#[path = "restore_database/at_work.rs"]
+mod at_work;
+#[path = "restore_database/encryption_key.rs"]
+mod encryption_key;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use end_to_end::{Silent, World, sweep_random, sweep_rounds, wait_for, wait_until};
@@ -16,12 +21,11 @@ use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use store_restore::comparison::{Workspaces, compare};
-use store_restore::database::{DatabaseServer, Made, NamedDatabase, Swapped, pod_processes};
-use store_restore::encryption_key::{KeyValue, Merged, current_key, replace_key};
+use store_restore::database::{DatabaseServer, Made, NamedDatabase, Swapped};
 use store_restore::mapping::Mapping;
 use store_restore::safety_set::{SafetySet, restore_set};
 use store_restore::source::Opener;
-use wa_common::assistant::{Datastore, Instance, PostgresPod};
+use wa_common::assistant::{Datastore, Instance};
 use wa_sandbox::world::ProcessOne;
 
 const COPY: &str = "restore-7f3a-copy";
@@ -474,144 +478,4 @@ fn what_differs_from_the_dump_is_reported_rows_apart_from_what_is_lost() {
     assert_eq!(told, [format!("1 workspace is missing: {lost}")]);
     world.sql("insert into workspace select * from kept; insert into dialog_node select * from kept_nodes; drop table kept, kept_nodes");
     assert_eq!(compared().into_differences(), [""; 0]);
-}
-
-#[test]
-fn who_is_still_at_work_is_seen_in_the_pod_and_in_the_server() {
-    let world = World::shared();
-    let (server, name) = (server(&world), store(&world));
-    let look = || {
-        wait_for(async {
-            let cluster = world.cluster();
-            let instance = Instance::find(&cluster, None).await.unwrap();
-            let pods = PostgresPod::find_all(&cluster, &instance, None)
-                .await
-                .unwrap();
-            let primary = pods.into_iter().find(|pod| pod.primary).unwrap();
-            let pod = primary.container();
-            let processes = pod_processes(&cluster, &pod, Some("/controller/tmp"));
-            (processes.await.unwrap(), server.sessions().await.unwrap())
-        })
-    };
-    let (processes, sessions) = look();
-    assert!(
-        processes.is_empty() && sessions.is_empty(),
-        "{processes:?} {sessions:?}"
-    );
-    let child = sitting_on(&world, &name, "select 1;");
-    wait_until("psql is seen", || !look().1.is_empty());
-    let (processes, sessions) = look();
-    assert_eq!(processes[0].program, "psql");
-    assert_eq!(
-        (sessions[0].application.as_str(), sessions[0].user.as_str()),
-        ("psql", "postgres")
-    );
-    assert_eq!(sessions[0].statement, "select");
-    end(child);
-    wait_until("psql is gone", || look() == (Vec::new(), Vec::new()));
-    // What works as the store's own user is ended. What comes back, as a pgmig does, is reported.
-    let own = |script: &str| {
-        let mut shell = Command::new("sh");
-        let psql = world.psql_command();
-        let variables = psql
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?)));
-        let child = shell.envs(variables).args(["-c", script]).spawn().unwrap();
-        wait_until("it is connected", || !look().1.is_empty());
-        child
-    };
-    let mut left_behind = own("exec psql -XAtqc 'select pg_sleep(60)'");
-    wait_for(server.end_work()).unwrap();
-    assert!(!left_behind.wait().unwrap().success());
-    let mut at_work = own("while :; do psql -XAtqc 'select pg_sleep(60)'; done");
-    let error = wait_for(server.end_work()).unwrap_err().to_string();
-    assert!(
-        error.contains("\"bystander\" from") && error.contains("has connected to"),
-        "{error}"
-    );
-    at_work.kill().unwrap();
-    at_work.wait().unwrap();
-    wait_until("nobody is at work", || wait_for(server.end_work()).is_ok());
-    // Whatever works where something was staged.
-    let pod = world.sandbox().names().primary_pod();
-    let script = "mkdir -p /controller/tmp/x && cd /controller/tmp/x && exec sleep 60";
-    let mut staged = world.command("kubectl");
-    let mut staged = staged
-        .args(["exec", &pod, "-c", "postgres", "--", "sh", "-c", script])
-        .spawn()
-        .unwrap();
-    wait_until("what is staged is seen", || !look().0.is_empty());
-    let (processes, _) = look();
-    assert_eq!(processes[0].program, "sleep");
-    assert_eq!(processes[0].directory.as_deref(), Some("/controller/tmp/x"));
-    world.in_postgres_pod(
-        &format!("kill {}; rmdir /controller/tmp/x", processes[0].pid),
-        Stdio::null(),
-    );
-    staged.wait().unwrap();
-}
-
-#[test]
-fn only_the_one_key_is_exchanged_and_only_for_the_one_that_was_seen() {
-    let world = World::shared();
-    let secret = "wa-auth-encryption";
-    world.kubectl(&[
-        "patch",
-        "secret",
-        secret,
-        "--type=merge",
-        "-p",
-        r#"{"data":{"other":"b3RoZXI="}}"#,
-    ]);
-    let data = || {
-        world.kubectl(&[
-            "get",
-            "secret",
-            secret,
-            "-o",
-            "go-template={{.data.authorization_encryption_key}} {{.data.other}}",
-        ])
-    };
-    let first = data();
-    wait_for(async {
-        let cluster = world.cluster();
-        let instance = Instance::find(&cluster, None).await.unwrap();
-        let old = current_key(&cluster, &instance).await.unwrap();
-        let new = KeyValue::from_bytes(b"new".to_vec());
-        let swap = async |from: Option<&KeyValue>, to: Option<&KeyValue>| {
-            replace_key(&cluster, &instance, from, to).await
-        };
-        // An answer that is lost leaves the key changed or not; somebody else changes another key meanwhile.
-        let patches = || Matcher {
-            method: Some("PATCH".to_owned()),
-            resource: Some("secrets".to_owned()),
-            ..Matcher::default()
-        };
-        let conflict = Effect::Status {
-            code: 409,
-            message: "changed".to_owned(),
-            retry_after: None,
-        };
-        world.fault(patches(), Some(1), conflict);
-        assert_eq!(
-            swap(old.as_ref(), Some(&new)).await.unwrap(),
-            Merged::Replaced
-        );
-        assert_eq!(
-            swap(old.as_ref(), Some(&new)).await.unwrap(),
-            Merged::AlreadyThere
-        );
-        assert_eq!(data(), "bmV3 b3RoZXI=");
-        let foreign = KeyValue::from_bytes(b"foreign".to_vec());
-        let error = swap(old.as_ref(), Some(&foreign)).await.unwrap_err();
-        assert!(
-            error.to_string().contains("somebody else has changed it"),
-            "{error}"
-        );
-        assert_eq!(
-            swap(Some(&new), old.as_ref()).await.unwrap(),
-            Merged::Replaced
-        );
-    });
-    assert_eq!(data(), first);
 }

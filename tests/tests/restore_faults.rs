@@ -93,7 +93,7 @@ fn key(restored: &Restored) -> String {
 }
 
 #[test]
-fn wherever_a_connection_is_cut_the_restore_ends_or_is_gone_on_with_or_gone_back_from() {
+fn wherever_a_connection_is_cut_the_restore_succeeds_or_is_resumed_or_rolled_back() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.keep_original();
     let (before, old_key) = (others(&restored), key(&restored));

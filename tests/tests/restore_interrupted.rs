@@ -30,7 +30,7 @@ fn elsewhere(restored: &Restored, directory: &Path, arguments: &[&str]) -> Outco
 }
 
 #[test]
-fn one_that_is_killed_at_work_is_found_and_gone_on_with_from_elsewhere() {
+fn a_killed_restore_is_found_and_resumed_from_elsewhere() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.pgmig_faults("silence=5");
     restored.signal_when("pgmig is started", Signal::KILL, Restored::pgmig_is_started);
@@ -162,7 +162,7 @@ fn pgmig_in_a_pod_that_is_not_ready_is_ended_before_anything_is_exchanged(
 }
 
 #[test]
-fn a_kill_after_any_write_of_the_journal_is_gone_on_with_or_gone_back_from() {
+fn a_restore_killed_after_any_write_of_the_journal_is_resumed_or_rolled_back() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.keep_original();
     let mut random = sweep_random();
@@ -253,7 +253,7 @@ fn ctrl_c_while_pgmig_is_at_work_leaves_it_at_work_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_pgmig_that_fails_is_run_again_or_gone_back_from_by_the_copy_or_by_the_safety_backup() {
+fn a_failed_pgmig_is_run_again_or_rolled_back_from_the_copy_or_the_safety_backup() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.keep_original();
     for (fault, back) in [

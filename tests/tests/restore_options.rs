@@ -62,7 +62,7 @@ fn copies(restored: &Restored) -> Vec<String> {
 }
 
 #[test]
-fn one_that_is_not_ready_in_time_keeps_the_copy_until_it_is_gone_on_with_or_gone_back_from() {
+fn a_restore_that_is_not_ready_in_time_keeps_the_copy_until_it_is_resumed_or_rolled_back() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.keep_original();
     for goes_back in [true, false] {
@@ -111,7 +111,7 @@ fn one_that_is_not_ready_in_time_keeps_the_copy_until_it_is_gone_on_with_or_gone
 }
 
 #[test]
-fn one_that_is_over_is_gone_back_from_by_a_restore_of_its_safety_backup_which_it_names() {
+fn a_finished_restore_is_taken_back_by_restoring_the_safety_backup_that_it_names() {
     let restored = Restored::prepare(Profile::V5_2_1);
     run_within(&restored, "2m", &[]).expect_code(0);
     let refused = restored.restore(&["rollback", "--yes=wa"]).expect_code(4);

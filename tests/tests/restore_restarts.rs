@@ -55,7 +55,7 @@ fn kill_after(restored: &Restored, writes: usize) {
 }
 
 #[test]
-fn one_that_dies_with_api_server_and_nodes_is_gone_on_with_when_they_are_back() {
+fn a_restore_that_dies_with_api_server_and_nodes_is_resumed_when_they_are_back() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.keep_original();
     let mut random = sweep_random();
@@ -115,7 +115,7 @@ fn pgmig_that_went_with_its_node_is_settled_by_looking_and_run_again() {
 }
 
 #[test]
-fn a_node_that_restarts_under_a_running_restore_is_reported_and_gone_on_with() {
+fn a_node_that_restarts_under_a_running_restore_is_reported_and_the_restore_resumed() {
     let restored = Restored::prepare(Profile::V5_2_1);
     restored.pgmig_faults("silence=60");
     let said = tempfile::NamedTempFile::new().unwrap();

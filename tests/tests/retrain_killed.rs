@@ -81,7 +81,7 @@ fn whenever_a_run_is_killed_finish_leaves_the_cluster_as_it_was() {
 }
 
 #[test]
-fn a_run_that_was_killed_is_gone_on_with_by_the_same_command() {
+fn a_run_that_was_killed_is_resumed_by_the_same_command() {
     let world = world();
     let before = Objects::from_world(&world);
     // In the middle of scaling.

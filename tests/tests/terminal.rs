@@ -119,7 +119,7 @@ fn tables_fit_terminals_of_80_and_of_120_columns_with_no_word_broken() {
     }
 }
 
-/// A restore with the token in `expired`, that is begun, and gone back from before anything stops.
+/// A restore with the token in `expired`, that is begun, and undone before anything stops.
 fn undone_restore(world: &World, directory: &Path) {
     let pgmig = binary("pgmig").display().to_string();
     let run = ["run", "latest", "--yes=wa", "--no-safety-backup"];

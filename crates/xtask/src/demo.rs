@@ -1,6 +1,6 @@
 //! `demo`: a backup from the first look to the last, an encrypted one in the cluster's object storage, and a dump from the
 //! CronJob's volume, on the practice cluster; then the encrypted one is carried to another cluster and restored from its
-//! object storage, killed in the middle and gone on with, and a retraining there.
+//! object storage, killed in the middle and resumed, and a retraining there.
 
 mod restore;
 

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod about;
+mod changes;
 mod check;
 mod config;
 mod consent;
@@ -18,6 +19,7 @@ mod restore_args;
 mod resume;
 mod rollback;
 mod run;
+mod safety_backup;
 mod status;
 mod upgrade_path;
 mod values;

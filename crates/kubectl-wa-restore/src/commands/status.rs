@@ -177,89 +177,14 @@ impl Render for Report {
                 self.instance, self.namespace
             );
         };
-        let now = Timestamp::now();
-        let (word, style) = match run.state {
-            "running" => ("runs", styles.warning),
-            "stopped" => ("HAS STOPPED", styles.bad),
-            "done" => ("is done", styles.good),
-            _ => ("is undone", styles.good),
+        run.heading(self, out, styles)?;
+        let when = When {
+            now: Timestamp::now(),
+            exact: wide,
         };
-        writeln!(
-            out,
-            "{} of {} in {} {}",
-            run.id,
-            self.instance,
-            self.namespace,
-            word.style(style)
-        )?;
-        let exact = |text: String, word: &str, at: Timestamp| {
-            if wide {
-                format!("{text}, {word} {}", time(at))
-            } else {
-                text
-            }
-        };
-        let mut line = |label: &str, text: &str| writeln!(out, "{label:<14} {}", printable(text));
-        line("backup", &run.backup)?;
-        if let Some(rehearsal) = &run.rehearsal {
-            line("rehearsal", &rehearsal.in_words())?;
-        }
-        if let Some(safety) = &run.safety_backup {
-            line("safety backup", safety)?;
-        }
-        line("held by", &run.holder)?;
-        line("command", &run.command)?;
-        line(
-            "begun",
-            &exact(format!("{} ago", age(run.started, now)), "at", run.started),
-        )?;
-        if let Some(renewed) = run.renewed {
-            line("sign of life", &format!("{} ago", age(renewed, now)))?;
-        }
-        if let Some(down) = run.production_down_since {
-            line(
-                "production",
-                &exact(format!("DOWN for {}", age(down, now)), "since", down),
-            )?;
-        }
-        line("database", run.database)?;
-        if let Some(pgmig) = &run.pgmig {
-            line("pgmig", pgmig)?;
-        }
-        for one in &run.not_ready {
-            line("not ready", one)?;
-        }
-        let replicas = run.replicas.iter().map(|one| {
-            let number = |of: Option<i32>| of.map_or_else(|| "?".to_owned(), |of| of.to_string());
-            [
-                one.name.clone(),
-                one.before.to_string(),
-                number(one.now),
-                number(one.ready),
-            ]
-        });
-        writeln!(
-            out,
-            "\n{}",
-            styles.table(&["DEPLOYMENT", "BEFORE", "NOW", "READY"], replicas)
-        )?;
-        let steps = run.steps.iter().map(|step| {
-            [
-                step.state.to_owned(),
-                step.since.map_or_else(String::new, |since| {
-                    if wide { time(since) } else { age(since, now) }
-                }),
-                step.what.clone(),
-            ]
-        });
-        writeln!(
-            out,
-            "\n{}",
-            styles.table(
-                &["STATE", if wide { "SINCE" } else { "AGE" }, "STEP"],
-                steps
-            )
-        )?;
+        run.lines(out, when)?;
+        writeln!(out, "\n{}", run.replicas_table(styles))?;
+        writeln!(out, "\n{}", run.steps_table(styles, when))?;
         if let Some(advice) = &run.advice {
             writeln!(out, "\n{}", printable(advice))?;
         }
@@ -268,6 +193,107 @@ impl Render for Report {
 
     fn names(&self) -> Vec<String> {
         self.run.iter().map(|run| run.id.clone()).collect()
+    }
+}
+
+/// How times are shown: as ages, or in a wide output exactly.
+#[derive(Clone, Copy)]
+struct When {
+    now: Timestamp,
+    exact: bool,
+}
+
+impl When {
+    fn age(self, at: Timestamp) -> String {
+        age(at, self.now)
+    }
+
+    /// `text`, and in a wide output when that was.
+    fn with_time(self, text: String, word: &str, at: Timestamp) -> String {
+        if self.exact {
+            format!("{text}, {word} {}", time(at))
+        } else {
+            text
+        }
+    }
+}
+
+impl Run {
+    fn heading(&self, report: &Report, out: &mut dyn Write, styles: &Styles) -> io::Result<()> {
+        let (word, style) = match self.state {
+            "running" => ("runs", styles.warning),
+            "stopped" => ("HAS STOPPED", styles.bad),
+            "done" => ("is done", styles.good),
+            _ => ("is undone", styles.good),
+        };
+        writeln!(
+            out,
+            "{} of {} in {} {}",
+            self.id,
+            report.instance,
+            report.namespace,
+            word.style(style)
+        )
+    }
+
+    fn lines(&self, out: &mut dyn Write, when: When) -> io::Result<()> {
+        let mut line = |label: &str, text: &str| writeln!(out, "{label:<14} {}", printable(text));
+        line("backup", &self.backup)?;
+        if let Some(rehearsal) = &self.rehearsal {
+            line("rehearsal", &rehearsal.in_words())?;
+        }
+        if let Some(safety) = &self.safety_backup {
+            line("safety backup", safety)?;
+        }
+        line("held by", &self.holder)?;
+        line("command", &self.command)?;
+        let begun = format!("{} ago", when.age(self.started));
+        line("begun", &when.with_time(begun, "at", self.started))?;
+        if let Some(renewed) = self.renewed {
+            line("sign of life", &format!("{} ago", when.age(renewed)))?;
+        }
+        if let Some(down) = self.production_down_since {
+            let since = format!("DOWN for {}", when.age(down));
+            line("production", &when.with_time(since, "since", down))?;
+        }
+        line("database", self.database)?;
+        if let Some(pgmig) = &self.pgmig {
+            line("pgmig", pgmig)?;
+        }
+        for one in &self.not_ready {
+            line("not ready", one)?;
+        }
+        Ok(())
+    }
+
+    fn replicas_table(&self, styles: &Styles) -> String {
+        let number = |of: Option<i32>| of.map_or_else(|| "?".to_owned(), |of| of.to_string());
+        let rows = self.replicas.iter().map(|one| {
+            [
+                one.name.clone(),
+                one.before.to_string(),
+                number(one.now),
+                number(one.ready),
+            ]
+        });
+        styles.table(&["DEPLOYMENT", "BEFORE", "NOW", "READY"], rows)
+    }
+
+    fn steps_table(&self, styles: &Styles, when: When) -> String {
+        let (title, show): (_, fn(When, Timestamp) -> String) = if when.exact {
+            ("SINCE", |_, since| time(since))
+        } else {
+            ("AGE", When::age)
+        };
+        let rows = self.steps.iter().map(|step| {
+            let since = step.since.map(|since| show(when, since));
+            [
+                step.state.to_owned(),
+                since.unwrap_or_default(),
+                step.what.clone(),
+            ]
+        });
+        styles.table(&["STATE", title, "STEP"], rows)
     }
 }
 

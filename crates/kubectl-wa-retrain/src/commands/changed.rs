@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
-use retraining::procedure::{Outcome, Session, Step};
+use retraining::procedure::{NewReplicas, OriginalReplicas, Outcome, Session, Step};
 use serde::Serialize;
 use wa_common::cli::Render;
 use wa_common::report::{Styles, printable};
@@ -31,6 +31,19 @@ struct Replicas {
     now: u32,
 }
 
+impl Replicas {
+    /// A Deployment that is not in `new` has what it had before.
+    fn new(before: &OriginalReplicas, new: &[NewReplicas]) -> Self {
+        let mut new = new.iter();
+        let new = new.find(|new| new.deployment == before.deployment);
+        Self {
+            deployment: before.deployment.clone(),
+            before: before.replicas,
+            now: new.map_or(before.replicas, |new| new.replicas),
+        }
+    }
+}
+
 impl Changed {
     pub(super) fn from_session(instance: &str, namespace: &str, session: &Session<'_>) -> Self {
         let mut changed = Self {
@@ -48,25 +61,14 @@ impl Changed {
             let patch = patch.unwrap_or_else(|| step.patch().to_owned());
             match (&step, outcome) {
                 (Step::Scale(step), outcome) => {
-                    let new = match outcome {
-                        Some(Outcome::Scaled { replicas, .. }) => {
-                            changed.patches.push(patch);
-                            replicas
-                        }
-                        _ => Vec::new(),
-                    };
-                    changed
-                        .deployments
-                        .extend(step.deployments.iter().map(|one| {
-                            Replicas {
-                                deployment: one.deployment.clone(),
-                                before: one.replicas,
-                                now: new
-                                    .iter()
-                                    .find(|new| new.deployment == one.deployment)
-                                    .map_or(one.replicas, |new| new.replicas),
-                            }
-                        }));
+                    let mut new = Vec::new();
+                    if let Some(Outcome::Scaled { replicas, .. }) = outcome {
+                        changed.patches.push(patch);
+                        new = replicas;
+                    }
+                    let deployments = step.deployments.iter();
+                    let deployments = deployments.map(|before| Replicas::new(before, &new));
+                    changed.deployments.extend(deployments);
                 }
                 (Step::Start(_), Some(Outcome::Started { time, .. })) => {
                     changed.patches.push(patch);

@@ -64,72 +64,29 @@ pub async fn check(
     operators_namespace: Option<&str>,
     purpose: Purpose,
 ) -> Checked {
-    let mut preflight = Preflight::default();
-    let connection = preflight.connection(cluster).await;
-    let look = async |(): &()| Ok(ServerClock::read(cluster).await?.ahead());
-    preflight
-        .check("clock", &connection, look, |ahead| clocks(*ahead))
-        .await;
-    let instance = preflight.instance(&connection, cluster, instance).await;
-    let name = instance.value().map_or("", |instance| &instance.name);
-    let permissions = needed_permissions(purpose, name);
-    preflight
-        .permissions(&instance, cluster, &permissions)
-        .await;
-    let kinds = preflight
-        .check(
-            "temporary patches",
-            &instance,
-            async |_| Ok(Kinds::discover(cluster).await?),
-            |_| "the kind TemporaryPatch of assistant.watson.ibm.com is served".to_owned(),
-        )
-        .await;
-    let look = async |_: &_| {
-        let operator = Operator::find(cluster, operators_namespace).await?;
-        operator.require_up()?;
-        Ok(operator)
+    let mut run = Run {
+        cluster,
+        purpose,
+        preflight: Preflight::default(),
     };
-    let operator = preflight
-        .check("operator", &instance, look, Operator::in_words)
-        .await;
-    let deployments = deployments(&mut preflight, cluster, &instance).await;
-    let needs = (&instance, &kinds);
-    let both =
-        async |(instance, kinds): (&Instance, &Kinds)| active(cluster, kinds, instance).await;
-    preflight
-        .check("active patches", needs, both, |()| {
-            "every patch that is listed as active exists".to_owned()
-        })
-        .await;
-    let both = async |(instance, kinds): (&Instance, &Kinds)| {
-        foreign(cluster, kinds, instance, purpose).await
-    };
-    preflight
-        .check("patches of others", needs, both, |()| {
-            "none does what this would".to_owned()
-        })
-        .await;
+    let connection = run.preflight.connection(cluster).await;
+    run.clock(&connection).await;
+    let instance = run.preflight.instance(&connection, cluster, instance).await;
+    run.permissions(&instance).await;
+    let kinds = run.kinds(&instance).await;
+    let operator = run.operator(&instance, operators_namespace).await;
+    let deployments = run.deployments(&instance).await;
+    run.active_patches(&instance, &kinds).await;
+    run.patches_of_others(&instance, &kinds).await;
     if purpose.scales {
-        let look = async |(_, (workloads, _)): (&Instance, &Deployments)| {
-            autoscalers(cluster, workloads).await
-        };
-        preflight
-            .check("autoscalers", (&instance, &deployments), look, |()| {
-                "none governs what is scaled".to_owned()
-            })
-            .await;
+        run.autoscalers(&instance, &deployments).await;
     }
-    let mut workspaces = None;
-    if purpose.starts {
-        health::check(&mut preflight, cluster, &instance).await;
-        let look = async |instance: &Instance| count(cluster, instance).await;
-        let found = preflight
-            .check("workspaces", &instance, look, |count| {
-                format!("{count} to train")
-            })
-            .await;
-        workspaces = found.into_value();
-    }
+    let workspaces = if purpose.starts {
+        health::check(&mut run.preflight, cluster, &instance).await;
+        run.workspaces(&instance).await.into_value()
+    } else {
+        None
+    };
     let ready = match (
         instance.into_value(),
         kinds.into_value(),
@@ -148,7 +105,118 @@ pub async fn check(
         }
         _ => None,
     };
-    Checked { preflight, ready }
+    Checked {
+        preflight: run.preflight,
+        ready,
+    }
+}
+
+/// The conditions one by one.
+struct Run<'a> {
+    cluster: &'a Cluster,
+    purpose: Purpose,
+    preflight: Preflight,
+}
+
+impl Run<'_> {
+    async fn clock(&mut self, connection: &Finding<()>) {
+        let cluster = self.cluster;
+        let look = async |(): &()| Ok(ServerClock::read(cluster).await?.ahead());
+        self.preflight
+            .check("clock", connection, look, |ahead| clocks(*ahead))
+            .await;
+    }
+
+    async fn permissions(&mut self, instance: &Finding<Instance>) {
+        let name = instance.value().map_or("", |instance| &instance.name);
+        let permissions = needed_permissions(self.purpose, name);
+        self.preflight
+            .permissions(instance, self.cluster, &permissions)
+            .await;
+    }
+
+    async fn kinds(&mut self, instance: &Finding<Instance>) -> Finding<Kinds> {
+        let cluster = self.cluster;
+        let look = async |_: &_| Ok(Kinds::discover(cluster).await?);
+        self.preflight
+            .check("temporary patches", instance, look, |_| {
+                "the kind TemporaryPatch of assistant.watson.ibm.com is served".to_owned()
+            })
+            .await
+    }
+
+    async fn operator(
+        &mut self,
+        instance: &Finding<Instance>,
+        namespace: Option<&str>,
+    ) -> Finding<Operator> {
+        let cluster = self.cluster;
+        let look = async |_: &_| {
+            let operator = Operator::find(cluster, namespace).await?;
+            operator.require_up()?;
+            Ok(operator)
+        };
+        self.preflight
+            .check("operator", instance, look, Operator::in_words)
+            .await
+    }
+
+    async fn deployments(&mut self, instance: &Finding<Instance>) -> Finding<Deployments> {
+        let cluster = self.cluster;
+        let look = async |instance: &Instance| read_deployments(cluster, instance).await;
+        self.preflight
+            .check("deployments", instance, look, replicas_in_words)
+            .await
+    }
+
+    async fn active_patches(&mut self, instance: &Finding<Instance>, kinds: &Finding<Kinds>) {
+        let cluster = self.cluster;
+        let look =
+            async |(instance, kinds): (&Instance, &Kinds)| active(cluster, kinds, instance).await;
+        self.preflight
+            .check("active patches", (instance, kinds), look, |()| {
+                "every patch that is listed as active exists".to_owned()
+            })
+            .await;
+    }
+
+    async fn patches_of_others(&mut self, instance: &Finding<Instance>, kinds: &Finding<Kinds>) {
+        let (cluster, purpose) = (self.cluster, self.purpose);
+        let look = async |(instance, kinds): (&Instance, &Kinds)| {
+            foreign(cluster, kinds, instance, purpose).await
+        };
+        self.preflight
+            .check("patches of others", (instance, kinds), look, |()| {
+                "none does what this would".to_owned()
+            })
+            .await;
+    }
+
+    async fn autoscalers(
+        &mut self,
+        instance: &Finding<Instance>,
+        deployments: &Finding<Deployments>,
+    ) {
+        let cluster = self.cluster;
+        let look = async |(_, (workloads, _)): (&Instance, &Deployments)| {
+            autoscalers(cluster, workloads).await
+        };
+        self.preflight
+            .check("autoscalers", (instance, deployments), look, |()| {
+                "none governs what is scaled".to_owned()
+            })
+            .await;
+    }
+
+    async fn workspaces(&mut self, instance: &Finding<Instance>) -> Finding<u64> {
+        let cluster = self.cluster;
+        let look = async |instance: &Instance| count(cluster, instance).await;
+        self.preflight
+            .check("workspaces", instance, look, |count| {
+                format!("{count} to train")
+            })
+            .await
+    }
 }
 
 fn clocks(ahead: SignedDuration) -> String {
@@ -166,33 +234,26 @@ fn clocks(ahead: SignedDuration) -> String {
     )
 }
 
-async fn deployments(
-    preflight: &mut Preflight,
-    cluster: &Cluster,
-    instance: &Finding<Instance>,
-) -> Finding<Deployments> {
-    let look = async |instance: &Instance| {
-        let mut workloads = Vec::new();
-        // Without this one there is nothing to scale for.
-        Workload::read(cluster, instance, Component::Training).await?;
-        for component in Component::ALL {
-            if let Some(workload) = Workload::find(cluster, instance, component).await? {
-                workloads.push((component, workload));
-            }
+async fn read_deployments(cluster: &Cluster, instance: &Instance) -> anyhow::Result<Deployments> {
+    let mut workloads = Vec::new();
+    // Without this one there is nothing to scale for.
+    Workload::read(cluster, instance, Component::Training).await?;
+    for component in Component::ALL {
+        if let Some(workload) = Workload::find(cluster, instance, component).await? {
+            workloads.push((component, workload));
         }
-        let store_admin = Workload::store_admin(cluster, instance).await?;
-        Ok((workloads, store_admin))
-    };
-    preflight
-        .check("deployments", instance, look, |(workloads, store_admin)| {
-            let counts = workloads
-                .iter()
-                .map(|(_, one)| format!("{} ({})", one.name, one.replicas));
-            let mut counts: Vec<String> = counts.collect();
-            counts.push(format!("{} ({})", store_admin.name, store_admin.replicas));
-            counts.join(", ")
-        })
-        .await
+    }
+    let store_admin = Workload::store_admin(cluster, instance).await?;
+    Ok((workloads, store_admin))
+}
+
+fn replicas_in_words((workloads, store_admin): &Deployments) -> String {
+    let workloads = workloads.iter().map(|(_, one)| one);
+    let counts: Vec<String> = workloads
+        .chain([store_admin])
+        .map(|one| format!("{} ({})", one.name, one.replicas))
+        .collect();
+    counts.join(", ")
 }
 
 /// No key may be there without its patch: the operator could not reconcile at all.

@@ -1,4 +1,4 @@
-//! The changes of a retraining, step by step, with a journal: made by one command, gone on with by another, undone by a
+//! The changes of a retraining, step by step, with a journal: made by one command, resumed by another, undone by a
 //! third, from any machine.
 //!
 //! | step | what it does | how it is undone |

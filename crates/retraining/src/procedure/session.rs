@@ -1,4 +1,4 @@
-//! One command's hold on the retraining of an instance: begun, or gone on with.
+//! One command's hold on the retraining of an instance: begun, or resumed.
 
 use std::time::Duration;
 
@@ -301,7 +301,7 @@ impl<'a> Session<'a> {
             .all(|one| !one.state.stands() || kept(one.state.outcome()))
     }
 
-    /// Lets go of it, to be gone on with; where nothing is changed, it is over.
+    /// Lets go of it, to be resumed; where nothing is changed, it is over.
     pub async fn leave(self) {
         if self.is_undone() {
             // There is nothing that could fail.

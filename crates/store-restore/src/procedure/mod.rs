@@ -20,7 +20,7 @@
 //! |---|---|
 //! | before pgmig is started | everything is undone, and the run is over |
 //! | while pgmig may be at work, or has left the database half-written or not as the backup says | everything stays as it is, with the store at 0 |
-//! | after the database was found to be what the backup holds, and its key was put in place | replicas and the nightly backup come back; the rest can be gone on with |
+//! | after the database was found to be what the backup holds, and its key was put in place | replicas and the nightly backup come back; the rest can be resumed |
 
 mod begin;
 mod connections;

@@ -143,9 +143,13 @@ async fn prepare_database(
     safety: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     let server = database::server(work.cluster, plan).await?;
-    if database::is_back(&server, run).await?
-        || safety.is_none() && database::has_way_back(&server, run).await?
-    {
+    // A backup that was named is taken before a copy.
+    let is_there = if safety.is_none() {
+        database::has_way_back(&server, run).await?
+    } else {
+        database::is_back(&server, run).await?
+    };
+    if is_there {
         return Ok(());
     }
     let recorded = plan.safety.as_ref();

@@ -2,7 +2,7 @@
 //!
 //! | | [`Run`] | [`journal::JournaledRun`] |
 //! |---|---|---|
-//! | for | helpers that are removed at the end: `wa-pvc` | procedures of many steps that are gone on with: `wa-restore`, `wa-retrain` |
+//! | for | helpers that are removed at the end: `wa-pvc` | procedures of many steps that can be resumed: `wa-restore`, `wa-retrain` |
 //! | lock | a Lease of random name: runs stand side by side | Leases of fixed name: one at a time |
 //! | record | in that Lease, deleted with it | a ConfigMap, the journal, which stays |
 //! | at the end | undone | undone, released to be resumed, or committed |

@@ -1,4 +1,4 @@
-//! A restore that is killed while the database is being restored, and gone on with.
+//! A restore that is killed while the database is being restored, and resumed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -31,7 +31,7 @@ pub(super) fn run(cluster: &PracticeCluster, backup: &str, key: &str) -> anyhow:
     show(cluster, &[&["wa-restore", "check"], &files[..]].concat())?;
     let restore = [&["wa-restore", "run"], &files[..], &["--yes=wa"]].concat();
     kill_in_the_middle(cluster, &restore)?;
-    // It ends with 6, as after every restore that is neither over nor gone back from.
+    // It ends with 6, as after every restore that is neither over nor rolled back.
     announce(&["wa-restore", "status"])?;
     let status = cluster
         .command("kubectl")

@@ -57,18 +57,10 @@ impl Report {
             },
         )
     }
-}
 
-fn at(time: Timestamp, zone: &TimeZone) -> String {
-    let time = time.to_zoned(zone.clone());
-    time.strftime("%a %Y-%m-%d %H:%M %:z").to_string()
-}
-
-impl Render for Report {
-    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
-        let overview = &self.overview;
+    fn settings_table(&self, styles: &Styles, wide: bool) -> String {
         let dash = || "-".to_owned();
-        let rows = overview.settings.iter().map(|setting| {
+        let rows = self.overview.settings.iter().map(|setting| {
             let value = match (&setting.value, &setting.place) {
                 (Some(value), _) => value.clone(),
                 (None, Some(_)) => dash(),
@@ -84,36 +76,53 @@ impl Render for Report {
         });
         let header = ["SETTING", "VALUE", "DEFAULT"].into_iter();
         let header: Vec<&str> = header.chain(wide.then_some("WHERE")).collect();
+        styles.table(&header, rows)
+    }
+
+    fn next_runs(&self, out: &mut dyn Write, styles: &Styles) -> io::Result<()> {
+        let overview = &self.overview;
+        let Some(schedule) = overview.schedule().filter(|_| !overview.next.is_empty()) else {
+            return Ok(());
+        };
+        let local = TimeZone::system();
+        let rows = overview.next.iter().map(|time| {
+            let wait = Duration::try_from(time.duration_since(self.now));
+            [
+                elapsed(wait.unwrap_or_default()),
+                at(*time, schedule.zone()),
+                at(*time, &local),
+            ]
+        });
+        // Only the controller knows the zone where none is set; it is UTC nearly everywhere.
+        let zone = overview.time_zone.as_deref().unwrap_or("UTC");
+        let zone = format!("NEXT RUNS ({})", printable(zone));
+        let header = ["IN", &zone, "HERE"];
+        writeln!(out, "\n{}", styles.table(&header, rows))?;
+        if overview.time_zone.is_none() {
+            writeln!(
+                out,
+                "The cluster's time zone is not known; UTC is taken for it."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn at(time: Timestamp, zone: &TimeZone) -> String {
+    let time = time.to_zoned(zone.clone());
+    time.strftime("%a %Y-%m-%d %H:%M %:z").to_string()
+}
+
+impl Render for Report {
+    fn human(&self, out: &mut dyn Write, styles: &Styles, wide: bool) -> io::Result<()> {
+        let overview = &self.overview;
         let head = format!(
             "CronJob {} of {} in {}",
             overview.cron_job, self.instance, self.namespace
         );
         writeln!(out, "{}\n", head.style(styles.heading))?;
-        writeln!(out, "{}", styles.table(&header, rows))?;
-        if let Some(schedule) = overview.schedule()
-            && !overview.next.is_empty()
-        {
-            let local = TimeZone::system();
-            let rows = overview.next.iter().map(|time| {
-                let wait = Duration::try_from(time.duration_since(self.now));
-                [
-                    elapsed(wait.unwrap_or_default()),
-                    at(*time, schedule.zone()),
-                    at(*time, &local),
-                ]
-            });
-            // Only the controller knows the zone where none is set; it is UTC nearly everywhere.
-            let zone = overview.time_zone.as_deref().unwrap_or("UTC");
-            let zone = format!("NEXT RUNS ({})", printable(zone));
-            let header = ["IN", &zone, "HERE"];
-            writeln!(out, "\n{}", styles.table(&header, rows))?;
-            if overview.time_zone.is_none() {
-                writeln!(
-                    out,
-                    "The cluster's time zone is not known; UTC is taken for it."
-                )?;
-            }
-        }
+        writeln!(out, "{}", self.settings_table(styles, wide))?;
+        self.next_runs(out, styles)?;
         let volume = overview.volume.map_or_else(
             || "not known; `kubectl wa-pvc info --measure` looks".to_owned(),
             |volume| format!("{} % full", volume.per_cent()),

@@ -21,12 +21,12 @@ impl<P: Procedure> JournaledRun<P> {
     }
 
     /// Undoes every step that stands, the last one first, and is over. Where one cannot be undone, those before it
-    /// stand too, unless [`Procedure::may_stay`]; the run can then be gone on with.
+    /// stand too, unless [`Procedure::may_stay`]; the run can then be resumed.
     pub async fn roll_back(self) -> Result<(), LeftBehind> {
         self.shared.end(WhenStopped::UndoAll).await
     }
 
-    /// Stops with everything as it is: the journal stays, and the run is gone on with from any machine. Returns what
+    /// Stops with everything as it is: the journal stays, and the run can be resumed from any machine. Returns what
     /// stands, which is an error for whoever runs the command; `Ok` where nothing does, and the run is over.
     pub async fn release(self) -> Result<(), LeftBehind> {
         self.shared.end(WhenStopped::KeepAll).await

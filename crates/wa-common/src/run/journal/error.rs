@@ -31,7 +31,7 @@ pub enum JournalError {
         /// What they run.
         command: String,
     },
-    /// A run that has stopped must be gone on with, or undone, first.
+    /// A run that has stopped must be resumed, or undone, first.
     #[error(
         "the run {} has stopped and is not over (see configmap {} in namespace {}, last held by `{}`); {}",
         printable(run),

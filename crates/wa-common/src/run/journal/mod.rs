@@ -126,7 +126,7 @@
 //! - [`CompletedRun::commit`]: every step is done. The journal stays as the record, until the next run of the instance.
 //! - The command ends before that, well or badly or by a signal: the run is an exit hook, and
 //!   [`Procedure::when_stopped`] says what of it is undone first. Where everything is, the run is over. Else it is
-//!   released: the journal stays, the locks keep its name without a holder, and it is gone on with from any machine.
+//!   released: the journal stays, the locks keep its name without a holder, and it can be resumed from any machine.
 //! - [`JournaledRun::roll_back`]: undoes every step, last first.
 //! - SIGKILL: the journal says what was being done, the locks run out. A lock whose run has no journal, or one that is
 //!   over, is free.

@@ -73,10 +73,10 @@ pub struct UndoStep<'a, P: Procedure> {
 pub enum WhenStopped {
     /// Every step is undone, the last one first. The run is over.
     UndoAll,
-    /// The steps with these numbers, from 0, are undone, the last one first. The run can be gone on with, which does
+    /// The steps with these numbers, from 0, are undone, the last one first. The run can be resumed, which does
     /// them again.
     Undo(Vec<usize>),
-    /// Everything stays as it is. The run can be gone on with.
+    /// Everything stays as it is. The run can be resumed.
     KeepAll,
 }
 

@@ -68,7 +68,7 @@ impl<P: Procedure> StoredJournal<P> {
             data: Some(content.to_data()?),
             ..ConfigMap::default()
         };
-        // A run whose journal cannot be read could never be gone on with.
+        // A run whose journal cannot be read could never be resumed.
         let content = Content::from_config_map(&object)?;
         if let Some(mut journal) = before {
             journal.write(content, reporter).await?;

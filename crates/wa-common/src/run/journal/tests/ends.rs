@@ -76,7 +76,7 @@ async fn a_command_that_ends_where_nothing_may_be_undone_says_what_stands_and_le
         "everything is done"
     );
     commit(&mut run).await.unwrap();
-    assert_done(&api, "gone on with");
+    assert_done(&api, "resumed");
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn the_locks_are_confirmed_before_each_change() {
 }
 
 #[tokio::test]
-async fn a_command_that_has_done_its_part_leaves_the_run_to_be_gone_on_with_and_is_no_failure() {
+async fn a_command_that_has_done_its_part_leaves_the_run_to_be_resumed_and_is_no_failure() {
     let api = world();
     let process = Process::here(&api);
     let mut run = process.begin().await.unwrap();

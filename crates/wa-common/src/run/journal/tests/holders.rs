@@ -242,5 +242,5 @@ async fn a_run_whose_lock_somebody_deleted_changes_nothing_more_and_says_what_st
     let mut run = process.resume().await.unwrap();
     process.make_all(&mut run).await.unwrap();
     commit(&mut run).await.unwrap();
-    assert_done(&api, "gone on with");
+    assert_done(&api, "resumed");
 }
