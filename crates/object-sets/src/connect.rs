@@ -54,6 +54,8 @@ fn amazon(
     builder = builder
         .with_client_options(client)
         .with_retry(no_retries())
+        // One that deletes many is answered with 200 also where each of them is refused, and has a checksum that not all know.
+        .with_disable_bulk_delete(true)
         .with_bucket_name(&location.bucket);
     for (key, value) in settings(options)? {
         builder = builder.with_config(key, value);

@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     Part,
     Complete,
     Abort,
+    /// Deletes one object. Many at once are of another kind: S3 answers to that with 200, whatever comes of each.
+    Delete,
     Manifest,
     /// Reads a dump, or a part of it.
     Dump,
@@ -323,6 +325,7 @@ fn kind_of(request: &Request<Incoming>) -> Kind {
         Method::POST if query.contains("uploadId=") => Kind::Complete,
         Method::PUT if query.contains("partNumber=") => Kind::Part,
         Method::DELETE if query.contains("uploadId=") => Kind::Abort,
+        Method::DELETE => Kind::Delete,
         Method::PUT if path.ends_with("/backup.json") => Kind::Manifest,
         Method::GET if path.contains("/store.dump") => Kind::Dump,
         Method::GET if !query.contains("list-type") => Kind::Get,
