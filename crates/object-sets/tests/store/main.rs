@@ -138,6 +138,29 @@ fn a_set_that_is_locked_is_refused_at_once_and_stays_whole() {
 }
 
 #[test]
+fn a_long_listing_goes_on_behind_what_was_told_before_an_error() {
+    let server = Server::start();
+    let store = server.store();
+    write(&store, NAME).unwrap();
+    let photos = server.object("photos");
+    std::fs::create_dir_all(&photos).unwrap();
+    for number in 0..1500 {
+        std::fs::write(photos.join(format!("{number:04}.jpg")), "x").unwrap();
+    }
+    let before = server.seen(Kind::Other);
+    server.fail(&[(Kind::Other, Fault::Pass), (Kind::Other, Fault::Busy)]);
+    let sets = catalog(&store).unwrap();
+    assert_eq!(sets.len(), 1, "{sets:?}");
+    // The first page, the second one in vain, and that once more.
+    assert_eq!(server.seen(Kind::Other) - before, 3);
+    // A name that is no path is somebody else's, and hides no set.
+    server.fail(&vec![(Kind::Other, Fault::OddName); 100]);
+    let sets = catalog(&store).unwrap();
+    assert_eq!(sets.len(), 1, "{sets:?}");
+    assert!(server.seen(Kind::Other) - before < 50);
+}
+
+#[test]
 fn what_passes_is_waited_for_and_the_set_is_whole() {
     for kind in [Kind::Create, Kind::Part, Kind::Complete, Kind::Manifest] {
         for fault in [
