@@ -138,6 +138,17 @@ fn a_set_that_is_locked_is_refused_at_once_and_stays_whole() {
 }
 
 #[test]
+fn a_bucket_that_wants_checksums_gets_them() {
+    let server = Server::start();
+    let store = server.store_with(|options| {
+        options.settings.add("AWS_CHECKSUM_ALGORITHM", "SHA256");
+    });
+    write(&store, NAME).unwrap();
+    verify(&store, NAME);
+    assert_eq!(server.unfinished(), 0);
+}
+
+#[test]
 fn a_long_listing_goes_on_behind_what_was_told_before_an_error() {
     let server = Server::start();
     let store = server.store();
