@@ -165,7 +165,7 @@ fn a_long_listing_goes_on_behind_what_was_told_before_an_error() {
     // The first page, the second one in vain, and that once more.
     assert_eq!(server.seen(Kind::Other) - before, 3);
     // A name that is no path is somebody else's, and hides no set.
-    server.fail(&vec![(Kind::Other, Fault::OddName); 100]);
+    server.fail(&[(Kind::Other, Fault::OddName); 100]);
     let sets = catalog(&store).unwrap();
     assert_eq!(sets.len(), 1, "{sets:?}");
     assert!(server.seen(Kind::Other) - before < 50);
