@@ -1,10 +1,11 @@
 //! Removing a set, and nothing but a set.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::manifest::MANIFEST_LIMIT_BYTES;
 use crate::names::PARTIAL_SUFFIX;
 use crate::store::{FileState, StoredFile, StoredSet};
 use crate::{
@@ -77,7 +78,8 @@ fn is_of_every_set(name: &str) -> bool {
 }
 
 /// Removes a set: its manifest first, so that what is left when something goes wrong does not look like a backup, and of
-/// the rest only what is of it.
+/// the rest only what is of it. Where the store holds the next file fast, such as a dump that is locked by itself, the manifest is put
+/// back: nothing else is gone.
 pub fn remove_set(set: &dyn StoredSet, manifest: Option<&Manifest>) -> Result<(), RemovalError> {
     let path = || set.location().to_owned();
     let refused = |source| RemovalError::Refused {
@@ -92,14 +94,48 @@ pub fn remove_set(set: &dyn StoredSet, manifest: Option<&Manifest>) -> Result<()
             files: foreign,
         });
     }
+    let sealed = manifest_of(set);
     set.remove_file(MANIFEST_FILE).map_err(refused)?;
-    let mut rest = files.iter().filter(|file| file.name != MANIFEST_FILE);
-    rest.try_for_each(|file| set.remove_file(&file.name))
-        .and_then(|()| set.remove_place())
-        .map_err(|source| RemovalError::Begun {
-            path: path(),
-            source,
-        })
+    let begun = |source| RemovalError::Begun {
+        path: path(),
+        source,
+    };
+    let rest = files.iter().filter(|file| file.name != MANIFEST_FILE);
+    // What somebody locks by itself is the dump.
+    let (dump, others): (Vec<_>, Vec<_>) = rest.partition(|file| file.name.starts_with(DUMP_FILE));
+    for (number, file) in dump.into_iter().chain(others).enumerate() {
+        let Err(source) = set.remove_file(&file.name) else {
+            continue;
+        };
+        let is_whole = number == 0 && is_there_still(set, file, &source);
+        let sealed = sealed.as_ref().filter(|_| is_whole);
+        return Err(match sealed.map(|sealed| set.put(MANIFEST_FILE, sealed)) {
+            Some(Ok(())) => refused(source),
+            _ => begun(source),
+        });
+    }
+    set.remove_place().map_err(begun)
+}
+
+/// The manifest as it is stored; none where there is none that could be put back.
+fn manifest_of(set: &dyn StoredSet) -> Option<Vec<u8>> {
+    let FileState::File { bytes } = set.look(MANIFEST_FILE).ok()? else {
+        return None;
+    };
+    if bytes > MANIFEST_LIMIT_BYTES as u64 {
+        return None;
+    }
+    let mut content = Vec::new();
+    let mut file = set.read(MANIFEST_FILE).ok()?;
+    file.read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+/// Whether a file was not deleted, and not only not heard to be.
+fn is_there_still(set: &dyn StoredSet, file: &StoredFile, error: &io::Error) -> bool {
+    let found = || set.again()?.look(&file.name);
+    error.kind() == io::ErrorKind::PermissionDenied
+        && found().is_ok_and(|found| found == file.state)
 }
 
 #[cfg(test)]

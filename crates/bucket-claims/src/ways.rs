@@ -285,3 +285,59 @@ async fn require_answer(
     let answered = answers(url, &options, within).await;
     answered.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn route(spec: &Value, status: &Value) -> DynamicObject {
+        let object = json!({"metadata": {"name": "s3"}, "spec": spec, "status": status});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_route_counts_that_leads_to_all_of_the_service_with_tls() {
+        let service = ServiceName {
+            name: "s3".to_owned(),
+            namespace: "openshift-storage".to_owned(),
+        };
+        let tls = json!({"termination": "reencrypt"});
+        let leads = |spec: Value| leads_to(&route(&spec, &Value::Null), &service);
+        assert!(leads(
+            json!({"to": {"kind": "Service", "name": "s3"}, "tls": tls})
+        ));
+        assert!(leads(json!({"to": {"name": "s3"}, "tls": tls, "path": ""})));
+        for other in [
+            json!({"to": {"name": "s3-other"}, "tls": tls}),
+            json!({"to": {"kind": "Other", "name": "s3"}, "tls": tls}),
+            json!({"to": {"name": "s3"}, "tls": tls, "path": "/ui"}),
+            json!({"to": {"name": "s3"}}),
+        ] {
+            assert!(!leads(other.clone()), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_route_is_one_that_a_router_has_taken_and_a_plain_name() {
+        let ingress = |host: &str, kind: &str, status: &str| json!({"host": host, "conditions": [{"type": kind, "status": status}]});
+        let host = |all: &[Value]| admitted_host(&route(&json!({}), &json!({"ingress": all})));
+        let taken = ingress("s3.apps.example", "Admitted", "True");
+        let refused = ingress("old.apps.example", "Admitted", "False");
+        assert_eq!(
+            host(&[refused.clone(), taken]).as_deref(),
+            Some("s3.apps.example")
+        );
+        for one in [
+            refused,
+            ingress("s3.apps.example", "Other", "True"),
+            ingress("key:secret@elsewhere.example", "Admitted", "True"),
+            ingress("elsewhere.example/path", "Admitted", "True"),
+            ingress("", "Admitted", "True"),
+        ] {
+            assert_eq!(host(std::slice::from_ref(&one)), None, "{one}");
+        }
+        assert_eq!(host(&[]), None);
+    }
+}

@@ -223,6 +223,28 @@ fn status_tells_the_newest_good_backup_and_is_3_where_that_is_too_old() {
 }
 
 #[test]
+fn an_installation_that_was_made_anew_under_its_names_is_one_to_monitoring() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    set(here, 40, &json!({"instanceUid": "before"}));
+    set(here, 1, &json!({"instanceUid": "after"}));
+    let arguments = ["status", "--max-age", "2d", "--metrics", "wa.prom"];
+    backup(here, &arguments, 0);
+    let text = fs::read_to_string(here.join("wa.prom")).unwrap();
+    // node_exporter reads nothing of a file in which a series is told twice.
+    let mut series: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect();
+    let all = series.len();
+    series.sort_unstable();
+    series.dedup();
+    assert_eq!(series.len(), all, "{text}");
+    assert!(text.contains("wa_backup_sets{instance_name=\"wa\""));
+}
+
+#[test]
 fn metrics_are_written_whole_and_for_anyone_to_read() {
     use std::os::unix::fs::PermissionsExt as _;
     let scratch = tempfile::tempdir().unwrap();

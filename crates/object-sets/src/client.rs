@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
+use object_store::list::PaginatedListOptions;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _};
+use object_store::{Error, ObjectMeta, ObjectStoreExt as _, Result};
 
 use crate::bridge::Bridge;
 use crate::connect::{Objects, connect};
@@ -18,6 +18,8 @@ use crate::retry::{Outage, Patience};
 
 /// The most that S3 and Google Cloud Storage take; Azure takes more.
 pub(crate) const MOST_PARTS: u64 = 10_000;
+/// How many objects are told at a time.
+const MOST_KEYS: usize = 1000;
 /// How long an outage may last before anything is written or read.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
 
@@ -92,20 +94,32 @@ impl Client {
 
     /// What is there now. For a first look, nobody waits out a long outage.
     pub(crate) fn list(&self, prefix: &Path) -> io::Result<Vec<ObjectMeta>> {
-        self.list_within(prefix, FIRST_LOOK)
+        self.list_within(prefix, FIRST_LOOK, |_| true)
+    }
+
+    /// The same, of what is that many parts below `prefix`: a bucket may be full of other things, which are not kept in memory.
+    pub(crate) fn list_at_depth(&self, prefix: &Path, depth: usize) -> io::Result<Vec<ObjectMeta>> {
+        let of_prefix = prefix.parts().count();
+        self.list_within(prefix, FIRST_LOOK, move |meta| {
+            meta.location.parts().count() == of_prefix + depth
+        })
     }
 
     /// The same, for as long as an outage may last.
     pub(crate) fn list_patiently(&self, prefix: &Path) -> io::Result<Vec<ObjectMeta>> {
-        self.list_within(prefix, Duration::MAX)
+        self.list_within(prefix, Duration::MAX, |_| true)
     }
 
-    fn list_within(&self, prefix: &Path, longest: Duration) -> io::Result<Vec<ObjectMeta>> {
+    fn list_within(
+        &self,
+        prefix: &Path,
+        longest: Duration,
+        is_wanted: impl Fn(&ObjectMeta) -> bool + Send + 'static,
+    ) -> io::Result<Vec<ObjectMeta>> {
         let (client, prefix) = (self.clone(), prefix.clone());
         let listed = self.bridge.run(async move {
-            let list = || async { client.objects.list(Some(&prefix)).try_collect().await };
             let patience = client.patience.within(longest);
-            patience.run(&client.outage, list).await
+            client.list_all(&prefix, patience, is_wanted).await
         })?;
         let mut listed: Vec<ObjectMeta> = listed.map_err(to_io)?;
         if !self.tells_tags() {
@@ -114,5 +128,56 @@ impl Client {
             }
         }
         Ok(listed)
+    }
+
+    /// Page by page, each of them with patience of its own: a long listing is no long outage.
+    async fn list_all(
+        &self,
+        prefix: &Path,
+        patience: Patience,
+        is_wanted: impl Fn(&ObjectMeta) -> bool,
+    ) -> Result<Vec<ObjectMeta>> {
+        let below = format!("{prefix}/");
+        let below = Some(below.as_str()).filter(|below| *below != "/");
+        let (mut listed, mut from) = (Vec::new(), PaginatedListOptions::default());
+        let mut keys = MOST_KEYS;
+        loop {
+            from.max_keys = Some(keys);
+            let page = || self.objects.list_paginated(below, from.clone());
+            match patience.run(&self.outage, page).await {
+                Ok(page) => {
+                    let objects = page.result.objects.into_iter();
+                    listed.extend(objects.filter(|meta| is_wanted(meta)));
+                    if page.page_token.is_none() {
+                        return Ok(listed);
+                    }
+                    from.page_token = page.page_token;
+                    keys = MOST_KEYS.min(keys * 2);
+                }
+                // One name that is none to object_store costs its whole page: it is looked for, and passed over.
+                Err(Error::InvalidPath { .. }) if keys > 1 => keys /= 2,
+                Err(Error::InvalidPath { source }) => match behind(&source) {
+                    offset if offset.is_some() && offset != from.offset => {
+                        from.offset = offset;
+                        from.page_token = None;
+                    }
+                    _ => return Err(Error::InvalidPath { source }),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Behind all objects that are in the same place as the one whose name is none: `a//b`, which is no set's.
+fn behind(error: &object_store::path::Error) -> Option<String> {
+    use object_store::path::Error::{BadSegment, EmptySegment};
+    match error {
+        EmptySegment { path } => {
+            let place = path.split_inclusive("//").next()?;
+            Some(format!("{place}{}", char::MAX))
+        }
+        BadSegment { path, .. } => Some(path.clone()),
+        _ => None,
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
 use object_store::{Certificate, ClientOptions, Error, ObjectStore, RetryConfig};
 
@@ -24,9 +25,9 @@ const AZURE: &str =
     "AZURE_STORAGE_ENDPOINT, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN";
 
 /// What is asked of a store of any kind.
-pub(crate) trait Objects: ObjectStore + MultipartStore {}
+pub(crate) trait Objects: ObjectStore + MultipartStore + PaginatedListStore {}
 
-impl<T: ObjectStore + MultipartStore> Objects for T {}
+impl<T: ObjectStore + MultipartStore + PaginatedListStore> Objects for T {}
 
 /// The client of the store that `location` is in.
 pub(crate) fn connect(location: &Location, options: &Options) -> io::Result<Arc<dyn Objects>> {
@@ -54,6 +55,8 @@ fn amazon(
     builder = builder
         .with_client_options(client)
         .with_retry(no_retries())
+        // One that deletes many is answered with 200 also where each of them is refused, and has a checksum that not all know.
+        .with_disable_bulk_delete(true)
         .with_bucket_name(&location.bucket);
     for (key, value) in settings(options)? {
         builder = builder.with_config(key, value);

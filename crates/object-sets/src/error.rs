@@ -58,6 +58,10 @@ pub(crate) fn in_words(error: &Error) -> String {
         return "the bucket is in another region: look at AWS_REGION and AWS_ENDPOINT_URL"
             .to_owned();
     }
+    if text.contains("with Object Lock parameters") {
+        return "the bucket has an object lock, for which the store wants a checksum of each part: set AWS_CHECKSUM_ALGORITHM=SHA256"
+            .to_owned();
+    }
     if text.contains(UNREADABLE_KEYS) {
         return "the keys are neither the JSON of a service account nor that of `gcloud auth application-default login`: look at GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT_KEY".to_owned();
     }
@@ -231,6 +235,9 @@ mod tests {
             assert!(said.contains(words) && !said.contains('<'), "{said}");
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         }
+        let locked = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Part requests with Object Lock parameters";
+        let said = to_io(answer("InvalidRequest", locked)).to_string();
+        assert!(said.contains("AWS_CHECKSUM_ALGORITHM=SHA256"), "{said}");
         let odd = to_io(answer("Odd", &"\u{1b}[2J".repeat(1000))).to_string();
         assert!(!odd.contains('\u{1b}') && odd.len() < 500, "{odd}");
     }

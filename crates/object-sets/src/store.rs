@@ -113,7 +113,7 @@ impl Store for ObjectStore {
     /// One listing of everything, and the small files of all sets, many at a time.
     fn list(&self) -> io::Result<Vec<ObjectSet>> {
         let mut sets: BTreeMap<String, BTreeMap<String, ObjectMeta>> = BTreeMap::new();
-        for meta in self.client.list(&self.location.prefix)? {
+        for meta in self.client.list_at_depth(&self.location.prefix, 2)? {
             let Some(parts) = meta.location.prefix_match(&self.location.prefix) else {
                 continue;
             };

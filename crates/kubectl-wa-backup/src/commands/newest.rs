@@ -69,14 +69,14 @@ impl StatusReport {
             .collect();
         let mut found: Vec<Installation> = Vec::new();
         for (_, installation) in &backups {
-            if found.iter().all(|other| !other.is_same(installation)) {
+            if found.iter().all(|other| !is_one(other, installation)) {
                 found.push(installation.clone());
             }
         }
         let row = |installation: Installation| {
             let own: Vec<&Surveyed<S>> = backups
                 .iter()
-                .filter(|(_, other)| other.is_same(&installation))
+                .filter(|(_, other)| is_one(other, &installation))
                 .map(|(set, _)| *set)
                 .collect();
             let newest = own.iter().find_map(|set| Newest::of(set, now));
@@ -138,6 +138,12 @@ impl StatusReport {
         .chain(of_volume)
         .collect()
     }
+}
+
+/// Whether both are one to whoever is to be alarmed: also one that was installed anew under its names, of which the earlier backups
+/// are no second installation that nobody backs up any more.
+fn is_one(one: &Installation, other: &Installation) -> bool {
+    one.is_same(other) || one.is_called_as(other)
 }
 
 impl Newest {

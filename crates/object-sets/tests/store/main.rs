@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 
 use backup_set::{
     AUTH_ENCRYPTION_FILE, Backup, CatalogEntry, Copied, CopyError, CopyOptions, DUMP_FILE,
-    DirectorySet, DirectoryStore, FileRole, Manifest, PartialFile, SetError, SetState, SetWriter,
-    Store as _, TableRecord, catalog, copy_set, remove_set,
+    DirectorySet, DirectoryStore, FileRole, Manifest, PartialFile, RemovalError, SetError,
+    SetState, SetWriter, Store as _, TableRecord, catalog, copy_set, remove_set,
 };
 use object_sets::{BegunObjects, ObjectStore, Teller};
 use server::{BUCKET, Fault, Kind, PART_BYTES, Server};
@@ -100,6 +100,75 @@ fn a_set_in_a_bucket_is_what_was_written_and_is_listed_and_removed() {
     remove_set(&store.set(NAME).unwrap(), None).unwrap();
     assert_eq!(catalog(&store).unwrap().len(), 1);
     assert_eq!(server.unfinished(), 0);
+}
+
+/// Whether it says that the store does not let the set go, and that all of it is there.
+fn is_refused(error: &RemovalError) -> bool {
+    let denied = std::io::ErrorKind::PermissionDenied;
+    matches!(error, RemovalError::Refused { source, .. } if source.kind() == denied)
+}
+
+#[test]
+fn a_set_that_is_locked_is_refused_at_once_and_stays_whole() {
+    // The manifest, and the first file after it: then the manifest is put back.
+    for before in 0..2 {
+        let server = Server::start();
+        let store = server.store();
+        write(&store, NAME).unwrap();
+        let manifest = server.object(&format!("{NAME}/backup.json"));
+        let sealed = std::fs::read(&manifest).unwrap();
+        server.fail(&vec![(Kind::Delete, Fault::Pass); before]);
+        server.fail(&[(Kind::Delete, Fault::Denied)]);
+        let error = remove_set(&store.set(NAME).unwrap(), None).unwrap_err();
+        assert!(is_refused(&error), "{before}: {error:?}");
+        assert_eq!(server.seen(Kind::Delete), before + 1);
+        assert_eq!(std::fs::read(&manifest).unwrap(), sealed);
+        verify(&store, NAME);
+    }
+    // What has lost more than that is no backup any more.
+    let server = Server::start();
+    let store = server.store();
+    write(&store, NAME).unwrap();
+    server.fail(&[(Kind::Delete, Fault::Pass); 2]);
+    server.fail(&[(Kind::Delete, Fault::Denied)]);
+    let error = remove_set(&store.set(NAME).unwrap(), None).unwrap_err();
+    assert!(matches!(error, RemovalError::Begun { .. }), "{error:?}");
+    let sets = catalog(&store).unwrap();
+    assert!(matches!(sets[0].state, SetState::Incomplete), "{sets:?}");
+}
+
+#[test]
+fn a_bucket_that_wants_checksums_gets_them() {
+    let server = Server::start();
+    let store = server.store_with(|options| {
+        options.settings.add("AWS_CHECKSUM_ALGORITHM", "SHA256");
+    });
+    write(&store, NAME).unwrap();
+    verify(&store, NAME);
+    assert_eq!(server.unfinished(), 0);
+}
+
+#[test]
+fn a_long_listing_goes_on_behind_what_was_told_before_an_error() {
+    let server = Server::start();
+    let store = server.store();
+    write(&store, NAME).unwrap();
+    let photos = server.object("photos");
+    std::fs::create_dir_all(&photos).unwrap();
+    for number in 0..1500 {
+        std::fs::write(photos.join(format!("{number:04}.jpg")), "x").unwrap();
+    }
+    let before = server.seen(Kind::Other);
+    server.fail(&[(Kind::Other, Fault::Pass), (Kind::Other, Fault::Busy)]);
+    let sets = catalog(&store).unwrap();
+    assert_eq!(sets.len(), 1, "{sets:?}");
+    // The first page, the second one in vain, and that once more.
+    assert_eq!(server.seen(Kind::Other) - before, 3);
+    // A name that is no path is somebody else's, and hides no set.
+    server.fail(&[(Kind::Other, Fault::OddName); 100]);
+    let sets = catalog(&store).unwrap();
+    assert_eq!(sets.len(), 1, "{sets:?}");
+    assert!(server.seen(Kind::Other) - before < 50);
 }
 
 #[test]

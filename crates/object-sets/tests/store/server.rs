@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     Part,
     Complete,
     Abort,
+    /// Deletes one object. Many at once are of another kind: S3 answers to that with 200, whatever comes of each.
+    Delete,
     Manifest,
     /// Reads a dump, or a part of it.
     Dump,
@@ -105,6 +107,8 @@ pub(crate) enum Fault {
     Hang,
     /// Done, and answered with the ETag of something else.
     OtherTag,
+    /// Done; in a listing, one object has a name that is no path.
+    OddName,
     /// Nothing goes wrong: it is for a later one.
     Pass,
 }
@@ -323,6 +327,7 @@ fn kind_of(request: &Request<Incoming>) -> Kind {
         Method::POST if query.contains("uploadId=") => Kind::Complete,
         Method::PUT if query.contains("partNumber=") => Kind::Part,
         Method::DELETE if query.contains("uploadId=") => Kind::Abort,
+        Method::DELETE => Kind::Delete,
         Method::PUT if path.ends_with("/backup.json") => Kind::Manifest,
         Method::GET if path.contains("/store.dump") => Kind::Dump,
         Method::GET if !query.contains("list-type") => Kind::Get,
@@ -387,6 +392,16 @@ async fn answer(
             let tag = http::HeaderValue::from_static(OTHER_TAG);
             response.headers_mut().insert(http::header::ETAG, tag);
             Ok(response)
+        }
+        Some(Fault::OddName) => {
+            let (mut head, body) = done(request).await?.into_parts();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            let text = String::from_utf8(body.to_vec()).map_err(io::Error::other)?;
+            let text = text.replace("/0700.jpg<", "/0700.jpg//x<");
+            head.headers.remove(http::header::CONTENT_LENGTH);
+            let body = http_body_util::Full::new(bytes::Bytes::from(text));
+            let body = body.map_err(|never: Infallible| match never {}).boxed();
+            Ok(Response::from_parts(head, body))
         }
         Some(Fault::LostAnswer) => {
             // To its end: the server may write while it is read.
