@@ -1,5 +1,6 @@
 //! What `-h`, `--help` and the man pages tell, and how a plugin calls itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
@@ -84,6 +85,51 @@ fn short_help_is_of_the_command_and_long_help_has_all_there_is_to_know() {
             .find(part)
             .unwrap_or_else(|| panic!("no {part} in {pull}"));
     }
+}
+
+/// The flags that the help tells, each with what it calls the value: `--to <DIR>`.
+fn flags(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.lines().take_while(|line| *line != "Examples:");
+    // What is told of them stands further to the right.
+    let lines = lines.filter(|line| !line.starts_with("        "));
+    lines.filter_map(|line| {
+        let line = line.trim_start();
+        let flag = match line.split_once(", ") {
+            Some((short, long)) if short.len() == 2 && short.starts_with('-') => long,
+            _ => line,
+        };
+        let flag = flag
+            .split("  ")
+            .next()
+            .filter(|flag| flag.starts_with("--"))?;
+        let end = flag.find(['[', ' ']).unwrap_or(flag.len());
+        Some(flag.split_at(end))
+    })
+}
+
+#[test]
+fn a_flag_has_one_kind_of_value_whatever_the_plugin() {
+    // They write a file there, a directory here; ask for an instance's name; and go on until something has ended.
+    let different = ["--to", "--yes", "--watch"];
+    let mut told: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for plugin in PLUGINS {
+        for words in commands(plugin, &[]) {
+            let called = format!("wa-{plugin} {}", words.join(" "));
+            let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+            for (flag, value) in flags(&help(plugin, &words)) {
+                let first = told
+                    .entry(flag.to_owned())
+                    .or_insert_with(|| (value.to_owned(), called.clone()));
+                assert!(
+                    first.0 == value || different.contains(&flag),
+                    "{flag}{value} in {called}, {flag}{} in {}",
+                    first.0,
+                    first.1
+                );
+            }
+        }
+    }
+    assert!(told.contains_key("--dry-run"), "{told:?}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub(super) struct Args {
     compress: String,
 
     /// Look and say what would be done, but take no backup
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 
     /// Do not read the dump's data blocks (its size and SHA-256 are compared all the same)

@@ -72,7 +72,7 @@ pub(super) struct Args {
     older_than: Option<Age>,
 
     /// Look and say what would go, but delete nothing
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 
     /// Do not ask

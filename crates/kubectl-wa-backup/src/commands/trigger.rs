@@ -78,7 +78,7 @@ pub(super) struct Args {
     timeout: TimeLimit,
 
     /// Look and say what would be done, but start no Job
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(long)]
     keep_encryption_key: bool,
     /// Only say what would be done, as `plan` does; `server` also has the API server say what it would refuse
-    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
     /// Arguments for pgmig, after `--`
     #[arg(last = true, value_name = "PGMIG_ARGUMENTS")]

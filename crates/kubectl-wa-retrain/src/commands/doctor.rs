@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long)]
     fix: bool,
     /// Say what --fix would remove, and change nothing
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
     /// Do not ask
     #[arg(short, long)]

@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=MOST_PODS))]
     replicas: u32,
     /// Start so long from now [default: 40m]
-    #[arg(long = "in", value_name = "SPAN", conflicts_with = "at")]
+    #[arg(long = "in", value_name = "DURATION", conflicts_with = "at")]
     delay: Option<Delay>,
     /// Start at that time, such as 2026-12-01T22:00+01:00 or 2026-12-01T22:00[Europe/Berlin]
     #[arg(long, value_name = "TIME")]

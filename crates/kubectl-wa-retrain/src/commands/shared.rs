@@ -29,13 +29,13 @@ pub(super) struct OperatorArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ChangeArgs {
     /// How long each patch may take to come into effect, or to go; at least 25m without --force [default: 40m]
-    #[arg(long, value_name = "SPAN")]
+    #[arg(long, value_name = "DURATION")]
     pub(super) timeout: Option<Delay>,
     /// Take times that are too short by all that is known of operators
     #[arg(long)]
     pub(super) force: bool,
     /// Say what would be done, and change nothing
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     pub(super) dry_run: Option<DryRun>,
     /// Do not ask
     #[arg(short, long)]
@@ -56,7 +56,7 @@ pub(super) struct AdoptArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct StartArgs {
     /// Start so long from now; under 30m only with --force [default: 40m]
-    #[arg(long = "in", value_name = "SPAN", conflicts_with = "at")]
+    #[arg(long = "in", value_name = "DURATION", conflicts_with = "at")]
     delay: Option<Delay>,
     /// Start at that time, such as 2026-12-01T22:00+01:00 or 2026-12-01T22:00[Europe/Berlin]
     #[arg(long, value_name = "TIME")]
@@ -76,13 +76,13 @@ pub(super) struct StartArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WatchArgs {
     /// Wait so long for the rest where at most 5 % are missing
-    #[arg(long, value_name = "SPAN", default_value = "30m")]
+    #[arg(long, value_name = "DURATION", default_value = "30m")]
     settle: Delay,
     /// Take training for stalled after so long without a change
-    #[arg(long, value_name = "SPAN", default_value = "30m")]
+    #[arg(long, value_name = "DURATION", default_value = "30m")]
     stall: Delay,
     /// Look so often
-    #[arg(long, value_name = "SPAN", default_value = "5s")]
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
     interval: Delay,
 }
 

@@ -15,7 +15,7 @@ use crate::run::{Change, CleanUp, CleanedRun, CleanupOutcome};
 #[derive(Debug, clap::Args)]
 pub struct CleanupArgs {
     /// Say what would be removed, but remove nothing
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 }
 

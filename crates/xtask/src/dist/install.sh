@@ -16,7 +16,7 @@ fail() {
     exit 1
 }
 
-prefix=$HOME/.local uninstall=
+prefix=${HOME:+$HOME/.local} uninstall=
 while [ $# -gt 0 ]; do
     case $1 in
         --prefix)
@@ -35,15 +35,40 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ "$prefix" ] || fail "--prefix needs a directory"
+case $prefix in
+    /*) ;;
+    # The directory's own name, so that it is found in PATH.
+    *) prefix=$PWD/${prefix#./} ;;
+esac
 
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 bin=$prefix/bin
 share=$prefix/share
 
-# The other names of a plugin.
+# The other names of a plugin: for `kubectl wa-backup` and for `kubectl wa backup`.
 links() {
     name=$(echo "${1#kubectl-}" | tr - _)
-    echo "kubectl-$name kubectl_complete-$name oc_complete-$name"
+    echo "kubectl-$name"
+    for spelling in "$name" "${1#kubectl-}"; do
+        echo "kubectl_complete-$spelling oc_complete-$spelling"
+    done
+}
+# Whether the file $1 is a link to the plugin $2, made here or by `completion install`.
+leads_to() {
+    [ -L "$1" ] || return 1
+    case $(readlink "$1") in
+        "$2" | "kubectl-$(echo "${2#kubectl-}" | tr - _)") ;;
+        *) return 1 ;;
+    esac
+}
+# Fails where the plugin would take the place of what somebody else has put there.
+look() {
+    [ ! -L "$bin/$1" ] && { [ ! -e "$bin/$1" ] || [ -f "$bin/$1" ]; } ||
+        fail "$bin/$1 is there already, and no plain file: move it away, and try again; nothing was installed"
+    for link in $(links "$1"); do
+        [ ! -e "$bin/$link" ] && [ ! -L "$bin/$link" ] || leads_to "$bin/$link" "$1" ||
+            fail "$bin/$link is there already, and does not lead to $1 beside it: move it away, and try again; nothing was installed"
+    done
 }
 # Where a file that is not a plugin goes to.
 each_file() {
@@ -62,18 +87,24 @@ remove() {
     rm -f "$2"
 }
 
+if [ ! "$uninstall" ]; then
+    mkdir -p "$bin" && [ -w "$bin" ] ||
+        fail "cannot write to $bin: name another directory with --prefix, or run this as a user who may; nothing was installed"
+    for binary in "$here"/bin/kubectl-wa-*; do
+        look "${binary##*/}"
+    done
+fi
 for binary in "$here"/bin/kubectl-wa-*; do
     plugin=${binary##*/}
     if [ "$uninstall" ]; then
         for link in $(links "$plugin"); do
             # What somebody else has put there stays.
-            [ "$(readlink "$bin/$link" || :)" != "$plugin" ] || rm -f "$bin/$link"
+            ! leads_to "$bin/$link" "$plugin" || rm -f "$bin/$link"
         done
-        rm -f "$bin/$plugin"
+        [ -L "$bin/$plugin" ] || rm -f "$bin/$plugin"
     else
         put "$binary" "$bin/$plugin" 755
         for link in $(links "$plugin"); do
-            [ ! -e "$bin/$link" ] || [ -L "$bin/$link" ] || fail "$bin/$link is there already, and no link: remove it first"
             ln -sfn "$plugin" "$bin/$link"
         done
     fi

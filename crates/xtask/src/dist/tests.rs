@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use flate2::read::GzDecoder;
@@ -169,20 +169,34 @@ fn install(root: &Path, arguments: &[&str]) -> std::io::Result<Output> {
         .output()
 }
 
-#[test]
-fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow::Result<()> {
+/// Unpacks the archive of all plugins into a directory; returns where `install.sh` is.
+fn unpack_suite(into: &Path) -> anyhow::Result<PathBuf> {
     let directory = packed()?;
     let archive = directory
         .path()
         .join("kubectl-wa-v1.2.3-linux-amd64.tar.gz");
-    let scratch = tempfile::tempdir()?;
     for (path, mode, content) in unpacked(&archive)? {
-        let path = scratch.path().join(path);
+        let path = into.join(path);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
         fs::write(&path, content)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
-    let root = scratch.path().join("kubectl-wa-v1.2.3");
+    Ok(into.join("kubectl-wa-v1.2.3"))
+}
+
+/// The names in a directory, in order.
+fn names_in(directory: &Path) -> std::io::Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let root = unpack_suite(scratch.path())?;
     let prefix = scratch.path().join("a prefix");
     let prefix_argument = prefix.display().to_string();
     let bin = prefix.join("bin");
@@ -199,13 +213,15 @@ fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow:
         "kubectl-wa_backup",
         "kubectl_complete-wa_backup",
         "oc_complete-wa_backup",
+        "kubectl_complete-wa-backup",
+        "oc_complete-wa-backup",
     ] {
         let output = Command::new(moved.join("bin").join(name)).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(text, format!("kubectl-wa-backup called as {name}\n"));
     }
     fs::rename(&moved, &prefix)?;
-    assert_eq!(fs::read_dir(&bin)?.count(), 4 * PLUGINS.len());
+    assert_eq!(fs::read_dir(&bin)?.count(), 6 * PLUGINS.len());
     let page = prefix.join("share/man/man1/kubectl-wa-backup.1");
     assert_eq!(fs::read_to_string(&page)?, ".TH");
 
@@ -216,12 +232,86 @@ fn install_sh_installs_every_name_and_removes_what_it_has_installed() -> anyhow:
     assert!(!refused.status.success());
     let output = install(&root, &["--uninstall", "--prefix", &prefix_argument])?;
     assert!(output.status.success(), "{output:?}");
-    let mut left: Vec<_> = fs::read_dir(&bin)?
-        .map(|entry| Ok(entry?.file_name()))
-        .collect::<std::io::Result<_>>()?;
-    left.sort();
-    assert_eq!(left, ["kubectl-other", "kubectl-wa_pvc"]);
+    assert_eq!(names_in(&bin)?, ["kubectl-other", "kubectl-wa_pvc"]);
     assert!(!page.exists());
+    Ok(())
+}
+
+/// `kubectl wa-backup completion install` has the links lead to the name by which kubectl called it.
+#[test]
+fn install_sh_removes_the_links_of_completion_install_too() -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let root = unpack_suite(scratch.path())?;
+    let prefix = scratch.path().display().to_string();
+    let bin = scratch.path().join("bin");
+    assert!(install(&root, &["--prefix", &prefix])?.status.success());
+    for name in ["kubectl_complete-wa_backup", "oc_complete-wa-backup"] {
+        fs::remove_file(bin.join(name))?;
+        symlink("kubectl-wa_backup", bin.join(name))?;
+    }
+    let output = install(&root, &["--prefix", &prefix, "--uninstall"])?;
+    assert!(output.status.success(), "{output:?}");
+    assert!(names_in(&bin)?.is_empty(), "{:?}", names_in(&bin)?);
+    Ok(())
+}
+
+#[test]
+fn install_sh_replaces_nothing_of_others_and_then_installs_nothing() -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let root = unpack_suite(scratch.path())?;
+    // The last plugin's, so that the others would be there.
+    for (name, target) in [
+        ("kubectl-wa_retrain", "/opt/theirs"),
+        ("oc_complete-wa_retrain", "gone"),
+        ("kubectl-wa-retrain", "/opt/theirs"),
+    ] {
+        let prefix = scratch.path().join(name);
+        let bin = prefix.join("bin");
+        fs::create_dir_all(&bin)?;
+        symlink(target, bin.join(name))?;
+        let prefix = prefix.display().to_string();
+        let refused = install(&root, &["--prefix", &prefix])?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{name}");
+        assert!(
+            said.contains(name) && said.contains("move it away"),
+            "{said}"
+        );
+        assert_eq!(names_in(&bin)?, [name]);
+        let output = install(&root, &["--prefix", &prefix, "--uninstall"])?;
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(fs::read_link(bin.join(name))?, Path::new(target));
+    }
+    Ok(())
+}
+
+#[test]
+fn install_sh_says_where_it_cannot_write_and_needs_no_home() -> anyhow::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let root = unpack_suite(scratch.path())?;
+    let file = scratch.path().join("file");
+    fs::write(&file, "")?;
+    let refused = install(&root, &["--prefix", &file.display().to_string()])?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("--prefix"),
+        "{said}"
+    );
+
+    // A relative directory, as it stands in PATH.
+    let path = std::env::var("PATH")?;
+    let bin = scratch.path().canonicalize()?.join("here/bin");
+    let output = Command::new(root.join("install.sh"))
+        .args(["--prefix", "here"])
+        .current_dir(scratch.path())
+        .env_remove("HOME")
+        .env("CDPATH", scratch.path())
+        .env("PATH", format!("{path}:{}", bin.display()))
+        .output()?;
+    assert!(output.status.success(), "{output:?}");
+    assert!(bin.join("kubectl-wa_backup").exists());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("is not on PATH"), "{said}");
     Ok(())
 }
 

@@ -75,7 +75,7 @@ pub(super) struct SetArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct HowArgs {
     /// Say what would be changed, but change nothing; `server` has the API server check it
-    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
+    #[arg(long, value_name = "client|server", num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_possible_values = true)]
     dry_run: Option<DryRun>,
 
     /// How long to look whether the operator sets it back; 0 does not look

@@ -43,6 +43,11 @@ pub(super) fn answer<P: Plugin>(called: &Called, mut arguments: Vec<OsString>) -
     text(&found, &words.last, wanted)
 }
 
+/// That nothing is known. Of an empty answer kubectl would make that the shell offers files.
+pub(super) fn nothing() -> String {
+    text(&[], "", PathKind::None)
+}
+
 fn text(found: &[CompletionCandidate], typed: &str, paths: PathKind) -> String {
     let is_option = typed.starts_with('-');
     let flag = typed.split_once('=').filter(|_| is_option);

@@ -52,6 +52,10 @@ pub(super) fn answer<P: Plugin>(called: &Called) -> Option<Exit> {
         Asker::Shell(Script::that_asks()?)
     };
     be_silent();
+    let otherwise = match asker {
+        Asker::Kubectl => kubectl::nothing(),
+        Asker::Shell(_) => String::new(),
+    };
     let (told, answer) = mpsc::channel();
     let called = called.clone();
     let thread = thread::Builder::new().stack_size(STACK_BYTES);
@@ -64,7 +68,7 @@ pub(super) fn answer<P: Plugin>(called: &Called) -> Option<Exit> {
         });
     });
     let text = started.ok().and_then(|_| answer.recv_timeout(limit()).ok());
-    let _ = stdout().write_all(text.unwrap_or_default().as_bytes());
+    let _ = stdout().write_all(text.unwrap_or(otherwise).as_bytes());
     Some(Exit::Done)
 }
 
