@@ -20,11 +20,12 @@ use end_to_end::{Silent, World, sweep_random, sweep_rounds, wait_for, wait_until
 use kube_sandbox::faults::{Effect, Matcher};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use store_restore::comparison::{Workspaces, compare};
+use store_restore::comparison::compare;
 use store_restore::database::{DatabaseServer, Made, NamedDatabase, Swapped};
 use store_restore::mapping::Mapping;
 use store_restore::safety_set::{SafetySet, restore_set};
-use store_restore::source::Opener;
+use store_restore::source::{Opener, Source};
+use store_restore::workspaces::{WorkspaceRows, Workspaces};
 use wa_common::assistant::{Datastore, Instance};
 use wa_sandbox::world::ProcessOne;
 
@@ -382,7 +383,7 @@ fn a_set_is_restored_beside_the_database_and_takes_its_place() {
         assert_eq!(restore().await.unwrap(), fresh);
         assert_eq!(like(&world, FRESH), before);
         server.swap_in(&fresh, ASIDE, &Silent).await.unwrap();
-        let held = Workspaces::read(safety.source()).await.unwrap();
+        let held = workspaces(&set);
         let read = compare(&server, safety.source(), held.as_ref(), &own(&safety))
             .await
             .unwrap();
@@ -395,6 +396,12 @@ fn a_set_is_restored_beside_the_database_and_takes_its_place() {
     let left = world.in_postgres_pod("ls -A /controller/tmp/*", Stdio::null());
     assert_eq!(left.trim(), "");
     far_side.expect_as_before();
+}
+
+fn workspaces(set: &Path) -> Option<Workspaces> {
+    let mut rows = WorkspaceRows::default();
+    let source = Source::read_with(&Opener::local(), set, &mut rows).unwrap();
+    rows.of_store(&source.intact.verified.contents.tables)
 }
 
 /// Every instance of the backup stays what it is.
@@ -449,7 +456,7 @@ fn what_differs_from_the_dump_is_reported_rows_apart_from_what_is_lost() {
     let compared = || {
         wait_for(async {
             let source = safety.source();
-            let held = Workspaces::read(source).await.unwrap();
+            let held = workspaces(&set);
             compare(&server, source, held.as_ref(), &mapping).await
         })
         .unwrap()

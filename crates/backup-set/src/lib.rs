@@ -48,6 +48,7 @@
 //! ```
 
 mod beside;
+mod both;
 mod catalog;
 mod copy;
 mod difference;

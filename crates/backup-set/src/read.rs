@@ -5,9 +5,10 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use human_text::printable;
-use pg_archive::Archive;
+use pg_archive::{Archive, Visitor};
 use transfer_proof::Measured;
 
+use crate::both::Both;
 use crate::encryption::{Broken, Decrypted};
 use crate::error::{BackupError, io_error};
 use crate::listed::{
@@ -232,6 +233,11 @@ impl Backup {
 
     /// Reads everything: sizes and hashes against the manifest, and every data block of the dump.
     pub fn verify(&self) -> Result<Intact, BackupError> {
+        self.verify_with(&mut ())
+    }
+
+    /// As [`Self::verify`]; meanwhile `visitor` is shown the rows of the tables that it wants.
+    pub fn verify_with(&self, visitor: &mut impl Visitor) -> Result<Intact, BackupError> {
         let mut problems = Vec::new();
         let keys = self.identities.as_ref();
         let dump_record = self.manifest().and_then(dump_of);
@@ -255,7 +261,7 @@ impl Backup {
                 failed(&self.path, problems)
             });
         }
-        let Some((read, mismatch)) = self.read_dump(dump_record, &mut problems)? else {
+        let Some((read, mismatch)) = self.read_dump(dump_record, &mut problems, visitor)? else {
             return Err(failed(&self.path, problems));
         };
         problems.extend(mismatch);
@@ -306,6 +312,7 @@ impl Backup {
         &self,
         record: Option<&FileRecord>,
         problems: &mut Vec<Problem>,
+        visitor: &mut impl Visitor,
     ) -> Result<Option<(ReadDump, Vec<Problem>)>, BackupError> {
         if let (Some((set, _)), Some(record)) = (&self.set, record) {
             let mut listed = match Listed::open(&**set, record, self.identities.as_ref())? {
@@ -315,14 +322,14 @@ impl Backup {
                     return Ok(None);
                 }
             };
-            let verdict = judge(&mut listed);
+            let verdict = judge(&mut listed, visitor);
             // The hash is of the whole file, also after the place where the archive broke off.
             let (measured, mismatch) = listed.conclude()?;
             return Ok(Some((ReadDump { verdict, measured }, mismatch)));
         }
         let unread = |source| io_error(&self.dump, source);
         let mut reader = HashingReader::new(File::open(&self.dump).map_err(unread)?);
-        let verdict = judge(&mut reader);
+        let verdict = judge(&mut reader, visitor);
         reader.drain().map_err(unread)?;
         let measured = reader.measured();
         Ok(Some((ReadDump { verdict, measured }, Vec::new())))
@@ -349,9 +356,10 @@ pub(crate) fn dump_of(manifest: &Manifest) -> Option<&FileRecord> {
 }
 
 /// Walks the archive.
-fn judge(mut reader: impl Read) -> Verdict {
+fn judge(mut reader: impl Read, visitor: &mut impl Visitor) -> Verdict {
     let mut tenants = TenantRows::default();
-    let read = Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut tenants));
+    let mut both = Both::new(&mut tenants, visitor);
+    let read = Archive::open(&mut reader).and_then(|archive| archive.verify_with(&mut both));
     Verdict::from_read(read, tenants)
 }
 

@@ -3,30 +3,22 @@
 //! What the dump holds is told by our own reader of archives, and not by the programs that have restored it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 
 use anyhow::Context as _;
-use backup_set::{ServiceInstance, tenant_schema};
+use backup_set::ServiceInstance;
 use kube_transfer::Sink;
-use pg_archive::{Archive, LargeObjects, Row, TableData, TocEntry, Visitor};
+use pg_archive::{LargeObjects, TableData};
 use serde::{Deserialize, Serialize};
 use store_backup::rows::{COUNT_ROWS, TableRows, parse_rows};
 use store_backup::{sql, tenants};
-use tokio::task::spawn_blocking;
 use wa_common::report::{bytes, count, printable};
 
 use crate::database::DatabaseServer;
 use crate::mapping::Mapping;
 use crate::source::Source;
+use crate::workspaces::{MOST_ID_BYTES, PUBLIC, WORKSPACE_TABLE, Workspaces, store_schema};
 
-/// The store's table of workspaces, and what its key has been called.
-const WORKSPACE_TABLE: &str = "workspace";
-const WORKSPACE_IDS: [&str; 2] = ["workspace_id", "id"];
-/// The schema of what a dump names without one.
-const PUBLIC: &str = "public";
-/// More than the ids of a million workspaces take; a hostile dump must not fill the memory.
-const MOST_ID_BYTES: usize = 128 << 20;
 /// How many ids or tables a sentence names.
 const NAMED: usize = 5;
 /// Prints how many large objects there are, and how many bytes these have, as JSON. For a superuser.
@@ -103,17 +95,6 @@ pub async fn compare(
     let rows = server.rows_in(server.store()).await?;
     comparison.rows(tables, &rows);
     Ok(comparison)
-}
-
-impl Workspaces {
-    /// Those of a dump, which is read once more; none where they are not all known.
-    pub async fn read(source: &Source) -> anyhow::Result<Option<Self>> {
-        let open = source.dump_reader();
-        let path = source.dump_path().to_owned();
-        let schema = store_schema(&source.intact.verified.contents.tables).to_owned();
-        // On a thread of its own: a signal must be heard meanwhile.
-        spawn_blocking(move || workspaces_in(open()?, &path, schema)).await?
-    }
 }
 
 impl Comparison {
@@ -226,89 +207,6 @@ fn named(ids: &[&String]) -> String {
     } else {
         shown
     }
-}
-
-/// The workspaces of a dump, by their ids, and where these stand.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Workspaces {
-    schema: String,
-    column: String,
-    ids: BTreeSet<String>,
-}
-
-/// Collects them. Also tells whether there were too many.
-#[derive(Default)]
-struct Collector {
-    /// The store's schema: one of another may have a table of the same name.
-    schema: String,
-    found: Option<Workspaces>,
-    bytes: usize,
-    passed_over: bool,
-}
-
-impl Visitor for Collector {
-    fn wants(&mut self, table: &TocEntry) -> bool {
-        let schema = table.schema.as_deref().unwrap_or(PUBLIC);
-        let wanted = table.tag == WORKSPACE_TABLE && schema == self.schema && self.found.is_none();
-        if wanted {
-            self.found = Some(Workspaces {
-                schema: schema.to_owned(),
-                ..Workspaces::default()
-            });
-        }
-        wanted
-    }
-
-    fn row(&mut self, _: &TocEntry, row: &Row) {
-        let Some(found) = &mut self.found else {
-            return;
-        };
-        if found.column.is_empty() {
-            let column = WORKSPACE_IDS
-                .into_iter()
-                .find(|name| row.get(name).is_some());
-            column.unwrap_or_default().clone_into(&mut found.column);
-        }
-        let id = row
-            .get(&found.column)
-            .and_then(|field| field.to_text().map(String::from));
-        self.bytes += id.as_ref().map_or(0, String::len);
-        match id {
-            Some(id) if self.bytes <= MOST_ID_BYTES => {
-                found.ids.insert(id);
-            }
-            _ => self.passed_over = true,
-        }
-    }
-
-    fn large_row(&mut self, _: &TocEntry) {
-        self.passed_over = true;
-    }
-}
-
-/// The workspaces of a dump; none where they are not all known.
-fn workspaces_in(
-    dump: impl Read,
-    path: &Path,
-    schema: String,
-) -> anyhow::Result<Option<Workspaces>> {
-    let cannot = || format!("cannot read {}", path.display());
-    let mut collector = Collector {
-        schema,
-        ..Collector::default()
-    };
-    let archive = Archive::open(dump).with_context(cannot)?;
-    archive.verify_with(&mut collector).with_context(cannot)?;
-    Ok(collector
-        .found
-        .filter(|found| !collector.passed_over && !found.column.is_empty()))
-}
-
-/// The schema of the store's tables in a dump.
-fn store_schema(tables: &[TableData]) -> &str {
-    let tenants = tables.iter().filter(|table| table.name == tenants::TABLE);
-    let schemas = tenants.map(|table| table.schema.as_deref().unwrap_or(PUBLIC));
-    tenant_schema(schemas).unwrap_or(PUBLIC)
 }
 
 impl DatabaseServer {

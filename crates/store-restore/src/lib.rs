@@ -16,6 +16,7 @@
 //! | [`plan`] | the restore as commands |
 //! | [`database`] | whole databases in the store's server: copied, exchanged, dropped; who is at work there |
 //! | [`safety_set`] | a set, restored into a database beside the store's |
+//! | [`workspaces`] | the workspaces of a dump |
 //! | [`comparison`] | what a database holds, against what the dump does |
 //! | [`procedure`] | the restore itself, step by step, with a journal |
 //! | [`rehearsal`] | a set, restored into a PostgreSQL of its own to see whether it can be |
@@ -38,4 +39,5 @@ pub mod release;
 pub mod safety_set;
 pub mod source;
 pub mod target;
+pub mod workspaces;
 mod yaml;

@@ -13,7 +13,7 @@ use backup_set::{
 use jiff::Timestamp;
 use kube_transfer::PodHandle;
 use kube_transfer::file::{UploadEvent, UploadOptions, UploadSource};
-use pg_archive::Header;
+use pg_archive::{Header, Visitor};
 use wa_common::report::{Reporter, TransferProgress};
 
 use crate::encryption_key::KeyValue;
@@ -130,10 +130,19 @@ impl OpenedBackup {
 impl Source {
     /// Opens and reads it, from the first byte to the last.
     pub fn read(how: &Opener, path: &Path) -> Result<Self, BackupError> {
+        Self::read_with(how, path, &mut ())
+    }
+
+    /// As [`Self::read`]; meanwhile `visitor` is shown the rows of the tables that it wants.
+    pub fn read_with(
+        how: &Opener,
+        path: &Path,
+        visitor: &mut impl Visitor,
+    ) -> Result<Self, BackupError> {
         let opened = OpenedBackup::open(how, path)?;
         Ok(Self {
             path: path.to_owned(),
-            intact: opened.0.verify()?,
+            intact: opened.0.verify_with(visitor)?,
             opened,
         })
     }
@@ -166,14 +175,6 @@ impl Source {
     /// Puts what came of a trial beside the manifest, where it is a set.
     pub fn keep_rehearsal(&self, rehearsal: &Rehearsal) -> io::Result<()> {
         self.opened.0.keep_rehearsal(rehearsal).map(drop)
-    }
-
-    /// What reads the dump once more, on another thread.
-    pub(crate) fn dump_reader(
-        &self,
-    ) -> impl FnOnce() -> Result<Box<dyn Read + Send>, BackupError> + Send + use<> {
-        let opened = self.opened();
-        move || opened.open_dump()
     }
 
     /// Puts the dump as `path` into a pod of that name; an error where it is no longer what was read.

@@ -1,10 +1,11 @@
 //! What the steps work with, and what the journal tells of those before.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use backup_set::BackupError;
 use jiff::Timestamp;
 use kube_transfer::Secret;
 use tokio::sync::OnceCell;
@@ -14,9 +15,9 @@ use wa_common::report::{Event, Reporter};
 use wa_common::run::journal::{JournaledRun, StepRecord, StepState};
 
 use super::{Outcome, Restore, RestorePlan, Step};
-use crate::comparison::Workspaces;
 use crate::config::RcForm;
 use crate::source::{Opener, Source};
+use crate::workspaces::{WorkspaceRows, Workspaces};
 
 /// What this machine gives to a restore.
 #[derive(Debug)]
@@ -56,6 +57,16 @@ pub struct ReadBackup {
     pub(super) workspaces: Option<Workspaces>,
 }
 
+impl ReadBackup {
+    /// Reads it once, from the first byte to the last.
+    fn read(how: &Opener, path: &Path) -> Result<Self, BackupError> {
+        let mut rows = WorkspaceRows::default();
+        let source = Source::read_with(how, path, &mut rows)?;
+        let workspaces = rows.of_store(&source.intact.verified.contents.tables);
+        Ok(Self { source, workspaces })
+    }
+}
+
 /// What the steps work with.
 #[derive(Clone, Copy)]
 pub struct Work<'a> {
@@ -86,16 +97,15 @@ impl Work<'_> {
         };
         let read = || async {
             let (read, opener) = (path.clone(), self.inputs.opener.clone());
-            let source = spawn_blocking(move || Source::read(&opener, &read))
+            let backup = spawn_blocking(move || ReadBackup::read(&opener, &read))
                 .await?
                 .with_context(cannot)?;
             ensure!(
-                source.intact.sha256 == plan.backup.dump_sha256,
+                backup.source.intact.sha256 == plan.backup.dump_sha256,
                 "{} is not the backup that this restore began with",
                 path.display()
             );
-            let workspaces = Workspaces::read(&source).await.with_context(cannot)?;
-            Ok(ReadBackup { source, workspaces })
+            Ok(backup)
         };
         self.inputs.read.get_or_try_init(read).await
     }
