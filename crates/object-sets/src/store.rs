@@ -212,8 +212,16 @@ impl BegunSet for BegunObjects {
     /// A file is there as a whole or not at all: of an upload that was broken off, nothing is kept.
     fn left(&self, name: &str) -> Result<Left<ObjectFile>, SetError> {
         let location = self.prefix.clone().join(name);
-        let meta = match self.client.head(&location) {
-            Ok(meta) => meta,
+        // By its name first: to keys that may list no more than what is below a prefix, S3 says 403 of what is not there.
+        let found = || {
+            let listed = self.client.list_patiently(&self.prefix)?;
+            let mut locations = listed.into_iter().map(|meta| meta.location);
+            let is_there = locations.any(|one| one == location);
+            is_there.then(|| self.client.head(&location)).transpose()
+        };
+        let meta = match found() {
+            Ok(Some(meta)) => meta,
+            Ok(None) => return Ok(Left::Nothing),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Left::Nothing),
             Err(source) => {
                 return Err(SetError::Io {

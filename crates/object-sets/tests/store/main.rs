@@ -13,9 +13,9 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use backup_set::{
-    AUTH_ENCRYPTION_FILE, Backup, CatalogEntry, Copied, CopyError, CopyOptions, DUMP_FILE,
-    DirectorySet, DirectoryStore, FileRole, Manifest, PartialFile, RemovalError, SetError,
-    SetState, SetWriter, Store as _, TableRecord, catalog, copy_set, remove_set,
+    AUTH_ENCRYPTION_FILE, Backup, BegunSet as _, CatalogEntry, Copied, CopyError, CopyOptions,
+    DUMP_FILE, DirectorySet, DirectoryStore, FileRole, Left, Manifest, PartialFile, RemovalError,
+    SetError, SetState, SetWriter, Store as _, TableRecord, catalog, copy_set, remove_set,
 };
 use object_sets::{BegunObjects, ObjectStore, Teller};
 use server::{BUCKET, Fault, Kind, PART_BYTES, Server};
@@ -339,6 +339,16 @@ fn a_copy_that_was_interrupted_goes_on_where_it_was() {
     let kept = copy().unwrap().kept_bytes;
     assert_eq!(kept, (DUMP.len() + in_two_parts().len()) as u64);
     verify(&there, NAME);
+}
+
+#[test]
+fn keys_that_may_list_only_below_a_prefix_will_do_for_a_copy() {
+    let server = Server::start();
+    let store = server.store();
+    // So S3 answers such keys for what is not there.
+    server.fail(&[(Kind::Head, Fault::Denied)]);
+    let left = store.begin(NAME).unwrap().left(DUMP_FILE).unwrap();
+    assert!(matches!(left, Left::Nothing));
 }
 
 #[test]
