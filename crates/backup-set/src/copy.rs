@@ -1,4 +1,4 @@
-//! A set, copied from one store to another, as it is stored. What an interrupted copy has left is gone on with.
+//! A set, copied from one store to another, as it is stored. It goes on from what an interrupted copy has left.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;

@@ -150,9 +150,9 @@ pub trait BegunFile: Write + Debug + Send + 'static {
 
 /// What an earlier attempt has left of a file. Whether it is of the same file, only its content tells.
 pub enum Left<F> {
-    /// Nothing that can be gone on with.
+    /// Nothing of use.
     Nothing,
-    /// Its beginning, to be gone on with, and what that is.
+    /// Its beginning, to be continued, and what that is.
     Part(F, Box<dyn Read + Send>),
     /// All of it, and what that is.
     Whole(Box<dyn Read + Send>),

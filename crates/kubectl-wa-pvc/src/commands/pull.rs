@@ -33,7 +33,7 @@ pub(super) const ABOUT: About = About {
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What goes into a bucket, or is encrypted, is read as one stream, which is not gone on with when it breaks: it is begun \
+    after_help = "What goes into a bucket, or is encrypted, is read as one stream, which does not go on where it broke: it is begun \
 again, as --retries says. In a directory here, several streams read at the same time, and --resume goes on."
 )]
 pub(super) struct Args {

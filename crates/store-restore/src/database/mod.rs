@@ -5,7 +5,7 @@
 //! password. The statements are sent over standard input, and so stand in no URL.
 //!
 //! Each change can be made again after a lost connection: what is there is looked at first, and what another attempt has
-//! begun is waited for or gone on with. A database is told by its [oid](NamedDatabase), which it keeps when it is renamed,
+//! begun is waited for or continued. A database is told by its [oid](NamedDatabase), which it keeps when it is renamed,
 //! and one that is whole by a mark in its comment, which it gets last. What is there under a name of ours and is not of
 //! our making is never taken for ours.
 //!
