@@ -80,7 +80,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(
-            started.elapsed() < Duration::from_mins(1),
+            started.elapsed() < Duration::from_mins(3),
             "waited in vain until {what}"
         );
         std::thread::sleep(Duration::from_millis(10));

@@ -23,13 +23,13 @@ impl<P: Procedure> JournaledRun<P> {
     /// Undoes every step that stands, the last one first, and is over. Where one cannot be undone, those before it
     /// stand too, unless [`Procedure::may_stay`]; the run can then be resumed.
     pub async fn roll_back(self) -> Result<(), LeftBehind> {
-        self.shared.end(WhenStopped::UndoAll).await
+        self.shared.end(|_| WhenStopped::UndoAll).await
     }
 
     /// Stops with everything as it is: the journal stays, and the run can be resumed from any machine. Returns what
     /// stands, which is an error for whoever runs the command; `Ok` where nothing does, and the run is over.
     pub async fn release(self) -> Result<(), LeftBehind> {
-        self.shared.end(WhenStopped::KeepAll).await
+        self.shared.end(|_| WhenStopped::KeepAll).await
     }
 
     /// As [`Self::release`], for a command that has done what it was asked: what stands is meant to stand, and is no
@@ -38,7 +38,7 @@ impl<P: Procedure> JournaledRun<P> {
         let mut ended = self.shared.ended.lock().await;
         if ended.is_none() {
             // What is left was told by the command itself.
-            let _ = self.shared.end_now(WhenStopped::KeepAll).await;
+            let _ = self.shared.end_now(|_| WhenStopped::KeepAll).await;
             *ended = Some(Ok(()));
         }
     }
@@ -52,12 +52,14 @@ impl<P: Procedure> JournaledRun<P> {
 impl<P: Procedure> Shared<P> {
     /// Ends the run when the command has ended.
     pub(super) async fn stop(self: &Arc<Self>) -> Result<(), LeftBehind> {
-        let when_stopped = P::when_stopped(&self.content().steps);
-        self.end(when_stopped).await
+        self.end(P::when_stopped).await
     }
 
     /// Ends the run, once: later calls return what the first one did.
-    async fn end(self: &Arc<Self>, how: WhenStopped) -> Result<(), LeftBehind> {
+    async fn end(
+        self: &Arc<Self>,
+        how: impl FnOnce(&[StepRecord<P>]) -> WhenStopped,
+    ) -> Result<(), LeftBehind> {
         let mut ended = self.ended.lock().await;
         if let Some(outcome) = &*ended {
             return outcome.clone();
@@ -67,10 +69,16 @@ impl<P: Procedure> Shared<P> {
         outcome
     }
 
-    async fn end_now(self: &Arc<Self>, how: WhenStopped) -> Result<(), LeftBehind> {
+    async fn end_now(
+        self: &Arc<Self>,
+        how: impl FnOnce(&[StepRecord<P>]) -> WhenStopped,
+    ) -> Result<(), LeftBehind> {
         // What is just being made is waited for.
         let _made = self.making.write().await;
-        let standing = self.content().standing();
+        let (how, standing) = {
+            let content = self.content();
+            (how(&content.steps), content.standing())
+        };
         let undone = match how {
             WhenStopped::UndoAll => standing,
             WhenStopped::Undo(steps) => standing
@@ -96,7 +104,7 @@ impl<P: Procedure> Shared<P> {
             return Err(self.left_behind(&standing, &failed));
         }
         let over = |content: &mut Content<P>| content.progress = RunProgress::Undone;
-        match self.write(over).await {
+        match self.write_at_the_end(over).await {
             Ok(()) => self.delete_locks().await,
             Err(error) => {
                 self.release_locks().await;
@@ -172,7 +180,7 @@ impl<P: Procedure> Shared<P> {
             at: self.clock.now(),
             outcome: outcome.clone(),
         };
-        self.write(move |content| content.steps[at].state = undoing)
+        self.write_at_the_end(move |content| content.steps[at].state = undoing)
             .await?;
         let what = P::describe(&step);
         self.waiting.begin(what.clone());
@@ -201,7 +209,7 @@ impl<P: Procedure> Shared<P> {
         let undone = StepState::Undone {
             at: self.clock.now(),
         };
-        self.write(move |content| content.steps[at].state = undone)
+        self.write_at_the_end(move |content| content.steps[at].state = undone)
             .await?;
         self.reporter.report(&Event::Step {
             step: "undone",

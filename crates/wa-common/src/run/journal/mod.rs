@@ -173,7 +173,7 @@ use std::time::Duration;
 use futures::future::select_all;
 use jiff::SignedDuration;
 
-use super::change::{Making, Mark, to_the_end};
+use super::change::{Making, Mark, make, to_the_end};
 use super::clock::ServerClock;
 use super::retry::RetryBudget;
 use super::undoing::Waiting;
@@ -250,21 +250,33 @@ impl<P: Procedure> Shared<P> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes into the journal, to the end though the command is interrupted meanwhile.
+    /// Writes into the journal what a command does, to the end though the command is interrupted meanwhile. Who ends the run
+    /// waits for it, and so knows every step that was begun.
     async fn write(
         self: &Arc<Self>,
         change: impl FnOnce(&mut Content<P>) + Send + 'static,
     ) -> Result<(), JournalError> {
-        let shared = Arc::clone(self);
-        to_the_end(async move {
-            let mut journal = shared.journal.lock().await;
-            let mut next = journal.content.clone();
-            change(&mut next);
-            journal.write(next, &*shared.reporter).await?;
-            *shared.content() = journal.content.clone();
-            Ok(())
-        })
-        .await
+        make(&self.making, Arc::clone(self).store(change)).await
+    }
+
+    /// The same, for who ends the run, and has waited.
+    async fn write_at_the_end(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut Content<P>) + Send + 'static,
+    ) -> Result<(), JournalError> {
+        to_the_end(Arc::clone(self).store(change)).await
+    }
+
+    async fn store(
+        self: Arc<Self>,
+        change: impl FnOnce(&mut Content<P>),
+    ) -> Result<(), JournalError> {
+        let mut journal = self.journal.lock().await;
+        let mut next = journal.content.clone();
+        change(&mut next);
+        journal.write(next, &*self.reporter).await?;
+        *self.content() = journal.content.clone();
+        Ok(())
     }
 
     /// Finds that every lock is still this run's.

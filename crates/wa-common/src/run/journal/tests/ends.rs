@@ -103,6 +103,23 @@ async fn a_command_that_is_interrupted_while_its_run_begins_waits_for_it_and_end
 }
 
 #[tokio::test]
+async fn a_step_that_is_just_being_written_down_when_the_command_is_interrupted_is_undone_too() {
+    let api = world();
+    let process = Process::here(&api);
+    let mut run = process.begin().await.unwrap();
+    process.make_next(&mut run).await.unwrap();
+    let Next::Step(step) = run.next_step() else {
+        panic!("there is no second step");
+    };
+    let mut start = Box::pin(step.start());
+    assert!(futures::poll!(start.as_mut()).is_pending());
+    drop(start);
+    drop(run);
+    assert_eq!(process.exit_hooks.run().await, []);
+    assert_undone(&api, "interrupted");
+}
+
+#[tokio::test]
 async fn a_run_that_cannot_begin_leaves_nothing() {
     for refused in ["POST configmaps", "POST leases"] {
         let api = world();
