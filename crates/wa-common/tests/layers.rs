@@ -97,6 +97,7 @@ const CRATES: [(&str, Layers); 11] = [
             &[
                 "mapping",
                 "source",
+                "workspaces",
                 "target",
                 "pgmig",
                 "database",
