@@ -53,14 +53,19 @@ pub fn in_target(target_directory: &Path) -> PathBuf {
     target_directory.join("postgres")
 }
 
-/// The target directory that this program was built into: the nearest one above it that cargo has marked.
+/// The target directory that this program was built into.
 fn target_directory() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?;
+    Some(marked_above(&std::env::current_exe().ok()?)?.to_owned())
+}
+
+/// The nearest directory above a program in which cargo has left a file of its own. The first of them it leaves only where it
+/// has made the directory, and not where that was there, as a cache that is mounted.
+fn marked_above(program: &Path) -> Option<&Path> {
+    let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
     program
         .ancestors()
         .skip(1)
-        .find(|directory| directory.join("CACHEDIR.TAG").is_file())
-        .map(Path::to_owned)
+        .find(|directory| marks.iter().any(|mark| directory.join(mark).is_file()))
 }
 
 /// The versions of a directory that has one directory for each.
@@ -163,6 +168,16 @@ mod tests {
             assert_eq!(major(text), Some(number), "{text}");
         }
         assert_eq!(major("initdb: not found"), None);
+    }
+
+    #[test]
+    fn a_target_directory_that_was_there_before_cargo_is_known_too() {
+        for mark in ["CACHEDIR.TAG", ".rustc_info.json"] {
+            let target = tempfile::tempdir().unwrap();
+            fs::write(target.path().join(mark), "").unwrap();
+            let program = target.path().join("debug/deps/program");
+            assert_eq!(marked_above(&program), Some(target.path()), "{mark}");
+        }
     }
 
     #[test]

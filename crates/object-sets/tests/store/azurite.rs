@@ -74,9 +74,9 @@ impl Drop for Azurite {
 /// What `cargo xtask setup` brought into the target directory that this test was built into.
 fn program() -> Option<PathBuf> {
     let test = std::env::current_exe().unwrap();
-    let target = test
-        .ancestors()
-        .find(|directory| directory.join("CACHEDIR.TAG").is_file())?;
-    let program = target.join("azurite/node_modules/azurite/dist/src/blob/main.js");
-    program.is_file().then_some(program)
+    let mut above = test.ancestors();
+    above.find_map(|directory| {
+        let program = directory.join("azurite/node_modules/azurite/dist/src/blob/main.js");
+        program.is_file().then_some(program)
+    })
 }
