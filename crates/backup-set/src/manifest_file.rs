@@ -54,6 +54,14 @@ pub(crate) fn read_manifest(
 pub(crate) fn read_manifest_with_bytes(
     set: &dyn StoredSet,
 ) -> Result<Result<(Manifest, Vec<u8>), Unusable>, BackupError> {
+    Ok(read_manifest_text(set)?
+        .and_then(|json| parse_manifest(&json).map(|manifest| (manifest, json))))
+}
+
+/// The text of a manifest, whatever it says.
+pub(crate) fn read_manifest_text(
+    set: &dyn StoredSet,
+) -> Result<Result<Vec<u8>, Unusable>, BackupError> {
     let failed = |source| io_error(&set.location().join(MANIFEST_FILE), source);
     match set.look(MANIFEST_FILE) {
         Ok(FileState::File { .. }) => {}
@@ -74,7 +82,7 @@ pub(crate) fn read_manifest_with_bytes(
         let limit = bytes(MANIFEST_LIMIT_BYTES as u64);
         return Ok(Err(Unusable::bad(format!("is larger than {limit}"))));
     }
-    Ok(parse_manifest(&json).map(|manifest| (manifest, json)))
+    Ok(Ok(json))
 }
 
 /// The whole manifest of a set that is encrypted, of which `reduced` is the part that anyone can read; that itself, where

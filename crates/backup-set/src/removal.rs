@@ -1,11 +1,11 @@
 //! Removing a set, and nothing but a set.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::manifest::MANIFEST_LIMIT_BYTES;
+use crate::manifest_file::read_manifest_text;
 use crate::names::PARTIAL_SUFFIX;
 use crate::store::{FileState, StoredFile, StoredSet};
 use crate::{
@@ -94,7 +94,8 @@ pub fn remove_set(set: &dyn StoredSet, manifest: Option<&Manifest>) -> Result<()
             files: foreign,
         });
     }
-    let sealed = manifest_of(set);
+    // None where there is none that could be put back.
+    let sealed = read_manifest_text(set).ok().and_then(Result::ok);
     set.remove_file(MANIFEST_FILE).map_err(refused)?;
     let begun = |source| RemovalError::Begun {
         path: path(),
@@ -115,20 +116,6 @@ pub fn remove_set(set: &dyn StoredSet, manifest: Option<&Manifest>) -> Result<()
         });
     }
     set.remove_place().map_err(begun)
-}
-
-/// The manifest as it is stored; none where there is none that could be put back.
-fn manifest_of(set: &dyn StoredSet) -> Option<Vec<u8>> {
-    let FileState::File { bytes } = set.look(MANIFEST_FILE).ok()? else {
-        return None;
-    };
-    if bytes > MANIFEST_LIMIT_BYTES as u64 {
-        return None;
-    }
-    let mut content = Vec::new();
-    let mut file = set.read(MANIFEST_FILE).ok()?;
-    file.read_to_end(&mut content).ok()?;
-    Some(content)
 }
 
 /// Whether a file was not deleted, and not only not heard to be.
