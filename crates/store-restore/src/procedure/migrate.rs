@@ -251,19 +251,14 @@ impl Migration<'_> {
     async fn forget(&self, state: JobState) -> anyhow::Result<()> {
         let was_begun = match state {
             JobState::Ended(job) => {
-                let log = self.keep_earlier(job.log(0)).await;
-                self.say(&format!(
-                    "an earlier one ended with exit code {}; {log}; it is run again",
-                    job.code()
-                ));
+                let how = format!("ended with exit code {}", job.code());
+                self.keep_earlier(job.log(0), &how).await;
                 job.remove().await?;
                 true
             }
             JobState::Gone(job) => {
-                let log = self.keep_earlier(job.log(0)).await;
-                self.say(&format!(
-                    "an earlier one was ended from outside; {log}; it is run again"
-                ));
+                self.keep_earlier(job.log(0), "was ended from outside")
+                    .await;
                 job.remove().await?;
                 true
             }
@@ -283,8 +278,9 @@ impl Migration<'_> {
         Ok(())
     }
 
-    /// Keeps on this machine what an earlier job printed, which perhaps nobody has seen, before it is removed. Returns where, in words.
-    async fn keep_earlier(&self, log: JobLog) -> String {
+    /// Keeps on this machine what an earlier job printed, which perhaps nobody has seen, before it is removed; says where, and how
+    /// that job ended.
+    async fn keep_earlier(&self, log: JobLog, how: &str) {
         let mut kept = MigrationLog::keep_earlier(self.work, self.started.run().run_id());
         let end = self.follow(log, &mut kept).await;
         // How it ended is known.
@@ -295,10 +291,11 @@ impl Migration<'_> {
                 "the log of an earlier pgmig is not kept as a whole: {error:#}"
             ));
         }
-        match kept.path() {
+        let log = match kept.path() {
             Some(path) => format!("its log is in {}", path.display()),
             None => "its log is not kept".to_owned(),
-        }
+        };
+        self.say(&format!("an earlier one {how}; {log}; it is run again"));
     }
 
     /// Starts pgmig. Whether that succeeded is settled by looking.

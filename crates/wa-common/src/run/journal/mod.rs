@@ -259,7 +259,7 @@ impl<P: Procedure> Shared<P> {
         make(&self.making, Arc::clone(self).store(change)).await
     }
 
-    /// The same, for who ends the run, and has waited.
+    /// The same, for undoing, and for the end of a run, which keeps everything else from being made meanwhile.
     async fn write_at_the_end(
         self: &Arc<Self>,
         change: impl FnOnce(&mut Content<P>) + Send + 'static,
